@@ -1,0 +1,85 @@
+"""Where networks run, in which precision, and how memory is kept while they do."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+from autoseg.errors import AutosegError
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+# glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps". Raises AutosegError."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise AutosegError(f'There is no device "{name}". Use auto, cpu, cuda, cuda:1, ... or mps.') from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise AutosegError(f"{name} was asked for, but {torch.cuda.device_count()} CUDA devices are here. Use --device cpu.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise AutosegError("mps was asked for, but this machine has none. Use --device cpu.")
+    return device
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself (AVX512-BF16, AMX); elsewhere emulation costs more than it saves."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    mkldnn_bf16 = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    if mkldnn_bf16 is None or "AVX512" not in capability:
+        return False
+    flags = cpu_flags()
+    return bool(mkldnn_bf16()) and ("avx512_bf16" in flags or "amx_bf16" in flags)
+
+
+def cpu_flags() -> set[str]:
+    """The processor's feature flags on Linux; empty elsewhere."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            line = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return set()
+    return set(line.split(":", 1)[-1].split())
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype of matrix products: for "auto", float16 on CUDA, bfloat16 on a CPU that has it, else float32."""
+    if precision != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Convolutions and matrix products inside the block run in `dtype`; nothing is done for float32."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def keep_large_blocks() -> bool:
+    """Let glibc's malloc keep what is freed, so that each step's tensors do not fault in their pages anew.
+
+    Networks on the CPU allocate and free the same hundreds of megabytes in every step. With glibc's defaults each goes
+    back to the kernel, and a third of a training step is spent on page faults. Returns whether it was set (only
+    where the C library is glibc). For processes that run networks on the CPU; freed memory stays with the process.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        return bool(libc.mallopt(M_MMAP_MAX, 0)) and bool(libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    except (OSError, AttributeError):
+        return False

@@ -1,0 +1,68 @@
+"""An image and where its voxels lie in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the voxels of a (Z, Y, X) grid lie in the world.
+
+    World coordinates are millimetres in DICOM's frame (LPS: left, posterior, superior), as in SimpleITK.
+
+    spacing_mm: distance of neighbouring voxels along (z, y, x), mm.
+    origin_mm: world position (x, y, z) of the centre of voxel (0, 0, 0), mm.
+    direction: 3×3, row-major as in SimpleITK: column j is the unit vector along which array axis x, y, z (j = 0, 1, 2)
+        runs in the world. Columns need not be orthogonal: a sheared NIfTI affine is kept as it is.
+    """
+
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: tuple[float, ...] = IDENTITY_DIRECTION
+
+    def affine(self) -> np.ndarray:
+        """(4, 4) float64: voxel index (x, y, z, 1) to world position (x, y, z, 1), mm, LPS."""
+        affine = np.eye(4)
+        affine[:3, :3] = np.reshape(self.direction, (3, 3)) * np.array(self.spacing_mm[::-1])
+        affine[:3, 3] = self.origin_mm
+        return affine
+
+    def differences(self, other: Geometry, shape: tuple[int, ...], tolerance: float = 0.01) -> list[str]:
+        """What differs between two grids of `shape` (Z, Y, X), in words; empty where they coincide.
+
+        Grids coincide where no corner voxel of one lies farther than `tolerance` of a voxel (of the finest spacing)
+        from the same voxel of the other, but at least 0.001 mm is allowed: headers are written with few digits.
+        """
+        corners = np.array([[x, y, z, 1] for x in (0, shape[2] - 1) for y in (0, shape[1] - 1) for z in (0, shape[0] - 1)])
+        apart_mm = float(np.abs(corners @ (self.affine() - other.affine()).T).max())
+        if apart_mm <= max(1e-3, tolerance * min(self.spacing_mm) * max(1.0, max(shape) / 100)):
+            return []
+        found = []
+        for name in ("spacing_mm", "origin_mm", "direction"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if not np.allclose(mine, theirs, rtol=1e-4, atol=1e-4):
+                found.append(f"{name} {_rounded(mine)} against {_rounded(theirs)}")
+        return found or [f"voxels up to {apart_mm:.3g} mm apart"]
+
+
+@dataclass
+class Image:
+    """array: (C, Z, Y, X), the file's own dtype (slope applied where the file has one); 2D images have Z = 1.
+
+    geometry: of the (Z, Y, X) grid.
+    header: what the file's writer needs to give the same grid back; opaque to all but `image_io`.
+    """
+
+    array: np.ndarray
+    geometry: Geometry
+    header: Any = None
+
+
+def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(float(v), 4) for v in values)

@@ -1,0 +1,60 @@
+"""What networks are built of, in 2D and 3D."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution ("same" padding), instance norm with scale and shift, LeakyReLU 0.01.
+
+    (B, channels_in, *spatial) -> (B, channels_out, *ceil(spatial / stride)).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        dimensions = len(kernel)
+        padding = tuple(k // 2 for k in kernel)
+        super().__init__(
+            CONVOLUTION[dimensions](channels_in, channels_out, kernel, stride, padding),
+            INSTANCE_NORM[dimensions](channels_out, eps=1e-5, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+        )
+
+
+class ConvStage(nn.Sequential):
+    """Several ConvNormAct in a row; the first one has the stride."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: tuple[int, ...], stride: tuple[int, ...], convs: int
+    ) -> None:
+        ones = (1,) * len(kernel)
+        first = ConvNormAct(channels_in, channels_out, kernel, stride)
+        super().__init__(first, *(ConvNormAct(channels_out, channels_out, kernel, ones) for _ in range(convs - 1)))
+
+
+def initialize_he(module: nn.Module, negative_slope: float = 0.01) -> None:
+    """Kaiming initialization (He et al. 2015) for the leaky slope in every convolution, biases zero."""
+    for part in module.modules():
+        if isinstance(part, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+            nn.init.kaiming_normal_(part.weight, a=negative_slope)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def upsampling(channels_in: int, channels_out: int, stride: tuple[int, ...]) -> nn.Module:
+    """Transposed convolution whose kernel equals its stride: (B, C, *s) -> (B, channels_out, *(s · stride))."""
+    up: nn.Module = TRANSPOSED[len(stride)](channels_in, channels_out, stride, stride)
+    return up
+
+
+def head(channels_in: int, classes: int, dimensions: int) -> nn.Module:
+    """1-convolution to logits: (B, C, *s) -> (B, classes, *s)."""
+    return CONVOLUTION[dimensions](channels_in, classes, 1)
+
+
+Logits = list[torch.Tensor]

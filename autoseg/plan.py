@@ -1,0 +1,91 @@
+"""Plans: what was decided for a dataset. Small frozen models, one to one with `plans.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Normalization = Literal["ct", "zscore", "rescale_0_1", "rgb", "none"]
+
+
+class Frozen(BaseModel):
+    """A model that is written to disk: unknown keys are refused and nothing changes after construction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IntensityStatistics(Frozen):
+    """Foreground intensities of one channel over all training cases, in the images' own unit (HU in CT)."""
+
+    mean: float
+    std: float
+    median: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+class Topology(Frozen):
+    """A network's shape, finest stage first. Axis order (z, y, x), or (y, x) in 2D.
+
+    features: channels of each stage. strides: of each stage's first convolution; the first stage's is 1.
+    kernel_sizes: of each stage. convs_per_stage: convolutions in each encoder stage; decoder stages have as many as
+    the encoder stage at their resolution.
+    """
+
+    name: str = "unet"
+    features: tuple[int, ...]
+    strides: tuple[tuple[int, ...], ...]
+    kernel_sizes: tuple[tuple[int, ...], ...]
+    convs_per_stage: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _one_entry_per_stage(self) -> Topology:
+        lengths = {len(self.features), len(self.strides), len(self.kernel_sizes), len(self.convs_per_stage)}
+        if len(lengths) != 1:
+            raise ValueError("features, strides, kernel_sizes and convs_per_stage must have one entry per stage each")
+        return self
+
+    @property
+    def dimensions(self) -> int:
+        """2 or 3."""
+        return len(self.strides[0])
+
+
+class Configuration(Frozen):
+    """One way to look at the dataset. Axes are already transposed; (z, y, x), or (y, x) in 2D.
+
+    spacing_mm: of the resampled grid, mm. In 2D, slices keep the distance that they have.
+    median_shape: of the resampled training cases, voxels. patch_size: voxels of the resampled grid.
+    normalization: one per channel. normalize_inside_mask: per channel, z-score over the non-zero voxels only.
+    reasons: for each decision, the rule that gave it, in words.
+    """
+
+    spacing_mm: tuple[float, ...]
+    median_shape: tuple[int, ...]
+    patch_size: tuple[int, ...]
+    batch_size: int = Field(ge=1)
+    normalization: tuple[Normalization, ...]
+    normalize_inside_mask: tuple[bool, ...]
+    network: Topology
+    reasons: dict[str, str] = {}
+
+    @property
+    def dimensions(self) -> int:
+        """2 or 3."""
+        return len(self.patch_size)
+
+
+class Plans(Frozen):
+    """Everything that was decided for a dataset.
+
+    transpose: array axis of the raw image that becomes axis 0, 1, 2 (coarsest spacing first).
+    foreground_intensities: by channel index, as a string.
+    """
+
+    dataset: str
+    planner: str
+    transpose: tuple[int, int, int]
+    versions: dict[str, str]
+    foreground_intensities: dict[str, IntensityStatistics]
+    configurations: dict[str, Configuration]

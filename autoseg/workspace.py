@@ -1,0 +1,232 @@
+"""Where each artefact lies, and how files come to be there whole. Nothing else builds a path inside the workspace."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from autoseg.errors import AutosegError
+
+ModelType = TypeVar("ModelType", bound=BaseModel)
+TEMPORARY_PREFIX = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that holds all that autoseg makes: --workspace, else $AUTOSEG_WORKSPACE, else ./autoseg_workspace."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, path: str | Path | None) -> Workspace:
+        return cls(Path(path or os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace"))
+
+    def dataset(self, name: str) -> DatasetFolder:
+        return DatasetFolder(self.root / name)
+
+    def planned_datasets(self) -> list[DatasetFolder]:
+        """Every dataset that has been planned here, by name."""
+        return [DatasetFolder(path.parent) for path in sorted(self.root.glob("*/plans.json"))]
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """One dataset's folder in the workspace."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def dataset_json(self) -> Path:
+        return self.root / "dataset.json"
+
+    @property
+    def fingerprint_json(self) -> Path:
+        return self.root / "fingerprint.json"
+
+    @property
+    def plans_json(self) -> Path:
+        return self.root / "plans.json"
+
+    @property
+    def splits_json(self) -> Path:
+        return self.root / "splits.json"
+
+    def preprocessed(self, configuration: str) -> Path:
+        return self.root / "preprocessed" / configuration
+
+    def model(self, configuration: str, recipe: str) -> ModelFolder:
+        return ModelFolder(self.root / "models" / configuration / recipe)
+
+    def models(self) -> list[ModelFolder]:
+        """Every model of this dataset that has a description, sorted by configuration and recipe."""
+        return [ModelFolder(path.parent) for path in sorted(self.root.glob("models/*/*/model.json"))]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Folds of one configuration and recipe."""
+
+    root: Path
+
+    @property
+    def configuration(self) -> str:
+        return self.root.parent.name
+
+    @property
+    def recipe(self) -> str:
+        return self.root.name
+
+    @property
+    def model_json(self) -> Path:
+        return self.root / "model.json"
+
+    def fold(self, fold: int | str) -> FoldFolder:
+        return FoldFolder(self.root / f"fold_{fold}")
+
+    def finished_folds(self) -> list[str]:
+        """Folds with final weights: "0".."4", "all"; sorted."""
+        found = self.root.glob("fold_*/checkpoint_final.safetensors")
+        return sorted(path.parent.name.removeprefix("fold_") for path in found)
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """One fold of a model."""
+
+    root: Path
+
+    @property
+    def checkpoint_final(self) -> Path:
+        return self.root / "checkpoint_final.safetensors"
+
+    @property
+    def checkpoint_best(self) -> Path:
+        return self.root / "checkpoint_best.safetensors"
+
+    @property
+    def training_state(self) -> Path:
+        return self.root / "training_state.pt"
+
+    @property
+    def log_jsonl(self) -> Path:
+        return self.root / "log.jsonl"
+
+    @property
+    def progress_png(self) -> Path:
+        return self.root / "progress.png"
+
+    @property
+    def validation(self) -> Path:
+        return self.root / "validation"
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, with the same name at its end, that becomes `target` when the block succeeds.
+
+    The file is flushed to the disk and renamed; on an exception it is removed and `target` is as it was before.
+    Raises AutosegError where the disk is full or the folder cannot be written.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def disk_error(error: OSError, target: Path) -> AutosegError:
+    """The message for a write that failed."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return AutosegError(
+            f"The disk is full: {target} could not be written. Nothing that was whole is lost. "
+            "Free some space, or choose another disk with --workspace or -o, and run the same command again."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return AutosegError(f"{target} cannot be written ({error.strerror}). Check the folder's permissions.")
+    return AutosegError(f"{target} could not be written: {error.strerror or error}.")
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a whole file, or none."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, content: BaseModel | dict[str, Any] | list[Any]) -> None:
+    """Write a model or plain values as JSON that a person can read."""
+    if isinstance(content, BaseModel):
+        content = content.model_dump(mode="json")
+    write_text(target, readable_json(content) + "\n")
+
+
+def readable_json(content: Any, indent: int = 0) -> str:
+    """JSON with one line per entry, but lists and objects that fit into a line of 120 characters left in one."""
+    flat = json.dumps(content)
+    if len(flat) + indent <= 118 or not isinstance(content, (dict, list)) or not content:
+        return flat
+    pad = " " * (indent + 1)
+    if isinstance(content, dict):
+        entries = [f"{pad}{json.dumps(str(k))}: {readable_json(v, indent + 1)}" for k, v in content.items()]
+        return "{\n" + ",\n".join(entries) + "\n" + " " * indent + "}"
+    return "[\n" + ",\n".join(pad + readable_json(v, indent + 1) for v in content) + "\n" + " " * indent + "]"
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises AutosegError where it is missing or is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise AutosegError(f"{path} does not exist.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise AutosegError(f"{path} cannot be read: {error}.") from error
+    except json.JSONDecodeError as error:
+        raise AutosegError(f"{path} is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg}).") from error
+
+
+def read_model(path: Path, model: type[ModelType]) -> ModelType:
+    """A validated model from a JSON file. Raises AutosegError that names each entry that does not fit."""
+    content = read_json(path)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5])
+        raise AutosegError(f"{path} does not fit what this version of autoseg expects: {wrong}.") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that a killed run of this machine left in `folder`; those of living processes stay."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        pid = path.name.removeprefix(TEMPORARY_PREFIX).split("-")[0]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,64 @@
+"""Packaging: four top-level folders, installed under one name so that nothing generic lands in site-packages."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+FOLDERS = {
+    "autoseg": "autoseg",
+    "autoseg.planners": "planners",
+    "autoseg.trainers": "trainers",
+    "autoseg.postprocessing": "postprocessing",
+}
+
+
+def packages_of(name: str, folder: str) -> dict[str, str]:
+    """The package in `folder` and its subpackages, by import name. The links from autoseg/ are not followed."""
+    found = {name: folder}
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_dir() and not path.is_symlink() and (path / "__init__.py").exists():
+            found.update(packages_of(f"{name}.{path.name}", str(path)))
+    return found
+
+
+PACKAGES: dict[str, str] = {}
+for package_name, package_folder in FOLDERS.items():
+    PACKAGES.update(packages_of(package_name, package_folder))
+
+setup(
+    name="autoseg",
+    version="0.1.0",
+    description="Auto-configuring medical image segmentation: from a folder of images and labels to a model",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=sorted(PACKAGES),
+    package_dir=PACKAGES,
+    package_data={"autoseg": ["py.typed"]},
+    install_requires=[
+        "torch>=2.4,!=2.9.*",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "connected-components-3d>=3.12",
+        "SimpleITK>=2.3",
+        "nibabel>=5.2",
+        "blosc2>=3.0",
+        "safetensors>=0.4.3",
+        "pydantic>=2.6",
+        "rich>=13",
+        "matplotlib>=3.8",
+        "tifffile>=2024.1",
+        "pillow>=10",
+        "psutil>=5.9",
+    ],
+    extras_require={"dev": ["pytest", "ruff", "mypy", "scikit-image", "build"]},
+    entry_points={
+        "console_scripts": [
+            "autoseg = autoseg.cli.main:main",
+            "autoseg_plan_and_preprocess = autoseg.cli.plan_and_preprocess:main",
+            "autoseg_train = autoseg.cli.train:main",
+            "autoseg_predict = autoseg.cli.predict:main",
+        ]
+    },
+)
