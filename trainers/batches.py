@@ -1,0 +1,125 @@
+"""Patches for training: which ones are drawn, and how they come from the store to the device in the background."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from autoseg.preprocessing.store import StoredCase
+from autoseg.trainers.augmentation import Augmentation, SpatialDraw
+
+
+@dataclass
+class Sample:
+    """A region of a case around a patch, not yet augmented.
+
+    image: (C, *region) float32; label: (1, *region) int16. spatial: how the patch lies in the region; None where the
+    region is the patch. seed: of all that is still to be drawn for this sample.
+    """
+
+    image: torch.Tensor
+    label: torch.Tensor
+    spatial: SpatialDraw | None
+    seed: int
+
+
+@dataclass
+class Batch:
+    """image: (B, C, *patch) float32; label: (B, 1, *patch) int16, raw label values. Both on the device."""
+
+    image: torch.Tensor
+    label: torch.Tensor
+
+
+class PatchSampler:
+    """Draws the samples of a batch. The draw depends on `seed` and the batch's number alone, not on what came before.
+
+    The last `foreground_share` of each batch is centred on a voxel of a class that is drawn evenly among those of the
+    case; the others lie evenly in the case. A patch that is larger than its case is centred on it and padded with
+    zeros.
+    """
+
+    def __init__(
+        self, cases: list[StoredCase], patch_size: tuple[int, ...], batch_size: int, foreground_share: float,
+        augmentation: Augmentation | None, seed: int,
+    ) -> None:
+        self.cases = cases
+        self.patch_size = np.array(patch_size)
+        self.batch_size = batch_size
+        self.first_forced = round(batch_size * (1 - foreground_share))
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def draw(self, number: int) -> list[Sample]:
+        """The samples of batch `number`."""
+        return [self._sample(number, position) for position in range(self.batch_size)]
+
+    def _sample(self, number: int, position: int) -> Sample:
+        rng = np.random.default_rng((self.seed, number, position))
+        case = self.cases[rng.integers(len(self.cases))]
+        low = self._patch_corner(case, position >= self.first_forced, rng)  # (z, y, x) also in 2D
+        spatial = self.augmentation.draw_spatial(rng) if self.augmentation else None
+        flat = len(self.patch_size) == 2
+        size = np.array((1, *self.patch_size)) if flat else self.patch_size
+        if spatial is not None:
+            region = np.array((1, *spatial.region_size)) if flat else np.array(spatial.region_size)
+            low = low - (region - size) // 2
+            size = region
+        image, label = read_padded(case, low, size)
+        if flat:
+            image, label = image[:, 0], label[:, 0]
+        return Sample(torch.from_numpy(image), torch.from_numpy(label), spatial, int(rng.integers(2**31)))
+
+    def _patch_corner(self, case: StoredCase, force_foreground: bool, rng: np.random.Generator) -> np.ndarray:
+        """Lowest voxel (z, y, x) of the patch; may be negative."""
+        shape = np.array(case.shape)
+        patch = np.array((1, *self.patch_size)) if len(self.patch_size) == 2 else self.patch_size
+        missing = np.maximum(patch - shape, 0)
+        lowest = -(missing // 2)
+        highest = np.maximum(shape - patch, lowest)
+        present = [voxels for voxels in case.foreground_voxels.values() if len(voxels)]
+        if force_foreground and present:
+            voxels = present[rng.integers(len(present))]
+            return np.maximum(lowest, voxels[rng.integers(len(voxels))] - patch // 2)
+        return rng.integers(lowest, highest + 1)
+
+
+def read_padded(case: StoredCase, low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Image (C, *size) float32 and label (1, *size) int16 of the box at `low`, with zeros where it leaves the case."""
+    shape = np.array(case.shape)
+    start, stop = np.clip(low, 0, shape), np.clip(low + size, 0, shape)
+    box = tuple((int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    pad = [(0, 0)] + [(int(a), int(b)) for a, b in zip(start - low, low + size - stop, strict=True)]
+    image, label = case.read_data(box), case.read_seg(box)
+    return np.pad(image, pad), np.pad(label.astype(np.int16, copy=False), pad)
+
+
+class BatchStream:
+    """Batches in order, read by background threads and augmented on the device."""
+
+    def __init__(
+        self, sampler: PatchSampler, finish: Callable[[list[Sample]], Batch], threads: int, ahead: int = 2
+    ) -> None:
+        self.sampler = sampler
+        self.finish = finish
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+        self.ahead = max(ahead, threads)
+
+    def batches(self, first: int, count: int) -> Iterator[Batch]:
+        """Batches number `first` to `first + count - 1`."""
+        waiting: deque[Future[list[Sample]]] = deque()
+        for number in range(first, first + count):
+            waiting.append(self.pool.submit(self.sampler.draw, number))
+            if len(waiting) > self.ahead:
+                yield self.finish(waiting.popleft().result())
+        while waiting:
+            yield self.finish(waiting.popleft().result())
+
+    def close(self) -> None:
+        """Stop the threads; what they have not begun is dropped."""
+        self.pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,35 @@
+"""What is trained: everything that `loop.py` needs to know of a recipe."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from autoseg.trainers.batches import Batch
+
+
+class Task(Protocol):
+    """Networks, optimizers, and what one step is. Made by a recipe's `build`, run by `loop.py`.
+
+    modules: by name; their weights are the checkpoint. optimizers: by name.
+    """
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def set_progress(self, progress: float) -> None:
+        """Set the learning rates for this share (0..1) of the training done."""
+
+    def training_step(self, batch: Batch) -> dict[str, float]:
+        """One optimizer step; the losses by name, "loss" among them."""
+
+    def validation_step(self, batch: Batch) -> tuple[dict[str, float], torch.Tensor]:
+        """Losses, and counts (classes, 3) of true positive, false positive and false negative voxels."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values from which training goes on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave."""
