@@ -1,0 +1,46 @@
+"""Weights as safetensors, and the state from which a training goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from autoseg.errors import AutosegError
+from autoseg.versions import versions
+from autoseg.workspace import atomic_path
+
+
+def save_weights(path: Path, modules: dict[str, nn.Module], facts: dict[str, str]) -> None:
+    """Write all modules' weights, named "module.parameter", with `facts` and the versions in the file's metadata."""
+    tensors = {
+        f"{name}.{key}": tensor.detach().cpu().contiguous()
+        for name, module in modules.items() for key, tensor in module.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={**facts, **versions()})
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values (no other objects: they could not be read back)."""
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # torch's zip writer reports a full disk in this way
+            raise OSError(28, f"torch could not write the file: {str(error).splitlines()[0]}") from error
+
+
+def load_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read what `save_state` wrote; no code in the file can run. Raises AutosegError where it is damaged."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise AutosegError(
+            f"{path} cannot be read ({str(error).splitlines()[0]}). Start the fold anew with --restart."
+        ) from error
+    except Exception as error:  # UnpicklingError: something that is no tensor and no plain value
+        raise AutosegError(f"{path} holds more than tensors and plain values, and is not read for that reason.") from error
+    return state

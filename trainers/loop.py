@@ -1,0 +1,162 @@
+"""The training loop: runs any Task, names none. Read from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+
+from autoseg.errors import AutosegError
+from autoseg.trainers.batches import BatchStream
+from autoseg.trainers.checkpoint import load_state, save_state, save_weights
+from autoseg.trainers.history import Epoch, draw_progress, smoothed, write_log
+from autoseg.trainers.schedule import Schedule
+from autoseg.trainers.settings import Settings
+from autoseg.trainers.task import Task
+from autoseg.workspace import FoldFolder
+
+SECONDS_BETWEEN_STATES = 60
+SECONDS_BETWEEN_PICTURES = 30
+
+Report = Callable[[float, str], None]
+"""Called with the share of the training that is done (0..1) and a line about it."""
+
+
+@dataclass
+class Run:
+    """A training under way. next_epoch: the first one that is not finished."""
+
+    task: Task
+    training: BatchStream
+    validation: BatchStream | None
+    class_names: list[str]
+    settings: Settings
+    folder: FoldFolder
+    schedule: Schedule
+    report: Report
+    history: list[Epoch] = field(default_factory=list)
+    best: float = -1.0
+
+    @property
+    def next_epoch(self) -> int:
+        return len(self.history)
+
+
+def train(run: Run) -> None:
+    """Train to the end of the schedule and write `checkpoint_final.safetensors`.
+
+    Goes on from `training_state.pt` where it is there. Raises AutosegError where the loss is no longer a number.
+    """
+    resume(run)
+    saved = drawn = time.monotonic()
+    while run.next_epoch < run.schedule.epochs:
+        epoch = train_epoch(run)
+        run.history.append(epoch)
+        write_log(run.folder.log_jsonl, run.history)
+        if epoch.smoothed_dice is not None and epoch.smoothed_dice > run.best:
+            run.best = epoch.smoothed_dice
+            save_weights(run.folder.checkpoint_best, run.task.modules, _facts(run))
+        is_last = run.next_epoch >= run.schedule.epochs
+        if time.monotonic() - saved > SECONDS_BETWEEN_STATES or is_last:
+            save_state(run.folder.training_state, _state(run))
+            saved = time.monotonic()
+        if time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES or is_last or run.next_epoch == 1:
+            draw_progress(run.folder.progress_png, run.history, _title(run))
+            drawn = time.monotonic()
+    save_weights(run.folder.checkpoint_final, run.task.modules, _facts(run))
+
+
+def train_epoch(run: Run) -> Epoch:
+    """All iterations of one epoch, and the online validation after them."""
+    number, started = run.next_epoch, time.monotonic()
+    losses: list[float] = []
+    rate, iteration = 0.0, 0
+    for batch in run.training.batches(number * run.schedule.iterations, run.schedule.iterations):
+        run.task.set_progress(run.schedule.progress(number, iteration))
+        rate = next(iter(run.task.optimizers.values())).param_groups[0]["lr"]
+        losses.append(run.task.training_step(batch)["loss"])
+        if losses[-1] != losses[-1]:
+            raise AutosegError(
+                f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is whole. "
+                "Look for extreme intensities with `autoseg verify`, or lower the rate: --set learning_rate=0.001."
+            )
+        iteration += 1
+        run.report(run.schedule.progress(number, iteration), _line(run, number, losses))
+        if run.schedule.is_epoch_over(number, iteration):
+            break
+    validation_loss, dice = validate(run, number)
+    mean = _mean([value for value in dice.values() if value is not None])
+    seconds = time.monotonic() - started
+    run.schedule.end_epoch(number, seconds)
+    return Epoch(
+        epoch=number, learning_rate=rate, training_loss=sum(losses) / len(losses), validation_loss=validation_loss,
+        dice=dice, mean_dice=mean, smoothed_dice=smoothed(run.history, mean), seconds=round(seconds, 3),
+        finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def validate(run: Run, epoch: int) -> tuple[float | None, dict[str, float | None]]:
+    """Mean loss and pooled Dice per class over some patches of the validation cases."""
+    if run.validation is None:
+        return None, {}
+    count = run.settings.validation_batches
+    losses, overlap = [], torch.zeros(len(run.class_names), 3, dtype=torch.int64)
+    for batch in run.validation.batches(epoch * count, count):
+        loss, counts = run.task.validation_step(batch)
+        losses.append(loss["loss"])
+        overlap += counts
+    dice: dict[str, float | None] = {}
+    for name, (tp, fp, fn) in zip(run.class_names, overlap.tolist(), strict=True):
+        dice[name] = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None
+    return _mean(losses), dice
+
+
+def resume(run: Run) -> None:
+    """Take up the state of an earlier run where there is one."""
+    if not run.folder.training_state.exists():
+        return
+    device = next(next(iter(run.task.modules.values())).parameters()).device
+    state = load_state(run.folder.training_state, device)
+    try:
+        run.task.load_state_dict(state["task"])
+        run.history = [Epoch.model_validate(entry) for entry in state["history"]]
+        run.best = float(state["best"])
+        run.schedule.load_state_dict(state["schedule"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise AutosegError(
+            f"{run.folder.training_state} does not fit this network and these settings "
+            f"({str(error).splitlines()[0]}). Start the fold anew with --restart."
+        ) from error
+
+
+def _state(run: Run) -> dict[str, Any]:
+    return {
+        "task": run.task.state_dict(),
+        "history": [epoch.model_dump() for epoch in run.history],
+        "best": run.best,
+        "schedule": run.schedule.state_dict(),
+        "settings": run.settings.model_dump(mode="json"),
+    }
+
+
+def _facts(run: Run) -> dict[str, str]:
+    return {"epochs": str(len(run.history)), "iterations": str(run.schedule.iterations)}
+
+
+def _title(run: Run) -> str:
+    model = run.folder.root.parent
+    return f"{model.parent.name}, {model.name}, {run.folder.root.name}"
+
+
+def _line(run: Run, epoch: int, losses: list[float]) -> str:
+    last = run.history[-1] if run.history else None
+    dice = f", Dice {last.mean_dice:.3f}" if last and last.mean_dice is not None else ""
+    return f"epoch {epoch + 1}/{run.schedule.epochs}, loss {losses[-1]:.3f}{dice}"
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

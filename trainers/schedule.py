@@ -1,0 +1,71 @@
+"""How long a training lasts: a number of epochs, or as many as fit into a given time."""
+
+from __future__ import annotations
+
+import time
+
+from autoseg.trainers.settings import Settings
+
+MEASURED_STEPS = 10  # steps of the first epoch that are timed, after UNTIMED_STEPS of warming up
+UNTIMED_STEPS = 3
+FEWEST_EPOCHS = 20  # epochs are shortened so that at least so many fit: validation and checkpoints need some
+SHORTEST_EPOCH = 5
+
+
+class Schedule:
+    """Epochs, iterations per epoch, and the share of the training that is done.
+
+    With `max_hours` the first steps are timed, iterations per epoch are chosen so that at least 20 epochs fit, and
+    after each epoch the number of epochs is estimated anew, so that the share reaches 1 when the time is over.
+
+    elapsed_s: seconds of training before this run of the process (a training that goes on). reserve: share of the time that is
+    kept for the validation at the end.
+    """
+
+    def __init__(self, settings: Settings, elapsed_s: float = 0.0, reserve: float = 0.1) -> None:
+        self.epochs = settings.epochs
+        self.iterations = settings.iterations
+        self.most_epochs = settings.epochs
+        self.seconds = None if settings.max_hours is None else settings.max_hours * 3600 * (1 - reserve)
+        self.started = time.monotonic() - elapsed_s
+        self._first_step: float | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of training so far, earlier runs of the process included."""
+        return time.monotonic() - self.started
+
+    def progress(self, epoch: int, iteration: int) -> float:
+        """Share of all optimizer steps that lie before this one, 0..1."""
+        return min(1.0, (epoch * self.iterations + iteration) / (self.epochs * self.iterations))
+
+    def is_epoch_over(self, epoch: int, iteration: int) -> bool:
+        """Whether the epoch ends before this iteration; in the first epochs of a timed training this measures the steps."""
+        if self.seconds is not None and epoch == 0:
+            self._measure(iteration, self.seconds)
+        return iteration >= self.iterations
+
+    def _measure(self, iteration: int, seconds: float) -> None:
+        if iteration == UNTIMED_STEPS:
+            self._first_step = time.monotonic()
+        if iteration != UNTIMED_STEPS + MEASURED_STEPS or self._first_step is None:
+            return
+        step_s = (time.monotonic() - self._first_step) / MEASURED_STEPS
+        steps = (seconds - self.elapsed_s) / (step_s * 1.15) + iteration  # online validation takes about 15 %
+        self.iterations = max(SHORTEST_EPOCH, iteration, min(self.iterations, int(steps / FEWEST_EPOCHS)))
+        self.epochs = max(1, min(self.most_epochs, int(steps / self.iterations)))
+
+    def end_epoch(self, epoch: int, epoch_s: float) -> None:
+        """Estimate the number of epochs anew from the time that this one took."""
+        if self.seconds is not None:
+            more = int(max(0.0, self.seconds - self.elapsed_s) / epoch_s)
+            self.epochs = max(epoch + 1, min(self.most_epochs, epoch + 1 + more))
+
+    def state_dict(self) -> dict[str, float]:
+        """Plain values from which a training goes on."""
+        return {"epochs": self.epochs, "iterations": self.iterations, "elapsed_s": self.elapsed_s}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Take up what `state_dict` gave."""
+        self.epochs, self.iterations = int(state["epochs"]), int(state["iterations"])
+        self.started = time.monotonic() - state["elapsed_s"]
