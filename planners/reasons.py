@@ -1,0 +1,102 @@
+"""Why a plan is as it is, in words: one function for each decision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from autoseg.planners import memory, spacing, topology
+
+AXES = {2: ("y", "x"), 3: ("z", "y", "x")}
+NORMALIZATIONS = {
+    "ct": "CT: clipped to the 0.5 and 99.5 percentiles of the dataset's foreground, then its mean and deviation, because "
+          "intensities are Hounsfield units",
+    "zscore": "z-score of each case, because the intensity scale differs from image to image",
+    "rescale_0_1": "each case scaled to 0..1, as the channel's name asks",
+    "rgb": "divided by 255, as the channel's name asks",
+    "none": "left as it is, as the channel's name asks",
+}
+
+
+def fullres_spacing(target: spacing.TargetSpacing, transpose: Sequence[int]) -> str:
+    """Why this target spacing and this order of axes."""
+    text = f"The median over the training cases, {_times(target.median_mm, '.4g')} mm along the images' z, y, x."
+    if target.coarse_axis is not None:
+        text += (f" Axis {AXES[3][target.coarse_axis]} is more than {spacing.ANISOTROPY_RATIO} times coarser than the "
+                 f"others and has less than 1/{spacing.ANISOTROPY_RATIO} of their voxels, so it takes its "
+                 f"{spacing.COARSE_AXIS_PERCENTILE}th percentile (not below the others), "
+                 f"{target.spacing_mm[target.coarse_axis]:.4g} mm.")
+    order = ", ".join(AXES[3][axis] for axis in transpose)
+    return text + f" Axes are kept in the order {order}: the slice axis (the coarsest) first."
+
+
+def lowres_spacing(fullres_mm: Sequence[float], steps: int) -> str:
+    """Why 3d_lowres has this spacing."""
+    return (f"That of 3d_fullres, {_times(fullres_mm, '.4g')} mm, grown {steps} times by "
+            f"{spacing.LOWRES_GROWTH - 1:.0%} (axes finer than half the coarsest alone, then all) until the patch covers "
+            "enough of the median shape.")
+
+
+def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Sequence[float], memory_gb: float) -> str:
+    """Why this patch."""
+    dimensions = len(spacing_mm)
+    wanted = topology.first_patch_size(spacing_mm, (math.inf,) * dimensions)
+    text = (f"Equal extent along all axes with the voxels of {topology.FIRST_PATCH_EDGE[dimensions]}^{dimensions} is "
+            f"{_times(wanted)}; within the median shape {_times(median_shape, 'g')} and grown to a multiple of the "
+            f"strides it is {_times(fit.first)}.")
+    if fit.shrunk:
+        text += (f" Shrunk in {fit.shrunk} steps, each along the axis that covered most of the median shape, until a "
+                 f"batch of {memory.SMALLEST_BATCH} fits into {memory_gb:g} GB.")
+    return text
+
+
+def network(fit: memory.Fit) -> str:
+    """Why this depth and these kernels."""
+    dimensions = len(fit.first)
+    pools = [int(math.log2(divisor)) for divisor in fit.pooling.divisors]
+    smallest = [n // d for n, d in zip(fit.pooling.patch_size, fit.pooling.divisors, strict=True)]
+    text = (f"{fit.pooling.stages} stages: axes {', '.join(AXES[dimensions])} are halved {_listed(pools)} times, each while "
+            f"{2 * topology.SMALLEST_EDGE} voxels ({3 * topology.SMALLEST_EDGE} for a last single axis) are left and its "
+            f"spacing is below twice the finest; {_times(smallest)} voxels remain at the bottom.")
+    if any(1 in kernel for kernel in fit.pooling.kernel_sizes):
+        text += " Kernels are 1 along an axis while its spacing is twice the finest or more."
+    return text + (f" Features start at {topology.BASE_FEATURES}, double with each stage and stop at "
+                   f"{topology.MOST_FEATURES[dimensions]}.")
+
+
+def batch_size(fit: memory.Fit, memory_gb: float, voxels_of_dataset: float) -> str:
+    """Why this batch."""
+    dimensions = len(fit.first)
+    by_memory = memory.batch_that_fits(fit, memory_gb)
+    by_dataset = memory.batch_of_dataset_share(fit.pooling.patch_size, voxels_of_dataset)
+    text = (f"The network puts out {fit.values:.3g} values for one patch and {memory_gb:g} GB are taken to hold "
+            f"{memory.budget(dimensions, memory_gb) * memory.REFERENCE_BATCH[dimensions]:.3g}: {by_memory} patches fit; "
+            f"{by_dataset} hold {memory.LARGEST_SHARE_OF_DATASET:.0%} of the dataset's voxels.")
+    if min(by_memory, by_dataset) < memory.SMALLEST_BATCH:
+        return f"{text} At least {memory.SMALLEST_BATCH} are taken."
+    return f"{text} The smaller number is taken."
+
+
+def normalization(
+    channel_names: Sequence[str], schemes: Sequence[str], inside_mask: Sequence[bool], share_kept: float
+) -> str:
+    """Why each channel is normalized so."""
+    texts = [f"{name}: {NORMALIZATIONS[scheme]}" for name, scheme in zip(channel_names, schemes, strict=True)]
+    if "zscore" in schemes:
+        where = "inside the non-zero mask" if any(inside_mask) else "over the whole cropped image"
+        texts.append(f"z-scores are taken {where}, because the crop to the non-zero box keeps {share_kept:.0%} of the "
+                     "median image (the mask is used below 75%)")
+    return "; ".join(texts) + "."
+
+
+def covers(share: float, threshold: float) -> str:
+    """How much of the median shape the patch of 3d_fullres sees."""
+    return f"The patch of 3d_fullres covers {share:.0%} of the median shape ({threshold:.0%} are wanted)"
+
+
+def _times(values: Sequence[float], form: str = "d") -> str:
+    return " × ".join(format(int(v) if form == "d" else v, form) for v in values)
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
