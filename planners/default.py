@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +56,7 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float = 8) -> Pl
     the images are too small for any network.
     """
     if not memory_gb > 0:
-        raise AutosegError(f"--memory-gb is {memory_gb:g}, but must be positive: the memory of the GPU to plan for, in GB.")
+        raise AutosegError(f"--memory-gb is {memory_gb:g}, but must be positive: the GPU memory to plan for, in GB.")
     cases = list(fingerprint.cases.values())
     spacings_mm = np.array([case.spacing_mm for case in cases], dtype=float)
     shapes = np.array([case.shape_after_crop for case in cases])
@@ -72,8 +71,8 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float = 8) -> Pl
     given = _given(dataset, fingerprint, memory_gb)
     configurations = _configure_all(given, fullres)
     if not configurations:
-        raise AutosegError(f"The images are too small for a network: their median shape is {_shape(median_shape)} voxels "
-                           "after resampling, and two axes of 8 voxels, or one of 12, are needed.")
+        raise AutosegError(f"The images are too small for a network: their median shape is {_shape(median_shape)} "
+                           "voxels after resampling, and two axes of 8 voxels, or one of 12, are needed.")
     return Plans(
         dataset=dataset.name,
         planner="default",
@@ -88,8 +87,8 @@ def _given(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float) -> _Giv
     schemes = tuple(NORMALIZATION_OF_CHANNEL.get(name.casefold(), "zscore") for name in dataset.channel_names)
     for channel, scheme in enumerate(schemes):
         if scheme == "ct" and str(channel) not in fingerprint.foreground_intensities:
-            raise AutosegError(f"Channel {channel} is CT, which is normalized by the intensities of the foreground, but no "
-                               "training case has any foreground. Add labels, or name the channel `zscore`.")
+            raise AutosegError(f"Channel {channel} is CT, which is normalized by the intensities of the foreground, "
+                               "but no training case has any foreground. Add labels, or name the channel `zscore`.")
     share_kept = float(np.median([case.share_kept for case in fingerprint.cases.values()]))
     inside_mask = tuple(scheme == "zscore" and share_kept < MASK_BELOW_SHARE_KEPT for scheme in schemes)
     return _Given(
@@ -134,7 +133,7 @@ def _configure_lowres(given: _Given, fullres: _Grid, fullres_fit: Fit) -> tuple[
     if steps == 0:
         return None, f"{covers}, so there is no 3d_lowres."
     if fullres_voxels / voxels < LOWRES_SAVES_AT_LEAST:
-        return None, f"{covers}, but a grid coarse enough would save less than half of the voxels: there is no 3d_lowres."
+        return None, f"{covers}, but a grid coarse enough would save less than half of the voxels: no 3d_lowres."
     why = f"{covers}, so 3d_lowres shows more of the image at once."
     return _configure(given, grid, fit, voxels * given.cases, why), why
 
@@ -169,5 +168,5 @@ def _configure(
     )
 
 
-def _shape(shape: Sequence[float]) -> str:
+def _shape(shape: np.ndarray) -> str:
     return " × ".join(f"{n:g}" for n in shape)

@@ -11,7 +11,7 @@ from autoseg.plan import Topology
 from autoseg.planners.topology import Pooling, first_patch_size, pool, unet_topology
 
 REFERENCE_GB = 8
-REFERENCE_VALUES = {2: 85_000_000, 3: 560_000_000}  # that a batch of the reference size may put out at 8 GB
+REFERENCE_VALUES = {2: 85_000_000, 3: 560_000_000}  # put out for one patch, at 8 GB and the reference batch
 REFERENCE_BATCH = {2: 12, 3: 2}
 SMALLEST_BATCH = 2
 LARGEST_SHARE_OF_DATASET = 0.05
@@ -49,7 +49,7 @@ def values_put_out(patch_size: Sequence[int], topology: Topology, classes: int) 
 
 
 def budget(dimensions: int, memory_gb: float) -> float:
-    """Values that a batch of the reference size (3D: 2, 2D: 12) may put out, in proportion to the memory in GB."""
+    """Values that may be put out for each patch of a batch of 2 (3D) or 12 (2D), in proportion to the memory in GB."""
     return REFERENCE_VALUES[dimensions] * (memory_gb / REFERENCE_GB)
 
 
@@ -109,6 +109,7 @@ def _shrink(spacing_mm: Sequence[float], pooling: Pooling, axis: int, memory_gb:
     step = pool(spacing_mm, size).divisors[axis]
     size[axis] = pooling.patch_size[axis] - step
     if size[axis] < 1:
-        raise AutosegError(f"No patch fits into {memory_gb:g} GB: even two of {' × '.join(map(str, pooling.patch_size))} "
-                           "voxels are too much. Give more with --memory-gb.")
+        edges = " × ".join(map(str, pooling.patch_size))
+        raise AutosegError(f"No patch fits into {memory_gb:g} GB: even two of {edges} voxels are too much. "
+                           "Give more with --memory-gb.")
     return pool(spacing_mm, size)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from autoseg.planners import memory, spacing, topology
 
 AXES = {2: ("y", "x"), 3: ("z", "y", "x")}
 NORMALIZATIONS = {
-    "ct": "CT: clipped to the 0.5 and 99.5 percentiles of the dataset's foreground, then its mean and deviation, because "
-          "intensities are Hounsfield units",
+    "ct": "CT: clipped to the 0.5 and 99.5 percentiles of the dataset's foreground, then its mean and deviation, "
+          "because intensities are Hounsfield units",
     "zscore": "z-score of each case, because the intensity scale differs from image to image",
     "rescale_0_1": "each case scaled to 0..1, as the channel's name asks",
     "rgb": "divided by 255, as the channel's name asks",
@@ -30,11 +32,11 @@ def fullres_spacing(target: spacing.TargetSpacing, transpose: Sequence[int]) -> 
     return text + f" Axes are kept in the order {order}: the slice axis (the coarsest) first."
 
 
-def lowres_spacing(fullres_mm: Sequence[float], steps: int) -> str:
+def lowres_spacing(fullres_mm: np.ndarray, steps: int) -> str:
     """Why 3d_lowres has this spacing."""
-    return (f"That of 3d_fullres, {_times(fullres_mm, '.4g')} mm, grown {steps} times by "
-            f"{spacing.LOWRES_GROWTH - 1:.0%} (axes finer than half the coarsest alone, then all) until the patch covers "
-            "enough of the median shape.")
+    return (f"That of 3d_fullres, {_times(fullres_mm.tolist(), '.4g')} mm, grown {steps} times by "
+            f"{spacing.LOWRES_GROWTH - 1:.0%} (axes finer than half the coarsest alone, then all) until the patch "
+            "covers enough of the median shape.")
 
 
 def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Sequence[float], memory_gb: float) -> str:
@@ -55,9 +57,9 @@ def network(fit: memory.Fit) -> str:
     dimensions = len(fit.first)
     pools = [int(math.log2(divisor)) for divisor in fit.pooling.divisors]
     smallest = [n // d for n, d in zip(fit.pooling.patch_size, fit.pooling.divisors, strict=True)]
-    text = (f"{fit.pooling.stages} stages: axes {', '.join(AXES[dimensions])} are halved {_listed(pools)} times, each while "
-            f"{2 * topology.SMALLEST_EDGE} voxels ({3 * topology.SMALLEST_EDGE} for a last single axis) are left and its "
-            f"spacing is below twice the finest; {_times(smallest)} voxels remain at the bottom.")
+    text = (f"{fit.pooling.stages} stages: axes {', '.join(AXES[dimensions])} are halved {_listed(pools)} times, each "
+            f"while {2 * topology.SMALLEST_EDGE} voxels ({3 * topology.SMALLEST_EDGE} for a last single axis) are left "
+            f"and its spacing is below twice the finest; {_times(smallest)} voxels remain at the bottom.")
     if any(1 in kernel for kernel in fit.pooling.kernel_sizes):
         text += " Kernels are 1 along an axis while its spacing is twice the finest or more."
     return text + (f" Features start at {topology.BASE_FEATURES}, double with each stage and stop at "
@@ -69,9 +71,10 @@ def batch_size(fit: memory.Fit, memory_gb: float, voxels_of_dataset: float) -> s
     dimensions = len(fit.first)
     by_memory = memory.batch_that_fits(fit, memory_gb)
     by_dataset = memory.batch_of_dataset_share(fit.pooling.patch_size, voxels_of_dataset)
+    held = memory.budget(dimensions, memory_gb) * memory.REFERENCE_BATCH[dimensions]
     text = (f"The network puts out {fit.values:.3g} values for one patch and {memory_gb:g} GB are taken to hold "
-            f"{memory.budget(dimensions, memory_gb) * memory.REFERENCE_BATCH[dimensions]:.3g}: {by_memory} patches fit; "
-            f"{by_dataset} hold {memory.LARGEST_SHARE_OF_DATASET:.0%} of the dataset's voxels.")
+            f"{held:.3g}: {by_memory} patches fit; {by_dataset} hold {memory.LARGEST_SHARE_OF_DATASET:.0%} of the "
+            "dataset's voxels.")
     if min(by_memory, by_dataset) < memory.SMALLEST_BATCH:
         return f"{text} At least {memory.SMALLEST_BATCH} are taken."
     return f"{text} The smaller number is taken."

@@ -37,7 +37,7 @@ def target_spacing(spacings_mm: np.ndarray, shapes: np.ndarray) -> TargetSpacing
     Raises AutosegError where there is no case, or a spacing that is not positive and finite.
     """
     if len(spacings_mm) == 0:
-        raise AutosegError("No training case is left to plan from. Correct what `autoseg verify` names, and plan again.")
+        raise AutosegError("No training case is left to plan from. Correct what `autoseg verify` names and plan again.")
     if not (np.isfinite(spacings_mm).all() and (spacings_mm > 0).all()):
         raise AutosegError("A training case has a spacing that is not positive and finite. "
                            "Run `autoseg verify` to see which, and correct its header.")

@@ -1,0 +1,223 @@
+"""Does autoseg's default planner decide what nnU-Net's does? Prints a table of both; exits 1 on any difference.
+
+usage: python benchmarks/plan_parity.py --nnunet-python PATH [DATASET ...] [--masks FOLDER] [--random N]
+
+DATASET: folders of either layout. Each side extracts its own fingerprint from the same files and plans from it.
+--masks: a folder of kidney masks; CT-like volumes are built around them first.
+--random: so many random datasets, of which both planners are given the same fingerprint. Only differences are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ct_like import make_ct_like_dataset
+from random_fingerprints import random_dataset
+
+from autoseg.dataset import Dataset, load_dataset
+from autoseg.plan import Configuration, Plans
+from autoseg.planners.default import plan
+from autoseg.planners.fingerprint import Fingerprint, build_fingerprint
+
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
+NORMALIZATIONS = {"CTNormalization": "ct", "ZScoreNormalization": "zscore", "RescaleTo01Normalization": "rescale_0_1",
+                  "RGBTo01Normalization": "rgb", "NoNormalization": "none"}
+SEED = 20240
+
+
+@dataclass(frozen=True)
+class Job:
+    """One dataset for both planners. shared: nnU-Net is given our fingerprint, instead of extracting its own."""
+
+    dataset: Dataset
+    fingerprint: Fingerprint
+    memory_gb: float
+    shared: bool
+
+
+def ours(plans: Plans) -> dict[str, dict[str, Any]]:
+    """What is compared, by configuration and quantity."""
+    return {"all": {"configurations": sorted(plans.configurations), "transpose": list(plans.transpose)}} | {
+        name: _our_configuration(configuration) for name, configuration in plans.configurations.items()}
+
+
+def theirs(plans: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same from nnU-Net's plans."""
+    found = {name: plans["configurations"][name] for name in CONFIGURATIONS if name in plans["configurations"]}
+    return {"all": {"configurations": sorted(found), "transpose": plans["transpose_forward"]}} | {
+        name: _their_configuration(configuration) for name, configuration in found.items()}
+
+
+def run_nnunet(python: str, jobs: list[Job]) -> list[dict[str, Any]]:
+    """nnU-Net's answers, in order."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        variables = {f"nnUNet_{name}": str(root / name) for name in ("raw", "preprocessed", "results")}
+        for job in jobs:
+            raw = root / "raw" / job.dataset.name
+            raw.mkdir(parents=True)
+            (raw / "dataset.json").write_text(json.dumps(_raw_description(job)))
+        asked = [{"name": job.dataset.name, "memory_gb": job.memory_gb,
+                  "fingerprint": _nnunet_fingerprint(job.fingerprint) if job.shared else None} for job in jobs]
+        (root / "jobs.json").write_text(json.dumps(asked))
+        script = Path(__file__).with_name("nnunet_plans.py")
+        subprocess.run([python, script, root / "jobs.json", root / "answers.json"], check=True,
+                       env=os.environ | variables, stdout=sys.stderr)
+        return list(json.loads((root / "answers.json").read_text()))
+
+
+def compare(job: Job, answer: dict[str, Any]) -> list[tuple[str, str, str, str, bool]]:
+    """Rows of (configuration, quantity, autoseg, nnU-Net, whether they are equal)."""
+    mine = ours(plan(job.dataset, job.fingerprint, job.memory_gb))
+    if "error" in answer:
+        return [("all", "plans", "made", answer["error"], False)]
+    other = theirs(answer["plans"])
+    rows = []
+    for name in sorted({*mine, *other}, key=["all", *CONFIGURATIONS].index):
+        for quantity in sorted({*mine.get(name, {}), *other.get(name, {})}):
+            a, b = mine.get(name, {}).get(quantity), other.get(name, {}).get(quantity)
+            rows.append((name, quantity, _text(a), _text(b), _equal(a, b)))
+    return rows
+
+
+def main() -> int:
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        folders = list(options.datasets)
+        if options.masks:
+            make_ct_like_dataset(options.masks, Path(folder) / "Dataset048_CTLike")
+            folders.append(Path(folder) / "Dataset048_CTLike")
+        datasets = [load_dataset(path) for path in folders]
+        jobs = [Job(dataset, build_fingerprint(dataset), 8, shared=False) for dataset in datasets]
+        answers = run_nnunet(options.nnunet_python, jobs) if jobs else []
+    different = sum(_print_table(job, answer) for job, answer in zip(jobs, answers, strict=True))
+    random = np.random.default_rng(SEED)
+    drawn = [random_dataset(random, number) for number in range(options.random)]
+    random_jobs = [Job(one.dataset, one.fingerprint, one.memory_gb, shared=True) for one in drawn]
+    if random_jobs:
+        different += _print_random(random_jobs, run_nnunet(options.nnunet_python, random_jobs))
+    return 1 if different else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="*", type=Path, metavar="DATASET")
+    parser.add_argument("--nnunet-python", required=True, help="the Python that nnunetv2 is installed in")
+    parser.add_argument("--masks", type=Path, help="a folder of masks to build CT-like volumes around")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="compare N random datasets")
+    return parser.parse_args()
+
+
+def _our_configuration(configuration: Configuration) -> dict[str, Any]:
+    network = configuration.network
+    return {
+        "spacing_mm": list(configuration.spacing_mm), "median_shape": list(configuration.median_shape),
+        "patch_size": list(configuration.patch_size), "batch_size": configuration.batch_size,
+        "strides": _lists(network.strides), "kernel_sizes": _lists(network.kernel_sizes),
+        "features": list(network.features), "convs_per_stage": list(network.convs_per_stage),
+        "convs_per_decoder_stage": list(network.convs_per_stage[:-1]),
+        "normalization": list(configuration.normalization),
+        "normalize_inside_mask": list(configuration.normalize_inside_mask),
+    }
+
+
+def _their_configuration(configuration: dict[str, Any]) -> dict[str, Any]:
+    network = configuration["architecture"]["arch_kwargs"]
+    return {
+        "spacing_mm": configuration["spacing"],
+        "median_shape": [round(n) for n in configuration["median_image_size_in_voxels"]],
+        "patch_size": configuration["patch_size"], "batch_size": configuration["batch_size"],
+        "strides": network["strides"], "kernel_sizes": network["kernel_sizes"],
+        "features": network["features_per_stage"], "convs_per_stage": network["n_conv_per_stage"],
+        "convs_per_decoder_stage": network["n_conv_per_stage_decoder"],
+        "normalization": [NORMALIZATIONS[name] for name in configuration["normalization_schemes"]],
+        "normalize_inside_mask": configuration["use_mask_for_norm"],
+    }
+
+
+def _raw_description(job: Job) -> dict[str, Any]:
+    """dataset.json as nnU-Net wants it, whichever layout the dataset has, with the files where they are.
+
+    Its planner tries to read a file to choose a reader; a shared fingerprint comes without files, so one is named.
+    """
+    dataset = job.dataset
+    reader = {"overwrite_image_reader_writer": "SimpleITKIO"} if job.shared else {}
+    return reader | {
+        "channel_names": {str(channel): name for channel, name in enumerate(dataset.channel_names)},
+        "labels": dataset.labels.values, "numTraining": len(dataset.training), "file_ending": dataset.file_ending,
+        "dataset": {case.name: {"images": [str(path.absolute()) for path in case.images],
+                                "label": str(case.label and case.label.absolute())} for case in dataset.training},
+    }
+
+
+def _nnunet_fingerprint(fingerprint: Fingerprint) -> dict[str, Any]:
+    cases = fingerprint.cases.values()
+    return {
+        "spacings": [list(case.spacing_mm) for case in cases],
+        "shapes_after_crop": [list(case.shape_after_crop) for case in cases],
+        "median_relative_size_after_cropping": float(np.median([case.share_kept for case in cases])),
+        "foreground_intensity_properties_per_channel": {},
+    }
+
+
+def _print_table(job: Job, answer: dict[str, Any]) -> int:
+    rows = compare(job, answer)
+    print(f"\n## {job.dataset.name} ({len(job.dataset.training)} cases)\n")
+    print("| configuration | quantity | autoseg | nnU-Net | |\n|---|---|---|---|---|")
+    for name, quantity, a, b, equal in rows:
+        print(f"| {name} | {quantity} | {a} | {b} | {'equal' if equal else 'DIFFERS'} |")
+    return sum(not row[-1] for row in rows)
+
+
+def _print_random(jobs: list[Job], answers: list[dict[str, Any]]) -> int:
+    different, failed, made = 0, 0, dict.fromkeys(CONFIGURATIONS, 0)
+    for job, answer in zip(jobs, answers, strict=True):
+        if "error" in answer:
+            failed += 1
+            print(f"{job.dataset.name}: nnU-Net plans nothing ({answer['error']})")
+            continue
+        wrong = [row for row in compare(job, answer) if not row[-1]]
+        different += bool(wrong)
+        for name in set(CONFIGURATIONS) & set(answer["plans"]["configurations"]):
+            made[name] += 1
+        for name, quantity, a, b, _ in wrong:
+            print(f"{job.dataset.name}: {name} {quantity}: {a} against {b}")
+    print(f"\n## {len(jobs)} random datasets (seed {SEED})\n\n{len(jobs) - different - failed} equal, {different} "
+          f"different, {failed} that nnU-Net cannot plan. Configurations compared: "
+          f"{', '.join(f'{count} × {name}' for name, count in made.items())}.")
+    return different
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Equal; floats to one part in a million (headers are read by different code)."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-6)
+    return bool(a == b)
+
+
+def _lists(entries: tuple[tuple[int, ...], ...]) -> list[list[int]]:
+    return [list(entry) for entry in entries]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return " ".join("·".join(map(str, entry)) for entry in value)
+    if isinstance(value, list):
+        return " ".join(_text(entry) for entry in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
