@@ -1,0 +1,146 @@
+"""Which images a prediction is asked for: a folder, one file, or Decathlon files with all channels in one."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.dataset import grid_differences, stack_channels
+from autoseg.errors import AutosegError
+from autoseg.image import Image
+from autoseg.image_io import ENDINGS, file_ending, read_geometry, read_image
+from autoseg.inference.model import ModelDescription
+
+CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
+Channels = dict[int, list[Path]]
+
+
+@dataclass(frozen=True)
+class PredictionInput:
+    """One case to predict.
+
+    images: one file per channel, or one file that holds all. problem: why this case cannot be predicted, or None.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    problem: str | None = None
+
+    def __str__(self) -> str:
+        return f"case {self.name}"
+
+
+def list_inputs(path: Path, description: ModelDescription) -> list[PredictionInput]:
+    """The cases in a folder of images, or of one image, sorted by name.
+
+    Channels are files `<case>_0000.nii.gz`, `<case>_0001.nii.gz`, ...; a file without such a number is a case with
+    all its channels in itself (for models of one channel, any image). Hidden files (`._*`, `.DS_Store`) are passed by.
+    A case that lacks channels is listed with its problem, so that the others can be predicted.
+    Raises AutosegError where `path` does not exist or holds no image.
+    """
+    if path.is_dir():
+        files = [file for file in sorted(path.iterdir()) if _is_image(file)]
+        if not files:
+            raise AutosegError(f"{path} holds no image. Images end in {', '.join(ENDINGS)}.")
+    elif path.is_file():
+        files = _with_siblings(path, len(description.channel_names))
+    else:
+        raise AutosegError(f"{path} does not exist. Give a folder of images, or one image, with -i.")
+    cases: dict[str, Channels] = defaultdict(lambda: defaultdict(list))
+    plain: list[PredictionInput] = []
+    for name, channel, file in _split_names(files, len(description.channel_names)):
+        if channel is None:
+            plain.append(PredictionInput(name, (file,)))
+        else:
+            cases[name][channel].append(file)
+    numbered = [_case(name, channels, description.channel_names) for name, channels in cases.items()]
+    return _unique(sorted(numbered + plain, key=lambda item: (item.name, item.images)))
+
+
+def read_input(item: PredictionInput) -> Image:
+    """All channels of a case, (C, Z, Y, X), on the first file's grid.
+
+    Raises AutosegError where a file cannot be read, or lies on another grid than the first.
+    """
+    channels = []
+    for path in item.images:
+        try:
+            channels.append(read_image(path))
+        except AutosegError as error:
+            raise AutosegError(f"{item}: {error}") from error
+        if differing := grid_differences(channels[0], channels[-1]):
+            raise AutosegError(f"{item}: {path} does not lie on the grid of {item.images[0]}: {differing}. "
+                               "Give channels that lie on the same grid.")
+    return stack_channels(channels)
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and path.name.lower().endswith(tuple(ENDINGS))
+
+
+def _stem(path: Path) -> str:
+    return path.name[: -len(file_ending(path))]
+
+
+def _with_siblings(path: Path, channels: int) -> list[Path]:
+    """One image that a user named; where it is a channel of several, all files of its case."""
+    if not path.name.lower().endswith(tuple(ENDINGS)):
+        raise AutosegError(f"{path} is no image that autoseg reads. Images end in {', '.join(ENDINGS)}.")
+    match = CHANNEL_SUFFIX.match(_stem(path))
+    if match is None or channels == 1:
+        return [path]
+    pattern = re.compile(re.escape(match["case"]) + r"_\d{4}" + re.escape(file_ending(path)))
+    return [file for file in sorted(path.parent.iterdir()) if pattern.fullmatch(file.name)]
+
+
+def _split_names(files: list[Path], channels: int) -> list[tuple[str, int | None, Path]]:
+    """(case, channel or None, file). For models of one channel, `patient_0007` without a `patient_0000` is a name."""
+    matches = [(file, CHANNEL_SUFFIX.match(_stem(file))) for file in files]
+    first = {match["case"] for _, match in matches if match and int(match["channel"]) == 0}
+    return [
+        (match["case"], int(match["channel"]), file) if match and (channels > 1 or match["case"] in first)
+        else (_stem(file), None, file)
+        for file, match in matches
+    ]
+
+
+def _case(name: str, channels: Channels, channel_names: tuple[str, ...]) -> PredictionInput:
+    """A case of numbered files, with what is wrong about them."""
+    images = tuple(file for channel in sorted(channels) for file in channels[channel])
+    wanted = set(range(len(channel_names)))
+    missing = ", ".join(f"{channel:04} ({channel_names[channel]})" for channel in sorted(wanted - channels.keys()))
+    surplus = ", ".join(f"{channel:04}" for channel in sorted(channels.keys() - wanted))
+    twice = ", ".join(f"{channel:04}" for channel, files in sorted(channels.items()) if len(files) > 1)
+    expected = f"the model takes {len(channel_names)} ({', '.join(channel_names)})"
+    if missing and not (len(images) == 1 and _channels_inside(images[0]) == len(channel_names)):
+        found = ", ".join(image.name for image in images)
+        return PredictionInput(name, images, f"channel {missing} is missing: {expected}. There is: {found}.")
+    if surplus:
+        return PredictionInput(name, images, f"channel {surplus} is too much: {expected}. Move these files elsewhere.")
+    if twice:
+        return PredictionInput(name, images, f"channel {twice} is there in several files. Leave one of them.")
+    return PredictionInput(name, images)
+
+
+def _channels_inside(path: Path) -> int:
+    """Channels that one file holds; 0 where its header cannot be read."""
+    try:
+        shape, _, _ = read_geometry(path)
+    except AutosegError:
+        return 0
+    return shape[0]
+
+
+def _unique(items: list[PredictionInput]) -> list[PredictionInput]:
+    """Of cases with the same name, all but the first get a problem: they would be written to the same file."""
+    seen: dict[str, PredictionInput] = {}
+    checked = []
+    for item in items:
+        if item.name in seen:
+            item = PredictionInput(item.name, item.images, f"{item.images[0].name} has the same case name as "
+                                   f"{seen[item.name].images[0].name}. Rename one of them.")
+        seen.setdefault(item.name, item)
+        checked.append(item)
+    return checked

@@ -1,0 +1,156 @@
+"""Trained models: `model.json` says what the network is and what it was trained on, safetensors hold its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from autoseg.dataset import Labels
+from autoseg.errors import AutosegError
+from autoseg.networks import build_network
+from autoseg.plan import Configuration, Frozen, Plans
+from autoseg.workspace import ModelFolder, read_model
+
+Checkpoint = Literal["final", "best"]
+
+
+class ModelDescription(Frozen):
+    """All that prediction needs but weights; one to one with `model.json`.
+
+    channel_names, labels, file_ending: of the dataset. plans: with the configuration `configuration_name` only.
+    recipe, settings: what was trained and how. mirror_axes: spatial axes of the patch along which training mirrored,
+    so that prediction may too. versions: of the packages that trained it.
+    """
+
+    dataset: str
+    channel_names: tuple[str, ...]
+    labels: Labels
+    file_ending: str
+    configuration_name: str
+    plans: Plans
+    recipe: str
+    settings: dict[str, Any]
+    mirror_axes: tuple[int, ...]
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelDescription:
+        if self.configuration_name not in self.plans.configurations:
+            raise ValueError(f"plans hold no configuration {self.configuration_name}")
+        if any(not 0 <= axis < self.configuration.dimensions for axis in self.mirror_axes):
+            raise ValueError(f"mirror_axes {self.mirror_axes} are not all axes of the patch")
+        return self
+
+    @property
+    def configuration(self) -> Configuration:
+        return self.plans.configurations[self.configuration_name]
+
+    def build(self) -> nn.Module:
+        """The network, with fresh weights."""
+        return build_network(self.configuration.network, len(self.channel_names), self.labels.output_channels)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Networks of one or more folds, in eval mode on their device. folds: their names, in the networks' order."""
+
+    description: ModelDescription
+    networks: list[nn.Module]
+    folds: tuple[str, ...]
+
+
+def load_model(
+    folder: ModelFolder,
+    folds: Sequence[str] | None = None,
+    checkpoint: Checkpoint = "final",
+    device: torch.device | None = None,
+) -> LoadedModel:
+    """A trained model from its folder.
+
+    folds: "0".."4" or "all"; None for every finished fold of the cross-validation, or "all" where there is none.
+    checkpoint: weights of the last epoch, or of the best one in the online validation.
+    device: where the networks go; None for the CPU.
+    Raises AutosegError where the folder is no model, a fold is not there, or weights do not fit model.json.
+    """
+    if not folder.model_json.is_file():
+        raise AutosegError(f"{folder.root} is no trained model: it has no model.json. Train one with autoseg_train, or "
+                           "give the folder that holds model.json with -m.")
+    description = read_model(folder.model_json, ModelDescription)
+    files = _checkpoints(folder, folds, checkpoint)
+    networks = [load_network(description, file, device or torch.device("cpu")) for file in files.values()]
+    return LoadedModel(description, networks, tuple(files))
+
+
+def load_network(description: ModelDescription, weights: Path, device: torch.device) -> nn.Module:
+    """The network that `description` names, in eval mode, with the weights of a safetensors file.
+
+    Raises AutosegError where the file is missing or damaged, or its weights do not fit.
+    """
+    try:
+        state = load_file(weights)
+    except FileNotFoundError as error:
+        raise AutosegError(f"{weights} does not exist.") from error
+    except (OSError, SafetensorError) as error:
+        raise AutosegError(f"{weights} is damaged ({error}). Copy it anew, or train this fold again.") from error
+    with torch.device("meta"):  # no memory, and no time for random weights
+        network = description.build()
+    _check_fit(network.state_dict(), state, weights)
+    network.load_state_dict(state, assign=True)
+    return to_device(network.float(), device, description.configuration.dimensions).eval()
+
+
+def to_device(network: nn.Module, device: torch.device, dimensions: int) -> nn.Module:
+    """The same network on `device`, its weights laid out as `memory_format` says."""
+    network.to(device)
+    for parameter in network.parameters():
+        if parameter.dim() == dimensions + 2:
+            parameter.data = parameter.data.contiguous(memory_format=memory_format(device, dimensions))
+    return network
+
+
+def memory_format(device: torch.device, dimensions: int) -> torch.memory_format:
+    """How networks and their inputs are laid out: channels last on the CPU, where it is faster in bfloat16."""
+    if device.type != "cpu":
+        return torch.contiguous_format
+    return torch.channels_last if dimensions == 2 else torch.channels_last_3d
+
+
+def _checkpoints(folder: ModelFolder, folds: Sequence[str] | None, checkpoint: Checkpoint) -> dict[str, Path]:
+    """Fold to weights file. Raises AutosegError that lists the folds there are."""
+    found = {path.parent.name.removeprefix("fold_"): path
+             for path in sorted(folder.root.glob(f"fold_*/checkpoint_{checkpoint}.safetensors"))}
+    if not found:
+        raise AutosegError(f"{folder.root} has no fold with weights (checkpoint_{checkpoint}.safetensors). "
+                           "Train one to its end with autoseg_train.")
+    if folds is None:
+        return {fold: path for fold, path in found.items() if fold != "all"} or found
+    missing = [str(fold) for fold in folds if str(fold) not in found]
+    if missing:
+        raise AutosegError(f"{folder.root} has no fold {', '.join(missing)} with {checkpoint} weights. "
+                           f"There are: {', '.join(found)}.")
+    return {str(fold): found[str(fold)] for fold in folds}
+
+
+def _check_fit(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], weights: Path) -> None:
+    """Raise AutosegError where names or shapes of weights differ."""
+    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    reshaped = [name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape]
+    if not (missing or unknown or reshaped):
+        return
+    differences = [f"{len(names)} {what} (such as {names[0]})"
+                   for what, names in (("are missing", missing), ("are not known", unknown)) if names]
+    if reshaped:
+        name = min(reshaped)
+        differences.append(f"{len(reshaped)} have another shape (such as {name}: {tuple(found[name].shape)}, "
+                           f"expected {tuple(expected[name].shape)})")
+    raise AutosegError(f"{weights} does not fit the network that model.json describes: of its weights, "
+                       f"{', '.join(differences)}. It comes from a model of another dataset, configuration or version: "
+                       "copy the model's folder as a whole.")

@@ -1,0 +1,180 @@
+"""A network's logits over a whole image, tile by tile, given away in slabs as soon as they are final.
+
+Tiles are visited by their start along axis 0. A band of one patch's depth gathers their weighted logits; once the next
+start is known, the rows below it can change no more and leave:
+
+    axis 0 →   0 ........ 31 ........ 63 ........ 95
+    tiles      [────────────────────────]
+                          [────────────────────────]
+    final      ├──────────┤ leaves before the second row of tiles is computed
+
+So no array of (classes × whole image) ever exists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+
+TILE_STEP = 0.5
+SIGMA_OF_PATCH = 1 / 8
+SLAB_BYTES = 32 * 2**20
+VOXELS_OF_A_2D_BATCH = 2**20
+
+Slab = tuple[int, np.ndarray]
+PredictTile = Callable[[torch.Tensor], torch.Tensor]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile's place along one axis of the image.
+
+    image, tile: the same voxels, in the image's and in the tile's own index; they are fewer than the patch where it
+        reaches beyond the image. weights: float32, of these voxels; over all spans of an axis, the weights of each
+        voxel sum to one.
+    """
+
+    image: slice
+    tile: slice
+    weights: np.ndarray
+
+
+def gaussian_weights(patch_size: int) -> np.ndarray:
+    """(patch_size,) float64: a Gaussian with its peak of 1 at patch_size // 2 and a sigma of patch_size / 8.
+
+    The weight of a voxel in a tile is the product of its axes' weights. This is scipy's `gaussian_filter` of a single
+    one (which cuts at 4 sigma, so never inside the patch), hence no weight is zero. Rule of Isensee et al. 2021.
+    """
+    distances = (np.arange(patch_size) - patch_size // 2) / (patch_size * SIGMA_OF_PATCH)
+    weights: np.ndarray = np.exp(-0.5 * distances**2)
+    return weights
+
+
+def tile_starts(size: int, patch_size: int, step: float = TILE_STEP) -> list[int]:
+    """First voxel of each tile along an axis of `size` voxels: as few as `step` (of a patch) allows, evenly spread.
+
+    An axis shorter than the patch has one tile, that reaches as far beyond one end as beyond the other (one voxel
+    farther at the upper end where the difference is odd): its start is negative.
+    """
+    if size <= patch_size:
+        return [-((patch_size - size) // 2)]
+    intervals = math.ceil((size - patch_size) / (patch_size * step))
+    return [round((size - patch_size) / intervals * i) for i in range(intervals + 1)]
+
+
+def axis_spans(size: int, patch_size: int, step: float = TILE_STEP) -> list[Span]:
+    """All tiles along an axis of `size` voxels, with weights that sum to one at each voxel."""
+    gaussian = gaussian_weights(patch_size)
+    places = []
+    total = np.zeros(size)
+    for start in tile_starts(size, patch_size, step):
+        image = slice(max(start, 0), min(start + patch_size, size))
+        tile = slice(image.start - start, image.stop - start)
+        total[image] += gaussian[tile]
+        places.append((image, tile))
+    return [Span(image, tile, (gaussian[tile] / total[image]).astype(np.float32)) for image, tile in places]
+
+
+def slice_groups(slices: int, at_once: int) -> list[Span]:
+    """Neighbouring slices that a 2D network sees as one batch; they do not overlap, the last group may be smaller."""
+    groups = []
+    for start in range(0, slices, at_once):
+        rows = min(at_once, slices - start)
+        groups.append(Span(slice(start, start + rows), slice(0, rows), np.ones(rows, np.float32)))
+    return groups
+
+
+def stream_logits(
+    predict: PredictTile,
+    data: np.ndarray,
+    patch_size: Sequence[int],
+    classes: int,
+    step: float = TILE_STEP,
+    band_device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Slab]:
+    """Yield (first row, logits (classes, rows, Y, X) float32) along axis 0 of `data`, in order and without gaps.
+
+    predict: tile (B, C, *patch_size) float32 on the CPU -> logits (B, classes, *patch_size), on any device.
+    data: (C, Z, Y, X) float32, preprocessed. Beyond its ends, tiles see zeros.
+    patch_size: (z, y, x); or (y, x) for a 2D network, which sees neighbouring slices along axis 0 as a batch.
+    band_device: where logits are gathered; the CPU by default. (classes × patch depth × Y × X × 4) bytes are taken.
+    progress: called with (tiles done, tiles in all) after each tile.
+    """
+    *_, rows_in_all, height, width = data.shape
+    spans_z, predict = _along_axis_0(predict, rows_in_all, patch_size, step)
+    spans_y, spans_x = axis_spans(height, patch_size[-2], step), axis_spans(width, patch_size[-1], step)
+    depth = max(len(span.weights) for span in spans_z)
+    band = torch.zeros((classes, depth, height, width), device=band_device)
+    tiles_in_all, tiles_done = len(spans_z) * len(spans_y) * len(spans_x), 0
+    for span_z, following in zip(spans_z, [*spans_z[1:], None], strict=True):
+        tile_depth = patch_size[0] if len(patch_size) == 3 else len(span_z.weights)
+        for span_y, span_x in product(spans_y, spans_x):
+            spans = (span_z, span_y, span_x)
+            _gather(band, predict(_tile(data, spans, (tile_depth, *patch_size[-2:]))), spans)
+            tiles_done += 1
+            if progress is not None:
+                progress(tiles_done, tiles_in_all)
+        first = span_z.image.start
+        final = (following.image.start if following else rows_in_all) - first
+        yield from _slabs(band, first, final)
+        _shift(band, final)
+
+
+def _along_axis_0(
+    predict: PredictTile, rows: int, patch_size: Sequence[int], step: float
+) -> tuple[list[Span], PredictTile]:
+    """Overlapping tiles for a 3D network; for a 2D network groups of slices, which it sees as a batch."""
+    if len(patch_size) == 3:
+        return axis_spans(rows, patch_size[0], step), predict
+    return slice_groups(rows, max(1, VOXELS_OF_A_2D_BATCH // math.prod(patch_size))), _slices_as_batch(predict)
+
+
+def _slices_as_batch(predict: PredictTile) -> PredictTile:
+    """A 2D network for tiles (1, C, rows, y, x): the rows are its batch."""
+
+    def predict_rows(tile: torch.Tensor) -> torch.Tensor:
+        return predict(tile[0].transpose(0, 1).contiguous()).transpose(0, 1)[None]
+
+    return predict_rows
+
+
+def _tile(data: np.ndarray, spans: tuple[Span, Span, Span], patch_size: tuple[int, ...]) -> torch.Tensor:
+    """(1, C, *patch_size) float32: the image there, zeros beyond its ends."""
+    tile = np.zeros((1, data.shape[0], *patch_size), np.float32)
+    z, y, x = spans
+    tile[0, :, z.tile, y.tile, x.tile] = data[:, z.image, y.image, x.image]
+    return torch.from_numpy(tile)
+
+
+@torch.inference_mode()
+def _gather(band: torch.Tensor, logits: torch.Tensor, spans: tuple[Span, Span, Span]) -> None:
+    """Add a tile's logits (1, classes, *patch_size), weighted, to the band, whose first row is the tile's."""
+    z, y, x = spans
+    weighted = logits[0, :, z.tile, y.tile, x.tile].to(device=band.device, dtype=torch.float32, copy=True)
+    for span, shape in ((z, (-1, 1, 1)), (y, (-1, 1)), (x, (-1,))):
+        weighted *= torch.from_numpy(span.weights).to(band.device).view(shape)
+    band[:, : len(z.weights), y.image, x.image] += weighted
+
+
+def _slabs(band: torch.Tensor, first: int, rows: int) -> Iterator[Slab]:
+    """Copies of the band's first `rows` rows, a few at a time."""
+    at_once = max(1, SLAB_BYTES // (4 * band[:, 0].numel()))
+    for start in range(0, rows, at_once):
+        slab = band[:, start : min(start + at_once, rows)]
+        yield first + start, slab.to("cpu", copy=True).numpy()
+
+
+def _shift(band: torch.Tensor, rows: int) -> None:
+    """Drop the band's first `rows` rows; the others move to its beginning, zeros follow them."""
+    depth = band.shape[1]
+    for start in range(0, depth - rows, rows):  # pieces of at most `rows` rows, whose source and target are disjoint
+        stop = min(start + rows, depth - rows)
+        band[:, start:stop] = band[:, start + rows : stop + rows]
+    band[:, depth - rows :] = 0
