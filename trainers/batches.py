@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from autoseg.preprocessing.store import StoredCase
+from autoseg.preprocessing.store import ANNOTATED, StoredCase
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
 
 
@@ -40,7 +40,7 @@ class PatchSampler:
     """Draws the samples of a batch. The draw depends on `seed` and the batch's number alone, not on what came before.
 
     The last `foreground_share` of each batch is centred on a voxel of a class that is drawn evenly among those of the
-    case; the others lie evenly in the case. A patch that is larger than its case is centred on it and padded with
+    case; the others lie evenly in the case (on an annotated voxel where the dataset has an ignore label). A patch that is larger than its case is centred on it and padded with
     zeros.
     """
 
@@ -82,9 +82,12 @@ class PatchSampler:
         missing = np.maximum(patch - shape, 0)
         lowest = -(missing // 2)
         highest = np.maximum(shape - patch, lowest)
-        present = [voxels for voxels in case.foreground_voxels.values() if len(voxels)]
-        if force_foreground and present:
-            voxels = present[rng.integers(len(present))]
+        classes = [key for key in case.foreground_counts if key != ANNOTATED]
+        key = ANNOTATED if ANNOTATED in case.foreground_counts else None
+        if force_foreground and classes:
+            key = classes[rng.integers(len(classes))]
+        if key is not None:
+            voxels = case.voxels_of(key)
             return np.maximum(lowest, voxels[rng.integers(len(voxels))] - patch // 2)
         return rng.integers(lowest, highest + 1)
 

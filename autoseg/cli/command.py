@@ -1,0 +1,65 @@
+"""What all commands share: flags, and what becomes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb. add_flags: fills its parser, without importing anything heavy. run: flags -> api call -> exit code."""
+
+    name: str
+    summary: str
+    add_flags: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    """The flag that every command takes."""
+    parser.add_argument(
+        "--workspace", metavar="DIR", help="where autoseg keeps what it makes (default: $AUTOSEG_WORKSPACE, else ./autoseg_workspace)"
+    )
+
+
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    """The dataset, as every command names it."""
+    parser.add_argument(
+        "dataset", metavar="DATASET",
+        help="path of a dataset folder, or name or number of one in the workspace, $AUTOSEG_RAW or $nnUNet_raw",
+    )
+
+
+def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], int]:
+    """The entry point of a command that has a program of its own."""
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        parser = argparse.ArgumentParser(prog=program, description=command.summary)
+        command.add_flags(parser)
+        return execute(command.run, parser.parse_args(arguments))
+
+    return main
+
+
+def execute(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace) -> int:
+    """Run a command: 0, or 1 after one clear message for anything that data, flags or disk can cause."""
+    from autoseg import api  # heavy imports begin here, after the flags have been read and -h answered
+
+    try:
+        return run(flags)
+    except api.AutosegError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is whole; the same command goes on from there.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EPIPE):
+            raise
+        print(f"Error: {error.strerror}{f': {error.filename}' if error.filename else ''}. Nothing that was whole is lost; "
+              "run the same command again when it is mended.", file=sys.stderr)
+        return 1

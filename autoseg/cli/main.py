@@ -1,0 +1,27 @@
+"""autoseg VERB ...: every command under one name."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from autoseg.cli import demo, evaluate, plan_and_preprocess, predict, train, verify
+from autoseg.cli.command import execute
+
+COMMANDS = (
+    verify.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, predict.COMMAND, evaluate.COMMAND, demo.COMMAND,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the verb and its flags, run it; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="autoseg", description="Auto-configuring medical image segmentation. `autoseg VERB -h` explains a verb."
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for command in COMMANDS:
+        verb = verbs.add_parser(command.name, help=command.summary, description=command.summary)
+        command.add_flags(verb)
+        verb.set_defaults(run=command.run)
+    flags = parser.parse_args(arguments)
+    return execute(flags.run, flags)

@@ -1,0 +1,41 @@
+"""autoseg_plan_and_preprocess: a dataset checked, measured, planned and preprocessed."""
+
+from __future__ import annotations
+
+import argparse
+
+from autoseg.cli.command import Command, add_dataset, add_workspace, main_of
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_dataset(parser)
+    parser.add_argument("-c", dest="configurations", nargs="+", metavar="CONFIG",
+                        help="what to preprocess: 2d 3d_fullres 3d_lowres (default: all that were planned)")
+    parser.add_argument("--planner", default="default", help="who decides (default: default)")
+    parser.add_argument("--memory-gb", type=float, default=8.0, metavar="GB",
+                        help="GPU memory that training may take (default: 8)")
+    parser.add_argument("-np", dest="workers", type=int, metavar="N",
+                        help="at most so many processes (default: one per core, fewer where memory is short)")
+    parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
+    add_workspace(parser)
+
+
+def run(flags: argparse.Namespace) -> int:
+    from autoseg import api
+
+    result = api.plan_and_preprocess(
+        flags.dataset, configurations=flags.configurations, planner=flags.planner, memory_gb=flags.memory_gb,
+        workers=flags.workers, skip_bad_cases=flags.skip_bad_cases, workspace=flags.workspace,
+    )
+    print(f"Wrote {result.folder}: dataset.json, fingerprint.json, plans.json, preprocessed/")
+    if result.failed:
+        print(f"{len(result.failed)} cases could not be preprocessed:")
+        for name, reason in result.failed.items():
+            print(f"  {name}: {reason}")
+        return 1
+    print(f"Next: autoseg_train {result.name} 0")
+    return 0
+
+
+COMMAND = Command("plan_and_preprocess", "Check a dataset, plan spacing, patch size and network, and preprocess it.", add_flags, run)
+main = main_of(COMMAND, "autoseg_plan_and_preprocess")

@@ -1,0 +1,50 @@
+"""autoseg_train: one or more folds, each to its validation."""
+
+from __future__ import annotations
+
+import argparse
+
+from autoseg.cli.command import Command, add_dataset, add_workspace, main_of
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_dataset(parser)
+    parser.add_argument("folds", nargs="+", metavar="FOLD", help="0..4, or all (trains on every case)")
+    parser.add_argument("-c", dest="configuration", metavar="CONFIG",
+                        help="2d, 3d_fullres or 3d_lowres (default: 3d_fullres where it was planned, else 2d)")
+    parser.add_argument("-tr", "--trainer", dest="recipe", default="default", metavar="RECIPE",
+                        help='what is trained and how: default, or your own as "module:function"')
+    parser.add_argument("--continue", dest="resume", action="store_true",
+                        help="go on with an unfinished fold, with the settings that it was started with")
+    parser.add_argument("--restart", action="store_true", help="throw away what there is of these folds and begin anew")
+    parser.add_argument("--epochs", type=int, metavar="N", help="default: 1000")
+    parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: 250)")
+    parser.add_argument("--max-hours", type=float, metavar="H",
+                        help="fit the schedule into this time per fold; the learning rate still ends at zero")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
+    parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
+                        help="any other setting, such as --set learning_rate=0.005; a wrong key lists them all")
+    add_workspace(parser)
+
+
+def run(flags: argparse.Namespace) -> int:
+    from autoseg import api
+
+    for fold in flags.folds:
+        result = api.train(
+            flags.dataset, fold, configuration=flags.configuration, recipe=flags.recipe, resume=flags.resume,
+            restart=flags.restart, epochs=flags.epochs, iterations=flags.iterations, max_hours=flags.max_hours,
+            device=flags.device, settings=flags.assignments, workspace=flags.workspace,
+        )
+        print(f"Wrote {result.folder}: checkpoint_final.safetensors, log.jsonl, progress.png"
+              f"{', validation/' if result.summary else ''}")
+    if result.next_fold is None:
+        print("Next: autoseg_predict -i IMAGES -o SEGMENTATIONS")
+    else:
+        print(f"Next: autoseg_train {flags.dataset} {result.next_fold}   (or, with the folds there are, "
+              "autoseg_predict -i IMAGES -o SEGMENTATIONS)")
+    return 0
+
+
+COMMAND = Command("train", "Train folds of a planned dataset, and validate each on its held-out cases.", add_flags, run)
+main = main_of(COMMAND, "autoseg_train")

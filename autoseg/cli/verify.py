@@ -1,0 +1,34 @@
+"""autoseg verify: everything that is wrong with a dataset, in one table."""
+
+from __future__ import annotations
+
+import argparse
+
+from autoseg.cli.command import Command, add_dataset, add_workspace
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_dataset(parser)
+    parser.add_argument("-np", dest="workers", type=int, metavar="N", help="at most so many processes")
+    parser.add_argument("--repair", metavar="DIR",
+                        help="write a copy of the dataset with mended label values to DIR (the dataset itself stays as it is)")
+    add_workspace(parser)
+
+
+def run(flags: argparse.Namespace) -> int:
+    from autoseg import api
+
+    findings = api.verify(flags.dataset, workers=flags.workers, repair=flags.repair, workspace=flags.workspace)
+    errors = sum(finding.severity == "error" for finding in findings)
+    if flags.repair:
+        print(f"Wrote {flags.repair}\nNext: autoseg verify {flags.repair}")
+        return 0
+    if errors:
+        print(f"{errors} errors, {len(findings) - errors} warnings. Mend them, or leave these cases out with "
+              f"autoseg_plan_and_preprocess {flags.dataset} --skip-bad-cases")
+        return 1
+    print(f"No errors, {len(findings)} warnings.\nNext: autoseg_plan_and_preprocess {flags.dataset}")
+    return 0
+
+
+COMMAND = Command("verify", "Check a dataset: every file is read, every finding is listed.", add_flags, run)
