@@ -1,0 +1,130 @@
+"""Reading and writing images: the only place that knows SimpleITK, nibabel, PNG and TIFF.
+
+What each format gives is said in docs/formats.md. Every function raises AutosegError, naming the file, for a file that
+is missing, empty, truncated, damaged, something else than its name says, or of a kind that is not read.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoseg.errors import AutosegError
+from autoseg.image import Geometry, Image
+from autoseg.image_io.label_values import whole_numbers
+
+# The libraries behind the formats take up to 0.3 s and 50 MB to import: each is, when the first such file is.
+MODULES = {
+    ".nii.gz": "nifti", ".nii": "nifti", ".hdr": "nifti", ".mgz": "mgh", ".mgh": "mgh",
+    ".nrrd": "itk", ".nhdr": "itk", ".mha": "itk", ".mhd": "itk",
+    ".tif": "tiff", ".tiff": "tiff", ".png": "flat", ".bmp": "flat", ".jpg": "flat", ".jpeg": "flat",
+}
+ENDINGS = tuple(MODULES)
+WRITTEN_INSTEAD = {
+    ".hdr": ".nii.gz", ".mgz": ".nii.gz", ".mgh": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha",
+    ".jpg": ".png", ".jpeg": ".png",
+}
+REMEDIES = {
+    ".dcm": "Convert the DICOM series to NIfTI first, for example with dcm2niix.",
+    ".ima": "Convert the DICOM series to NIfTI first, for example with dcm2niix.",
+    ".img": "Give the .hdr file beside it, which says what its voxels mean.",
+    ".gz": "Only .nii.gz is read packed: unpack it.",
+    ".mnc": "Convert it to NIfTI, for example with mnc2nii.",
+}
+GIT_LFS_POINTER = b"version https://git-lfs"
+
+
+def read_image(path: Path) -> Image:
+    """An image file's array (C, Z, Y, X) in the file's own dtype, float32 where the file has a slope.
+
+    C is 1 but for files of several channels: a fourth axis, a colour (transparency is left out), a voxel's components.
+    2D images have Z = 1, and there the spacing along z is that of the longer side of a pixel.
+    """
+    return _reader(path).read(path)  # type: ignore[no-any-return]
+
+
+def read_label(path: Path) -> Image:
+    """A label file's array (1, Z, Y, X) of integers: the file's own, or the smallest that hold its whole values.
+
+    Values stored as floating point, or with a slope, must be whole within 0.001. A colour picture must be gray in truth
+    (its channels equal). Raises AutosegError where they are not.
+    """
+    module = _reader(path)
+    return whole_numbers(path, getattr(module, "read_label", module.read)(path))
+
+
+def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
+    """Shape (C, Z, Y, X), geometry and bytes per voxel and channel that `read_image` would give; reads headers only."""
+    return _reader(path).read_geometry(path)  # type: ignore[no-any-return]
+
+
+def write_label(path: Path, labels: np.ndarray, like: Image) -> None:
+    """Write `labels` (Z, Y, X), uint8 or uint16, on exactly the grid of `like`, in the format of the path's ending.
+
+    Whole or not at all. Between NIfTI files the header is taken over (qform, sform, codes, units, 2D or 3D).
+    """
+    if labels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"labels must be uint8 or uint16, not {labels.dtype}")
+    write_image(path, labels[None], like)
+
+
+def write_image(path: Path, array: np.ndarray, like: Image) -> None:
+    """Write `array` (C, Z, Y, X) on exactly the grid of `like`, in the format of the path's ending.
+
+    Float16 is written as float32. PNG and BMP hold no floating point: AutosegError names what to write instead.
+    """
+    if array.ndim != 4 or array.shape[1:] != like.array.shape[1:]:
+        raise ValueError(f"an array of shape {array.shape} does not fit onto the grid {like.array.shape[1:]}")
+    ending = file_ending(path)
+    if label_ending(ending) != ending or ending not in ENDINGS:
+        raise AutosegError(f"{path}: {ending or 'no ending'} cannot be written. Choose one of {', '.join(_written())}.")
+    array = array.astype(np.float32) if array.dtype == np.float16 else array
+    _module(ending).write(path, array, like)
+
+
+def file_ending(path: str | Path) -> str:
+    """The ending with its dot, lower case, .nii.gz as a whole; cut so many characters off a name to get its stem."""
+    path = Path(path)
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def label_ending(ending: str) -> str:
+    """The ending of a prediction for an image with `ending`: the same unless that is only read (JPEG, MGZ, pairs)."""
+    return WRITTEN_INSTEAD.get(ending.lower(), ending.lower())
+
+
+def _written() -> list[str]:
+    return [ending for ending in ENDINGS if ending not in WRITTEN_INSTEAD]
+
+
+def _module(ending: str) -> Any:
+    return import_module(f"{__name__}.{MODULES[ending]}")
+
+
+def _reader(path: Path) -> Any:
+    """The module that reads this file, after what can be said about any file."""
+    ending = file_ending(path)
+    if path.is_dir():
+        raise AutosegError(f"{path} is a folder, but an image file was expected. {REMEDIES['.dcm']}")
+    if ending not in MODULES:
+        remedy = REMEDIES.get(ending, "Convert the image to one of these, or correct the file's name.")
+        raise AutosegError(
+            f"{path}: {ending or 'a file without ending'} is not read; these are: {', '.join(ENDINGS)}. {remedy}"
+        )
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(GIT_LFS_POINTER))
+    except FileNotFoundError as error:
+        raise AutosegError(f"{path} does not exist. Check the name, or copy the file there.") from error
+    except OSError as error:
+        raise AutosegError(
+            f"{path} cannot be read ({error.strerror}). Check the disk and the file's permissions."
+        ) from error
+    if not start:
+        raise AutosegError(f"{path} is empty (0 bytes). Copy or download it again, or leave the case out.")
+    if start == GIT_LFS_POINTER:
+        raise AutosegError(f"{path} only points to an image in Git LFS. Run `git lfs pull` where it came from.")
+    return _module(ending)

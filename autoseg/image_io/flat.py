@@ -1,0 +1,124 @@
+"""PNG, BMP and JPEG: one slice, gray or colour, of 1 mm pixels (these formats say nothing of millimetres)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from autoseg.errors import AutosegError
+from autoseg.image import Geometry, Image
+from autoseg.image_io.checks import damaged, not_an_image, truncated
+from autoseg.workspace import atomic_path
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+GEOMETRY = Geometry((1.0, 1.0, 1.0))
+DTYPES = {"I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16, "I": np.int32, "F": np.float32}
+SCALE_OF_BITS = {2: 85, 4: 17}  # by which pillow multiplies gray values of so few bits
+PALETTES = ("P", "PA")
+GRAY = ("1", "L", "LA", "La", *DTYPES)
+
+
+def read(path: Path) -> Image:
+    """Array (C, 1, Y, X): C is 1 for gray, 3 for colour. Transparency is left out, palettes are looked up."""
+    with _open(path) as picture:
+        channels = _channels(picture)
+        if _is_deep_colour(path):
+            return Image(_read_deep_colour(path)[:channels], GEOMETRY)
+        mode = "RGB" if channels == 3 else "L" if picture.mode in PALETTES else None
+        return Image(_pixels(path, picture, mode), GEOMETRY)
+
+
+def read_label(path: Path) -> Image:
+    """Array (C, 1, Y, X) as `read`, but of a picture with a palette the entries' numbers, not their colours."""
+    with _open(path) as picture:
+        if picture.mode in PALETTES:
+            return Image(_pixels(path, picture, None), GEOMETRY)
+    return read(path)
+
+
+def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
+    """(C, 1, Y, X), geometry and bytes per pixel and channel of what `read` would give; reads the header only."""
+    with _open(path) as picture:
+        itemsize = 2 if _png_bits(path)[0] == 16 else np.dtype(DTYPES.get(picture.mode, np.uint8)).itemsize
+        return (_channels(picture), 1, picture.height, picture.width), GEOMETRY, itemsize
+
+
+def write(path: Path, array: np.ndarray, like: Image) -> None:
+    """Write `array` (C, 1, Y, X): uint8 (PNG: also uint16), one channel, or three of uint8."""
+    png = path.suffix.lower() == ".png"
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise AutosegError(f"{path}: JPEG changes the values that it stores. Write {path.stem}.png instead.")
+    channels, slices = array.shape[:2]
+    channels_that_fit = {np.dtype(np.uint8): (1, 3), np.dtype(np.uint16): (1,) if png else ()}
+    if slices > 1 or channels not in channels_that_fit.get(array.dtype, ()):
+        raise AutosegError(
+            f"{path}: an array of shape {array.shape} (C, Z, Y, X) and type {array.dtype} does not fit into this "
+            f"format. Write {path.stem}.tif or {path.stem}.nii.gz instead."
+        )
+    pixels = np.ascontiguousarray(array[0, 0] if channels == 1 else np.moveaxis(array[:, 0], 0, -1))
+    with atomic_path(path) as temporary:
+        Pillow.fromarray(pixels).save(temporary, format="PNG" if png else "BMP")
+
+
+def _open(path: Path) -> Pillow.Image:
+    try:
+        return Pillow.open(path)
+    except UnidentifiedImageError as error:
+        with open(path, "rb") as file:
+            raise not_an_image(path, "a PNG, BMP or JPEG image", file.read(12)) from error
+    except Pillow.DecompressionBombError as error:
+        raise AutosegError(f"{path} is larger than this format is read ({error}). Store it as TIFF.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def _channels(picture: Pillow.Image) -> int:
+    """1 for gray pictures and gray palettes, else 3."""
+    if picture.mode in GRAY:
+        return 1
+    if picture.mode in PALETTES:
+        colours = np.reshape(picture.getpalette("RGB") or [], (-1, 3))
+        return 1 if (colours == colours[:, :1]).all() else 3
+    return 3
+
+
+def _pixels(path: Path, picture: Pillow.Image, mode: str | None) -> np.ndarray:
+    """(C, 1, Y, X), after conversion to `mode`, or to gray or indices where it is None."""
+    try:
+        picture.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise truncated(path, f"its pixels cannot be read to their end ({error})") from error
+    if mode:
+        return np.ascontiguousarray(np.moveaxis(np.asarray(picture.convert(mode)), -1, 0)[:, None])
+    array = np.asarray(picture.getchannel(0) if picture.mode in ("LA", "La", "PA") else picture)
+    bits, gray = _png_bits(path)
+    if gray and bits in SCALE_OF_BITS:
+        array = array // SCALE_OF_BITS[bits]
+    if picture.mode == "1" or (gray and bits == 16):
+        array = array.astype(np.uint16 if bits == 16 else np.uint8)
+    return array[None, None]
+
+
+def _png_bits(path: Path) -> tuple[int, bool]:
+    """Bits per sample, and whether a pixel is one gray sample; (8, False) for other formats."""
+    with open(path, "rb") as file:
+        start = file.read(26)
+    return (start[24], start[25] == 0) if start.startswith(PNG_MAGIC) and len(start) == 26 else (8, False)
+
+
+def _is_deep_colour(path: Path) -> bool:
+    """Whether this is a PNG of 16 bits with several channels, which pillow would cut down to 8 bits."""
+    bits, gray = _png_bits(path)
+    return bits == 16 and not gray
+
+
+def _read_deep_colour(path: Path) -> np.ndarray:
+    try:
+        stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="PNGImageIO"))
+    except RuntimeError as error:
+        raise damaged(path, str(error).strip().splitlines()[-1]) from error
+    return np.ascontiguousarray(np.moveaxis(stored, -1, 0)[:, None])

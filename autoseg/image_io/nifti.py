@@ -1,0 +1,305 @@
+"""NIfTI-1 and NIfTI-2, in one file or as .hdr and .img.
+
+Headers are taken apart by nibabel, whatever their orientation, and the voxels are unpacked straight into the array.
+SimpleITK is as fast but holds a volume twice, and where an sform is sheared it puts the qform in its place.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+from autoseg.errors import AutosegError
+from autoseg.image import Geometry, Image
+from autoseg.image_io.checks import (
+    channels_and_grid,
+    checked_geometry,
+    complex_values,
+    damaged,
+    flat_spacing_mm,
+    not_an_image,
+    truncated,
+)
+from autoseg.image_io.inflate import GZIP_MAGIC, LARGEST_RATIO, GzipReader
+from autoseg.workspace import atomic_path
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # the low three bits of xyzt_units: metre, mm, micrometre
+HEADER_BYTES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+SPACING_TOLERANCE = 1e-5  # relative: below it, pixdim's digits are taken for the affine's column lengths
+NO_SCALING = (1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """A file's own header: what a prediction needs to lie on exactly the same grid.
+
+    block: 348 or 540 bytes, little-endian. dimensions: 2 for an image with axes (x, y) only, else 3 or more.
+    """
+
+    block: bytes
+    dimensions: int
+
+    def parsed(self) -> nib.Nifti1Header:
+        """A copy to change."""
+        return HEADER_BYTES[len(self.block)](self.block, endianness="<", check=False)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the voxels lie in which file, and what they mean."""
+
+    header: NiftiHeader
+    data_path: Path
+    offset_bytes: int
+    dtype: np.dtype
+    samples: int
+    """Values per voxel: 3 or 4 where it holds a colour, else 1."""
+    shape: tuple[int, int, int, int]
+    """(C, Z, Y, X) as stored, colours not counted."""
+    scaling: tuple[float, float]
+    """Slope and intercept; (1, 0) where the file has none."""
+    geometry: Geometry
+
+
+def read(path: Path) -> Image:
+    """Array (C, Z, Y, X): the file's dtype, or float32 after a slope; the fourth axis or a voxel's colour gives C."""
+    layout = _read_layout(path)
+    stored = np.empty((*layout.shape, layout.samples), layout.dtype)
+    _read_voxels(path, layout, stored.reshape(-1).view(np.uint8).data)
+    if not stored.dtype.isnative:
+        stored = stored.byteswap(inplace=True).view(stored.dtype.newbyteorder("="))
+    if layout.samples > 1:
+        return Image(np.ascontiguousarray(np.moveaxis(stored[0, ..., :3], -1, 0)), layout.geometry, layout.header)
+    array = stored[..., 0]
+    if layout.scaling != NO_SCALING:
+        array = array.astype(np.float32)
+        array *= np.float32(layout.scaling[0])
+        array += np.float32(layout.scaling[1])
+    elif array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    return Image(array, layout.geometry, layout.header)
+
+
+def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
+    """(C, Z, Y, X), geometry and bytes per voxel and channel of what `read` would give; unpacks the header only."""
+    layout = _read_layout(path)
+    channels, z, y, x = layout.shape
+    itemsize = 4 if layout.scaling != NO_SCALING else min(layout.dtype.itemsize, 8)
+    return (min(layout.samples, 3) * channels, z, y, x), layout.geometry, itemsize
+
+
+def write(path: Path, array: np.ndarray, like: Image) -> None:
+    """Write `array` (C, Z, Y, X) on the grid of `like`, whose header it takes over where that came from a NIfTI file.
+
+    qform, sform, their codes, the units and 2D or 3D are as they were. Slope, intent and display range are reset.
+    """
+    channels, z, y, x = array.shape
+    header = like.header.parsed() if isinstance(like.header, NiftiHeader) else _new_header(like.geometry)
+    dimensions = like.header.dimensions if isinstance(like.header, NiftiHeader) else 3
+    shape = (x, y) if dimensions == 2 and channels == 1 else (x, y, z) if channels == 1 else (x, y, z, channels)
+    try:
+        header.set_data_shape(shape)
+    except HeaderDataError as error:
+        raise AutosegError(f"{path}: a grid of {shape} (x, y, z) is too long for NIfTI. Write .nrrd.") from error
+    header.set_data_dtype(array.dtype)
+    _reset_meaning(header, channels)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        if path.name.lower().endswith(".gz"):
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as packed:
+                _write_all(packed, header, array)
+        else:
+            _write_all(file, header, array)
+
+
+def _write_all(file: gzip.GzipFile | io.BufferedWriter, header: nib.Nifti1Header, array: np.ndarray) -> None:
+    file.write(header.binaryblock + bytes(4))  # no extensions
+    little_endian = array.dtype.newbyteorder("<")
+    for volume in array:
+        for plane in volume:
+            file.write(np.ascontiguousarray(plane, little_endian).data)
+
+
+def _reset_meaning(header: nib.Nifti1Header, channels: int) -> None:
+    """Forget what the header says about the input's values; keep all that it says about the grid."""
+    header["magic"] = type(header)()["magic"]
+    header["vox_offset"] = len(header.binaryblock) + 4
+    header.set_slope_inter(*NO_SCALING)
+    header.set_intent("none")
+    header["pixdim"][4:] = 0
+    if channels > 1:
+        header["pixdim"][4] = 1
+    for name in ("cal_max", "cal_min", "toffset", "slice_duration"):
+        header[name] = 0
+    header["aux_file"] = b""
+    header["descrip"] = b"autoseg"
+
+
+def _new_header(geometry: Geometry) -> nib.Nifti1Header:
+    """Of an image that came from another format: position in scanner space (code 1), mm."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((1, 1, 1))
+    header.set_xyzt_units("mm")
+    affine_ras = RAS_TO_LPS @ geometry.affine()
+    header.set_zooms(geometry.spacing_mm[::-1])
+    header.set_sform(affine_ras, code=1)
+    axes = np.reshape(geometry.direction, (3, 3))
+    if np.allclose(axes.T @ axes, np.eye(3), atol=1e-4):
+        header.set_qform(affine_ras, code=1)
+    return header
+
+
+def _read_layout(path: Path) -> _Layout:
+    parsed, magic = _read_header(path)
+    raw = parsed.get_data_shape()
+    shape = channels_and_grid(path, tuple(int(v) for v in raw))
+    dtype, samples = _voxel_type(path, parsed)
+    if samples > 1 and shape[0] > 1:
+        raise AutosegError(f"{path} holds {shape[0]} colour volumes, but one was expected. Save one file for each.")
+    in_one_file = magic.startswith(b"n+")
+    offset = float(parsed["vox_offset"])
+    smallest_offset = len(parsed.binaryblock) + 4 if in_one_file else 0
+    offset_bytes = int(offset) if np.isfinite(offset) and offset > smallest_offset else smallest_offset
+    header = NiftiHeader(parsed.as_byteswapped("<").binaryblock, 2 if len(raw) == 2 else 3)
+    return _Layout(
+        header=header, data_path=path if in_one_file else _image_of_pair(path), offset_bytes=offset_bytes, dtype=dtype,
+        samples=samples, shape=shape, scaling=_scaling(parsed, samples), geometry=_geometry(path, parsed, len(raw)),
+    )
+
+
+def _read_header(path: Path) -> tuple[nib.Nifti1Header, bytes]:
+    """The header as it stands in the file, nothing repaired, and its magic string."""
+    with open(path, "rb") as file:
+        start = _read_exactly(path, _reader(file), 540, at_least=348)
+    sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
+    size = next((s for s in HEADER_BYTES if s in sizes), 0)
+    if not size or len(start) < size:
+        raise not_an_image(path, "a NIfTI image", start)
+    magic = start[344:348] if size == 348 else start[4:8]
+    if magic[:3] not in (b"n+1", b"ni1", b"n+2", b"ni2"):
+        raise AutosegError(
+            f"{path} is an Analyze 7.5 image, which does not say where left and right are. Convert it to NIfTI with a "
+            "tool that knows how it was made, check its orientation, and use that."
+        )
+    try:
+        parsed = HEADER_BYTES[size](start[:size], check=False)
+        parsed.get_data_shape()
+        parsed.get_data_dtype()
+    except (HeaderDataError, ValueError, KeyError) as error:
+        raise damaged(path, f"its header cannot be understood ({error})") from error
+    return parsed, magic
+
+
+def _reader(file: BinaryIO) -> BinaryIO | GzipReader:
+    """The file, unpacked if its content is packed, whatever its name says."""
+    packed = file.read(2) == GZIP_MAGIC
+    file.seek(0)
+    return GzipReader(file) if packed else file
+
+
+def _read_exactly(path: Path, reader: BinaryIO | GzipReader, size: int, at_least: int) -> bytes:
+    buffer = bytearray(size)
+    try:
+        found = reader.readinto(memoryview(buffer))  # type: ignore[union-attr]
+    except zlib.error as error:
+        raise damaged(path, f"its compressed data cannot be unpacked ({error})") from error
+    if found < at_least:
+        raise truncated(path, f"a header of {at_least} bytes was expected, and {found} are there")
+    return bytes(buffer[:found])
+
+
+def _read_voxels(path: Path, layout: _Layout, buffer: memoryview) -> None:
+    """Fill `buffer` (bytes) with the voxels as they stand in the file."""
+    expected = f"its header announces {len(buffer)} bytes of voxels"
+    file_bytes = layout.data_path.stat().st_size
+    with open(layout.data_path, "rb") as file:
+        reader = _reader(file)
+        possible = file_bytes * (LARGEST_RATIO if isinstance(reader, GzipReader) else 1)
+        if len(buffer) > possible:
+            raise truncated(layout.data_path, f"{expected}, more than a file of {file_bytes} bytes can hold")
+        try:
+            found = -layout.offset_bytes
+            while found < 0:
+                skipped = reader.readinto(buffer[: min(-found, len(buffer))])  # type: ignore[union-attr]
+                if not skipped:
+                    raise truncated(layout.data_path, f"{expected}, and none are there")
+                found += skipped
+            found = reader.readinto(buffer)  # type: ignore[union-attr]
+            if found < len(buffer):
+                raise truncated(layout.data_path, f"{expected}, and {found} are there")
+            if isinstance(reader, GzipReader):
+                reader.finish()
+        except EOFError as error:
+            raise truncated(layout.data_path, "its last bytes, the checksum, are missing") from error
+        except zlib.error as error:
+            raise damaged(layout.data_path, f"its compressed data cannot be unpacked ({error})") from error
+
+
+def _voxel_type(path: Path, parsed: nib.Nifti1Header) -> tuple[np.dtype, int]:
+    """dtype of one value in the file, and values per voxel."""
+    dtype = parsed.get_data_dtype()
+    if dtype.kind == "c":
+        raise complex_values(path)
+    if dtype.names:
+        return np.dtype(np.uint8), len(dtype.names)
+    if dtype.kind not in "iuf":
+        raise AutosegError(f"{path} holds voxels of type {dtype}, but numbers were expected. Convert it, say to int16.")
+    return dtype, 1
+
+
+def _scaling(parsed: nib.Nifti1Header, samples: int) -> tuple[float, float]:
+    slope, intercept = float(parsed["scl_slope"]), float(parsed["scl_inter"])
+    if samples > 1 or not np.isfinite(slope) or slope == 0:
+        return NO_SCALING
+    return slope, intercept if np.isfinite(intercept) else 0.0
+
+
+def _image_of_pair(path: Path) -> Path:
+    for ending in (".img", ".img.gz", ".IMG"):
+        if (found := path.with_suffix(ending)).is_file():
+            return found
+    raise AutosegError(
+        f"{path} is the header of an image whose voxels should lie beside it in {path.stem}.img, which is missing. "
+        "Copy that file there, too, or leave the case out."
+    )
+
+
+def _geometry(path: Path, parsed: nib.Nifti1Header, dimensions: int) -> Geometry:
+    """The sform's where its code is set, else the qform's, else voxel sizes alone (as ITK: origin 0, axes of LPS)."""
+    pixdim = np.abs(np.asarray(parsed["pixdim"][1:4], float))
+    if dimensions == 2 and not pixdim[2] > 0:
+        pixdim[2] = 1.0
+    if int(parsed["sform_code"]) > 0:
+        affine = np.asarray(parsed.get_sform(), float)
+    elif int(parsed["qform_code"]) > 0:
+        affine = _qform(path, parsed, pixdim)
+    else:
+        affine = RAS_TO_LPS @ np.diag([*pixdim, 1.0])
+    affine = RAS_TO_LPS @ affine
+    affine[:3] *= (unit := MM_PER_UNIT.get(int(parsed["xyzt_units"]) & 7, 1.0))
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    direction = affine[:3, :3] / np.where(lengths > 0, lengths, 1.0)
+    close = np.abs(lengths - pixdim * unit) <= SPACING_TOLERANCE * lengths
+    x, y, z = np.where(close, pixdim * unit, lengths)
+    spacing_mm = flat_spacing_mm((y, x)) if dimensions == 2 else (z, y, x)
+    return checked_geometry(path, spacing_mm, tuple(affine[:3, 3]), tuple(direction.ravel()))
+
+
+def _qform(path: Path, parsed: nib.Nifti1Header, pixdim: np.ndarray) -> np.ndarray:
+    parsed = parsed.copy()
+    parsed["pixdim"][1:4] = pixdim
+    try:
+        return np.asarray(parsed.get_qform(), float)
+    except (HeaderDataError, ValueError) as error:
+        raise AutosegError(
+            f"{path}: the qform in its header is no rotation ({error}). Correct the header (or convert the image again "
+            "from its source), or leave the case out."
+        ) from error
