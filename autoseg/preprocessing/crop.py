@@ -22,12 +22,13 @@ def nonzero_box(array: np.ndarray) -> Box:
         plane |= nonzero
     if not in_slice.any():
         return ((0, array.shape[1]), (0, array.shape[2]), (0, array.shape[3]))
-    return (_span(in_slice), _span(plane.any(axis=1)), _span(plane.any(axis=0)))
+    return (_span(in_slice), _span(np.any(plane, axis=1)), _span(np.any(plane, axis=0)))
 
 
 def crop(array: np.ndarray, box: Box) -> np.ndarray:
     """A view of `array` (..., Z, Y, X) inside `box`."""
-    return array[(..., *(slice(start, stop) for start, stop in box))]
+    z, y, x = (slice(start, stop) for start, stop in box)
+    return array[..., z, y, x]
 
 
 def nonzero_mask(array: np.ndarray) -> np.ndarray:
@@ -42,11 +43,11 @@ def nonzero_mask(array: np.ndarray) -> np.ndarray:
     if mask.all():
         return mask
     components, count = cc3d.connected_components(np.ascontiguousarray(~mask), connectivity=6, return_N=True)
-    inside = np.ones(count + 1, bool)  # 0 stands for the mask itself
+    inside = np.ones(count + 1, bool)
     for axis in range(3):
         for face in (0, -1):
-            reached = np.unique(components.take(face, axis=axis))
-            inside[reached[reached > 0]] = False
+            inside[np.unique(components.take(face, axis=axis))] = False
+    inside[0] = True  # the mask itself
     return inside[components]
 
 

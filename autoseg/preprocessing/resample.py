@@ -69,20 +69,26 @@ def nearest_indices(size_in: int, size_out: int) -> np.ndarray:
     return indices
 
 
-def resize(volume: np.ndarray, shape_out: Sequence[int], order: int, anisotropic_axis: int | None = None) -> np.ndarray:
+def resize(
+    volume: np.ndarray,
+    shape_out: Sequence[int],
+    order: int,
+    anisotropic_axis: int | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """A volume on another grid that covers the same extent.
 
     volume: (Z, Y, X), any real dtype. shape_out: (Z', Y', X'). order: of the spline (image 3, probabilities 1).
     anisotropic_axis: the axis that takes nearest neighbours while the other two take `order`, slice by slice.
     Returns (Z', Y', X') float32, clipped to the range of the source (of each source slice, where an axis is
-    anisotropic), in fresh memory unless nothing changes: then it is `volume` itself if that is float32.
+    anisotropic), in `out` (float32, of that shape) where it is given.
     Values equal scikit-image's `resize(order, mode="edge", anti_aliasing=False)` to float32 precision.
     """
     shape_out = tuple(int(size) for size in shape_out)
+    out = np.empty(shape_out, np.float32) if out is None else out
     if volume.shape == shape_out:
-        return volume.astype(np.float32, copy=False)
-    out = np.empty(shape_out, np.float32)
-    if order == 0:
+        out[...] = volume
+    elif order == 0:
         out[...] = resize_nearest(volume, shape_out)
     elif anisotropic_axis is None:
         _resize_into(out, volume, order)
