@@ -19,12 +19,19 @@ from autoseg import console
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
-from autoseg.evaluation.summary import Summary, cases_table, evaluate_folder, failures_table, summary_table, write_summary
+from autoseg.evaluation.summary import (
+    Summary,
+    cases_table,
+    evaluate_folder,
+    failures_table,
+    summary_table,
+    write_summary,
+)
 from autoseg.plan import Plans
 from autoseg.planners import PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, inspect_cases
 from autoseg.preprocessing.pipeline import preprocess_dataset
-from autoseg.verify import Finding, check_dataset_level, findings_table, repair_dataset, verify_dataset
+from autoseg.verify import Finding, findings_table, repair_dataset, verify_dataset
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, write_json
 
 if TYPE_CHECKING:
@@ -159,9 +166,8 @@ def train(
             console.show(f"Fold {fold} of {job.configuration}, {recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
-    with console.progress(f"Training fold {fold}", quiet) as training:
-        with console.progress(f"Validating fold {fold}", quiet) as validating:
-            summary = train_fold(job, data, training, validating)
+    with console.progress(f"Fold {fold}", quiet) as report:
+        summary = train_fold(job, data, report)
     if summary is not None and not quiet:
         console.show(summary_table(summary, data.dataset.labels))
     return TrainResult(job.fold_folder.root, summary, _next_fold(job.model, data.folds, str(fold)))

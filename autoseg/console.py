@@ -59,17 +59,19 @@ def _bar() -> Progress:
 
 
 class _Lines:
-    """For log files: the first and last word, and one every half minute."""
+    """For log files: a line every half minute, and one when the work is complete."""
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.started = self.printed = time.monotonic()
+        self.is_complete = False
 
     def __call__(self, share: float, text: str) -> None:
         now = time.monotonic()
-        if share < 1 and now - self.printed < SECONDS_BETWEEN_LINES:
+        if (share < 1 or self.is_complete) and now - self.printed < SECONDS_BETWEEN_LINES:
             return
         self.printed = now
+        self.is_complete = share >= 1
         elapsed = now - self.started
         left = f", {duration(elapsed / share - elapsed)} left" if 0 < share < 1 else ""
         print(f"{self.title}: {share:4.0%}, {duration(elapsed)}{left}  {text}", flush=True)

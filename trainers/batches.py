@@ -40,8 +40,8 @@ class PatchSampler:
     """Draws the samples of a batch. The draw depends on `seed` and the batch's number alone, not on what came before.
 
     The last `foreground_share` of each batch is centred on a voxel of a class that is drawn evenly among those of the
-    case; the others lie evenly in the case (on an annotated voxel where the dataset has an ignore label). A patch that is larger than its case is centred on it and padded with
-    zeros.
+    case; the others lie evenly in the case (on an annotated voxel where the dataset has an ignore label). A patch that
+    is larger than its case is centred on it and padded with zeros.
     """
 
     def __init__(
@@ -96,7 +96,8 @@ def read_padded(case: StoredCase, low: np.ndarray, size: np.ndarray) -> tuple[np
     """Image (C, *size) float32 and label (1, *size) int16 of the box at `low`, with zeros where it leaves the case."""
     shape = np.array(case.shape)
     start, stop = np.clip(low, 0, shape), np.clip(low + size, 0, shape)
-    box = tuple((int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    (z0, y0, x0), (z1, y1, x1) = start.tolist(), stop.tolist()
+    box = ((z0, z1), (y0, y1), (x0, x1))
     pad = [(0, 0)] + [(int(a), int(b)) for a, b in zip(start - low, low + size - stop, strict=True)]
     image, label = case.read_data(box), case.read_seg(box)
     return np.pad(image, pad), np.pad(label.astype(np.int16, copy=False), pad)

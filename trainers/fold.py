@@ -65,7 +65,7 @@ class FoldData:
     notes: list[str]
 
 
-def train_fold(job: Job, data: FoldData, report_training: Report, report_validation: Report) -> Summary | None:
+def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
     """Train a fold to its end, then predict its validation cases at full size; the summary of that (None for "all").
 
     Goes on where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
@@ -78,8 +78,8 @@ def train_fold(job: Job, data: FoldData, report_training: Report, report_validat
         configuration = effective_configuration(data.configuration, settings)
         describe_model(job, data, settings, configuration)
         remove_leftovers(job.fold_folder.root)
-        train_network(job, data, settings, configuration, device, report_training)
-    return validate_fold(job, data, device, report_validation)
+        train_network(job, data, settings, configuration, device, report)
+    return validate_fold(job, data, device, report)
 
 
 def train_network(
@@ -127,7 +127,7 @@ def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report
             segmentation = predictor.predict_preprocessed(stored.read_data(), stored.properties)
             write_label(output, segmentation, like=read_label(reference))
         pairs.append(Pair(name, reference, output))
-        report((number + 1) / len(data.validation), f"case {name}")
+        report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
     summary = evaluate_pairs(pairs, data.dataset.labels)
     write_summary(folder / "summary.json", summary)
     return summary

@@ -74,8 +74,9 @@ def train_epoch(run: Run) -> Epoch:
     """All iterations of one epoch, and the online validation after them."""
     number, started = run.next_epoch, time.monotonic()
     losses: list[float] = []
-    rate, iteration = 0.0, 0
-    for batch in run.training.batches(number * run.schedule.iterations, run.schedule.iterations):
+    rate = 0.0
+    batches = run.training.batches(number * run.schedule.iterations, run.schedule.iterations)
+    for iteration, batch in enumerate(batches):
         run.task.set_progress(run.schedule.progress(number, iteration))
         rate = next(iter(run.task.optimizers.values())).param_groups[0]["lr"]
         losses.append(run.task.training_step(batch)["loss"])
@@ -84,9 +85,8 @@ def train_epoch(run: Run) -> Epoch:
                 f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is whole. "
                 "Look for extreme intensities with `autoseg verify`, or lower the rate: --set learning_rate=0.001."
             )
-        iteration += 1
-        run.report(run.schedule.progress(number, iteration), _line(run, number, losses))
-        if run.schedule.is_epoch_over(number, iteration):
+        run.report(run.schedule.progress(number, iteration + 1), _line(run, number, losses))
+        if run.schedule.is_epoch_over(number, iteration + 1):
             break
     validation_loss, dice = validate(run, number)
     mean = _mean([value for value in dice.values() if value is not None])

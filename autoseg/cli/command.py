@@ -22,7 +22,8 @@ class Command:
 def add_workspace(parser: argparse.ArgumentParser) -> None:
     """The flag that every command takes."""
     parser.add_argument(
-        "--workspace", metavar="DIR", help="where autoseg keeps what it makes (default: $AUTOSEG_WORKSPACE, else ./autoseg_workspace)"
+        "--workspace", metavar="DIR",
+        help="where autoseg keeps what it makes (default: $AUTOSEG_WORKSPACE, else ./autoseg_workspace)",
     )
 
 

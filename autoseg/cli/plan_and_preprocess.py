@@ -37,5 +37,7 @@ def run(flags: argparse.Namespace) -> int:
     return 0
 
 
-COMMAND = Command("plan_and_preprocess", "Check a dataset, plan spacing, patch size and network, and preprocess it.", add_flags, run)
+COMMAND = Command(
+    "plan_and_preprocess", "Check a dataset, plan spacing, patch size and network, and preprocess it.", add_flags, run
+)
 main = main_of(COMMAND, "autoseg_plan_and_preprocess")

@@ -35,7 +35,7 @@ def run(flags: argparse.Namespace) -> int:
     )
     there = f" ({result.already_there} were there already; --overwrite predicts them anew)" if result.already_there else ""
     print(f"Wrote {len(result.written)} segmentations to {flags.output}{there}.")
-    for name, reason in result.failed.items():
+    for reason in result.failed.values():
         print(f"Failed: {reason}", file=sys.stderr)
     if result.failed:
         print(f"Error: {len(result.failed)} of {len(result.failed) + len(result.written)} images could not be segmented: "

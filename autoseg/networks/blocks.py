@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
-CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+INSTANCE_NORM: dict[int, Any] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 class ConvNormAct(nn.Sequential):
@@ -54,7 +56,8 @@ def upsampling(channels_in: int, channels_out: int, stride: tuple[int, ...]) -> 
 
 def head(channels_in: int, classes: int, dimensions: int) -> nn.Module:
     """1-convolution to logits: (B, C, *s) -> (B, classes, *s)."""
-    return CONVOLUTION[dimensions](channels_in, classes, 1)
+    convolution: nn.Module = CONVOLUTION[dimensions](channels_in, classes, 1)
+    return convolution
 
 
 Logits = list[torch.Tensor]
