@@ -1,0 +1,87 @@
+"""Which files make which case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autoseg.errors import AutosegError
+from autoseg.image import Geometry, Image
+from autoseg.image_io import write_image
+from autoseg.inference.inputs import list_inputs, read_input
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def found(path: Path, description: Any) -> dict[str, list[str]]:
+    return {item.name: [image.name for image in item.images] for item in list_inputs(path, description) if not item.problem}
+
+
+def problems(path: Path, description: Any) -> dict[str, str]:
+    return {item.name: item.problem for item in list_inputs(path, description) if item.problem}
+
+
+def test_one_channel_models_take_numbered_and_plain_files_of_any_ending(describe: Any, tmp_path: Path) -> None:
+    touch(tmp_path, "b_0000.nii.gz", "a_0000.nrrd", "scan.mha", "patient_0007.nii.gz")
+    touch(tmp_path, "._b_0000.nii.gz", ".DS_Store", "readme.txt", "dataset.json")
+    assert found(tmp_path, describe()) == {
+        "a": ["a_0000.nrrd"], "b": ["b_0000.nii.gz"], "patient_0007": ["patient_0007.nii.gz"], "scan": ["scan.mha"]}
+
+
+def test_channels_are_gathered_in_order_and_a_case_that_lacks_one_stops_no_other(describe: Any, tmp_path: Path) -> None:
+    touch(tmp_path, "a_0001.nii.gz", "a_0000.nii.gz", "b_0001.nii.gz", "c.nii.gz")
+    description = describe(channels=2)
+    assert found(tmp_path, description) == {"a": ["a_0000.nii.gz", "a_0001.nii.gz"], "c": ["c.nii.gz"]}
+    assert problems(tmp_path, description) == {
+        "b": "channel 0000 (channel0) is missing: the model takes 2 (channel0, channel1). There is: b_0001.nii.gz."}
+
+
+def test_surplus_doubled_and_colliding_files_are_named(describe: Any, tmp_path: Path) -> None:
+    touch(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "b_0000.nrrd", "c.nii.gz", "c.nrrd")
+    assert found(tmp_path, describe()) == {"c": ["c.nii.gz"]}
+    wrong = problems(tmp_path, describe())
+    assert wrong["a"].startswith("channel 0001 is too much")
+    assert wrong["b"].startswith("channel 0000 is there in several files")
+    assert wrong["c"].startswith("c.nrrd has the same case name as c.nii.gz")
+
+
+def test_one_numbered_file_may_hold_all_channels(describe: Any, tmp_path: Path) -> None:
+    image = Image(np.zeros((3, 1, 4, 5), np.uint8), Geometry((1.0, 1.0, 1.0)))
+    write_image(tmp_path / "a_0000.png", image.array, image)
+    assert found(tmp_path, describe(channels=3)) == {"a": ["a_0000.png"]}
+    assert problems(tmp_path, describe(channels=2)).keys() == {"a"}
+
+
+def test_a_single_file_brings_the_other_channels_of_its_case(describe: Any, tmp_path: Path) -> None:
+    touch(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz", "ab_0000.nii.gz")
+    assert found(tmp_path / "a_0001.nii.gz", describe(channels=2)) == {"a": ["a_0000.nii.gz", "a_0001.nii.gz"]}
+    assert found(tmp_path / "ab_0000.nii.gz", describe()) == {"ab": ["ab_0000.nii.gz"]}
+
+
+def test_what_is_no_image_is_refused(describe: Any, tmp_path: Path) -> None:
+    with pytest.raises(AutosegError, match="does not exist"):
+        list_inputs(tmp_path / "nowhere", describe())
+    with pytest.raises(AutosegError, match=r"holds no image\. Images end in \.nii\.gz"):
+        list_inputs(tmp_path, describe())
+    with pytest.raises(AutosegError, match="is no image that autoseg reads"):
+        list_inputs(touch(tmp_path, "notes.txt") / "notes.txt", describe())
+
+
+def test_channels_are_stacked_if_they_lie_on_one_grid(describe: Any, tmp_path: Path) -> None:
+    near, far = Geometry((2.0, 1.0, 1.0)), Geometry((2.0, 1.0, 1.0), origin_mm=(0.0, 0.0, 5.0))
+    for name, geometry in (("a_0000", near), ("a_0001", near), ("b_0000", near), ("b_0001", far)):
+        image = Image(np.full((1, 3, 4, 5), int(name[-1]), np.int16), geometry)
+        write_image(tmp_path / f"{name}.nii.gz", image.array, image)
+    a, b = list_inputs(tmp_path, describe(channels=2))
+    stacked = read_input(a)
+    assert stacked.array.shape == (2, 3, 4, 5)
+    assert [int(channel.max()) for channel in stacked.array] == [0, 1]
+    with pytest.raises(AutosegError, match=r"case b: .*b_0001\.nii\.gz does not lie on the grid of .*b_0000\.nii\.gz"):
+        read_input(b)
