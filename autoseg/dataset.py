@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
+from autoseg import image_io, layouts
+from autoseg.errors import AutosegError
+from autoseg.image import Image
 from autoseg.plan import Frozen
+from autoseg.workspace import Workspace, read_json
+
+RAW_VARIABLES = ("AUTOSEG_RAW", "nnUNet_raw")
+NUMBERED_NAME = re.compile(r"^(?:Dataset|Task)(\d+)_")
 
 
 class Labels(Frozen):
@@ -97,3 +108,201 @@ class Dataset(Frozen):
     file_ending: str
     training: tuple[Case, ...]
     test: tuple[Case, ...] = ()
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """The dataset of a folder that holds dataset.json, in nnU-Net v2's or the Decathlon's layout.
+
+    No image is opened and files need not exist: what is wrong with them is `verify`'s to find. Given a dataset's folder
+    in the workspace, follows it to the user's own. Raises AutosegError where dataset.json is missing, is no JSON, lacks
+    an entry or contradicts itself, or where there is not a single case.
+    """
+    source = folder / "dataset.json"
+    if not folder.is_dir():
+        raise AutosegError(f"{folder} is no folder. Expected a dataset's folder that holds dataset.json.")
+    if not source.is_file():
+        there = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))[:8])
+        raise AutosegError(
+            f"{folder} has no dataset.json; it holds {there or 'nothing'}. Expected nnU-Net v2's layout (dataset.json, "
+            f"imagesTr, labelsTr) or the Decathlon's. dataset.json looks like this: {layouts.NNUNET_EXAMPLE}")
+    content = read_json(source)
+    if not isinstance(content, dict):
+        raise AutosegError(f"{source} holds no object, expected {layouts.NNUNET_EXAMPLE}")
+    if "layout" in content and "folder" in content:
+        return load_dataset(Path(content["folder"]))
+    load = _load_decathlon if layouts.is_decathlon(content) else _load_nnunet
+    dataset = load(folder.resolve(), content)
+    _require_unique_names(dataset, source)
+    return dataset
+
+
+def load_labels(source: Path) -> Labels:
+    """What the label values mean, from a dataset.json. Raises AutosegError where it is missing or contradicts itself."""
+    content = read_json(source)
+    if not isinstance(content, dict):
+        raise AutosegError(f"{source} holds no object, expected {layouts.NNUNET_EXAMPLE}")
+    try:
+        return Labels.model_validate(content["labels"]) if "layout" in content else _labels(content, source)
+    except ValidationError as error:
+        raise AutosegError(f"{source}: {error.errors()[0]['msg']}.") from error
+
+
+def _labels(content: dict[str, Any], source: Path) -> Labels:
+    found = layouts.label_values(content, source)
+    try:
+        return Labels(values=found.values, regions_class_order=found.regions_class_order, ignore=found.ignore)
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise AutosegError(f"{source}: {reason}.") from error
+
+
+def _load_decathlon(folder: Path, content: dict[str, Any]) -> Dataset:
+    source = folder / "dataset.json"
+    training, test = layouts.decathlon_cases(folder, content)
+    if not training:
+        raise AutosegError(f'{source}: "training" lists no case. Expected one entry per training image.')
+    return Dataset(
+        name=folder.name, folder=folder, layout="decathlon", channel_names=layouts.channel_names(content, source),
+        labels=_labels(content, source), file_ending=image_io.file_ending(training[0].images[0]),
+        training=_cases(training), test=_cases(test))
+
+
+def _load_nnunet(folder: Path, content: dict[str, Any]) -> Dataset:
+    source = folder / "dataset.json"
+    names = layouts.channel_names(content, source)
+    labels = _labels(content, source)
+    ending = str(layouts.required(content, "file_ending", '"file_ending": ".nii.gz"', source))
+    labels_folder = folder / "labelsTr" if labels.foreground or (folder / "labelsTr").is_dir() else None
+    if "dataset" in content:
+        training = layouts.section_cases(folder, content["dataset"])
+    else:
+        training = layouts.folder_cases(folder / "imagesTr", labels_folder, ending, len(names))
+    if not training:
+        there = sorted({image_io.file_ending(path) for path in layouts.visible_files(folder / "imagesTr")})
+        raise AutosegError(
+            f"{folder} has no training case: no file in imagesTr is named like case_0000{ending}, as \"file_ending\" in "
+            f"dataset.json says. " + (f"Files there end with {', '.join(there)}." if there else "imagesTr is empty or absent."))
+    return Dataset(
+        name=folder.name, folder=folder, layout="nnunet", channel_names=names, labels=labels, file_ending=ending,
+        training=_cases(training), test=_cases(layouts.folder_cases(folder / "imagesTs", None, ending, len(names))))
+
+
+def _cases(files: Sequence[layouts.CaseFiles]) -> tuple[Case, ...]:
+    return tuple(Case(name=name, images=images, label=label) for name, images, label in files)
+
+
+def _require_unique_names(dataset: Dataset, source: Path) -> None:
+    for cases in (dataset.training, dataset.test):
+        twice = sorted(name for name, count in Counter(case.name for case in cases).items() if count > 1)
+        if twice:
+            raise AutosegError(f"{source} lists {', '.join(twice[:5])} more than once. Leave one entry for each case.")
+
+
+def find_dataset(argument: str, workspace: Workspace) -> Path:
+    """The folder of the dataset that a command line means.
+
+    argument: a path to a dataset's folder, or the name ("Dataset004_Hippocampus") or number ("4", "004") of one under
+    the workspace, $AUTOSEG_RAW or $nnUNet_raw, in this order. Raises AutosegError that lists what there is where
+    nothing fits, or where a number stands for several.
+    """
+    if Path(argument).is_dir() and (not argument.isdigit() or (Path(argument) / "dataset.json").exists()):
+        return _users_folder(Path(argument))
+    known = known_datasets(workspace)
+    if argument in known:
+        return known[argument]
+    numbers = {name: NUMBERED_NAME.match(name) for name in known}
+    fitting = [name for name, match in numbers.items() if match and argument.isdigit() and int(match[1]) == int(argument)]
+    if len(fitting) == 1:
+        return known[fitting[0]]
+    if fitting:
+        raise AutosegError(f"Several datasets have the number {argument}: {', '.join(fitting)}. Give a name or a path.")
+    places = ", ".join([f"the workspace {workspace.root}", *(f"${name}" for name in RAW_VARIABLES)])
+    raise AutosegError(
+        f"{argument} is no folder, and no dataset of this name or number lies under {places}. "
+        + (f"There are: {', '.join(sorted(known))}." if known else "No dataset lies there at all. Give the path of one."))
+
+
+def known_datasets(workspace: Workspace) -> dict[str, Path]:
+    """Name to the user's folder, for each dataset under the workspace, $AUTOSEG_RAW and $nnUNet_raw; the first one counts."""
+    roots = [workspace.root, *(Path(os.environ[name]) for name in RAW_VARIABLES if os.environ.get(name))]
+    known: dict[str, Path] = {}
+    for root in roots:
+        for source in sorted(root.glob("*/dataset.json")):
+            folder = _users_folder(source.parent)
+            if folder.is_dir():
+                known.setdefault(source.parent.name, folder)
+    return known
+
+
+def _users_folder(folder: Path) -> Path:
+    """The folder itself, or where it is a dataset's folder in a workspace, the user's own that it was planned from."""
+    try:
+        content = read_json(folder / "dataset.json")
+    except AutosegError:
+        return folder
+    if isinstance(content, dict) and "layout" in content and "folder" in content:
+        return Path(content["folder"])
+    return folder
+
+
+def read_case(case: Case, dataset: Dataset) -> tuple[Image, Image | None]:
+    """A case's image, all channels stacked (C, Z, Y, X), and its label (1, Z, Y, X), or None where it has none.
+
+    Raises AutosegError, naming case and file, where a file is missing or unreadable, where channels or label do not lie
+    on one grid, or where their number is not that of dataset.json. Label values are `verify`'s to judge.
+    """
+    channels = [_read(case, path) for path in case.images]
+    label = None if case.label is None else _read(case, case.label, is_label=True)
+    parts = [*zip(case.images, channels, strict=True), *([(case.label, label)] if case.label and label else [])]
+    for path, part in parts[1:]:
+        if differing := grid_differences(channels[0], part):
+            raise AutosegError(
+                f"{case}: {path} does not lie on the grid of {case.images[0]}: {differing}. Correct the file, or leave "
+                "the case out with --skip-bad-cases.")
+    if wrong := wrong_channel_count(channels, dataset):
+        raise AutosegError(f"{case}: {wrong} ({case.images[0]}). Correct dataset.json or the case's files.")
+    return stack_channels(channels), label
+
+
+def grid_differences(image: Image, other: Image) -> str:
+    """How the grids of two images differ, in words; empty where they coincide."""
+    shape, other_shape = image.array.shape[1:], other.array.shape[1:]
+    if shape != other_shape:
+        return f"shape (z, y, x) {other_shape} against {shape}"
+    return "; ".join(other.geometry.differences(image.geometry, shape))
+
+
+def wrong_channel_count(channels: Sequence[Image], dataset: Dataset) -> str:
+    """In words, where the files of a case do not hold the channels that dataset.json names; empty where they do."""
+    found = sum(image.array.shape[0] for image in channels)
+    if found == len(dataset.channel_names):
+        return ""
+    names = ", ".join(dataset.channel_names)
+    return f"the image has {found} channel(s), dataset.json names {len(dataset.channel_names)} ({names})"
+
+
+def stack_channels(channels: list[Image]) -> Image:
+    """One image (C, Z, Y, X) from the images of a case, on the first one's grid; `channels` is emptied.
+
+    The dtype is that of the files where they share one, the smallest common integer type, else float32.
+    """
+    if len(channels) == 1:
+        return channels.pop()
+    first = channels[0]
+    dtype = np.result_type(*(image.array.dtype for image in channels))
+    if dtype.kind == "f" and any(image.array.dtype != dtype for image in channels):
+        dtype = np.dtype(np.float32)
+    counts = [image.array.shape[0] for image in channels]
+    stacked = np.empty((sum(counts), *first.array.shape[1:]), dtype)
+    start = 0
+    for count in counts:
+        stacked[start:start + count] = channels.pop(0).array  # each file's array is freed once it is copied
+        start += count
+    return Image(stacked, first.geometry, first.header)
+
+
+def _read(case: Case, path: Path, is_label: bool = False) -> Image:
+    try:
+        return image_io.read_label(path) if is_label else image_io.read_image(path)
+    except AutosegError as error:
+        raise AutosegError(f"{case}: {error}") from error

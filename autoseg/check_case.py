@@ -1,0 +1,202 @@
+"""Every check that one case's files allow, in one reading of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from autoseg import image_io
+from autoseg.dataset import Case, Dataset, Labels, grid_differences, stack_channels, wrong_channel_count
+from autoseg.errors import AutosegError
+from autoseg.findings import LEAVE_OUT, Finding, Severity
+from autoseg.image import Image
+from autoseg.parallel import Outcome
+from autoseg.voxels import count_values, slabs
+
+SHOWN_VALUES = 8
+LABEL_BYTES = 8  # per voxel: the label, its reader's copy, and what counting components in it takes
+
+
+@dataclass
+class CheckedCase:
+    """A case that was read once.
+
+    findings: what is wrong with it. image (C, Z, Y, X), label (1, Z, Y, X): None where anything but warnings was found,
+    label also where the case has none. digest: of the image's shape and values; equal images have equal digests; None
+    where it could not be read. label_counts: voxels by label value.
+    """
+
+    case: Case
+    findings: list[Finding] = field(default_factory=list)
+    image: Image | None = None
+    label: Image | None = None
+    digest: str | None = None
+    label_counts: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def has_errors(self) -> bool:
+        return any(finding.severity == "error" for finding in self.findings)
+
+    def note(self, file: Path, severity: Severity, problem: str, remedy: str) -> None:
+        """Add a finding."""
+        self.findings.append(
+            Finding(case=self.case.name, file=str(file), severity=severity, problem=problem, remedy=remedy))
+
+
+def check_case(case: Case, dataset: Dataset) -> CheckedCase:
+    """Read a case and check all that can be seen in it alone: missing and unreadable files, channels, grids, NaN, labels.
+
+    Never raises for what is wrong with files: each fault is a finding. Checks what can still be checked after one.
+    """
+    checked = CheckedCase(case)
+    channels = [_read(checked, path, image_io.read_image) for path in case.images]
+    label = None if case.label is None else _read(checked, case.label, image_io.read_label)
+    readable = {path: image for path, image in zip(case.images, channels, strict=True) if image is not None}
+    _check_grids(checked, readable, label)
+    for path, image in readable.items():
+        _check_intensities(checked, path, image)
+    if label is not None:
+        _check_label_values(checked, label, dataset)
+    if len(readable) == len(case.images):
+        _check_channels(checked, readable, dataset)
+        checked.digest = _digest(checked, readable)
+    if not checked.has_errors:
+        stack = list(readable.values())
+        del channels, readable  # so that each channel's own array is freed once it is stacked
+        checked.image, checked.label = stack_channels(stack), label
+    return checked
+
+
+def _read(checked: CheckedCase, path: Path, reader: Callable[[Path], Image]) -> Image | None:
+    if not path.exists():
+        checked.note(path, "error", "the file does not exist", f"Put it there, correct dataset.json, {LEAVE_OUT}.")
+        return None
+    try:
+        return reader(path)
+    except AutosegError as error:
+        checked.note(path, "error", str(error), f"Copy or export the file again, {LEAVE_OUT}.")
+        return None
+
+
+def _check_grids(checked: CheckedCase, readable: Mapping[Path, Image], label: Image | None) -> None:
+    if not readable:
+        return
+    first = next(iter(readable.values()))
+    parts = [("channel", path, image) for path, image in readable.items() if image is not first]
+    if label is not None and checked.case.label is not None:
+        parts.append(("label", checked.case.label, label))
+    for kind, path, image in parts:
+        if differing := grid_differences(first, image):
+            checked.note(path, "error", f"the {kind} does not lie on the image's grid: {differing}",
+                         f"Correct the file, {LEAVE_OUT}.")
+
+
+def _check_channels(checked: CheckedCase, readable: Mapping[Path, Image], dataset: Dataset) -> None:
+    wrong = wrong_channel_count(list(readable.values()), dataset)
+    if not wrong:
+        return
+    remedy = f"Correct the channels in dataset.json, {LEAVE_OUT}."
+    if dataset.layout == "nnunet" and len(readable) == 1:
+        last = f"_{len(dataset.channel_names) - 1:04d}{dataset.file_ending}"
+        remedy = f"Add one file per channel, up to {last}, or name only the channels that there are."
+    checked.note(checked.case.images[0], "error", wrong, remedy)
+
+
+def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
+    if image.array.dtype.kind == "f":
+        broken = sum(
+            int(np.count_nonzero(~np.isfinite(channel[part]))) for channel in image.array for part in slabs(channel.shape))
+        if broken:
+            checked.note(path, "error", f"{broken} voxel(s) are NaN or infinite", f"Replace them by a number, {LEAVE_OUT}.")
+            return
+    if any(channel.min() == channel.max() for channel in image.array):
+        checked.note(path, "warning", "the image has the same value everywhere", "Look whether it was exported correctly.")
+
+
+def _digest(checked: CheckedCase, readable: Mapping[Path, Image]) -> str:
+    """Of shape and values of all channels. Notes where two channels of the case are the same."""
+    first_with: dict[str, Path] = {}
+    digests = []
+    for path, image in readable.items():
+        for channel in image.array:
+            content = hashlib.sha256(repr((channel.shape, channel.dtype.str)).encode())
+            for part in slabs(channel.shape):
+                content.update(np.ascontiguousarray(channel[part]).data)
+            digests.append(content.hexdigest())
+            twin = first_with.setdefault(digests[-1], path)
+            if twin != path:
+                checked.note(path, "warning", f"the channel has the same values as {twin.name}",
+                             "Look whether one file was copied under two names.")
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def _check_label_values(checked: CheckedCase, label: Image, dataset: Dataset) -> None:
+    path, labels = checked.case.label or Path(), dataset.labels
+    checked.label_counts = count_values(label.array[0])
+    if set(checked.label_counts) - set(labels.known_values):
+        mapping = suggest_mapping(checked.label_counts, labels)
+        remedy = f"Correct the label, name its values in dataset.json, {LEAVE_OUT}."
+        if mapping:
+            changes = ", ".join(f"{meant} for {value}" for value, meant in mapping.items())
+            remedy = f"autoseg verify {dataset.name} --repair NEW_FOLDER writes a corrected copy ({changes})."
+        checked.note(path, "error", f"the label holds the values {listed(checked.label_counts)}, dataset.json names "
+                     f"{listed(labels.known_values)}", remedy)
+    elif labels.foreground and not set(checked.label_counts) - {0, labels.ignore}:
+        checked.note(path, "warning", "the label is empty: it holds background only",
+                     "Look whether the structure is really absent.")
+
+
+def suggest_mapping(found: Iterable[int], labels: Labels) -> dict[int, int] | None:
+    """Which known value each found one was most likely meant to be, or None where that is not plain.
+
+    It is plain where as many values other than 0 are found as dataset.json names (with or without the ignore value), and
+    some of them are not named: they are paired in ascending order (0, 127, 255 for 0, 1, 2).
+    found: the values of a label, or better of a whole dataset.
+    """
+    present = sorted(set(found) - {0})
+    named = [value for value in labels.known_values if value != 0]
+    if not set(present) - set(named):
+        return None
+    for meant in (named, [value for value in named if value != labels.ignore]):
+        if len(meant) == len(present):
+            return {value: other for value, other in zip(present, meant, strict=True) if value != other}
+    return None
+
+
+def listed(values: Iterable[int] | Sequence[int]) -> str:
+    """Values separated by commas, not more than can be read."""
+    texts = [str(value) for value in values]
+    return ", ".join(texts[:SHOWN_VALUES]) + (f", ... ({len(texts)} values)" if len(texts) > SHOWN_VALUES else "")
+
+
+def lost_case(outcome: Outcome[Case]) -> list[Finding]:
+    """The finding for a case whose check itself did not come to an end: memory ran out, or its process was killed."""
+    return [Finding(
+        case=outcome.item.name, file=str(outcome.item.images[0]), severity="error", problem=str(outcome.error),
+        remedy=f"Use fewer processes (-np 1), {LEAVE_OUT}.")]
+
+
+def without_cases(dataset: Dataset) -> Dataset:
+    """What a worker needs to know of the dataset: all but its list of cases."""
+    return dataset.model_copy(update={"training": (), "test": ()})
+
+
+def memory_per_case(dataset: Dataset) -> int:
+    """Bytes that reading and checking takes in the largest case, from the headers; files that cannot be read count 0."""
+    return max((_case_bytes(case) for case in (*dataset.training, *dataset.test)), default=0)
+
+
+def _case_bytes(case: Case) -> int:
+    files, voxels = [], 0
+    for path in case.images:
+        try:
+            (channels, z, y, x), _, bytes_per_voxel = image_io.read_geometry(path)
+        except AutosegError:
+            continue
+        voxels = z * y * x
+        files.append(channels * voxels * bytes_per_voxel)
+    return sum(files) + 2 * max(files, default=0) + LABEL_BYTES * voxels

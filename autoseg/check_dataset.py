@@ -1,0 +1,97 @@
+"""What only shows between cases, and in the dataset's folder."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from autoseg import layouts
+from autoseg.check_case import listed
+from autoseg.dataset import Case, Dataset
+from autoseg.errors import AutosegError
+from autoseg.findings import LEAVE_OUT, Finding
+from autoseg.workspace import read_json
+
+SHOWN_FILES = 5
+
+
+def check_dataset_level(dataset: Dataset, digests: Mapping[Case, str | None]) -> list[Finding]:
+    """Duplicated images, training cases among the test cases, cases without a label, stray files, odd dataset.json.
+
+    digests: of training and test cases, as `check_case` gives them.
+    """
+    return [
+        *_unlabelled(dataset), *_duplicates(dataset, digests), *_training_in_test(dataset, digests),
+        *_stray_files(dataset), *_description(dataset),
+    ]
+
+
+def _unlabelled(dataset: Dataset) -> Iterator[Finding]:
+    for case in dataset.training:
+        if case.label is None and dataset.labels.foreground:
+            yield Finding(case=case.name, file=str(case.images[0]), severity="error", problem="the case has no label",
+                          remedy=f"Name its label in dataset.json, {LEAVE_OUT}.")
+
+
+def _duplicates(dataset: Dataset, digests: Mapping[Case, str | None]) -> Iterator[Finding]:
+    first_with: dict[str, Case] = {}
+    for case in dataset.training:
+        digest = digests.get(case)
+        twin = first_with.setdefault(digest, case) if digest else case
+        if twin != case:
+            yield Finding(
+                case=case.name, file=str(case.images[0]), severity="warning",
+                problem=f"the image is the same as that of case {twin.name}",
+                remedy="Leave one of them out: copies in several folds make the cross-validation look better than it is.")
+
+
+def _training_in_test(dataset: Dataset, digests: Mapping[Case, str | None]) -> Iterator[Finding]:
+    test_by_digest: dict[str, list[str]] = defaultdict(list)
+    for case in dataset.test:
+        if digest := digests.get(case):
+            test_by_digest[digest].append(case.name)
+    test_names = {case.name for case in dataset.test}
+    for case in dataset.training:
+        same = test_by_digest.get(digests.get(case) or "", [])
+        if same:
+            yield Finding(
+                case=case.name, file=str(case.images[0]), severity="error",
+                problem=f"the image is also test case {', '.join(same)}",
+                remedy="Take it out of the test cases, or out of training with --skip-bad-cases.")
+        elif case.name in test_names:
+            yield Finding(
+                case=case.name, file=str(case.images[0]), severity="warning",
+                problem="a test case has the same name, with another image",
+                remedy="Look whether they are the same patient, and rename one of them.")
+
+
+def _stray_files(dataset: Dataset) -> Iterator[Finding]:
+    used = {path for case in (*dataset.training, *dataset.test) for path in (*case.images, case.label) if path}
+    inside = {path.parent for path in used if dataset.folder in path.parent.parents}
+    for folder in sorted(inside):
+        stray = [path.name for path in layouts.visible_files(folder) if path not in used and path.suffix != ".json"]
+        if stray:
+            shown = ", ".join(stray[:SHOWN_FILES]) + (", ..." if len(stray) > SHOWN_FILES else "")
+            yield Finding(
+                case="", file=str(folder), severity="warning", problem=f"{len(stray)} file(s) belong to no case: {shown}",
+                remedy="They are not used. Name them as dataset.json says if they should be.")
+
+
+def _description(dataset: Dataset) -> Iterator[Finding]:
+    source = dataset.folder / "dataset.json"
+    try:
+        content = read_json(source)
+    except AutosegError:
+        return
+    expected = content.get("numTraining")
+    if isinstance(expected, int) and expected != len(dataset.training):
+        yield Finding(
+            case="", file=str(source), severity="warning",
+            problem=f"numTraining is {expected}, but there are {len(dataset.training)} training cases",
+            remedy="Look whether all cases were copied, and correct the number.")
+    named = [value for value in dataset.labels.known_values if value != dataset.labels.ignore]
+    if unused := sorted(set(range(max(named) + 1)) - set(named)):
+        yield Finding(
+            case="", file=str(source), severity="warning",
+            problem=f"the label values are not consecutive: {listed(unused)} stand for nothing",
+            remedy="Nothing breaks, but each unused value costs memory. Number the labels without gaps.")

@@ -1,0 +1,60 @@
+"""What is wrong with a dataset, in words, and the table that shows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from rich.table import Table
+
+from autoseg.plan import Frozen
+
+Severity = Literal["error", "warning"]
+LEAVE_OUT = "or leave the case out with --skip-bad-cases"
+
+
+class Finding(Frozen):
+    """One thing that is wrong. case: its name, or empty where the whole dataset is meant. file: as the user has it.
+
+    error: the case cannot be used as it is. warning: it can, and somebody should look.
+    """
+
+    case: str
+    file: str
+    severity: Severity
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f"case {self.case}: " if self.case else ""
+        return f"{where}{self.problem} ({self.file}). {self.remedy}"
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """All findings, errors first. Cases with the same problem share a row, which names them all."""
+    together: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in sorted(findings, key=lambda finding: finding.severity != "error"):
+        together.setdefault((finding.severity, finding.problem, finding.remedy), []).append(finding)
+    errors = len({finding.case for finding in findings if finding.severity == "error"})
+    table = Table(
+        title=f"{len(findings)} finding(s): {errors} case(s) with errors" if findings else "Nothing is wrong",
+        show_lines=True)
+    table.add_column("severity")
+    table.add_column("cases", ratio=2, overflow="fold")
+    for column in ("problem", "files", "what to do"):
+        table.add_column(column, ratio=3, overflow="fold")
+    for (severity, problem, remedy), same in together.items():
+        cases = list(dict.fromkeys(finding.case for finding in same if finding.case))
+        names = ", ".join(cases) if len(cases) < 2 else f"{len(cases)} cases: {', '.join(cases)}"
+        table.add_row(severity, names or "all", problem, _files(same), remedy)
+    return table
+
+
+def _files(findings: Sequence[Finding]) -> str:
+    """The file, or where there are several, the folders that hold them."""
+    files = list(dict.fromkeys(finding.file for finding in findings))
+    if len(files) == 1:
+        return files[0]
+    folders = sorted({os.path.dirname(file) for file in files})
+    return f"{len(files)} files in {', '.join(folders)}"

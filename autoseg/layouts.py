@@ -1,0 +1,196 @@
+"""Which files and labels a dataset.json means: nnU-Net v2's layout and the Decathlon's. Facts only; `dataset` has the models."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from autoseg import image_io
+from autoseg.errors import AutosegError
+
+CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
+IGNORE = "ignore"
+NNUNET_EXAMPLE = (
+    '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "kidney": 1}, "numTraining": 20, "file_ending": ".nii.gz"}'
+)
+
+
+class CaseFiles(NamedTuple):
+    """A case's name, one image per channel (or one that holds all), and its label; files need not exist."""
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path | None
+
+
+class LabelValues(NamedTuple):
+    """As `autoseg.dataset.Labels` has them."""
+
+    values: dict[str, int | tuple[int, ...]]
+    regions_class_order: tuple[int, ...] | None
+    ignore: int | None
+
+
+def is_decathlon(content: dict[str, Any]) -> bool:
+    """Whether dataset.json lists its training files, as the Decathlon (and nnU-Net v1) does."""
+    return isinstance(content.get("training"), list) and "channel_names" not in content
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder, sorted, without those that an operating system leaves behind (._*, .DS_Store)."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+
+
+def stem(path: Path) -> str:
+    """A file's name without its ending (.nii.gz as a whole)."""
+    return path.name[:len(path.name) - len(image_io.file_ending(path))]
+
+
+def required(content: dict[str, Any], key: str, expected: str, source: Path) -> Any:
+    """The entry of dataset.json. Raises AutosegError that says what is there and what it should look like."""
+    if key in content:
+        return content[key]
+    raise AutosegError(
+        f'{source} has no entry "{key}"; it has {", ".join(sorted(content)) or "none"}. Add {expected}. '
+        f"A whole file looks like this: {NNUNET_EXAMPLE}")
+
+
+def channel_names(content: dict[str, Any], source: Path) -> tuple[str, ...]:
+    """Names by channel, from `channel_names`, or `modality` as the Decathlon calls them."""
+    key = "channel_names" if "channel_names" in content else "modality"
+    key = key if key in content else "channel_names"
+    names = required(content, key, f'"{key}": {{"0": "MRI"}}, one entry per channel', source)
+    if isinstance(names, list):
+        names = {str(channel): name for channel, name in enumerate(names)}
+    if not isinstance(names, dict) or sorted(names) != sorted(str(channel) for channel in range(len(names))) or not names:
+        raise AutosegError(
+            f'{source}: "{key}" is {names!r}, expected one name per channel, counted from "0": {{"0": "T1", "1": "T2"}}.')
+    return tuple(str(names[str(channel)]) for channel in range(len(names)))
+
+
+def label_values(content: dict[str, Any], source: Path) -> LabelValues:
+    """Labels of dataset.json, written name to value (nnU-Net v2) or value to name (Decathlon)."""
+    labels = required(content, "labels", '"labels": {"background": 0, "organ": 1}', source)
+    if not isinstance(labels, dict):
+        raise AutosegError(f'{source}: "labels" is {labels!r}, expected names and values: {{"background": 0, "organ": 1}}.')
+    if labels and all(key.isdigit() and isinstance(name, str) and not name.isdigit() for key, name in labels.items()):
+        labels = _name_to_value(labels, source)
+    values = {str(name): _label_value(name, value, source) for name, value in labels.items()}
+    if values.get("background", 0) != 0:
+        raise AutosegError(f'{source}: the label "background" is {values["background"]}, expected 0.')
+    if 0 not in values.values():
+        values = {"background": 0, **values}
+    ignore = _ignore_value(values, source)
+    order = content.get("regions_class_order")
+    if order is not None and not (isinstance(order, list) and all(type(value) is int for value in order)):
+        raise AutosegError(f'{source}: "regions_class_order" is {order!r}, expected a list of label values: [1, 2, 3].')
+    return LabelValues(values, None if order is None else tuple(order), ignore)
+
+
+def _name_to_value(labels: dict[str, str], source: Path) -> dict[str, Any]:
+    turned: dict[str, Any] = {}
+    for value, name in sorted(labels.items(), key=lambda entry: int(entry[0])):
+        if name in turned:
+            raise AutosegError(
+                f'{source}: the values {turned[name]} and {value} are both named "{name}". Give each its own name.')
+        turned[name] = int(value)
+    return turned
+
+
+def _label_value(name: str, value: Any, source: Path) -> int | tuple[int, ...]:
+    entries = value if isinstance(value, list) else [value]
+    entries = [int(v) if isinstance(v, str) and v.isdigit() else v for v in entries]
+    if not entries or any(type(v) is not int or v < 0 for v in entries):
+        raise AutosegError(
+            f'{source}: the label "{name}" has the value {value!r}, expected a whole number from 0, or a list of them '
+            "for a region: [1, 2].")
+    return tuple(entries) if isinstance(value, list) else entries[0]
+
+
+def _ignore_value(values: dict[str, int | tuple[int, ...]], source: Path) -> int | None:
+    ignore = values.get(IGNORE)
+    if ignore is None:
+        return None
+    others = [v for name, value in values.items() if name != IGNORE for v in (value if isinstance(value, tuple) else (value,))]
+    if isinstance(ignore, tuple) or ignore <= max(others):
+        raise AutosegError(
+            f'{source}: the label "{IGNORE}" is {ignore!r}, expected one value above all others: {max(others) + 1}.')
+    return ignore
+
+
+def decathlon_cases(folder: Path, content: dict[str, Any]) -> tuple[list[CaseFiles], list[CaseFiles]]:
+    """Training and test cases that dataset.json lists, whether their files exist or not."""
+    source = folder / "dataset.json"
+    training = [_listed_case(folder, entry, source) for entry in content["training"]]
+    test = [_listed_case(folder, entry, source)._replace(label=None) for entry in content.get("test") or []]
+    return _visible(training), _visible(test)
+
+
+def _visible(cases: list[CaseFiles]) -> list[CaseFiles]:
+    return sorted(case for case in cases if not case.name.startswith("."))
+
+
+def _listed_case(folder: Path, entry: Any, source: Path) -> CaseFiles:
+    files = {"image": entry} if isinstance(entry, str) else entry
+    label = files.get("label") if isinstance(files, dict) else None
+    if not isinstance(files, dict) or not isinstance(files.get("image"), str) or not isinstance(label, (str, type(None))):
+        raise AutosegError(
+            f'{source}: an entry is {entry!r}, expected {{"image": "./imagesTr/case.nii.gz", '
+            '"label": "./labelsTr/case.nii.gz"}.')
+    image = located(folder, files["image"])
+    name = stem(image)
+    channels: tuple[Path, ...] = ()
+    if not image.exists():  # nnU-Net v1 lists case.nii.gz where the files are case_0000.nii.gz, case_0001.nii.gz
+        channels = tuple(sorted(image.parent.glob(f"{name}_[0-9][0-9][0-9][0-9]{image.name.removeprefix(name)}")))
+    return CaseFiles(name, channels or (image,), None if label is None else located(folder, label))
+
+
+def located(folder: Path, written: str) -> Path:
+    """A path of dataset.json: relative to the dataset's folder, or absolute; environment variables are filled in."""
+    return folder / os.path.normpath(os.path.expandvars(written))
+
+
+def section_cases(folder: Path, section: Any) -> list[CaseFiles]:
+    """Training cases of the optional `dataset` section: {case: {"images": [...], "label": ...}}."""
+    source = folder / "dataset.json"
+    if not isinstance(section, dict):
+        raise AutosegError(f'{source}: "dataset" is no object, expected {{"case": {{"images": [...], "label": "..."}}}}.')
+    cases = []
+    for name, files in sorted(section.items()):
+        images = files.get("images") if isinstance(files, dict) else None
+        label = files.get("label") if isinstance(files, dict) else None
+        if not isinstance(images, list) or not images or not all(isinstance(path, str) for path in [*images, label or ""]):
+            raise AutosegError(
+                f'{source}: case {name} in "dataset" is {files!r}, expected {{"images": ["...", ...], "label": "..."}}.')
+        cases.append(CaseFiles(name, tuple(located(folder, path) for path in images),
+                               None if label is None else located(folder, label)))
+    return cases
+
+
+def folder_cases(images: Path, labels: Path | None, ending: str, channels: int) -> list[CaseFiles]:
+    """Cases of imagesTr and labelsTr (`labels`; None for test images), or of either alone.
+
+    A case has one file per channel, `{case}_{channel, 4 digits}{ending}`, whether each exists or not; where no case has
+    a second file, one file holds all channels (RGB images).
+    """
+    found: dict[str, set[int]] = defaultdict(set)
+    for path in visible_files(images):
+        match = CHANNEL_SUFFIX.match(path.name.removesuffix(ending)) if path.name.endswith(ending) else None
+        if match:
+            found[match["case"]].add(int(match["channel"]))
+    several = any(numbers != {0} for numbers in found.values())
+    if labels is not None:
+        for path in visible_files(labels):
+            if path.name.endswith(ending):
+                found.setdefault(path.name.removesuffix(ending), set())
+    expected = range(channels if several else 1)
+    return [
+        CaseFiles(name, tuple(images / f"{name}_{channel:04d}{ending}" for channel in sorted({*expected, *found[name]})),
+                  None if labels is None else labels / f"{name}{ending}")
+        for name in sorted(found)
+    ]
