@@ -27,7 +27,7 @@ from random_fingerprints import random_dataset
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.plan import Configuration, Plans
 from autoseg.planners.default import plan
-from autoseg.planners.fingerprint import Fingerprint, build_fingerprint
+from autoseg.planners.fingerprint import Fingerprint, build_fingerprint, run_inspection
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
 NORMALIZATIONS = {"CTNormalization": "ct", "ZScoreNormalization": "zscore", "RescaleTo01Normalization": "rescale_0_1",
@@ -98,7 +98,7 @@ def main() -> int:
             make_ct_like_dataset(options.masks, Path(folder) / "Dataset048_CTLike")
             folders.append(Path(folder) / "Dataset048_CTLike")
         datasets = [load_dataset(path) for path in folders]
-        jobs = [Job(dataset, build_fingerprint(dataset), 8, shared=False) for dataset in datasets]
+        jobs = [Job(dataset, build_fingerprint(dataset, run_inspection(dataset)), 8, shared=False) for dataset in datasets]
         answers = run_nnunet(options.nnunet_python, jobs) if jobs else []
     different = sum(_print_table(job, answer) for job, answer in zip(jobs, answers, strict=True))
     random = np.random.default_rng(SEED)

@@ -32,14 +32,15 @@ def random_dataset(random: np.random.Generator, number: int) -> RandomDataset:
     share_kept = float(random.choice([0.3, 0.74, 0.75, 0.76, 1.0]))
     channel_names = tuple(str(name) for name in random.choice(CHANNEL_NAMES, random.integers(1, 5)))
     statistics = IntensityStatistics(mean=0, std=1, median=0, percentile_00_5=-2, percentile_99_5=2)
-    fingerprint = Fingerprint.model_construct(
+    fingerprint = Fingerprint(
+        dataset=f"Random{number}", versions={}, channel_names=channel_names, orientations={"LPS": cases},
+        foreground_intensities={str(channel): statistics for channel in range(len(channel_names))},
+        foreground_components=None, labels={},
         cases={
-            name: CaseFingerprint.model_construct(
-                spacing_mm=tuple(spacing), shape=tuple(shape), shape_after_crop=tuple(shape), share_kept=share_kept)
+            name: CaseFingerprint(spacing_mm=spacing, shape=shape, shape_after_crop=shape, share_kept=share_kept,
+                                  orientation="LPS")
             for name, spacing, shape in zip(names, spacings_mm.tolist(), shapes.tolist(), strict=True)
         },
-        channel_names=channel_names,
-        foreground_intensities={str(channel): statistics for channel in range(len(channel_names))},
     )
     dataset = Dataset(
         name=f"Dataset{number % 999 + 1:03d}_Random{number}", folder=Path("/nowhere"), layout="nnunet",

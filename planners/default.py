@@ -52,8 +52,7 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float = 8) -> Pl
     planner. A configuration whose images are too small to be halved once is left out.
 
     memory_gb: of the GPU that the plan is for, GB.
-    Raises AutosegError where no case is left, memory_gb is too small, a CT channel has no foreground intensities, or
-    the images are too small for any network.
+    Raises AutosegError where no case is left, memory_gb is too small, or the images are too small for any network.
     """
     if not memory_gb > 0:
         raise AutosegError(f"--memory-gb is {memory_gb:g}, but must be positive: the GPU memory to plan for, in GB.")
@@ -85,10 +84,6 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float = 8) -> Pl
 
 def _given(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float) -> _Given:
     schemes = tuple(NORMALIZATION_OF_CHANNEL.get(name.casefold(), "zscore") for name in dataset.channel_names)
-    for channel, scheme in enumerate(schemes):
-        if scheme == "ct" and str(channel) not in fingerprint.foreground_intensities:
-            raise AutosegError(f"Channel {channel} is CT, which is normalized by the intensities of the foreground, "
-                               "but no training case has any foreground. Add labels, or name the channel `zscore`.")
     share_kept = float(np.median([case.share_kept for case in fingerprint.cases.values()]))
     inside_mask = tuple(scheme == "zscore" and share_kept < MASK_BELOW_SHARE_KEPT for scheme in schemes)
     return _Given(

@@ -108,8 +108,9 @@ def _shrink(spacing_mm: Sequence[float], pooling: Pooling, axis: int, memory_gb:
     size[axis] -= pooling.divisors[axis]
     step = pool(spacing_mm, size).divisors[axis]
     size[axis] = pooling.patch_size[axis] - step
-    if size[axis] < 1:
+    smaller = pool(spacing_mm, size)
+    if smaller.stages == 1 or min(smaller.patch_size) < 1:
         edges = " × ".join(map(str, pooling.patch_size))
         raise AutosegError(f"No patch fits into {memory_gb:g} GB: even two of {edges} voxels are too much. "
                            "Give more with --memory-gb.")
-    return pool(spacing_mm, size)
+    return smaller

@@ -9,9 +9,9 @@ import numpy as np
 
 from autoseg.planners import memory, spacing, topology
 
-AXES = {2: ("y", "x"), 3: ("z", "y", "x")}
+AXES = ("z", "y", "x")
 NORMALIZATIONS = {
-    "ct": "CT: clipped to the 0.5 and 99.5 percentiles of the dataset's foreground, then its mean and deviation, "
+    "ct": "clipped to the 0.5 and 99.5 percentiles of the dataset's foreground, then its mean and deviation, "
           "because intensities are Hounsfield units",
     "zscore": "z-score of each case, because the intensity scale differs from image to image",
     "rescale_0_1": "each case scaled to 0..1, as the channel's name asks",
@@ -24,11 +24,11 @@ def fullres_spacing(target: spacing.TargetSpacing, transpose: Sequence[int]) -> 
     """Why this target spacing and this order of axes."""
     text = f"The median over the training cases, {_times(target.median_mm, '.4g')} mm along the images' z, y, x."
     if target.coarse_axis is not None:
-        text += (f" Axis {AXES[3][target.coarse_axis]} is more than {spacing.ANISOTROPY_RATIO} times coarser than the "
+        text += (f" Axis {AXES[target.coarse_axis]} is more than {spacing.ANISOTROPY_RATIO} times coarser than the "
                  f"others and has less than 1/{spacing.ANISOTROPY_RATIO} of their voxels, so it takes its "
                  f"{spacing.COARSE_AXIS_PERCENTILE}th percentile (not below the others), "
                  f"{target.spacing_mm[target.coarse_axis]:.4g} mm.")
-    order = ", ".join(AXES[3][axis] for axis in transpose)
+    order = ", ".join(AXES[axis] for axis in transpose)
     return text + f" Axes are kept in the order {order}: the slice axis (the coarsest) first."
 
 
@@ -57,8 +57,9 @@ def network(fit: memory.Fit) -> str:
     dimensions = len(fit.first)
     pools = [int(math.log2(divisor)) for divisor in fit.pooling.divisors]
     smallest = [n // d for n, d in zip(fit.pooling.patch_size, fit.pooling.divisors, strict=True)]
-    text = (f"{fit.pooling.stages} stages: axes {', '.join(AXES[dimensions])} are halved {_listed(pools)} times, each "
-            f"while {2 * topology.SMALLEST_EDGE} voxels ({3 * topology.SMALLEST_EDGE} for a last single axis) are left "
+    first = ", slice axis first," if dimensions == 3 else ""
+    text = (f"{fit.pooling.stages} stages: the axes{first} are halved {', '.join(map(str, pools))} times, each while "
+            f"{2 * topology.SMALLEST_EDGE} voxels ({3 * topology.SMALLEST_EDGE} for a last single axis) are left "
             f"and its spacing is below twice the finest; {_times(smallest)} voxels remain at the bottom.")
     if any(1 in kernel for kernel in fit.pooling.kernel_sizes):
         text += " Kernels are 1 along an axis while its spacing is twice the finest or more."
@@ -84,7 +85,10 @@ def normalization(
     channel_names: Sequence[str], schemes: Sequence[str], inside_mask: Sequence[bool], share_kept: float
 ) -> str:
     """Why each channel is normalized so."""
-    texts = [f"{name}: {NORMALIZATIONS[scheme]}" for name, scheme in zip(channel_names, schemes, strict=True)]
+    texts = []
+    for scheme in dict.fromkeys(schemes):
+        names = [name for name, its in zip(channel_names, schemes, strict=True) if its == scheme]
+        texts.append(f"{', '.join(names)}: {NORMALIZATIONS[scheme]}")
     if "zscore" in schemes:
         where = "inside the non-zero mask" if any(inside_mask) else "over the whole cropped image"
         texts.append(f"z-scores are taken {where}, because the crop to the non-zero box keeps {share_kept:.0%} of the "
@@ -100,6 +104,3 @@ def covers(share: float, threshold: float) -> str:
 def _times(values: Sequence[float], form: str = "d") -> str:
     return " × ".join(format(int(v) if form == "d" else v, form) for v in values)
 
-
-def _listed(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values))

@@ -1,0 +1,70 @@
+"""The memory measure against a real network, and patch and batch against hand-worked numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from autoseg.errors import AutosegError
+from autoseg.networks.unet import UNet
+from autoseg.planners.memory import Fit, batch_size, budget, fit_patch, values_put_out
+from autoseg.planners.topology import pool, unet_topology
+
+
+def _counted_in_a_forward_pass(network: nn.Module, patch: torch.Tensor) -> int:
+    """Values that convolutions and transposed convolutions put out, by hooks."""
+    counts: list[int] = []
+    kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    for module in network.modules():
+        if isinstance(module, kinds):
+            module.register_forward_hook(lambda module, inputs, output: counts.append(output.numel()))
+    network.eval()(patch)
+    return sum(counts)
+
+
+@pytest.mark.parametrize(("spacing_mm", "size"), [((1.0, 1.0), (24, 16)), ((4.0, 1.0, 1.0), (8, 32, 24))])
+def test_values_put_out_are_those_of_a_forward_pass(spacing_mm: tuple[float, ...], size: tuple[int, ...]) -> None:
+    pooling = pool(spacing_mm, size)
+    topology = unet_topology(pooling)
+    network = UNet(topology, channels_in=2, classes=5)
+    with torch.no_grad():
+        counted = _counted_in_a_forward_pass(network, torch.zeros(1, 2, *pooling.patch_size))
+    assert values_put_out(pooling.patch_size, topology, classes=5) == counted
+
+
+def test_the_budget_grows_with_the_memory() -> None:
+    assert budget(3, 8) == 5.6e8
+    assert budget(2, 24) == 3 * 8.5e7
+
+
+def test_a_cube_too_large_shrinks_its_last_axis_first_and_returns_to_a_cube() -> None:
+    fit = fit_patch((1.0, 1.0, 1.0), (138.0, 170.0, 138.0), classes=4, memory_gb=8)
+    assert fit.first == (160, 192, 160)
+    assert fit.pooling.patch_size == (128, 128, 128)  # nnU-Net 2.8.1 on a brain of this shape
+    assert fit.values <= budget(3, 8)
+
+
+def test_shrinking_does_not_skip_sizes_that_fewer_poolings_allow() -> None:
+    # 448 = 7·2⁶; one divisor less is 384 = 6·2⁶, and both are pooled six times. From 512 = 4·2⁷ the next is 448.
+    fit = fit_patch((1.0, 1.0), (512.0, 512.0), classes=2, memory_gb=0.9)
+    assert fit.first == (512, 512)
+    assert fit.pooling.patch_size == (448, 384)  # nnU-Net 2.8.1
+
+
+def test_memory_that_no_patch_fits_into_is_refused() -> None:
+    with pytest.raises(AutosegError, match="--memory-gb"):
+        fit_patch((1.0, 1.0, 1.0), (64.0, 64.0, 64.0), classes=2, memory_gb=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("voxels_of_dataset", "expected"),
+    [(1e12, 9), (20 * 5 * 1000, 5), (20 * 1.4 * 1000, 2), (0, 2)],
+    ids=["memory", "five percent of the dataset", "at least two", "nothing"],
+)
+def test_the_batch_is_bounded_by_memory_dataset_and_two(voxels_of_dataset: float, expected: int) -> None:
+    pooling = pool((1.0, 1.0, 1.0), (10, 10, 10))
+    pooling = type(pooling)((10, 10, 10), pooling.strides, pooling.kernel_sizes, pooling.divisors)
+    values = round(5.6e8 * 2 / 9.2)  # 9.2 patches fit into 8 GB
+    fit = Fit(pooling, unet_topology(pooling), values, (10, 10, 10), 0)
+    assert batch_size(fit, 8, voxels_of_dataset) == expected
