@@ -18,7 +18,7 @@ from autoseg.parallel import Outcome
 from autoseg.voxels import count_values, slabs
 
 SHOWN_VALUES = 8
-LABEL_BYTES = 8  # per voxel: the label, its reader's copy, and what counting components in it takes
+LABEL_BYTES = 10  # per voxel: the label, its reader's copy, and what counting components in it takes
 
 
 @dataclass
@@ -142,7 +142,7 @@ def _check_label_values(checked: CheckedCase, label: Image, dataset: Dataset) ->
         remedy = f"Correct the label, name its values in dataset.json, {LEAVE_OUT}."
         if mapping:
             changes = ", ".join(f"{meant} for {value}" for value, meant in mapping.items())
-            remedy = f"autoseg verify {dataset.name} --repair NEW_FOLDER writes a corrected copy ({changes})."
+            remedy = f"autoseg verify {dataset.folder} --repair NEW_FOLDER writes a corrected copy ({changes})."
         checked.note(path, "error", f"the label holds the values {listed(checked.label_counts)}, dataset.json names "
                      f"{listed(labels.known_values)}", remedy)
     elif labels.foreground and not set(checked.label_counts) - {0, labels.ignore}:

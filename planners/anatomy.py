@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from typing import Literal
 
 import cc3d
@@ -19,15 +18,15 @@ CONNECTIVITY: Literal[26] = 26  # voxels that share a corner belong together, as
 class LabelOfCase(Frozen):
     """One label value in one case.
 
-    volume_ml, components: of the whole label; smallest and largest component besides. touches: for each other label
-    value, how many of this label's components touch it (share at least a corner of a voxel). inside: the label values
-    that enclose it on all sides.
+    volume_ml, components: of the whole label. smallest_ml, largest_ml: of its components. touches: for each other label
+    value, how many of this label's components touch it (share a face of a voxel). inside: the label value that encloses it
+    on all sides.
     """
 
     volume_ml: float
     components: int
-    smallest_component_ml: float
-    largest_component_ml: float
+    smallest_ml: float
+    largest_ml: float
     touches: dict[str, int] = {}
     inside: tuple[str, ...] = ()
 
@@ -52,63 +51,52 @@ def measure_labels(
     for (value, component), count in joint_counts(inner, components).items():
         if value:
             voxels[value][component] = count
-    edges = cc3d.region_graph(components, connectivity=CONNECTIVITY)
-    label_of = {component: value for value, of_label in voxels.items() for component in of_label}
-    touching = _touching(edges, label_of)
-    enclosing = _enclosing(inner)
+    label_of = {0: 0} | {component: value for value, of_label in voxels.items() for component in of_label}
+    borders = _borders(inner, components, label_of)
+    touching, enclosing = _touching(borders, label_of), _enclosing(borders, label_of)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     measured = {
         str(value): LabelOfCase(
             volume_ml=_rounded(sum(of_label.values()) * voxel_ml), components=len(of_label),
-            smallest_component_ml=_rounded(min(of_label.values()) * voxel_ml),
-            largest_component_ml=_rounded(max(of_label.values()) * voxel_ml),
+            smallest_ml=_rounded(min(of_label.values()) * voxel_ml),
+            largest_ml=_rounded(max(of_label.values()) * voxel_ml),
             touches={str(other): count for other, count in sorted(touching[value].items())},
-            inside=tuple(map(str, enclosing.get(value, ()))))
+            inside=tuple(str(other) for other in enclosing.get(value, ())))
         for value, of_label in sorted(voxels.items())
     }
-    return measured, _joined(label_of, edges)
+    _, together = cc3d.connected_components(inner != 0, connectivity=CONNECTIVITY, return_N=True)
+    return measured, together
 
 
-def _touching(edges: Iterable[tuple[int, int]], label_of: dict[int, int]) -> dict[int, Counter[int]]:
-    """Label value to: other label value to number of the former's components with a neighbour in the latter."""
-    neighbours: set[tuple[int, int]] = set()  # (component, label value that it touches)
-    for one, other in edges:
-        neighbours |= {(one, label_of[other]), (other, label_of[one])}
+def _borders(labels: np.ndarray, components: np.ndarray, label_of: dict[int, int]) -> set[tuple[int, int]]:
+    """(component, label value that one of its voxels shares a face with), background's 0 included on both sides."""
+    borders: set[tuple[int, int]] = set()
+    for axis in range(3):
+        along, of_component = np.moveaxis(labels, axis, 0), np.moveaxis(components, axis, 0)
+        differ = along[1:] != along[:-1]
+        for one, other in count_pairs(of_component[1:][differ], of_component[:-1][differ]):
+            borders |= {(one, label_of[other]), (other, label_of[one])}
+    return borders
+
+
+def _touching(borders: set[tuple[int, int]], label_of: dict[int, int]) -> dict[int, Counter[int]]:
+    """Label value to: other label value to number of the former's components that border the latter."""
     touching: dict[int, Counter[int]] = defaultdict(Counter)
-    for component, value in neighbours:
-        touching[label_of[component]][value] += 1
+    for component, other in borders:
+        if component and other:
+            touching[label_of[component]][other] += 1
     return touching
 
 
-def _enclosing(labels: np.ndarray) -> dict[int, tuple[int, ...]]:
+def _enclosing(borders: set[tuple[int, int]], label_of: dict[int, int]) -> dict[int, tuple[int, ...]]:
     """Label value to the one value that all its faces border, where that one borders others besides."""
-    borders: dict[int, set[int]] = defaultdict(set)
-    for axis in range(3):
-        along = np.moveaxis(labels, axis, 0)
-        differ = along[1:] != along[:-1]
-        for one, other in count_pairs(along[1:][differ], along[:-1][differ]):
-            borders[one].add(other)
-            borders[other].add(one)
+    neighbours: dict[int, set[int]] = defaultdict(set)
+    for component, other in borders:
+        neighbours[label_of[component]].add(other)
     return {
-        value: tuple(others) for value, others in borders.items()
-        if value and len(others) == 1 and 0 not in others and all(borders[other] != {value} for other in others)
+        value: tuple(others) for value, others in neighbours.items()
+        if value and len(others) == 1 and 0 not in others and all(neighbours[other] != {value} for other in others)
     }
-
-
-def _joined(label_of: dict[int, int], edges: Iterable[tuple[int, int]]) -> int:
-    """Number of components when components that touch count as one (union by the smaller root)."""
-    root = {component: component for component in label_of}
-
-    def find(component: int) -> int:
-        while root[component] != component:
-            root[component] = root[root[component]]
-            component = root[component]
-        return component
-
-    for one, other in edges:
-        first, second = find(one), find(other)
-        root[max(first, second)] = min(first, second)
-    return sum(component == parent for component, parent in root.items())
 
 
 def _rounded(volume_ml: float) -> float:

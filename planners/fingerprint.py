@@ -56,7 +56,7 @@ class Range(Frozen):
 class LabelOfDataset(Frozen):
     """One label value over all training cases.
 
-    name: in dataset.json. cases: how many hold it. volume_ml, components: per case. smallest_component_ml: of any case.
+    name: in dataset.json. cases: how many hold it. volume_ml, components: per case. smallest_ml: of all components.
     touches: for each other label value, the share of all this label's components that touch it, 0 to 1.
     inside: label values that enclose it in every case that holds it.
     """
@@ -65,7 +65,7 @@ class LabelOfDataset(Frozen):
     cases: int
     volume_ml: Range
     components: Range
-    smallest_component_ml: float
+    smallest_ml: float
     touches: dict[str, float]
     inside: tuple[str, ...]
 
@@ -225,7 +225,7 @@ def _pooled_labels(cases: Sequence[CaseFingerprint], labels: Labels) -> dict[str
             continue
         pooled[value] = LabelOfDataset(
             name=names.get(value, value), cases=len(holding), volume_ml=volume_ml, components=per_case,
-            smallest_component_ml=min(label.smallest_component_ml for label in holding),
+            smallest_ml=min(label.smallest_ml for label in holding),
             touches={other: round(sum(label.touches.get(other, 0) for label in holding) / components, 4) for other in others},
             inside=tuple(other for other in others if all(other in label.inside for label in holding)))
     return pooled
@@ -234,4 +234,4 @@ def _pooled_labels(cases: Sequence[CaseFingerprint], labels: Labels) -> dict[str
 def _range(values: Sequence[float]) -> Range | None:
     if not values:
         return None
-    return Range(minimum=float(min(values)), median=float(np.median(values)), maximum=float(max(values)))
+    return Range(minimum=float(min(values)), median=round(float(np.median(values)), 6), maximum=float(max(values)))
