@@ -20,6 +20,7 @@ from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.workspace import ModelFolder, read_model
 
 Checkpoint = Literal["final", "best"]
+NETWORK = "network."  # weights are named "<module of the recipe>.<weight>"; this is the module that segments
 
 
 class ModelDescription(Frozen):
@@ -95,11 +96,12 @@ def load_network(description: ModelDescription, weights: Path, device: torch.dev
     Raises AutosegError where the file is missing or damaged, or its weights do not fit.
     """
     try:
-        state = load_file(weights)
+        stored = load_file(weights)
     except FileNotFoundError as error:
         raise AutosegError(f"{weights} does not exist.") from error
     except (OSError, SafetensorError) as error:
         raise AutosegError(f"{weights} is damaged ({error}). Copy it anew, or train this fold again.") from error
+    state = {name.removeprefix(NETWORK): values for name, values in stored.items() if name.startswith(NETWORK)}
     with torch.device("meta"):  # no memory, and no time for random weights
         network = description.build()
     _check_fit(network.state_dict(), state, weights)

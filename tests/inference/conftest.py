@@ -15,6 +15,7 @@ from autoseg.plan import Configuration, Plans, Topology
 from autoseg.workspace import ModelFolder, write_json
 
 Describe = Callable[..., ModelDescription]
+WeightsOf = Callable[[ModelDescription], dict[str, torch.Tensor]]
 SaveModel = Callable[..., ModelFolder]
 
 
@@ -39,6 +40,11 @@ def describe(
         mirror_axes=mirror_axes, versions={})
 
 
+def weights_of(description: ModelDescription) -> dict[str, torch.Tensor]:
+    """Fresh weights, under the names that training gives them."""
+    return {f"network.{name}": values for name, values in description.build().state_dict().items()}
+
+
 def save_model(
     root: Path, description: ModelDescription, folds: tuple[str, ...] = ("0",), checkpoint: str = "final"
 ) -> ModelFolder:
@@ -48,7 +54,7 @@ def save_model(
     for seed, fold in enumerate(folds):
         torch.manual_seed(seed)
         folder.fold(fold).root.mkdir(parents=True, exist_ok=True)
-        save_file(description.build().state_dict(), folder.fold(fold).root / f"checkpoint_{checkpoint}.safetensors")
+        save_file(weights_of(description), folder.fold(fold).root / f"checkpoint_{checkpoint}.safetensors")
     return folder
 
 
@@ -64,6 +70,11 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(name="describe")
 def describe_fixture() -> Describe:
     return describe
+
+
+@pytest.fixture(name="weights_of")
+def weights_of_fixture() -> WeightsOf:
+    return weights_of
 
 
 @pytest.fixture(name="save_model")

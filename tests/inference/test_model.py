@@ -31,7 +31,8 @@ def test_loaded_networks_compute_what_the_saved_ones_did(
     assert model.folds == ("0", "1")
     for fold, network in zip(model.folds, model.networks, strict=True):
         expected = description.build().eval()
-        expected.load_state_dict(load_file(folder.fold(fold).checkpoint_final))
+        stored = load_file(folder.fold(fold).checkpoint_final)
+        expected.load_state_dict({name.removeprefix("network."): values for name, values in stored.items()})
         assert not network.training
         with torch.inference_mode():
             torch.testing.assert_close(network(image)[0], expected(image)[0], atol=1e-5, rtol=1e-4)
@@ -63,18 +64,22 @@ def test_a_fold_that_is_not_there_is_named_with_those_that_are(describe: Any, sa
         load_model(folder, folds=["1", "2", "7"])
 
 
-def test_weights_of_another_datasets_model_do_not_fit(describe: Any, save_model: Any, tmp_path: Path) -> None:
+def test_weights_of_another_datasets_model_do_not_fit(
+    describe: Any, save_model: Any, weights_of: Any, tmp_path: Path
+) -> None:
     folder = save_model(tmp_path, describe(classes=3))
-    save_file(describe(classes=5).build().state_dict(), folder.fold("0").checkpoint_final)
+    save_file(weights_of(describe(classes=5)), folder.fold("0").checkpoint_final)
     with pytest.raises(AutosegError, match=r"2 have another shape \(such as heads.0.bias: \(5,\), expected \(3,\)\)") as error:
         load_model(folder)
     assert "model of another dataset" in str(error.value)
 
 
-def test_weights_with_other_names_do_not_fit(describe: Any, save_model: Any, tmp_path: Path) -> None:
+def test_weights_with_other_names_do_not_fit(
+    describe: Any, save_model: Any, weights_of: Any, tmp_path: Path
+) -> None:
     folder = save_model(tmp_path, describe())
-    weights = describe().build().state_dict()
-    weights["extra.weight"] = weights.pop("heads.0.weight").clone()
+    weights = weights_of(describe())
+    weights["network.extra.weight"] = weights.pop("network.heads.0.weight")
     save_file(weights, folder.fold("0").checkpoint_final)
     with pytest.raises(AutosegError, match=r"1 are missing \(such as heads.0.weight\), 1 are not known \(such as extra"):
         load_model(folder)
