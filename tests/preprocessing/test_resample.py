@@ -158,3 +158,10 @@ def test_the_anisotropic_axis_is_looked_for_in_the_present_grid_first(
     spacing: tuple[float, ...], new_spacing: tuple[float, ...], axis: int | None
 ) -> None:
     assert anisotropic_axis(spacing, new_spacing) == axis
+
+
+def test_blocks_of_a_matrix_leave_nothing_out() -> None:
+    whole = np.zeros((300, 250), np.float32)
+    for rows, columns, weights in resample.matrix_blocks(250, 300, 3):
+        whole[rows, columns] = weights
+    np.testing.assert_allclose(whole, axis_matrix(250, 300, 3), atol=1e-7)
