@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +28,19 @@ GRAY = ("1", "L", "LA", "La", *DTYPES)
 def read(path: Path) -> Image:
     """Array (C, 1, Y, X): C is 1 for gray, 3 for colour. Transparency is left out, palettes are looked up."""
     with _open(path) as picture:
-        channels = _channels(picture)
+        channels = _channels(path, picture)
         if _is_deep_colour(path):
             return Image(_read_deep_colour(path)[:channels], GEOMETRY)
-        mode = "RGB" if channels == 3 else "L" if picture.mode in PALETTES else None
-        return Image(_pixels(path, picture, mode), GEOMETRY)
+        if picture.mode in PALETTES:
+            picture = picture.convert("RGB" if channels == 3 else "L")
+        return Image(_pixels(path, picture, channels), GEOMETRY)
 
 
 def read_label(path: Path) -> Image:
     """Array (C, 1, Y, X) as `read`, but of a picture with a palette the entries' numbers, not their colours."""
     with _open(path) as picture:
         if picture.mode in PALETTES:
-            return Image(_pixels(path, picture, None), GEOMETRY)
+            return Image(_pixels(path, picture, 1), GEOMETRY)
     return read(path)
 
 
@@ -44,7 +48,7 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]
     """(C, 1, Y, X), geometry and bytes per pixel and channel of what `read` would give; reads the header only."""
     with _open(path) as picture:
         itemsize = 2 if _png_bits(path)[0] == 16 else np.dtype(DTYPES.get(picture.mode, np.uint8)).itemsize
-        return (_channels(picture), 1, picture.height, picture.width), GEOMETRY, itemsize
+        return (_channels(path, picture), 1, picture.height, picture.width), GEOMETRY, itemsize
 
 
 def write(path: Path, array: np.ndarray, like: Image) -> None:
@@ -60,8 +64,10 @@ def write(path: Path, array: np.ndarray, like: Image) -> None:
             f"format. Write {path.stem}.tif or {path.stem}.nii.gz instead."
         )
     pixels = np.ascontiguousarray(array[0, 0] if channels == 1 else np.moveaxis(array[:, 0], 0, -1))
+    packed = io.BytesIO()  # pillow's own writing of BMP does not notice a full disk
+    Pillow.fromarray(pixels).save(packed, format="PNG" if png else "BMP")
     with atomic_path(path) as temporary:
-        Pillow.fromarray(pixels).save(temporary, format="PNG" if png else "BMP")
+        temporary.write_bytes(packed.getbuffer())
 
 
 def _open(path: Path) -> Pillow.Image:
@@ -76,24 +82,22 @@ def _open(path: Path) -> Pillow.Image:
         raise damaged(path, error) from error
 
 
-def _channels(picture: Pillow.Image) -> int:
+def _channels(path: Path, picture: Pillow.Image) -> int:
     """1 for gray pictures and gray palettes, else 3."""
     if picture.mode in GRAY:
         return 1
-    if picture.mode in PALETTES:
-        colours = np.reshape(picture.getpalette("RGB") or [], (-1, 3))
-        return 1 if (colours == colours[:, :1]).all() else 3
-    return 3
+    if picture.mode not in PALETTES:
+        return 3
+    _load(path, picture)
+    colours = np.reshape(picture.getpalette("RGB") or [], (-1, 3))
+    return 1 if (colours == colours[:, :1]).all() else 3
 
 
-def _pixels(path: Path, picture: Pillow.Image, mode: str | None) -> np.ndarray:
-    """(C, 1, Y, X), after conversion to `mode`, or to gray or indices where it is None."""
-    try:
-        picture.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise truncated(path, f"its pixels cannot be read to their end ({error})") from error
-    if mode:
-        return np.ascontiguousarray(np.moveaxis(np.asarray(picture.convert(mode)), -1, 0)[:, None])
+def _pixels(path: Path, picture: Pillow.Image, channels: int) -> np.ndarray:
+    """(3, 1, Y, X) of colours, or (1, 1, Y, X) of gray values or a palette's indices."""
+    _load(path, picture)
+    if channels == 3:
+        return np.ascontiguousarray(np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)[:, None])
     array = np.asarray(picture.getchannel(0) if picture.mode in ("LA", "La", "PA") else picture)
     bits, gray = _png_bits(path)
     if gray and bits in SCALE_OF_BITS:
@@ -101,6 +105,13 @@ def _pixels(path: Path, picture: Pillow.Image, mode: str | None) -> np.ndarray:
     if picture.mode == "1" or (gray and bits == 16):
         array = array.astype(np.uint16 if bits == 16 else np.uint8)
     return array[None, None]
+
+
+def _load(path: Path, picture: Pillow.Image) -> None:
+    try:
+        picture.load()
+    except (OSError, SyntaxError, ValueError, IndexError, struct.error, zlib.error) as error:
+        raise truncated(path, f"its pixels cannot be read to their end ({error})") from error
 
 
 def _png_bits(path: Path) -> tuple[int, bool]:

@@ -110,7 +110,8 @@ def _geometry(path: Path, reader: sitk.ImageFileReader) -> Geometry:
 
 def _unreadable(path: Path, error: RuntimeError) -> AutosegError:
     message = str(error)
-    reason = message.strip().splitlines()[-1].strip()
+    meta = path.suffix.lower() in (".mha", ".mhd")  # which gives an untrue reason
+    reason = "MetaImage" if meta else message.strip().splitlines()[-1].strip()
     if any(sign in message for sign in SIGNS_OF_TRUNCATION):
         return truncated(path, reason)
     if path.suffix.lower() in (".mhd", ".nhdr"):
@@ -118,7 +119,7 @@ def _unreadable(path: Path, error: RuntimeError) -> AutosegError:
             f"{path} cannot be read: either it is no image header, or the file of voxels that it names is missing or "
             f"shorter than announced ({reason}). {GET_IT_AGAIN}"
         )
-    return damaged(path, f"it is truncated, or no image of this kind ({reason})")
+    return damaged(path, f"it is truncated, or not what its ending says ({reason})")
 
 
 def _unwritten(path: Path, temporary: Path, error: RuntimeError) -> AutosegError:

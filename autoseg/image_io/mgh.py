@@ -39,7 +39,7 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]
 def _open(path: Path) -> Any:
     try:
         return nib.MGHImage.from_filename(path)
-    except (ImageFileError, HeaderDataError, EOFError, OSError, ValueError, KeyError, zlib.error) as error:
+    except (ImageFileError, HeaderDataError, EOFError, OSError, ValueError, TypeError, KeyError, zlib.error) as error:
         with open(path, "rb") as file:
             raise not_an_image(path, "a FreeSurfer image", file.read(12)) from error
 

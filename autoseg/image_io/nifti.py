@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,14 @@ class _Layout:
     """Slope and intercept; (1, 0) where the file has none."""
     geometry: Geometry
 
+    def stored_bytes(self) -> int:
+        return math.prod(self.shape) * self.samples * self.dtype.itemsize
+
 
 def read(path: Path) -> Image:
     """Array (C, Z, Y, X): the file's dtype, or float32 after a slope; the fourth axis or a voxel's colour gives C."""
     layout = _read_layout(path)
+    _check_size(layout)
     stored = np.empty((*layout.shape, layout.samples), layout.dtype)
     _read_voxels(path, layout, stored.reshape(-1).view(np.uint8).data)
     if not stored.dtype.isnative:
@@ -134,7 +139,6 @@ def _reset_meaning(header: nib.Nifti1Header, channels: int) -> None:
     header["vox_offset"] = len(header.binaryblock) + 4
     header.set_slope_inter(*NO_SCALING)
     header.set_intent("none")
-    header["pixdim"][4:] = 0
     if channels > 1:
         header["pixdim"][4] = 1
     for name in ("cal_max", "cal_min", "toffset", "slice_duration"):
@@ -216,15 +220,24 @@ def _read_exactly(path: Path, reader: BinaryIO | GzipReader, size: int, at_least
     return bytes(buffer[:found])
 
 
-def _read_voxels(path: Path, layout: _Layout, buffer: memoryview) -> None:
-    """Fill `buffer` (bytes) with the voxels as they stand in the file."""
-    expected = f"its header announces {len(buffer)} bytes of voxels"
+def _check_size(layout: _Layout) -> None:
+    """Before memory is taken: a damaged header can announce any size."""
     file_bytes = layout.data_path.stat().st_size
     with open(layout.data_path, "rb") as file:
+        possible = file_bytes * (LARGEST_RATIO if isinstance(_reader(file), GzipReader) else 1)
+    if layout.stored_bytes() > possible:
+        raise truncated(layout.data_path, f"{_announced(layout)}, more than a file of {file_bytes} bytes can hold")
+
+
+def _announced(layout: _Layout) -> str:
+    return f"its header announces {layout.stored_bytes()} bytes of voxels"
+
+
+def _read_voxels(path: Path, layout: _Layout, buffer: memoryview) -> None:
+    """Fill `buffer` (bytes) with the voxels as they stand in the file."""
+    expected = _announced(layout)
+    with open(layout.data_path, "rb") as file:
         reader = _reader(file)
-        possible = file_bytes * (LARGEST_RATIO if isinstance(reader, GzipReader) else 1)
-        if len(buffer) > possible:
-            raise truncated(layout.data_path, f"{expected}, more than a file of {file_bytes} bytes can hold")
         try:
             found = -layout.offset_bytes
             while found < 0:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +19,22 @@ from autoseg.image_io.checks import checked_geometry, damaged, flat_spacing_mm, 
 from autoseg.workspace import atomic_path, read_json, write_json
 
 CHANNEL_AXES = "SC"
+ERRORS_OF_TIFFFILE = (
+    ValueError, OSError, RuntimeError, LookupError, ArithmeticError, TypeError, ImportError, AssertionError,
+    struct.error, zlib.error,
+)
+SIGNS_OF_LOST_PAGES = ("invalid page offset", "failed to reshape", "invalid offset to")
 
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """has_sidecar: whether voxel sizes came from a file beside the image, so that a prediction gets one too."""
+    """has_sidecar: whether voxel sizes came from a file beside the image, so that a prediction gets one too.
+
+    dimensions: 2 for one page, 3 for pages that form a volume, be it only one.
+    """
 
     has_sidecar: bool
+    dimensions: int
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class _Layout:
     shape: tuple[int, int, int, int]
     """(C, Z, Y, X) without transparency."""
     geometry: Geometry
-    has_sidecar: bool
+    header: TiffHeader
 
 
 def read(path: Path) -> Image:
@@ -53,7 +65,7 @@ def read(path: Path) -> Image:
         array = array[: layout.shape[0]] if layout.channel_axis else array
         dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
         array = np.ascontiguousarray(array, dtype).reshape(layout.shape)
-        return Image(array, layout.geometry, TiffHeader(layout.has_sidecar))
+        return Image(array, layout.geometry, layout.header)
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
@@ -65,10 +77,14 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]
 
 def write(path: Path, array: np.ndarray, like: Image) -> None:
     """Write `array` (C, Z, Y, X): one page per slice; with a sidecar, written first, where the input had one."""
-    axes = "".join(axis for axis, size in zip("CZYX", array.shape, strict=True) if size > 1 or axis in "YX")
-    stored = array.reshape(array.shape[0] * array.shape[1], *array.shape[2:]) if len(axes) < 4 else array
-    stored = stored[0] if axes == "YX" else stored
-    if isinstance(like.header, TiffHeader) and like.header.has_sidecar:
+    header = like.header if isinstance(like.header, TiffHeader) else TiffHeader(False, 2)
+    sizes = dict(zip("CZYX", array.shape, strict=True))
+    needless = {"C"} if sizes["C"] == 1 else set()
+    if sizes["Z"] == 1 and header.dimensions == 2:
+        needless.add("Z")
+    axes = "".join(axis for axis in "CZYX" if axis not in needless)
+    stored = array.reshape([sizes[axis] for axis in axes])
+    if header.has_sidecar:
         write_json(path.with_suffix(".json"), {"spacing": list(like.geometry.spacing_mm)})
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", metadata={"axes": axes})
@@ -80,17 +96,51 @@ def _open(path: Path) -> tifffile.TiffFile:
     if start[:2] not in (b"II", b"MM"):
         raise not_an_image(path, "a TIFF image", start)
     try:
-        return tifffile.TiffFile(path)
-    except (tifffile.TiffFileError, ValueError, OSError, IndexError, KeyError) as error:
+        with _Complaints():
+            return tifffile.TiffFile(path)
+    except ERRORS_OF_TIFFFILE as error:
         raise damaged(path, f"it is truncated, or no TIFF image ({error})") from error
+
+
+def _series(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
+    """The images in the file. Where pages are missing, tifffile would give those before and log a line."""
+    try:
+        with _Complaints() as complaints:
+            series = list(tiff.series)
+    except ERRORS_OF_TIFFFILE as error:
+        raise damaged(path, f"it is truncated, or no TIFF image ({error})") from error
+    lost = [line for line in complaints.lines if any(sign in line for sign in SIGNS_OF_LOST_PAGES)]
+    if lost or not series:
+        raise truncated(path, f"pages are missing ({lost[0] if lost else 'there are none'})")
+    return series
+
+
+class _Complaints(logging.Handler):
+    """What tifffile logs about a file meanwhile, kept from the user's screen."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def __enter__(self) -> _Complaints:
+        logger = logging.getLogger("tifffile")
+        self._propagated, logger.propagate = logger.propagate, False
+        logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logger = logging.getLogger("tifffile")
+        logger.removeHandler(self)
+        logger.propagate = self._propagated
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
 
 
 def _layout(path: Path, tiff: tifffile.TiffFile) -> _Layout:
-    try:
-        number, series = len(tiff.series), tiff.series[0]
-        axes, sizes = series.axes, dict(zip(series.axes, series.shape, strict=True))
-    except (tifffile.TiffFileError, ValueError, OSError, IndexError, KeyError) as error:
-        raise damaged(path, f"it is truncated, or no TIFF image ({error})") from error
+    all_series = _series(path, tiff)
+    number, series = len(all_series), all_series[0]
+    axes, sizes = series.axes, dict(zip(series.axes, series.shape, strict=True))
     if number > 1 or "X" not in sizes or "Y" not in sizes:
         raise AutosegError(f"{path} holds {number} images (axes {axes}), but one was expected. Save one file for each.")
     if series.dtype is None or series.dtype.kind not in "biuf":
@@ -105,9 +155,8 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> _Layout:
         channels -= len(series.keyframe.extrasamples)
     slices = sizes.get(depth, 1)
     shape = (max(channels, 1), slices, sizes["Y"], sizes["X"])
-    if slices == 1 and not has_sidecar:
-        spacing_mm = flat_spacing_mm(spacing_mm[1:])
-    return _Layout(series, axes, depth, channel, shape, Geometry(spacing_mm), has_sidecar)
+    header = TiffHeader(has_sidecar, 3 if set(axes) - set(CHANNEL_AXES + "YX") else 2)
+    return _Layout(series, axes, depth, channel, shape, Geometry(spacing_mm), header)
 
 
 def _longest(path: Path, axes: str, among: list[str], sizes: dict[str, int]) -> str:
@@ -124,7 +173,7 @@ def _longest(path: Path, axes: str, among: list[str], sizes: dict[str, int]) -> 
 def _pixels(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
     try:
         return np.asarray(series.asarray())
-    except (tifffile.TiffFileError, ValueError, OSError, RuntimeError, ImportError) as error:
+    except ERRORS_OF_TIFFFILE as error:
         if "imagecodecs" in str(error):
             return _pixels_by_itk(path, series)
         raise truncated(path, f"its pixels cannot be read to their end ({error})") from error
