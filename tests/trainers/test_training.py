@@ -1,0 +1,197 @@
+"""Training end to end on tiny cases: batches, the loop, resumption to the same weights, time budgets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from autoseg.dataset import Labels
+from autoseg.errors import AutosegError
+from autoseg.plan import Configuration, Topology
+from autoseg.preprocessing.properties import CaseProperties
+from autoseg.preprocessing.store import StoredCase, open_case, write_case
+from autoseg.trainers import loop
+from autoseg.trainers.batches import BatchStream, PatchSampler, read_padded
+from autoseg.trainers.fold import _stream, augmentation_for, effective_configuration
+from autoseg.trainers.recipes import default, find_recipe
+from autoseg.trainers.schedule import Schedule
+from autoseg.trainers.settings import Settings
+from autoseg.workspace import FoldFolder
+
+LABELS = Labels(values={"background": 0, "cube": 1})
+CPU = torch.device("cpu")
+
+
+def configuration(dimensions: int = 3) -> Configuration:
+    axes = dimensions
+    return Configuration(
+        spacing_mm=(1.0,) * axes, median_shape=(16,) * axes, patch_size=(16,) * axes, batch_size=2,
+        normalization=("zscore",), normalize_inside_mask=(False,),
+        network=Topology(
+            features=(4, 8), strides=((1,) * axes, (2,) * axes), kernel_sizes=((3,) * axes,) * 2, convs_per_stage=(1, 1)
+        ),
+    )
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[StoredCase]:
+    """Three cases with a bright cube that is the label."""
+    stored = []
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        seg = np.zeros((1, 14, 18, 20), np.int8)
+        z, y, x = rng.integers(2, 6, 3)
+        seg[0, z:z + 6, y:y + 7, x:x + 8] = 1
+        data = (rng.normal(size=seg.shape) * 0.3 + 2 * seg).astype(np.float32)
+        name = f"case_{number}"
+        properties = CaseProperties(
+            case=name, shape_original=(14, 18, 20), spacing_mm=(1, 1, 1), transpose=(0, 1, 2),
+            crop_box=((0, 14), (0, 18), (0, 20)), shape_cropped=(14, 18, 20), shape_resampled=(14, 18, 20),
+            spacing_resampled_mm=(1, 1, 1), versions={},
+        )
+        write_case(tmp_path, name, data, seg, properties, LABELS)
+        stored.append(open_case(tmp_path, name))
+    return stored
+
+
+def make_run(cases: list[StoredCase], folder: Path, settings: Settings, dimensions: int = 3) -> loop.Run:
+    plan = effective_configuration(configuration(dimensions), settings)
+    task = default.build(plan, LABELS, settings, CPU)
+    training = _stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
+    validation = _stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
+    return loop.Run(
+        task, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None
+    )
+
+
+def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[StoredCase]) -> None:
+    whole = cases[0].read_data()
+    image, label = read_padded(cases[0], np.array([-2, 3, 15]), np.array([8, 5, 9]))
+    assert image.shape == (1, 8, 5, 9) and label.shape == (1, 8, 5, 9) and label.dtype == np.int16
+    assert np.array_equal(image[:, 2:, :, :5], whole[:, :6, 3:8, 15:])
+    assert not image[:, :2].any() and not image[:, :, :, 5:].any()
+
+
+def test_the_last_third_of_a_batch_holds_foreground_at_its_centre(cases: list[StoredCase]) -> None:
+    sampler = PatchSampler(cases, (4, 4, 4), 6, 1 / 3, None, seed=0)
+    for number in range(10):
+        samples = sampler.draw(number)
+        assert all(int(sample.label[0, 2, 2, 2]) == 1 for sample in samples[4:])
+
+
+def test_a_batch_depends_on_its_number_alone(cases: list[StoredCase]) -> None:
+    sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
+    later_first = sampler.draw(5)
+    sampler.draw(0)
+    for one, other in zip(later_first, sampler.draw(5), strict=True):
+        assert torch.equal(one.image, other.image)
+    assert not torch.equal(sampler.draw(5)[0].image, sampler.draw(6)[0].image)
+
+
+def test_batches_come_in_order_from_several_threads(cases: list[StoredCase]) -> None:
+    sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
+    stream = BatchStream(sampler, lambda samples: samples, threads=3)  # type: ignore[arg-type, return-value]
+    for number, samples in zip(range(4, 12), stream.batches(4, 8), strict=True):
+        assert torch.equal(samples[0].image, sampler.draw(number)[0].image)  # type: ignore[index]
+    stream.close()
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_training_learns_the_bright_cube(cases: list[StoredCase], tmp_path: Path, dimensions: int) -> None:
+    settings = Settings(epochs=6, iterations=8, batch_size=4, momentum=0.9, learning_rate=0.05)
+    run = make_run(cases, tmp_path / "fold", settings, dimensions)
+    loop.train(run)
+    assert run.history[-1].dice["cube"] is not None and run.history[-1].dice["cube"] > 0.9
+    lines = [json.loads(line) for line in run.folder.log_jsonl.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(6))
+    assert run.folder.progress_png.read_bytes().startswith(b"\x89PNG")
+    assert run.folder.checkpoint_final.exists() and run.folder.checkpoint_best.exists()
+
+
+def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
+    cases: list[StoredCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0)
+    settings = Settings(epochs=4, iterations=3)
+    loop.train(make_run(cases, tmp_path / "unbroken", settings))
+    broken = make_run(cases, tmp_path / "broken", settings)
+
+    def kill_in_third_epoch(share: float, text: str) -> None:
+        if "epoch 3/4" in text:
+            raise KeyboardInterrupt
+
+    broken.report = kill_in_third_epoch
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(broken)
+    assert not broken.folder.checkpoint_final.exists()
+    loop.train(make_run(cases, tmp_path / "broken", settings))
+    expected = load_file(tmp_path / "unbroken" / "checkpoint_final.safetensors")
+    found = load_file(tmp_path / "broken" / "checkpoint_final.safetensors")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_state_that_holds_code_is_not_read(cases: list[StoredCase], tmp_path: Path) -> None:
+    run = make_run(cases, tmp_path / "fold", Settings(epochs=1, iterations=1))
+    run.folder.root.mkdir()
+    torch.save({"task": Path("/")}, run.folder.training_state)
+    with pytest.raises(AutosegError, match="more than tensors and plain values"):
+        loop.train(run)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_do(cases: list[StoredCase], tmp_path: Path) -> None:
+    run = make_run(cases, tmp_path / "fold", Settings(epochs=1, iterations=2))
+    run.task.training_step = lambda batch: {"loss": float("nan")}  # type: ignore[method-assign]
+    with pytest.raises(AutosegError, match="became NaN in epoch 1, iteration 1"):
+        loop.train(run)
+
+
+def test_the_learning_rate_falls_to_zero_along_the_polynomial() -> None:
+    task = default.build(configuration(), LABELS, Settings(warmup=0.1), CPU)
+    rates = []
+    for progress in (0.05, 0.1, 0.5, 1.0):
+        task.set_progress(progress)
+        rates.append(task.optimizers["network"].param_groups[0]["lr"])
+    assert rates[0] < 0.6 * 0.01
+    assert rates[1:] == pytest.approx([0.01 * 0.9**0.9, 0.01 * 0.5**0.9, 0.0])
+
+
+def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of 1 s in 1000 s (900 s without the reserve): epochs get shorter so that at least 20 fit."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    schedule = Schedule(Settings(max_hours=1000 / 3600))
+    epoch, progress = 0, []
+    while epoch < schedule.epochs:
+        started, iteration = now, 0
+        while True:
+            progress.append(schedule.progress(epoch, iteration))
+            now += 1.0
+            iteration += 1
+            if schedule.is_epoch_over(epoch, iteration):
+                break
+        now += 2.0  # validation
+        schedule.end_epoch(epoch, now - started)
+        epoch += 1
+    assert epoch >= 20
+    assert 850 < now <= 900 + schedule.iterations + 2
+    assert progress[-1] > 0.95 and all(later >= earlier - 0.05 for earlier, later in zip(progress, progress[1:], strict=False))
+
+
+def test_a_patch_that_cannot_be_pooled_is_refused_with_one_that_can() -> None:
+    with pytest.raises(AutosegError, match=r"axis 1 is pooled by 2 .* such as 16"):
+        effective_configuration(configuration(), Settings(patch_size=(16, 15, 16)))
+
+
+def test_a_recipe_of_ones_own_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_recipe.py").write_text("def build(configuration, labels, settings, device):\n    return 'mine'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_recipe("own_recipe:build")(None, None, None, None) == "mine"
+    with pytest.raises(AutosegError, match='no function "make"'):
+        find_recipe("own_recipe:make")
+    with pytest.raises(AutosegError, match="There are: default"):
+        find_recipe("defualt")
