@@ -29,9 +29,10 @@ from autoseg.evaluation.summary import (
 )
 from autoseg.plan import Plans
 from autoseg.planners import PLANNERS
-from autoseg.planners.fingerprint import build_fingerprint, inspect_cases
+from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
 from autoseg.preprocessing.pipeline import preprocess_dataset
-from autoseg.verify import Finding, findings_table, repair_dataset, verify_dataset
+from autoseg.repair import find_mapping, repair_labels
+from autoseg.verify import Finding, findings_table, verify_dataset
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, write_json
 
 if TYPE_CHECKING:
@@ -87,20 +88,31 @@ class DemoResult:
 
 
 def verify(
-    dataset: PathLike, workers: int | None = None, repair: PathLike | None = None, workspace: PathLike | None = None,
-    quiet: bool = False,
+    dataset: PathLike, workers: int | None = None, workspace: PathLike | None = None, quiet: bool = False
 ) -> list[Finding]:
-    """Read every file of a dataset and list what is wrong with it, errors first.
-
-    workers: at most so many processes. repair: folder for a copy whose label values are mended where that can be done.
-    """
+    """Read every file of a dataset and list what is wrong with it. workers: at most so many processes."""
     source = load_dataset(find_dataset(str(dataset), Workspace.at(workspace)))
     with console.progress(f"Checking {source.name}", quiet) as report:
         findings = verify_dataset(source, workers, console.counted(report, len(source.training) + len(source.test)))
     if findings and not quiet:
         console.show(findings_table(findings))
-    if repair is not None:
-        repair_dataset(source, findings, Path(repair))
+    return findings
+
+
+def repair(
+    dataset: PathLike, target: PathLike, workers: int | None = None, workspace: PathLike | None = None, quiet: bool = False
+) -> list[Finding]:
+    """Write a copy of a dataset to `target` in which wrong label values (255 for 1, ...) are mended.
+
+    The dataset itself stays as it is; images are not copied. Returns the cases that could not be mended and are left out.
+    """
+    source = load_dataset(find_dataset(str(dataset), Workspace.at(workspace)))
+    mapping = find_mapping(source, workers)
+    findings = repair_labels(source, mapping, Path(target), workers)
+    if not quiet:
+        console.show(f"Label values: {', '.join(f'{value} became {meant}' for value, meant in mapping.items())}.")
+        if findings:
+            console.show(findings_table(findings))
     return findings
 
 
@@ -118,10 +130,14 @@ def plan_and_preprocess(
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = place.dataset(source.name)
+    inspections = []
     with console.progress(f"Checking and measuring {source.name}", quiet) as report:
-        inspected = inspect_cases(source, workers, console.counted(report, len(source.training) + len(source.test)))
-    usable = _without_bad_cases(source, inspected.findings, skip_bad_cases, quiet)
-    fingerprint = build_fingerprint(usable, inspected)
+        finish = console.counted(report, len(source.training) + len(source.test))
+        for inspection in run_inspection(source, workers):
+            inspections.append(inspection)
+            finish(inspection.case)
+    usable = _without_bad_cases(source, inspection_findings(source, inspections), skip_bad_cases, quiet)
+    fingerprint = build_fingerprint(usable, inspections)
     plans = PLANNERS[planner](usable, fingerprint, memory_gb)
     chosen = _known_configurations(configurations, plans)
     write_json(folder.dataset_json, usable)

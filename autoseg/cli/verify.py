@@ -18,11 +18,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> int:
     from autoseg import api
 
-    findings = api.verify(flags.dataset, workers=flags.workers, repair=flags.repair, workspace=flags.workspace)
-    errors = sum(finding.severity == "error" for finding in findings)
     if flags.repair:
+        api.repair(flags.dataset, flags.repair, workers=flags.workers, workspace=flags.workspace)
         print(f"Wrote {flags.repair}\nNext: autoseg verify {flags.repair}")
         return 0
+    findings = api.verify(flags.dataset, workers=flags.workers, workspace=flags.workspace)
+    errors = sum(finding.severity == "error" for finding in findings)
     if errors:
         print(f"{errors} errors, {len(findings) - errors} warnings. Mend them, or leave these cases out with "
               f"autoseg_plan_and_preprocess {flags.dataset} --skip-bad-cases")
