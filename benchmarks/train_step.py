@@ -140,8 +140,8 @@ def step_seconds(arguments: argparse.Namespace) -> list[float]:
 
 def matrix_rate(dtype: str) -> float:
     """TFLOP/s of a square matrix product on the CPU."""
-    script = ("import time, torch; a = torch.randn(4096, 4096, dtype=torch.%s); a @ a; t = time.perf_counter(); a @ a; a @ a;"
-              "print(4 * 4096**3 / (time.perf_counter() - t) / 1e12)") % dtype
+    script = (f"import time, torch; a = torch.randn(4096, 4096, dtype=torch.{dtype}); a @ a; t = time.perf_counter();"
+              "a @ a; a @ a; print(4 * 4096**3 / (time.perf_counter() - t) / 1e12)")
     return float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
 
 

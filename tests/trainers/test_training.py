@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +180,7 @@ def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyP
         epoch += 1
     assert epoch >= 20
     assert 850 < now <= 900 + schedule.iterations + 2
-    assert progress[-1] > 0.95 and all(later >= earlier - 0.05 for earlier, later in zip(progress, progress[1:], strict=False))
+    assert progress[-1] > 0.95 and all(later >= earlier - 0.05 for earlier, later in pairwise(progress))
 
 
 def test_a_patch_that_cannot_be_pooled_is_refused_with_one_that_can() -> None:
