@@ -153,17 +153,16 @@ def _check_label_values(checked: CheckedCase, label: Image, dataset: Dataset) ->
 def suggest_mapping(found: Iterable[int], labels: Labels) -> dict[int, int] | None:
     """Which known value each found one was most likely meant to be, or None where that is not plain.
 
-    It is plain where as many values other than 0 are found as dataset.json names (with or without the ignore value), and
-    some of them are not named: they are paired in ascending order (0, 127, 255 for 0, 1, 2).
+    Values are paired in ascending order (0, 127, 255 for 0, 1, 2). That is plain where as many values other than 0 are
+    found as dataset.json names, with or without the ignore value, and only unknown ones would change.
     found: the values of a label, or better of a whole dataset.
     """
     present = sorted(set(found) - {0})
     named = [value for value in labels.known_values if value != 0]
-    if not set(present) - set(named):
-        return None
     for meant in (named, [value for value in named if value != labels.ignore]):
         if len(meant) == len(present):
-            return {value: other for value, other in zip(present, meant, strict=True) if value != other}
+            mapping = {value: other for value, other in zip(present, meant, strict=True) if value != other}
+            return mapping if mapping and not set(mapping) & set(named) else None
     return None
 
 
