@@ -57,7 +57,8 @@ def test_counting_in_slabs_equals_numpys_unique(highest: int) -> None:
     values, numbers = np.unique(mine, return_counts=True)
     assert count_values(mine) == dict(zip(values.tolist(), numbers.tolist(), strict=True))
     codes, numbers = np.unique(mine.astype(np.int64) * highest + theirs, return_counts=True)
-    assert joint_counts(mine, theirs) == {divmod(code, highest): n for code, n in zip(codes.tolist(), numbers.tolist(), strict=True)}
+    expected = {divmod(code, highest): number for code, number in zip(codes.tolist(), numbers.tolist(), strict=True)}
+    assert joint_counts(mine, theirs) == expected
 
 
 def test_negative_values_are_counted_too() -> None:
