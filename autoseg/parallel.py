@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -95,13 +96,14 @@ def _run_pool(
     waiting = deque(items)
     running: dict[Future[Outcome[Item]], Item] = {}
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(workers,))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupt_to_parent)
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 item = waiting.popleft()
                 try:
-                    running[pool.submit(_attempt, function, item)] = item
+                    with _cores_shared_by(workers):  # a worker is started by the submission that needs it
+                        running[pool.submit(_attempt, function, item)] = item
                 except BrokenProcessPool:
                     again.append(item)
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -125,12 +127,23 @@ def _attempt(function: Callable[[Item], Any], item: Item) -> Outcome[Item]:
             f"{item}: memory ran out ({free_memory_bytes() / 2**30:.1f} GiB free). Use fewer processes (-np 1)."))
 
 
-def _start_worker(workers: int) -> None:
-    """Share the cores: each worker's matrix products and readers use its part. Ctrl-C is the parent's to handle.
-
-    The libraries read these variables when they are first imported, which in a fresh worker comes after this.
-    """
+def _leave_interrupt_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threads = str(max(1, number_of_cores() // workers))
-    for name in THREAD_VARIABLES:
-        os.environ[name] = threads
+
+
+@contextlib.contextmanager
+def _cores_shared_by(workers: int) -> Iterator[None]:
+    """Workers that are started inside the block use their part of the cores for matrix products and for reading.
+
+    The libraries read these variables when they are first imported. A worker imports the user's own script before it
+    runs anything of ours, so it must be born with them.
+    """
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(max(1, number_of_cores() // workers))))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
