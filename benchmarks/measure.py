@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -10,18 +11,23 @@ from pathlib import Path
 
 import psutil
 
-SECONDS_BETWEEN_SAMPLES = 0.05
+SECONDS_BETWEEN_SAMPLES = 0.2
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """seconds: from start to end. peak_bytes: highest sum over the process tree of the proportional set size."""
+    """What a command took.
+
+    seconds: from start to end. processor_seconds: of all its processes together; other work on the machine hardly
+    changes them. peak_bytes: highest sum over the process tree of the proportional set size.
+    """
 
     seconds: float
+    processor_seconds: float
     peak_bytes: int
 
     def __str__(self) -> str:
-        return f"{self.seconds:7.1f} s {self.peak_bytes / 1e9:6.2f} GB"
+        return f"{self.seconds:7.1f} s {self.processor_seconds:7.1f} processor s {self.peak_bytes / 1e9:6.2f} GB"
 
 
 def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Measurement:
@@ -29,7 +35,7 @@ def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None
 
     Proportional set size (Linux): memory shared by several processes counts once. Elsewhere the resident set size.
     """
-    start = time.perf_counter()
+    start, processor_start = time.perf_counter(), _processor_seconds_of_children()
     peak = 0
     with subprocess.Popen(
         [str(part) for part in command], env=None if environment is None else dict(environment), text=True,
@@ -44,7 +50,7 @@ def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None
     seconds = time.perf_counter() - start
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{output}")
-    return Measurement(seconds, peak)
+    return Measurement(seconds, _processor_seconds_of_children() - processor_start, peak)
 
 
 def tree_bytes(pid: int) -> int:
@@ -54,6 +60,12 @@ def tree_bytes(pid: int) -> int:
         return sum(_process_bytes(process) for process in (parent, *parent.children(recursive=True)))
     except psutil.NoSuchProcess:
         return 0
+
+
+def _processor_seconds_of_children() -> float:
+    """Of all processes that this one has started and that have ended, with their own."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _process_bytes(process: psutil.Process) -> int:
@@ -70,4 +82,8 @@ def _process_bytes(process: psutil.Process) -> int:
 
 def ratios(ours: Measurement, theirs: Measurement) -> str:
     """How many times less time and memory we take."""
-    return f"{theirs.seconds / ours.seconds:.1f} times faster, {theirs.peak_bytes / ours.peak_bytes:.1f} times less memory"
+    return (
+        f"{theirs.seconds / ours.seconds:.1f} times faster, "
+        f"{theirs.processor_seconds / ours.processor_seconds:.1f} times less processor time, "
+        f"{theirs.peak_bytes / ours.peak_bytes:.1f} times less memory"
+    )
