@@ -185,7 +185,7 @@ def train(
     with console.progress(f"Fold {fold}", quiet) as report:
         summary = train_fold(job, data, report)
     if summary is not None and not quiet:
-        console.show(summary_table(summary, data.dataset.labels))
+        console.show(summary_table(summary))
     return TrainResult(job.fold_folder.root, summary, _next_fold(job.model, data.folds, str(fold)))
 
 
@@ -260,8 +260,8 @@ def evaluate(
     path = Path(output) if output is not None else Path(prediction) / "summary.json"
     write_summary(path, summary)
     if not quiet:
-        console.show(cases_table(summary, known))
-        console.show(summary_table(summary, known))
+        console.show(cases_table(summary))
+        console.show(summary_table(summary))
         if summary.failed:
             console.show(failures_table(summary))
     return EvaluateResult(summary, path)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
+from rich.markup import escape
 from rich.table import Table
 
 from autoseg.plan import Frozen
@@ -47,7 +48,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     for (severity, problem, remedy), same in together.items():
         cases = list(dict.fromkeys(finding.case for finding in same if finding.case))
         names = ", ".join(cases) if len(cases) < 2 else f"{len(cases)} cases: {', '.join(cases)}"
-        table.add_row(severity, names or "all", problem, _files(same), remedy)
+        table.add_row(severity, *map(escape, (names or "all", problem, _files(same), remedy)))
     return table
 
 

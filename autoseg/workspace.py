@@ -194,7 +194,7 @@ def readable_json(content: Any, indent: int = 0) -> str:
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises AutosegError where it is missing or is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark at the start
     except FileNotFoundError as error:
         raise AutosegError(f"{path} does not exist.") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -141,6 +141,12 @@ def test_a_missing_folder_a_missing_file_and_broken_json_are_told_apart(tiny_dat
         load_dataset(tiny_dataset)
 
 
+def test_a_dataset_json_saved_by_a_windows_editor_is_read(tiny_dataset: Path) -> None:
+    source = tiny_dataset / "dataset.json"
+    source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
+    assert len(load_dataset(tiny_dataset).training) == 3
+
+
 def test_a_case_that_is_listed_twice_is_refused(tiny_dataset: Path) -> None:
     entry = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
     write_json(tiny_dataset / "dataset.json", {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "liver"},

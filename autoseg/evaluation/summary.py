@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rich.markup import escape
 from rich.table import Table
 
 from autoseg import image_io, layouts
@@ -46,12 +47,13 @@ class Summary(Frozen):
     """As nnU-Net's summary.json, with volumes and failures besides.
 
     foreground_mean: mean over the classes that occur. mean: by class key, over the cases where the metric is not nan.
-    failed: what kept a case from being evaluated, by case name.
+    names: in dataset.json, by class key. failed: what kept a case from being evaluated, by case name.
     """
 
     foreground_mean: dict[str, float]
     mean: dict[str, dict[str, float]]
     metric_per_case: tuple[CaseSummary, ...]
+    names: dict[str, str] = {}
     failed: dict[str, str] = {}
 
 
@@ -113,9 +115,8 @@ def write_summary(path: Path, summary: Summary) -> None:
     write_json(path, summary)
 
 
-def summary_table(summary: Summary, labels: Labels | None = None) -> Table:
+def summary_table(summary: Summary) -> Table:
     """Each class's means over the cases, and the foreground's; volumes in ml."""
-    names = class_names(labels) if labels else {}
     table = Table(title=f"Mean of {len(summary.metric_per_case)} case(s)")
     table.add_column("class")
     for column in ("Dice", "IoU", "predicted ml", "reference ml", "cases with it"):
@@ -123,7 +124,7 @@ def summary_table(summary: Summary, labels: Labels | None = None) -> Table:
     for key, mean in summary.mean.items():
         volumes = [case.volumes_ml[key] for case in summary.metric_per_case]
         table.add_row(
-            names.get(key, key), _number(mean["Dice"]), _number(mean["IoU"]),
+            escape(summary.names.get(key, key)), _number(mean["Dice"]), _number(mean["IoU"]),
             _volume(mean_without_nan([volume.prediction for volume in volumes])),
             _volume(mean_without_nan([volume.reference for volume in volumes])),
             str(sum(case.metrics[key]["n_ref"] > 0 for case in summary.metric_per_case)))
@@ -132,17 +133,16 @@ def summary_table(summary: Summary, labels: Labels | None = None) -> Table:
     return table
 
 
-def cases_table(summary: Summary, labels: Labels | None = None) -> Table:
-    """Each case's mean Dice and, for up to eight classes, each class's Dice; failed cases with their reason."""
-    names = class_names(labels) if labels else {}
+def cases_table(summary: Summary) -> Table:
+    """Each case's mean Dice and, for up to eight classes, each class's Dice."""
     keys = list(summary.mean) if len(summary.mean) <= CLASSES_IN_CASE_TABLE else []
     table = Table(title="Dice of each case")
     table.add_column("case")
-    for column in ("mean", *(names.get(key, key) for key in keys)):
+    for column in ("mean", *(escape(summary.names.get(key, key)) for key in keys)):
         table.add_column(column, justify="right")
     for case in summary.metric_per_case:
         dice = {key: metrics["Dice"] for key, metrics in case.metrics.items()}
-        table.add_row(case.case, _number(mean_without_nan(list(dice.values()))), *(_number(dice[key]) for key in keys))
+        table.add_row(escape(case.case), _number(mean_without_nan(list(dice.values()))), *(_number(dice[key]) for key in keys))
     return table
 
 
@@ -153,7 +153,7 @@ def failures_table(summary: Summary) -> Table:
         cases_by_reason.setdefault(reason, []).append(case)
     table = Table("cases", "why", title=f"{len(summary.failed)} case(s) not evaluated")
     for reason, cases in cases_by_reason.items():
-        table.add_row(", ".join(cases), reason)
+        table.add_row(escape(", ".join(cases)), escape(reason))
     return table
 
 
@@ -219,7 +219,7 @@ def _summarize(compared: Sequence[_Compared], labels: Labels, failed: dict[str, 
         for key in class_keys(labels)
     }
     foreground_mean = {name: mean_without_nan([of_class[name] for of_class in mean.values()]) for name in names}
-    return Summary(foreground_mean=foreground_mean, mean=mean, metric_per_case=cases, failed=failed)
+    return Summary(foreground_mean=foreground_mean, mean=mean, metric_per_case=cases, names=class_names(labels), failed=failed)
 
 
 def _case_summary(entry: _Compared, labels: Labels) -> CaseSummary:

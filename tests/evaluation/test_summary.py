@@ -129,9 +129,12 @@ def test_several_processes_give_the_same(folders: tuple[Path, Path], monkeypatch
 def test_the_tables_can_be_read(folders: tuple[Path, Path]) -> None:
     write(folders[0] / "c.nii.gz", [1] * 8)
     summary = evaluate_folder(*folders, LABELS)
-    text = shown(summary_table(summary, LABELS))
+    text = shown(summary_table(summary))
     assert "organ 0.833 0.750 0.035 0.035 2" in text and "cyst nan nan 0 0 0" in text and "foreground 0.750 0.625" in text
-    text = shown(cases_table(summary, LABELS))
+    text = shown(cases_table(summary))
     assert "a 0.667 0.667 0.667 nan" in text and "b 1.000 1.000 nan nan" in text
     assert "c no prediction in" in shown(failures_table(summary))
-    assert "1 0.833" in shown(summary_table(summary))
+
+
+def test_without_dataset_json_classes_are_called_by_their_value(folders: tuple[Path, Path]) -> None:
+    assert "1 0.833" in shown(summary_table(evaluate_folder(*folders)))
