@@ -176,7 +176,17 @@ def _print_table(job: Job, answer: dict[str, Any]) -> int:
     print("| configuration | quantity | autoseg | nnU-Net | |\n|---|---|---|---|---|")
     for name, quantity, a, b, equal in rows:
         print(f"| {name} | {quantity} | {a} | {b} | {'equal' if equal else 'DIFFERS'} |")
+    apart = _intensities_apart(job.fingerprint, answer.get("fingerprint", {}))
+    print(f"\nForeground intensities, which both sides sample: at most {apart:.3f} standard deviations apart.")
     return sum(not row[-1] for row in rows)
+
+
+def _intensities_apart(fingerprint: Fingerprint, other: dict[str, Any]) -> float:
+    """The largest difference of any statistic of any channel, in standard deviations; nan where there is none."""
+    theirs_by_channel = other.get("foreground_intensity_properties_per_channel", {})
+    return max((abs(value - their[name]) / their["std"]
+                for channel, their in theirs_by_channel.items()
+                for name, value in fingerprint.foreground_intensities[channel].model_dump().items()), default=math.nan)
 
 
 def _print_random(jobs: list[Job], answers: list[dict[str, Any]]) -> int:
