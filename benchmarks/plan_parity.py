@@ -98,7 +98,7 @@ def main() -> int:
             make_ct_like_dataset(options.masks, Path(folder) / "Dataset048_CTLike")
             folders.append(Path(folder) / "Dataset048_CTLike")
         datasets = [load_dataset(path) for path in folders]
-        jobs = [Job(dataset, build_fingerprint(dataset, run_inspection(dataset)), 8, shared=False) for dataset in datasets]
+        jobs = [Job(dataset, build_fingerprint(dataset, list(run_inspection(dataset))), 8, shared=False) for dataset in datasets]
         answers = run_nnunet(options.nnunet_python, jobs) if jobs else []
     different = sum(_print_table(job, answer) for job, answer in zip(jobs, answers, strict=True))
     random = np.random.default_rng(SEED)
