@@ -41,6 +41,8 @@ def preprocess_image(
 
     image: (C, Z, Y, X) as read; it is left as it is. Returns (C, Z', Y', X') float32 in the transposed, cropped,
     normalized, resampled grid, and what was done. Besides its input and output it takes one channel as float32.
+    Values are nnU-Net's, but for labelled voxels outside the non-zero mask where a channel is normalized inside it: an
+    image does not depend on its label here, so that training sees what prediction will see.
     Raises AutosegError where the channels do not fit the plans, a value is NaN or infinite, or a normalization does not
     fit the values.
     """
