@@ -16,16 +16,19 @@ AIR, FAT, MUSCLE, BONE, KIDNEY, TUMOUR = -1000, -100, 50, 500, 160, 90  # Hounsf
 NAME = "Dataset900_SyntheticKidneys"
 
 
-def make_synthetic_dataset(parent: Path, training: int = 10, test: int = 3, seed: int = 0) -> Path:
+def make_synthetic_dataset(
+    parent: Path, training: int = 10, test: int = 3, seed: int = 0, shape: tuple[int, int, int] = SHAPE
+) -> Path:
     """Write a dataset in nnU-Net's layout to `parent`/Dataset900_SyntheticKidneys and return its folder.
 
     Labels: 1 kidney, 2 tumour. The labels of the test images lie in labelsTs. The same seed gives the same voxels.
+    shape: (z, y, x) about which the cases vary by two voxels.
     """
     folder = parent / NAME
     rng = np.random.default_rng(seed)
     for number in range(training + test):
         kind = "Tr" if number < training else "Ts"
-        image, label = synthetic_case(rng)
+        image, label = synthetic_case(rng, shape)
         name = f"synthetic_{number:03d}"
         write_image(folder / f"images{kind}" / f"{name}_0000.nii.gz", image.array, like=image)
         write_label(folder / f"labels{kind}" / f"{name}.nii.gz", label, like=image)
@@ -36,9 +39,9 @@ def make_synthetic_dataset(parent: Path, training: int = 10, test: int = 3, seed
     return folder
 
 
-def synthetic_case(rng: np.random.Generator) -> tuple[Image, np.ndarray]:
+def synthetic_case(rng: np.random.Generator, about: tuple[int, int, int]) -> tuple[Image, np.ndarray]:
     """One image, (1, Z, Y, X) int16 in HU, and its label, (Z, Y, X) uint8, of slightly varying size and spacing."""
-    shape = tuple(size + int(rng.integers(-2, 3)) for size in SHAPE)
+    shape = tuple(size + int(rng.integers(-2, 3)) for size in about)
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
     body = (x / 0.9) ** 2 + (y / 0.75) ** 2 < 1
     hu = np.where(body, float(FAT), float(AIR))

@@ -181,12 +181,12 @@ def write_json(target: Path, content: BaseModel | dict[str, Any] | list[Any]) ->
 
 def readable_json(content: Any, indent: int = 0) -> str:
     """JSON with one line per entry, but lists and objects that fit into a line of 120 characters left in one."""
-    flat = json.dumps(content)
+    flat = json.dumps(content, ensure_ascii=False)
     if len(flat) + indent <= 118 or not isinstance(content, (dict, list)) or not content:
         return flat
     pad = " " * (indent + 1)
     if isinstance(content, dict):
-        entries = [f"{pad}{json.dumps(str(k))}: {readable_json(v, indent + 1)}" for k, v in content.items()]
+        entries = [f"{pad}{json.dumps(str(k), ensure_ascii=False)}: {readable_json(v, indent + 1)}" for k, v in content.items()]
         return "{\n" + ",\n".join(entries) + "\n" + " " * indent + "}"
     return "[\n" + ",\n".join(pad + readable_json(v, indent + 1) for v in content) + "\n" + " " * indent + "]"
 
