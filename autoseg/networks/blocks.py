@@ -6,10 +6,33 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-INSTANCE_NORM: dict[int, Any] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+
+
+class InstanceNorm(nn.Module):
+    """Each channel of each sample to mean 0 and variance 1 (Ulyanov et al. 2016), then scaled and shifted.
+
+    (B, C, *spatial) -> same shape, dtype and memory format. Where channels lie last (see `channels_last`), PyTorch's own
+    instance norm would bring them first and back; batch norm of one sample is the same sum and leaves them.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.is_contiguous() or x.device.type != "cpu":
+            return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        samples = [
+            functional.batch_norm(sample, None, None, self.weight, self.bias, training=True, eps=self.eps)
+            for sample in x.split(1)
+        ]
+        return torch.cat(samples) if len(samples) > 1 else samples[0]
 
 
 class ConvNormAct(nn.Sequential):
@@ -23,7 +46,7 @@ class ConvNormAct(nn.Sequential):
         padding = tuple(k // 2 for k in kernel)
         super().__init__(
             CONVOLUTION[dimensions](channels_in, channels_out, kernel, stride, padding),
-            INSTANCE_NORM[dimensions](channels_out, eps=1e-5, affine=True),
+            InstanceNorm(channels_out),
             nn.LeakyReLU(0.01, inplace=True),
         )
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from autoseg.dataset import Labels
 from autoseg.device import autocast, resolve_precision
+from autoseg.inference.model import memory_format, to_device
 from autoseg.networks import build_network
 from autoseg.plan import Configuration
 from autoseg.trainers.batches import Batch
@@ -22,7 +23,8 @@ def build(configuration: Configuration, labels: Labels, settings: Settings, devi
     torch.manual_seed(settings.seed)
     network = build_network(
         configuration.network, len(configuration.normalization), labels.output_channels, settings.deep_supervision
-    ).to(device)
+    )
+    network = to_device(network, device, configuration.dimensions)
     optimizer = torch.optim.SGD(
         network.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
@@ -64,7 +66,7 @@ class SegmentationTask:
         network.train()
         optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.dtype):
-            logits = network(batch.image)
+            logits = network(self._laid_out(batch.image))
         loss = self.loss(logits, batch.label)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(optimizer)
@@ -78,10 +80,13 @@ class SegmentationTask:
         network = self.modules["network"]
         network.eval()
         with torch.inference_mode(), autocast(self.device, self.dtype):
-            logits = network(batch.image)
+            logits = network(self._laid_out(batch.image))
         with torch.inference_mode():
             loss = self.loss(logits, batch.label)
             return {"loss": loss.item()}, count_overlap(logits[0], batch.label, self.labels).cpu()
+
+    def _laid_out(self, image: torch.Tensor) -> torch.Tensor:
+        return image.contiguous(memory_format=memory_format(self.device, image.ndim - 2))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizer and scaler."""
