@@ -31,8 +31,9 @@ from autoseg.plan import Plans
 from autoseg.planners import PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
 from autoseg.preprocessing.pipeline import preprocess_dataset
-from autoseg.repair import find_mapping, repair_labels
-from autoseg.verify import Finding, findings_table, verify_dataset
+from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.repair import find_mapping, repair_labels
+from autoseg.verification.verify import verify_dataset
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, write_json
 
 if TYPE_CHECKING:

@@ -10,16 +10,16 @@ from itertools import permutations
 
 import numpy as np
 
-from autoseg.check_case import check_case, lost_case, memory_per_case, without_cases
-from autoseg.check_dataset import check_dataset_level
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.findings import Finding
 from autoseg.parallel import run_parallel
 from autoseg.plan import Frozen, IntensityStatistics
 from autoseg.planners.anatomy import LabelOfCase, measure_labels
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
-from autoseg.verify import in_case_order
+from autoseg.verification.case import check_case, lost_case, memory_per_case, without_cases
+from autoseg.verification.findings import Finding
+from autoseg.verification.verify import in_case_order
+from autoseg.verification.whole import check_dataset_level
 from autoseg.versions import versions
 from autoseg.voxels import slabs
 

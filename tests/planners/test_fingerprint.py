@@ -20,7 +20,7 @@ from autoseg.planners.fingerprint import (
     run_inspection,
     sample_intensities,
 )
-from autoseg.verify import verify_dataset
+from autoseg.verification.verify import verify_dataset
 from autoseg.workspace import read_model, write_json
 
 FULL_BOX = ((0, 6), (0, 6), (0, 6))

@@ -6,17 +6,11 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from autoseg.check_case import CheckedCase, check_case, lost_case, memory_per_case, without_cases
-from autoseg.check_dataset import check_dataset_level
 from autoseg.dataset import Case, Dataset
-from autoseg.findings import Finding, findings_table
 from autoseg.parallel import run_parallel
-from autoseg.repair import find_mapping, repair_labels
-
-__all__ = [
-    "CheckedCase", "Finding", "check_case", "check_dataset_level", "find_mapping", "findings_table", "in_case_order",
-    "repair_labels", "verify_dataset",
-]
+from autoseg.verification.case import CheckedCase, check_case, lost_case, memory_per_case, without_cases
+from autoseg.verification.findings import Finding
+from autoseg.verification.whole import check_dataset_level
 
 
 def verify_dataset(

@@ -12,13 +12,14 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from autoseg.check_case import suggest_mapping
 from autoseg.dataset import Labels, load_dataset
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
-from autoseg.repair import find_mapping, repair_labels
-from autoseg.verify import Finding, check_case, findings_table, verify_dataset
+from autoseg.verification.case import check_case, suggest_mapping
+from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.repair import find_mapping, repair_labels
+from autoseg.verification.verify import verify_dataset
 
 GRID = Geometry((3.0, 1.0, 1.0), (10.0, -20.0, 30.0))
 

@@ -12,9 +12,9 @@ import numpy as np
 from autoseg import image_io
 from autoseg.dataset import Case, Dataset, Labels, grid_differences, stack_channels, wrong_channel_count
 from autoseg.errors import AutosegError
-from autoseg.findings import LEAVE_OUT, Finding, Severity
 from autoseg.image import Image
 from autoseg.parallel import Outcome
+from autoseg.verification.findings import LEAVE_OUT, Finding, Severity
 from autoseg.voxels import count_values, slabs
 
 SHOWN_VALUES = 8

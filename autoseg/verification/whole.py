@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from autoseg import layouts
-from autoseg.check_case import listed
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError
-from autoseg.findings import LEAVE_OUT, Finding
+from autoseg.verification.case import listed
+from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.workspace import read_json
 
 SHOWN_FILES = 5

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from autoseg import image_io, layouts
-from autoseg.check_case import listed, lost_case, memory_per_case, suggest_mapping
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.findings import LEAVE_OUT, Finding
 from autoseg.parallel import run_parallel
+from autoseg.verification.case import listed, lost_case, memory_per_case, suggest_mapping
+from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.voxels import count_values, slabs
 from autoseg.workspace import write_json
 
