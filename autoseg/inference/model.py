@@ -110,11 +110,15 @@ def load_network(description: ModelDescription, weights: Path, device: torch.dev
 
 
 def to_device(network: nn.Module, device: torch.device, dimensions: int) -> nn.Module:
-    """The same network on `device`, its weights laid out as `memory_format` says."""
+    """The same network on `device`, its weights laid out as `memory_format` says, in memory of their own.
+
+    Weights that a safetensors file was mapped for would otherwise keep the whole file in memory beside the copies.
+    """
     network.to(device)
-    for parameter in network.parameters():
-        if parameter.dim() == dimensions + 2:
-            parameter.data = parameter.data.contiguous(memory_format=memory_format(device, dimensions))
+    layout = memory_format(device, dimensions)
+    for values in (*network.parameters(), *network.buffers()):
+        is_kernel = values.dim() == dimensions + 2
+        values.data = values.data.clone(memory_format=layout if is_kernel else torch.preserve_format)
     return network
 
 
