@@ -20,7 +20,7 @@ from autoseg.inference.export import export_labels
 from autoseg.inference.inputs import PredictionInput, list_inputs, read_input
 from autoseg.inference.model import LoadedModel, memory_format
 from autoseg.inference.record import OutputFolder, origin_of
-from autoseg.inference.sliding_window import Slab, stream_logits
+from autoseg.inference.sliding_window import Slab, band_depth, stream_logits
 from autoseg.parallel import Outcome, free_memory_bytes
 from autoseg.preprocessing.pipeline import preprocess_image
 from autoseg.preprocessing.properties import CaseProperties
@@ -174,7 +174,7 @@ class Predictor:
     def _slabs(self, data: np.ndarray, progress: Callable[[int, int], None] | None) -> Iterator[Slab]:
         patch_size = self.model.description.configuration.patch_size
         classes = self.model.description.labels.output_channels
-        band_bytes = 4 * classes * patch_size[0] * data.shape[2] * data.shape[3]
+        band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
         band_device = self._band_device(band_bytes)
         return stream_logits(self._predict_tile, data, patch_size, classes, band_device=band_device, progress=progress)
 

@@ -8,6 +8,7 @@ box that the case was predicted in. So files of different configurations can be 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,6 @@ def probability_file(path: Path, properties: CaseProperties, labels: Labels) -> 
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
     with atomic_path(path) as temporary:
-        path.parent.mkdir(parents=True, exist_ok=True)
         file = ProbabilityFile(temporary, properties, labels)
         yield file
         file.flush()
@@ -49,15 +49,16 @@ class ProbabilityFile:
         classes = labels.output_channels
         self._rows_per_chunk = max(1, CHUNK_BYTES // (2 * classes * height * width))
         chunk = (min(self._rows_per_chunk, properties.shape_cropped[0]), height, width)
-        self._array = blosc2.empty(
-            (classes, *self._of_image(properties.shape_cropped)), np.dtype(np.float16),
-            chunks=(classes, *self._of_image(chunk)), urlpath=str(path), mode="w", contiguous=True,
-            cparams={"codec": blosc2.Codec.ZSTD, "clevel": 1},
-        )
-        metadata = self._array.schunk.vlmeta
-        metadata["crop_box"] = [[int(edge) for edge in pair] for pair in self._of_image(properties.crop_box)]
-        metadata["shape_original"] = [int(size) for size in properties.shape_original]
-        metadata["kind"] = "sigmoid" if labels.has_regions else "softmax"
+        with _disk_full_is_said():
+            self._array = blosc2.empty(
+                (classes, *self._of_image(properties.shape_cropped)), np.dtype(np.float16),
+                chunks=(classes, *self._of_image(chunk)), urlpath=str(path), mode="w", contiguous=True,
+                cparams={"codec": blosc2.Codec.ZSTD, "clevel": 1},
+            )
+            metadata = self._array.schunk.vlmeta
+            metadata["crop_box"] = [[int(edge) for edge in pair] for pair in self._of_image(properties.crop_box)]
+            metadata["shape_original"] = [int(size) for size in properties.shape_original]
+            metadata["kind"] = "sigmoid" if labels.has_regions else "softmax"
 
     def append(self, logits: np.ndarray) -> None:
         """Take the next row along axis 0 of the transposed grid: (K, Y, X) float32."""
@@ -73,10 +74,20 @@ class ProbabilityFile:
         block = np.stack(self._rows, axis=1).transpose(0, *(1 + self._transpose_back))
         where = [slice(None)] * 4
         where[1 + self._axis] = slice(self._written, self._written + len(self._rows))
-        self._array[tuple(where)] = np.ascontiguousarray(block)
+        with _disk_full_is_said():
+            self._array[tuple(where)] = np.ascontiguousarray(block)
         self._written += len(self._rows)
         self._rows = []
 
     def _of_image(self, per_axis: tuple) -> tuple:  # type: ignore[type-arg]
         """Values per transposed axis, in the order of the image's own axes."""
         return tuple(per_axis[axis] for axis in self._transpose_back)
+
+
+@contextmanager
+def _disk_full_is_said() -> Iterator[None]:
+    """blosc2 does not say why a write failed; of a folder that could be written a moment ago there is one reason."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(errno.ENOSPC, "blosc2 could not write") from error

@@ -104,7 +104,8 @@ def stream_logits(
     predict: tile (B, C, *patch_size) float32 on the CPU -> logits (B, classes, *patch_size), on any device.
     data: (C, Z, Y, X) float32, preprocessed. Beyond its ends, tiles see zeros.
     patch_size: (z, y, x); or (y, x) for a 2D network, which sees neighbouring slices along axis 0 as a batch.
-    band_device: where logits are gathered; the CPU by default. (classes × patch depth × Y × X × 4) bytes are taken.
+    band_device: where logits are gathered; the CPU by default. It takes
+        classes × `band_depth` × Y × X × 4 bytes.
     progress: called with (tiles done, tiles in all) after each tile.
     """
     *_, rows_in_all, height, width = data.shape
@@ -127,13 +128,18 @@ def stream_logits(
         _shift(band, final)
 
 
+def band_depth(patch_size: Sequence[int]) -> int:
+    """Rows of logits that are gathered at once: the patch's depth; in 2D, the slices of a batch."""
+    return patch_size[0] if len(patch_size) == 3 else max(1, VOXELS_OF_A_2D_BATCH // math.prod(patch_size))
+
+
 def _along_axis_0(
     predict: PredictTile, rows: int, patch_size: Sequence[int], step: float
 ) -> tuple[list[Span], PredictTile]:
     """Overlapping tiles for a 3D network; for a 2D network groups of slices, which it sees as a batch."""
     if len(patch_size) == 3:
         return axis_spans(rows, patch_size[0], step), predict
-    return slice_groups(rows, max(1, VOXELS_OF_A_2D_BATCH // math.prod(patch_size))), _slices_as_batch(predict)
+    return slice_groups(rows, band_depth(patch_size)), _slices_as_batch(predict)
 
 
 def _slices_as_batch(predict: PredictTile) -> PredictTile:

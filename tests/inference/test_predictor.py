@@ -171,6 +171,23 @@ def test_one_bad_image_stops_no_other(describe: Any, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.nii.gz", "autoseg_prediction.json"]
 
 
+def test_beside_a_cuda_device_cases_are_prepared_ahead_and_a_bad_one_stops_no_other(
+    describe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = save(tmp_path / "in", "a.nii.gz", random_image(3, (4, 5, 6)))
+    save(images, "b.nii.gz", random_image(2, (4, 5, 6)))
+    save(images, "c.nii.gz", random_image(3, (6, 5, 4)))
+    predictor = predictor_of(describe(3), Identity())
+    predictor.device = torch.device("cuda")  # in name: tiles stay where they are
+    monkeypatch.setattr(Predictor, "_band_device", lambda *_: CPU)
+    monkeypatch.setattr(Predictor, "_predict_tile", lambda _, tile: tile)
+    outcomes = list(predictor.predict_files(list_inputs(images, predictor.model.description), tmp_path / "out"))
+    assert [(outcome.item.name, outcome.error is None) for outcome in outcomes] == [("a", True), ("b", False), ("c", True)]
+    for outcome in (outcomes[0], outcomes[2]):
+        image = read_image(outcome.item.images[0])
+        assert (read_label(outcome.value.path).array[0] == image.array.argmax(0)).all()
+
+
 def test_a_run_that_was_killed_goes_on_where_it_stopped(describe: Any, tmp_path: Path) -> None:
     description = describe(1, 2)
     images = save(tmp_path / "in", "a.nii.gz", random_image(1, (4, 5, 6)))
