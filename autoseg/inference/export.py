@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -55,56 +57,68 @@ def export_labels(
 def resized_rows(
     slabs: Iterable[tuple[int, np.ndarray]], properties: CaseProperties
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (row, logits (K, Y', X') float32) for each row along axis 0 of `properties.shape_cropped`."""
-    matrix_z, matrix_y, matrix_x = _matrices(properties)
-    rows_out = properties.shape_cropped[0]
-    taps = [_taps(matrix_z, row) for row in range(rows_out)]
+    """Yield (row, logits (K, Y', X') float32) for each row along axis 0 of `properties.shape_cropped`.
+
+    The arrays are to be read only: neighbouring rows may share memory.
+    """
+    along_z, along_y, along_x = _neighbours(properties)
     kept: dict[int, np.ndarray] = {}
-    row_out = 0
+    row_out, rows_out = 0, len(along_z.lower)
     for first, slab in slabs:
         for row_in in range(first, first + slab.shape[1]):
-            kept[row_in] = _resize_plane(slab[:, row_in - first], matrix_y, matrix_x)
-            while row_out < rows_out and max(taps[row_out]) <= row_in:
-                yield row_out, _combine(kept, taps[row_out])
+            kept[row_in] = along_x.blend(along_y.blend(slab[:, row_in - first], axis=1), axis=2)
+            while row_out < rows_out and along_z.upper[row_out] <= row_in:
+                yield row_out, along_z.blend_row(kept, row_out)
                 row_out += 1
-            needed = min(taps[row_out]) if row_out < rows_out else row_in + 1
+            needed = along_z.lower[row_out] if row_out < rows_out else row_in + 1
             kept = {row: plane for row, plane in kept.items() if row >= needed}
     if row_out != rows_out:
         raise ValueError(f"{properties.case}: the slabs end at output row {row_out} of {rows_out}")
 
 
-def _matrices(properties: CaseProperties) -> list[np.ndarray | None]:
-    """For each axis the matrix (size out, size in) that resizes it; None where it stays as it is."""
+@dataclass(frozen=True)
+class Neighbours:
+    """The one or two input positions along an axis that each output position is interpolated from.
+
+    lower, upper: int, the same where there is one. share: float32, of `upper`; `lower` has the rest. That is
+    `axis_matrix` without its zeros: at order 1 two entries a row are left, so a product would spend its time on zeros.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    share: np.ndarray
+    size_in: int
+
+    @classmethod
+    def of(cls, size_in: int, size_out: int, order: Literal[0, 1]) -> Neighbours:
+        matrix = axis_matrix(size_in, size_out, order)
+        used = np.abs(matrix) > NEGLIGIBLE_WEIGHT
+        lower, upper = used.argmax(axis=1), size_in - 1 - used[:, ::-1].argmax(axis=1)
+        share = np.where(lower == upper, 0, matrix[np.arange(size_out), upper]).astype(np.float32)
+        return cls(lower, upper, share, size_in)
+
+    def blend(self, plane: np.ndarray, axis: Literal[1, 2]) -> np.ndarray:
+        """`plane` (K, Y, X), resized along `axis`; itself where the axis stays as it is."""
+        if len(self.lower) == self.size_in:
+            return plane
+        share = self.share[:, None] if axis == 1 else self.share
+        resized = plane.take(self.upper, axis)
+        resized -= (lower := plane.take(self.lower, axis))
+        resized *= share
+        resized += lower
+        return resized
+
+    def blend_row(self, planes: dict[int, np.ndarray], row: int) -> np.ndarray:
+        """Output row `row` from the planes (K, Y, X) of its input rows."""
+        lower, upper, share = planes[self.lower[row]], planes[self.upper[row]], self.share[row]
+        return lower if share == 0 else lower + share * (upper - lower)
+
+
+def _neighbours(properties: CaseProperties) -> list[Neighbours]:
+    """For each axis of the transposed grid, from the preprocessed to the original size."""
     apart = anisotropic_axis(properties.spacing_resampled_mm, properties.spacing_transposed_mm)
     sizes = zip(properties.shape_resampled, properties.shape_cropped, strict=True)
     return [
-        None if size_in == size_out else axis_matrix(size_in, size_out, order=0 if axis == apart else 1)
+        Neighbours.of(size_in, size_out, order=0 if axis == apart else 1)
         for axis, (size_in, size_out) in enumerate(sizes)
     ]
-
-
-def _taps(matrix: np.ndarray | None, row: int) -> dict[int, float]:
-    """The input rows that an output row is made of, with their weights."""
-    if matrix is None:
-        return {row: 1.0}
-    return {int(i): float(matrix[row, i]) for i in np.flatnonzero(np.abs(matrix[row]) > NEGLIGIBLE_WEIGHT)}
-
-
-def _resize_plane(plane: np.ndarray, matrix_y: np.ndarray | None, matrix_x: np.ndarray | None) -> np.ndarray:
-    """(K, Y, X) -> (K, Y', X'), in memory of its own only where something changes."""
-    if matrix_y is not None:
-        plane = matrix_y @ plane
-    if matrix_x is not None:
-        plane = plane @ matrix_x.T
-    return plane
-
-
-def _combine(planes: dict[int, np.ndarray], taps: dict[int, float]) -> np.ndarray:
-    """The weighted sum of some rows' planes."""
-    (first, weight), *others = taps.items()
-    if not others:
-        return planes[first]
-    total = planes[first] * np.float32(weight)
-    for row, weight in others:
-        total += planes[row] * np.float32(weight)
-    return total
