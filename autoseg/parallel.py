@@ -77,42 +77,48 @@ def run_parallel(
         for item in items:
             yield _attempt(function, item)
         return
-    again: list[Item] = []
-    yield from _run_pool(function, items, count, again)
-    for item in again:
-        alone: list[Item] = []
-        yield from _run_pool(function, [item], 1, alone)
-        if alone:
-            yield Outcome(item, error=AutosegError(
-                f"{item}: the process that worked on it was killed twice, the second time alone, most likely because "
-                f"memory ran out (about {bytes_per_item / 2**30:.1f} GiB expected, {free_memory_bytes() / 2**30:.1f} "
-                "GiB free now). Close other programs, or use a machine with more memory."))
+    waiting = deque(items)
+    while waiting:
+        lost: list[Item] = []
+        yield from _run_pool(function, waiting, count, lost)
+        for item in lost:
+            alone: list[Item] = []
+            yield from _run_pool(function, deque([item]), 1, alone)
+            if alone:
+                yield Outcome(item, error=AutosegError(
+                    f"{item}: the process that worked on it was killed twice, the second time alone, most likely because "
+                    f"memory ran out (about {bytes_per_item / 2**30:.1f} GiB expected, {free_memory_bytes() / 2**30:.1f} "
+                    "GiB free now). Close other programs, or use a machine with more memory."))
 
 
 def _run_pool(
-    function: Callable[[Item], Any], items: Sequence[Item], workers: int, again: list[Item]
+    function: Callable[[Item], Any], waiting: deque[Item], workers: int, lost: list[Item]
 ) -> Iterator[Outcome[Item]]:
-    """Outcomes of `items`; those that were lost with a killed worker are appended to `again`."""
-    waiting = deque(items)
+    """Outcomes of the items that are `waiting`, until all are done or a worker is killed.
+
+    Items are taken from `waiting` as they begin. Those in flight when a worker is killed are appended to `lost`.
+    """
     running: dict[Future[Outcome[Item]], Item] = {}
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupt_to_parent)
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
+        while (waiting and not lost) or running:
+            while waiting and not lost and len(running) < workers:
                 item = waiting.popleft()
                 try:
                     with _cores_shared_by(workers):  # a worker is started by the submission that needs it
                         running[pool.submit(_attempt, function, item)] = item
                 except BrokenProcessPool:
-                    again.append(item)
+                    lost.append(item)
+            if not running:
+                break
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 item = running.pop(future)
                 try:
                     yield future.result()
                 except BrokenProcessPool:
-                    again.append(item)
+                    lost.append(item)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
