@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
+from torch import nn
 
 from autoseg.errors import AutosegError
 
@@ -67,6 +68,26 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+def to_device(network: nn.Module, device: torch.device, dimensions: int) -> nn.Module:
+    """The same network on `device`, its weights laid out as `memory_format` says, in memory of their own.
+
+    Weights that a safetensors file was mapped for would otherwise keep the whole file in memory beside the copies.
+    """
+    network.to(device)
+    layout = memory_format(device, dimensions)
+    for values in (*network.parameters(), *network.buffers()):
+        is_kernel = values.dim() == dimensions + 2
+        values.data = values.data.clone(memory_format=layout if is_kernel else torch.preserve_format)
+    return network
+
+
+def memory_format(device: torch.device, dimensions: int) -> torch.memory_format:
+    """How networks and their inputs are laid out: channels last on the CPU, where it is faster in bfloat16."""
+    if device.type != "cpu":
+        return torch.contiguous_format
+    return torch.channels_last if dimensions == 2 else torch.channels_last_3d
 
 
 def keep_large_blocks() -> bool:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from autoseg.dataset import Labels
+from autoseg.device import to_device
 from autoseg.errors import AutosegError
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Frozen, Plans
@@ -107,26 +108,6 @@ def load_network(description: ModelDescription, weights: Path, device: torch.dev
     _check_fit(network.state_dict(), state, weights)
     network.load_state_dict(state, assign=True)
     return to_device(network.float(), device, description.configuration.dimensions).eval()
-
-
-def to_device(network: nn.Module, device: torch.device, dimensions: int) -> nn.Module:
-    """The same network on `device`, its weights laid out as `memory_format` says, in memory of their own.
-
-    Weights that a safetensors file was mapped for would otherwise keep the whole file in memory beside the copies.
-    """
-    network.to(device)
-    layout = memory_format(device, dimensions)
-    for values in (*network.parameters(), *network.buffers()):
-        is_kernel = values.dim() == dimensions + 2
-        values.data = values.data.clone(memory_format=layout if is_kernel else torch.preserve_format)
-    return network
-
-
-def memory_format(device: torch.device, dimensions: int) -> torch.memory_format:
-    """How networks and their inputs are laid out: channels last on the CPU, where it is faster in bfloat16."""
-    if device.type != "cpu":
-        return torch.contiguous_format
-    return torch.channels_last if dimensions == 2 else torch.channels_last_3d
 
 
 def _checkpoints(folder: ModelFolder, folds: Sequence[str] | None, checkpoint: Checkpoint) -> dict[str, Path]:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.device import Precision, autocast, keep_large_blocks, resolve_precision
+from autoseg.device import Precision, autocast, keep_large_blocks, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import write_label
 from autoseg.inference.export import export_labels
 from autoseg.inference.inputs import PredictionInput, list_inputs, read_input
-from autoseg.inference.model import LoadedModel, memory_format
+from autoseg.inference.model import LoadedModel
 from autoseg.inference.record import OutputFolder, origin_of
 from autoseg.inference.sliding_window import Slab, band_depth, stream_logits
 from autoseg.parallel import Outcome, free_memory_bytes

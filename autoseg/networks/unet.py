@@ -40,10 +40,11 @@ class UNet(nn.Module):
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)
+        x = skips.pop()
         logits: Logits = []
         wanted = len(self.heads) if self.deep_supervision and self.training else 1
         for level in reversed(range(len(self.decoder))):
-            x = torch.cat((self.up[level](x), skips[level]), dim=1)
+            x = torch.cat((self.up[level](x), skips.pop()), dim=1)  # popped, so that prediction can free it
             x = self.decoder[level](x)
             if level < wanted:
                 logits.append(self.heads[level](x))

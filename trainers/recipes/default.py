@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from autoseg.dataset import Labels
-from autoseg.device import autocast, resolve_precision
-from autoseg.inference.model import memory_format, to_device
+from autoseg.device import autocast, memory_format, resolve_precision, to_device
 from autoseg.networks import build_network
 from autoseg.plan import Configuration
 from autoseg.trainers.batches import Batch
