@@ -15,8 +15,9 @@ TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 class InstanceNorm(nn.Module):
     """Each channel of each sample to mean 0 and variance 1 (Ulyanov et al. 2016), then scaled and shifted.
 
-    (B, C, *spatial) -> same shape, dtype and memory format. Where channels lie last (see `autoseg.device.memory_format`), PyTorch's own
-    instance norm would bring them first and back; batch norm of one sample is the same sum and leaves them.
+    (B, C, *spatial) -> same shape, dtype and memory format. Where channels lie last (as `autoseg.device.memory_format`
+    has them on the CPU), PyTorch's own instance norm would bring them first and back; batch norm of one sample is the
+    same sum and leaves them.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
