@@ -165,7 +165,8 @@ def train(
     resume: go on with an unfinished fold, whatever settings it was started with. restart: throw it away first.
     settings: "key=value" texts; see `autoseg.trainers.settings.Settings`.
     """
-    from autoseg.trainers.fold import Job, load_fold_data, train_fold
+    from autoseg.trainers.fold import train_fold
+    from autoseg.trainers.job import Job, load_fold_data
     from autoseg.trainers.settings import parse_settings
 
     if resume and restart:

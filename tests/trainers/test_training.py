@@ -18,7 +18,7 @@ from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.store import StoredCase, open_case, write_case
 from autoseg.trainers import loop
 from autoseg.trainers.batches import BatchStream, PatchSampler, read_padded
-from autoseg.trainers.fold import _stream, augmentation_for, effective_configuration
+from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
 from autoseg.trainers.recipes import default, find_recipe
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import Settings
@@ -63,8 +63,8 @@ def cases(tmp_path: Path) -> list[StoredCase]:
 def make_run(cases: list[StoredCase], folder: Path, settings: Settings, dimensions: int = 3) -> loop.Run:
     plan = effective_configuration(configuration(dimensions), settings)
     task = default.build(plan, LABELS, settings, CPU)
-    training = _stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
-    validation = _stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
+    training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
+    validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
     return loop.Run(
         task, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None
     )

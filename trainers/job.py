@@ -1,0 +1,140 @@
+"""What is to be trained: a fold's place, its cases, its settings, and the model that it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from autoseg.dataset import Dataset
+from autoseg.errors import AutosegError
+from autoseg.inference.model import ModelDescription
+from autoseg.plan import Configuration, Plans
+from autoseg.preprocessing.store import is_complete
+from autoseg.trainers.checkpoint import load_state
+from autoseg.trainers.configure import mirror_axes_of
+from autoseg.trainers.settings import Settings
+from autoseg.trainers.splits import cases_of_fold, load_or_make_splits
+from autoseg.versions import versions
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model, write_json
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained. settings: None to go on with those that the unfinished fold was started with."""
+
+    folder: DatasetFolder
+    configuration: str
+    recipe: str
+    fold: str
+    settings: Settings | None
+    device: str = "auto"
+
+    @property
+    def model(self) -> ModelFolder:
+        return self.folder.model(self.configuration, self.recipe)
+
+    @property
+    def fold_folder(self) -> FoldFolder:
+        return self.model.fold(self.fold)
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """plans: with this configuration only; training and validation: case names; folds: how many there are;
+    notes: what the user should know."""
+
+    dataset: Dataset
+    plans: Plans
+    configuration: Configuration
+    training: list[str]
+    validation: list[str]
+    folds: int
+    notes: list[str]
+
+
+def load_fold_data(job: Job) -> FoldData:
+    """Dataset, plans and the fold's cases. Raises AutosegError where planning or preprocessing is missing."""
+    if not job.folder.plans_json.exists():
+        raise AutosegError(
+            f"{job.folder.name} has no plans in {job.folder.root}. Run: autoseg_plan_and_preprocess {job.folder.name}"
+        )
+    dataset = read_model(job.folder.dataset_json, Dataset)
+    plans = read_model(job.folder.plans_json, Plans)
+    if job.configuration not in plans.configurations:
+        raise AutosegError(
+            f'{job.folder.name} has no configuration "{job.configuration}". '
+            f"There are: {', '.join(plans.configurations)}."
+        )
+    store = job.folder.preprocessed(job.configuration)
+    usable = [case.name for case in dataset.training if is_complete(store, case.name)]
+    missing = [case.name for case in dataset.training if case.name not in set(usable)]
+    if missing:
+        raise AutosegError(
+            f"{len(missing)} of {len(dataset.training)} cases are not preprocessed for {job.configuration}: "
+            f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. "
+            f"Run: autoseg_plan_and_preprocess {job.folder.name} -c {job.configuration}"
+        )
+    splits = [] if job.fold == "all" else load_or_make_splits(job.folder, dataset, usable)
+    training, validation = cases_of_fold(job.fold, splits, usable)
+    notes = []
+    if splits and len(splits) != 5:
+        notes.append(f"{len(usable)} cases: {len(splits)} folds instead of 5.")
+    configuration = plans.configurations[job.configuration]
+    only = plans.model_copy(update={"configurations": {job.configuration: configuration}})
+    return FoldData(dataset, only, configuration, training, validation, len(splits), notes)
+
+
+def settle_settings(job: Job) -> Settings:
+    """The fold's settings: those given, or those that it was started with.
+
+    Raises AutosegError where an unfinished fold was started with others, and where there is nothing to go on with.
+    """
+    state = job.fold_folder.training_state
+    if not state.exists():
+        if job.settings is None and not job.fold_folder.checkpoint_final.exists():
+            raise AutosegError(f"Fold {job.fold} has nothing to continue: {state} does not exist. Leave out --continue.")
+        return job.settings or Settings()
+    started_with = Settings.model_validate(load_state(state, torch.device("cpu"))["settings"])
+    if job.settings is None or job.fold_folder.checkpoint_final.exists():
+        return started_with
+    different = [
+        f"{key}={getattr(started_with, key)} (now {value})" for key, value in job.settings if value != getattr(started_with, key)
+    ]
+    if different:
+        raise AutosegError(
+            f"Fold {job.fold} was started with other settings and is not finished: {', '.join(different)}. "
+            "Finish it as it was started with --continue, or start it anew with --restart."
+        )
+    return started_with
+
+
+def describe_model(job: Job, data: FoldData, settings: Settings, configuration: Configuration) -> None:
+    """Write `model.json`, or check that the one that is there describes the same model."""
+    description = ModelDescription(
+        dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
+        file_ending=data.dataset.file_ending, configuration_name=job.configuration,
+        plans=data.plans.model_copy(update={"configurations": {job.configuration: configuration}}),
+        recipe=job.recipe, settings=settings.model_dump(mode="json"),
+        mirror_axes=mirror_axes_of(configuration, settings) if settings.augmentation == "default" else (),
+        versions=versions(),
+    )
+    if not job.model.finished_folds() or not job.model.model_json.exists():
+        write_json(job.model.model_json, description)
+        return
+    there = read_model(job.model.model_json, ModelDescription)
+    different = [field for field in ("channel_names", "labels", "plans", "mirror_axes") if _differ(there, description, field)]
+    if different:
+        raise AutosegError(
+            f"{job.model.root} holds finished folds of a model with other {', '.join(different)}. Folds of one model must "
+            "agree: move that folder away, or train with the settings and plans that it was trained with."
+        )
+
+
+def _differ(one: ModelDescription, other: ModelDescription, field: str) -> bool:
+    def plain(description: ModelDescription) -> Any:
+        content = description.model_dump(mode="json")[field]
+        return {k: v for k, v in content.items() if k != "versions"} if field == "plans" else content
+
+    return bool(plain(one) != plain(other))
