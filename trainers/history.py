@@ -46,6 +46,7 @@ def draw_progress(path: Path, history: list[Epoch], title: str) -> None:
     """Losses, Dice per class, learning rate and seconds over the epochs, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 9), layout="constrained")
     FigureCanvasAgg(figure)
@@ -68,6 +69,7 @@ def draw_progress(path: Path, history: list[Epoch], title: str) -> None:
     rate.plot(epochs, [e.learning_rate for e in history], color="tab:green")
     rate.set_ylabel("learning rate")
     rate.set_xlabel("epoch")
+    rate.xaxis.set_major_locator(MaxNLocator(integer=True))
     seconds = rate.twinx()
     seconds.plot(epochs, [e.seconds for e in history], color="tab:gray", lw=1)
     seconds.set_ylabel("seconds", color="tab:gray")

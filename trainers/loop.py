@@ -148,8 +148,8 @@ def _facts(run: Run) -> dict[str, str]:
 
 
 def _title(run: Run) -> str:
-    model = run.folder.root.parent
-    return f"{model.parent.name}, {model.name}, {run.folder.root.name}"
+    fold, recipe, configuration = (path.name for path in (run.folder.root, *run.folder.root.parents[:2]))
+    return f"{configuration}, {recipe}, {fold}"
 
 
 def _line(run: Run, epoch: int, losses: list[float]) -> str:
