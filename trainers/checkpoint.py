@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -21,7 +23,10 @@ def save_weights(path: Path, modules: dict[str, nn.Module], facts: dict[str, str
         for name, module in modules.items() for key, tensor in module.state_dict().items()
     }
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={**facts, **versions()})
+        try:
+            save_file(tensors, temporary, metadata={**facts, **versions()})
+        except SafetensorError as error:
+            raise _disk_full(error) from error
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -29,8 +34,8 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     with atomic_path(path) as temporary:
         try:
             torch.save(state, temporary)
-        except RuntimeError as error:  # torch's zip writer reports a full disk in this way
-            raise OSError(28, f"torch could not write the file: {str(error).splitlines()[0]}") from error
+        except RuntimeError as error:
+            raise _disk_full(error) from error
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
@@ -44,3 +49,8 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     except Exception as error:  # UnpicklingError: something that is no tensor and no plain value
         raise AutosegError(f"{path} holds more than tensors and plain values, and is not read for that reason.") from error
     return state
+
+
+def _disk_full(error: Exception) -> OSError:
+    """What safetensors and torch report as errors of their own where the disk does not take a file."""
+    return OSError(errno.ENOSPC, str(error).splitlines()[0])

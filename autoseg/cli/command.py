@@ -39,7 +39,7 @@ def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], 
     """The entry point of a command that has a program of its own."""
 
     def main(arguments: Sequence[str] | None = None) -> int:
-        parser = argparse.ArgumentParser(prog=program, description=command.summary)
+        parser = argparse.ArgumentParser(prog=program, description=command.summary, allow_abbrev=False)
         command.add_flags(parser)
         return execute(command.run, parser.parse_args(arguments))
 

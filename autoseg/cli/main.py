@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for command in COMMANDS:
-        verb = verbs.add_parser(command.name, help=command.summary, description=command.summary)
+        verb = verbs.add_parser(command.name, help=command.summary, description=command.summary, allow_abbrev=False)
         command.add_flags(verb)
         verb.set_defaults(run=command.run)
     flags = parser.parse_args(arguments)

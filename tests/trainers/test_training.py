@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from autoseg.dataset import Labels
@@ -18,6 +19,7 @@ from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.store import StoredCase, open_case, write_case
 from autoseg.trainers import loop
 from autoseg.trainers.batches import BatchStream, PatchSampler, read_padded
+from autoseg.trainers.checkpoint import save_state, save_weights
 from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
 from autoseg.trainers.recipes import default, find_recipe
 from autoseg.trainers.schedule import Schedule
@@ -196,3 +198,23 @@ def test_a_recipe_of_ones_own_is_found_by_its_name(tmp_path: Path, monkeypatch: 
         find_recipe("own_recipe:make")
     with pytest.raises(AutosegError, match="There are: default"):
         find_recipe("defualt")
+
+
+def test_a_disk_that_is_full_is_named_by_weights_and_states(
+    cases: list[StoredCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the errors that safetensors 0.8 and torch 2.13 raised on a full tmpfs."""
+    def no_space(*arguments: object, **named: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    def torch_stops(*arguments: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr("autoseg.trainers.checkpoint.save_file", no_space)
+    monkeypatch.setattr("torch.save", torch_stops)
+    modules = make_run(cases, tmp_path / "fold", Settings(epochs=1, iterations=1)).task.modules
+    with pytest.raises(AutosegError, match="The disk is full"):
+        save_weights(tmp_path / "fold" / "weights", modules, {})
+    with pytest.raises(AutosegError, match="The disk is full"):
+        save_state(tmp_path / "fold" / "state", {"epoch": 1})
+    assert not list((tmp_path / "fold").iterdir())
