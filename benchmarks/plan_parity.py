@@ -25,9 +25,10 @@ from ct_like import make_ct_like_dataset
 from random_fingerprints import random_dataset
 
 from autoseg.dataset import Dataset, load_dataset
+from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Plans
 from autoseg.planners.default import plan
-from autoseg.planners.fingerprint import Fingerprint, build_fingerprint, run_inspection
+from autoseg.planners.fingerprint import build_fingerprint, run_inspection
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
 NORMALIZATIONS = {"CTNormalization": "ct", "ZScoreNormalization": "zscore", "RescaleTo01Normalization": "rescale_0_1",

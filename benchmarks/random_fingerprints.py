@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case, Dataset, Labels
+from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.plan import IntensityStatistics
-from autoseg.planners.fingerprint import CaseFingerprint, Fingerprint
 
 CHANNEL_NAMES = ("CT", "MRI", "nonorm", "zscore", "rescale_to_0_1", "rgb_to_0_1", "T2")
 

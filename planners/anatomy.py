@@ -8,27 +8,11 @@ from typing import Literal
 import cc3d
 import numpy as np
 
-from autoseg.plan import Frozen
+from autoseg.fingerprint import LabelOfCase
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.voxels import count_pairs, joint_counts
 
 CONNECTIVITY: Literal[26] = 26  # voxels that share a corner belong together, as in post-processing
-
-
-class LabelOfCase(Frozen):
-    """One label value in one case.
-
-    volume_ml, components: of the whole label. smallest_ml, largest_ml: of its components. touches: for each other label
-    value, how many of this label's components touch it (share a face of a voxel). inside: the label value that encloses it
-    on all sides.
-    """
-
-    volume_ml: float
-    components: int
-    smallest_ml: float
-    largest_ml: float
-    touches: dict[str, int] = {}
-    inside: tuple[str, ...] = ()
 
 
 def measure_labels(

@@ -9,9 +9,9 @@ import numpy as np
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
+from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Normalization, Plans
 from autoseg.planners import reasons
-from autoseg.planners.fingerprint import Fingerprint
 from autoseg.planners.memory import Fit, batch_size, fit_patch
 from autoseg.planners.spacing import coarser, resampled_shape, slice_axis_first, target_spacing
 from autoseg.versions import versions

@@ -8,10 +8,10 @@ import pytest
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.plan import IntensityStatistics, Plans
 from autoseg.planners import PLANNERS
 from autoseg.planners.default import plan
-from autoseg.planners.fingerprint import CaseFingerprint, Fingerprint
 
 Triple = tuple[float, float, float]
 

@@ -9,10 +9,10 @@ import pytest
 
 from autoseg.dataset import load_dataset
 from autoseg.errors import AutosegError
+from autoseg.fingerprint import Fingerprint
 from autoseg.image_io import read_image, write_image, write_label
 from autoseg.planners.anatomy import measure_labels
 from autoseg.planners.fingerprint import (
-    Fingerprint,
     build_fingerprint,
     inspect_case,
     inspection_findings,
