@@ -1,32 +1,13 @@
-"""What each epoch gave: a line of `log.jsonl` each, and the picture of it."""
+"""The moving average of the validation Dice, and the picture of what each epoch gave."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from autoseg.plan import Frozen
-from autoseg.workspace import atomic_path, write_text
+from autoseg.training_log import Epoch
+from autoseg.workspace import atomic_path
 
 SMOOTHING = 0.9  # of the validation Dice, per epoch
-
-
-class Epoch(Frozen):
-    """One epoch. Losses are means over its batches; Dice is that of the online validation's patches, pooled.
-
-    dice: by class; None where the class was neither there nor predicted. smoothed_dice: exponential moving average of
-    the mean Dice, 0.9 to 0.1. learning_rate: in the epoch's last step. seconds: the epoch with its validation.
-    """
-
-    epoch: int
-    learning_rate: float
-    training_loss: float
-    validation_loss: float | None
-    dice: dict[str, float | None]
-    mean_dice: float | None
-    smoothed_dice: float | None
-    seconds: float
-    finished_at: str
 
 
 def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:
@@ -35,11 +16,6 @@ def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:
     if mean_dice is None or before is None:
         return before if mean_dice is None else mean_dice
     return SMOOTHING * before + (1 - SMOOTHING) * mean_dice
-
-
-def write_log(path: Path, history: list[Epoch]) -> None:
-    """One JSON object per line and epoch."""
-    write_text(path, "".join(json.dumps(epoch.model_dump()) + "\n" for epoch in history))
 
 
 def draw_progress(path: Path, history: list[Epoch], title: str) -> None:

@@ -13,10 +13,11 @@ import torch
 from autoseg.errors import AutosegError
 from autoseg.trainers.batches import BatchStream
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
-from autoseg.trainers.history import Epoch, draw_progress, smoothed, write_log
+from autoseg.trainers.history import draw_progress, smoothed
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import Settings
 from autoseg.trainers.task import Task
+from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import FoldFolder
 
 SECONDS_BETWEEN_STATES = 60

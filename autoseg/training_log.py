@@ -1,0 +1,45 @@
+"""`log.jsonl`: what each epoch of a fold gave, a line each. Training writes it, the report reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from autoseg.errors import AutosegError
+from autoseg.plan import Frozen
+from autoseg.workspace import write_text
+
+
+class Epoch(Frozen):
+    """One epoch. Losses are means over its batches; Dice is that of the online validation's patches, pooled.
+
+    dice: by class; None where the class was neither there nor predicted. smoothed_dice: exponential moving average of
+    the mean Dice, 0.9 to 0.1. learning_rate: in the epoch's last step. seconds: the epoch with its validation.
+    """
+
+    epoch: int
+    learning_rate: float
+    training_loss: float
+    validation_loss: float | None
+    dice: dict[str, float | None]
+    mean_dice: float | None
+    smoothed_dice: float | None
+    seconds: float
+    finished_at: str
+
+
+def write_log(path: Path, history: list[Epoch]) -> None:
+    """One JSON object per line and epoch."""
+    write_text(path, "".join(json.dumps(epoch.model_dump()) + "\n" for epoch in history))
+
+
+def read_log(path: Path) -> list[Epoch]:
+    """The epochs of a fold so far; none where the file is not there. Raises AutosegError where it is damaged."""
+    if not path.exists():
+        return []
+    try:
+        return [Epoch.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise AutosegError(f"{path} is damaged ({error}). Train this fold again with --restart.") from error
