@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,11 +65,38 @@ class DatasetFolder:
     def splits_json(self) -> Path:
         return self.root / "splits.json"
 
+    @property
+    def findings_json(self) -> Path:
+        """What the checks found when the dataset was planned."""
+        return self.root / "findings.json"
+
+    @property
+    def best_json(self) -> Path:
+        return self.root / "best.json"
+
+    @property
+    def report_html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def run_json(self) -> Path:
+        """How long each step of `autoseg run` took."""
+        return self.root / "run.json"
+
     def preprocessed(self, configuration: str) -> Path:
         return self.root / "preprocessed" / configuration
 
     def model(self, configuration: str, recipe: str) -> ModelFolder:
         return ModelFolder(self.root / "models" / configuration / recipe)
+
+    def ensemble(self, name: str) -> Path:
+        """Validation predictions of an ensemble, all folds together. name: such as "2d + 3d_fullres"."""
+        return self.root / "ensembles" / re.sub(r"[^\w+.-]+", "_", name.replace(" ", ""))
+
+    @property
+    def postprocessed(self) -> Path:
+        """Validation predictions of the chosen members after the chosen post-processing."""
+        return self.root / "postprocessed"
 
     def models(self) -> list[ModelFolder]:
         """Every model of this dataset that has a description, sorted by configuration and recipe."""
@@ -92,6 +120,11 @@ class ModelFolder:
     @property
     def model_json(self) -> Path:
         return self.root / "model.json"
+
+    @property
+    def summary_json(self) -> Path:
+        """The cross-validation: validation cases of all folds together."""
+        return self.root / "summary.json"
 
     def fold(self, fold: int | str) -> FoldFolder:
         return FoldFolder(self.root / f"fold_{fold}")
@@ -131,6 +164,11 @@ class FoldFolder:
     @property
     def validation(self) -> Path:
         return self.root / "validation"
+
+    @property
+    def summary_json(self) -> Path:
+        """Of this fold's validation cases; the last thing that a finished fold writes."""
+        return self.validation / "summary.json"
 
 
 @contextlib.contextmanager

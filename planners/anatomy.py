@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Literal
 
-import cc3d
 import numpy as np
 
+from autoseg.components import label_components
 from autoseg.fingerprint import LabelOfCase
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.voxels import count_pairs, joint_counts
-
-CONNECTIVITY: Literal[26] = 26  # voxels that share a corner belong together, as in post-processing
 
 
 def measure_labels(
@@ -28,7 +25,7 @@ def measure_labels(
     inner = np.ascontiguousarray(labels[around])
     if ignore is not None:
         inner[inner == ignore] = 0
-    components, number = cc3d.connected_components(inner, connectivity=CONNECTIVITY, return_N=True)
+    components, number = label_components(inner)
     if number == 0:
         return {}, 0
     voxels: dict[int, dict[int, int]] = defaultdict(dict)  # label value -> component -> voxels
@@ -48,7 +45,7 @@ def measure_labels(
             inside=tuple(str(other) for other in enclosing.get(value, ())))
         for value, of_label in sorted(voxels.items())
     }
-    _, together = cc3d.connected_components(inner != 0, connectivity=CONNECTIVITY, return_N=True)
+    _, together = label_components(inner != 0)
     return measured, together
 
 

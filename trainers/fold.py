@@ -88,5 +88,5 @@ def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report
         pairs.append(Pair(name, reference, output))
         report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
     summary = evaluate_pairs(pairs, data.dataset.labels)
-    write_summary(folder / "summary.json", summary)
+    write_summary(job.fold_folder.summary_json, summary)
     return summary

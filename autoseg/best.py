@@ -1,0 +1,127 @@
+"""`best.json`: which models a prediction averages and what is done to its labels, and why. Small frozen models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from autoseg.plan import Frozen
+
+
+class KeepLargest(Frozen):
+    """Keep the `count` largest connected components of the union of `labels` (values); the others become background.
+
+    spared_ml, spared_mm: smaller components are spared where they are no larger than `spared_ml` and no farther than
+    `spared_mm` from those that are kept, as specks were in the training labels. 0 spares none.
+    """
+
+    kind: Literal["keep_largest"] = "keep_largest"
+    labels: tuple[int, ...]
+    count: int = Field(ge=1)
+    spared_ml: float = Field(0.0, ge=0)
+    spared_mm: float = Field(0.0, ge=0)
+
+
+class DropSmall(Frozen):
+    """Components of the union of `labels` that are smaller than `below_ml` become background."""
+
+    kind: Literal["drop_small"] = "drop_small"
+    labels: tuple[int, ...]
+    below_ml: float = Field(gt=0)
+
+
+class DropDetached(Frozen):
+    """Components of `label` that touch no voxel of the values `anchors` become background.
+
+    Two voxels touch where they share a face, an edge or a corner.
+    """
+
+    kind: Literal["drop_detached"] = "drop_detached"
+    label: int
+    anchors: tuple[int, ...]
+
+
+Rule = Annotated[KeepLargest | DropSmall | DropDetached, Field(discriminator="kind")]
+
+
+class TriedRule(Frozen):
+    """A candidate rule and what it did to the pooled validation predictions. says: the rule in words.
+
+    accepted: whether it is applied; then it is applied after those that stand before it. dice_before, dice_after: mean
+    Dice over classes and cases. classes_before, classes_after: by class key (see `evaluation.metrics.class_keys`).
+    """
+
+    rule: Rule
+    says: str
+    accepted: bool
+    dice_before: float
+    dice_after: float
+    classes_before: dict[str, float | None]
+    classes_after: dict[str, float | None]
+
+
+class Member(Frozen):
+    """A model: folds of one configuration and recipe. weights: fold to a digest of its final weights file."""
+
+    configuration: str
+    recipe: str
+    weights: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """"3d_fullres" for the default recipe, else "3d_fullres/multiscale"."""
+        return self.configuration if self.recipe == "default" else f"{self.configuration}/{self.recipe}"
+
+
+class Difference(Frozen):
+    """Mean over the cases of (candidate − best) in mean Dice, with a 95 % bootstrap interval over the cases.
+
+    p_value: two-sided Wilcoxon signed-rank test over the same pairs (Wilcoxon 1945); 1 where all pairs are equal.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p_value: float
+
+
+class Candidate(Frozen):
+    """A model or an ensemble on the pooled validation cases of all folds.
+
+    dice: mean over classes of the classes' means over the cases. classes: by class key. difference: to the candidate
+    with the highest Dice; None for that one itself. is_worse: whether the difference is more than chance.
+    """
+
+    members: tuple[Member, ...]
+    dice: float
+    classes: dict[str, float | None]
+    cases: int
+    difference: Difference | None = None
+    is_worse: bool = False
+
+    @property
+    def name(self) -> str:
+        """The members' names."""
+        return " + ".join(member.name for member in self.members)
+
+
+class Best(Frozen):
+    """What `autoseg find-best` chose for a dataset.
+
+    members: their probabilities are averaged. rules: all that were tried, accepted ones first, in the order in which they
+    are applied. reason: why these members. candidates: all that were compared, best Dice first. names: class key to name.
+    """
+
+    dataset: str
+    members: tuple[Member, ...]
+    reason: str
+    candidates: tuple[Candidate, ...]
+    rules: tuple[TriedRule, ...]
+    names: dict[str, str]
+    versions: dict[str, str]
+
+    @property
+    def postprocessing(self) -> tuple[Rule, ...]:
+        """The accepted rules, in order."""
+        return tuple(tried.rule for tried in self.rules if tried.accepted)
