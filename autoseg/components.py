@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cc3d
 import numpy as np
 
-CONNECTIVITY = 26  # voxels that share a face, an edge or a corner belong together
+CONNECTIVITY: Literal[26] = 26  # voxels that share a face, an edge or a corner belong together
 
 
 def label_components(labels: np.ndarray) -> tuple[np.ndarray, int]:

@@ -31,7 +31,7 @@ def forbidden_for(path: Path) -> tuple[str, ...]:
     room, *rest = path.relative_to(ROOT).parts
     if room in FOLDERS:
         return (*(f"autoseg.{other}" for other in FOLDERS if other != room), "autoseg.api", "autoseg.cli")
-    if rest[0] in ("api.py", "__init__.py"):
+    if rest[0] in ("api", "__init__.py"):
         return ("autoseg.cli",)
     if rest[0] == "cli":
         return ("numpy", "torch", "rich")

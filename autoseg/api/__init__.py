@@ -1,0 +1,16 @@
+"""The verbs: what a command line, a notebook or another program asks of autoseg. Imports all, is imported by none but cli.
+
+Every verb raises AutosegError for anything that data, settings or disk can cause. DATASET arguments are a path to a
+dataset folder, or the name or number of one in the workspace, $AUTOSEG_RAW or $nnUNet_raw. torch is imported where a
+verb needs it, so that the others answer at once.
+"""
+
+from autoseg.api.checking import repair, verify
+from autoseg.api.demo import demo
+from autoseg.api.evaluation import evaluate
+from autoseg.api.planning import plan_and_preprocess
+from autoseg.api.prediction import predict, predict_files
+from autoseg.api.training import train
+from autoseg.errors import AutosegError
+
+__all__ = ["AutosegError", "demo", "evaluate", "plan_and_preprocess", "predict", "predict_files", "repair", "train", "verify"]
