@@ -9,12 +9,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 Report = Callable[[float, str], None]
 """Called with the share of the work that is done (0..1) and a word about it."""
 
 SECONDS_BETWEEN_LINES = 30
+
+_outer: list[Report] = []  # where progress goes while a longer job shows its own
 
 
 def show(content: Any) -> None:
@@ -27,16 +29,32 @@ def show(content: Any) -> None:
 
 
 @contextlib.contextmanager
-def progress(title: str, quiet: bool = False) -> Iterator[Report]:
-    """A function that shows how far the work of the block is."""
+def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> Iterator[Report]:
+    """A function that shows how far the work of the block is.
+
+    spent_s: seconds that earlier runs spent on the share that is done already; None where they are not known.
+    """
+    clock = _Clock(spent_s)
     if quiet:
         yield lambda share, text: None
+    elif _outer:
+        yield lambda share, text: _outer[-1](share, f"{title}: {text}")
     elif Console().is_terminal:
         with _bar() as bar:
-            task = bar.add_task(title, total=1.0, text="")
-            yield lambda share, text: bar.update(task, completed=share, text=escape(text))
+            task = bar.add_task(title, total=1.0, time="", text="")
+            yield lambda share, text: bar.update(task, completed=share, time=clock.read(share), text=escape(text))
     else:
-        yield _Lines(title)
+        yield _Lines(title, clock)
+
+
+@contextlib.contextmanager
+def inside(report: Report) -> Iterator[None]:
+    """What the block would show as its own progress goes to `report`, the progress of a longer job that it is part of."""
+    _outer.append(report)
+    try:
+        yield
+    finally:
+        _outer.pop()
 
 
 def counted(report: Report, total: int) -> Callable[[object], None]:
@@ -53,28 +71,43 @@ def counted(report: Report, total: int) -> Callable[[object], None]:
 
 def _bar() -> Progress:
     return Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=30), TaskProgressColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[text]}"),
+        TextColumn("{task.description}"), BarColumn(bar_width=30), TaskProgressColumn(), TextColumn("{task.fields[time]}"),
+        TextColumn("{task.fields[text]}"),
     )
+
+
+class _Clock:
+    """The time that work took, and will take."""
+
+    def __init__(self, spent_s: float | None) -> None:
+        self._spent_s, self._started = spent_s or 0.0, time.monotonic()
+        self._first_share = None if spent_s is None else 0.0
+
+    def read(self, share: float) -> str:
+        """"12 min, 33 min left": as fast as the shares since the first one that was reported went."""
+        if self._first_share is None:
+            self._first_share = share
+        elapsed = self._spent_s + time.monotonic() - self._started
+        since = share - self._first_share
+        left = f", {duration(elapsed / since * (1 - share))} left" if since > 0 and share < 1 else ""
+        return duration(elapsed) + left
 
 
 class _Lines:
     """For log files: a line every half minute, and one when the work is complete."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.started = self.printed = time.monotonic()
+    def __init__(self, title: str, clock: _Clock) -> None:
+        self.title, self.clock = title, clock
+        self.printed = time.monotonic()
         self.is_complete = False
 
     def __call__(self, share: float, text: str) -> None:
-        now = time.monotonic()
+        now, read = time.monotonic(), self.clock.read(share)
         if (share < 1 or self.is_complete) and now - self.printed < SECONDS_BETWEEN_LINES:
             return
         self.printed = now
         self.is_complete = share >= 1
-        elapsed = now - self.started
-        left = f", {duration(elapsed / share - elapsed)} left" if 0 < share < 1 else ""
-        print(f"{self.title}: {share:4.0%}, {duration(elapsed)}{left}  {text}", flush=True)
+        print(f"{self.title}: {share:4.0%}, {read}  {text}", flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,82 @@
+"""A model's cross-validation: the validation cases of all its folds together, and which folds are not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from autoseg.errors import AutosegError
+from autoseg.evaluation.summary import Summary, pooled_summary, write_csv, write_summary
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
+
+State = Literal["missing", "unfinished", "not validated", "complete"]
+
+
+class FoldState(NamedTuple):
+    """missing: never begun. unfinished: training was stopped. not validated: trained, but without validation/summary.json."""
+
+    fold: str
+    state: State
+
+
+def number_of_folds(folder: DatasetFolder) -> int:
+    """Folds of the dataset's splits; 0 where none have been made, as no fold has been trained yet."""
+    if not folder.splits_json.exists():
+        return 0
+    splits = read_json(folder.splits_json)
+    if not isinstance(splits, list):
+        raise AutosegError(f"{folder.splits_json} holds no list of folds. Correct it, or remove it to have it made anew.")
+    return len(splits)
+
+
+def fold_states(model: ModelFolder, folds: int) -> list[FoldState]:
+    """What there is of each fold of a cross-validation."""
+    return [FoldState(str(fold), _state(model.fold(fold))) for fold in range(folds)]
+
+
+def incomplete_folds(model: ModelFolder, folds: int) -> list[FoldState]:
+    """The folds that a cross-validation still lacks."""
+    return [state for state in fold_states(model, folds) if state.state != "complete"]
+
+
+def cross_validation(model: ModelFolder, folds: int) -> Summary:
+    """The pooled results of a model whose folds are all complete; written to the model's summary.json and summary.csv.
+
+    Every training case counts once, as the fold that did not train on it predicted it.
+    """
+    summary = pooled_summary([read_model(model.fold(fold).summary_json, Summary) for fold in range(folds)])
+    write_summary(model.summary_json, summary)
+    write_csv(model.summary_json.with_suffix(".csv"), summary)
+    return summary
+
+
+def cases_by_fold(models: Sequence[ModelFolder], folds: int) -> list[list[str]]:
+    """The validation cases of each fold, which the models must share.
+
+    Raises AutosegError where a fold of one model validated on other cases than that of another: it may have trained on them.
+    """
+    found = [_validated(models[0].fold(fold)) for fold in range(folds)]
+    for model in models[1:]:
+        for fold in range(folds):
+            if differing := sorted(set(found[fold]) ^ set(_validated(model.fold(fold)))):
+                raise AutosegError(
+                    f"Fold {fold} of {model.root} and of {models[0].root} validated on different cases ({', '.join(differing[:5])}"
+                    f"{', ...' if len(differing) > 5 else ''}). They cannot be compared: train one of them anew with the "
+                    "splits.json of today (--restart)."
+                )
+    return found
+
+
+def _validated(fold: FoldFolder) -> list[str]:
+    return sorted(case.case for case in read_model(fold.summary_json, Summary).metric_per_case)
+
+
+def in_words(states: Sequence[FoldState]) -> str:
+    """"fold 2 is missing, fold 3 is unfinished"."""
+    return ", ".join(f"fold {fold} is {state}" for fold, state in states)
+
+
+def _state(fold: FoldFolder) -> State:
+    if fold.checkpoint_final.exists():
+        return "complete" if fold.summary_json.exists() else "not validated"
+    return "unfinished" if fold.training_state.exists() else "missing"

@@ -1,0 +1,93 @@
+"""The steps of a long job: how long each took so far, which outlives a kill, and how long the others will take."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from autoseg.console import Report
+from autoseg.plan import Frozen
+from autoseg.workspace import read_model, write_json
+
+SECONDS_BETWEEN_WRITES = 15.0
+SHORTEST_MEASURED = 0.02  # share of a step from which its length can be told
+
+
+class Step(NamedTuple):
+    """name: such as "2d default fold 3". kind: steps of one kind take about as long as each other. guess_s: else expected."""
+
+    name: str
+    kind: str
+    guess_s: float
+
+
+class RunRecord(Frozen):
+    """run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished."""
+
+    steps: dict[str, float] = {}
+    whole: tuple[str, ...] = ()
+
+
+class Steps:
+    """Runs steps one after the other, reports the share of all of them, and keeps their times in run.json."""
+
+    def __init__(self, path: Path, steps: Sequence[Step]) -> None:
+        self._path, self._steps = path, {step.name: step for step in steps}
+        record = read_model(path, RunRecord) if path.exists() else RunRecord()
+        self._seconds = {name: seconds for name, seconds in record.steps.items() if name in self._steps}
+        self._whole = {name for name in record.whole if name in self._steps}
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that all steps took so far, those of killed runs included."""
+        return sum(self._seconds.values())
+
+    @contextlib.contextmanager
+    def run(self, name: str, overall: Report) -> Iterator[Report]:
+        """A step. The block reports the share of it that is done, `overall` hears the share of all steps.
+
+        Where the block ends without an exception, the step is whole.
+        """
+        before, started, written = self._seconds.get(name, 0.0), time.monotonic(), time.monotonic()
+        self._whole.discard(name)
+
+        def report(share: float, text: str) -> None:
+            nonlocal written
+            self._seconds[name] = before + time.monotonic() - started
+            left_s = self._left_s(name, share)
+            overall(self.spent_s / max(self.spent_s + left_s, 1e-9), text)
+            if time.monotonic() - written > SECONDS_BETWEEN_WRITES:
+                self._write()
+                written = time.monotonic()
+
+        try:
+            report(0.0, name)
+            yield report
+            self._whole.add(name)
+        finally:
+            self._seconds[name] = before + time.monotonic() - started
+            self._write()
+
+    def _left_s(self, running: str, share: float) -> float:
+        """Expected seconds of what is left: of a kind, as long as those that are whole; else as the running one goes."""
+        measured: dict[str, list[float]] = defaultdict(list)
+        for name in self._whole:
+            measured[self._steps[name].kind].append(self._seconds[name])
+        step = self._steps[running]
+        if share >= SHORTEST_MEASURED and not measured[step.kind]:
+            measured[step.kind].append(self._seconds[running] / share)
+        left = 0.0
+        for name, other in self._steps.items():
+            if name in self._whole:
+                continue
+            of_kind = measured.get(other.kind)
+            expected = sum(of_kind) / len(of_kind) if of_kind else other.guess_s
+            left += expected * (1 - share) if name == running else expected
+        return left
+
+    def _write(self) -> None:
+        write_json(self._path, RunRecord(steps=self._seconds, whole=tuple(sorted(self._whole))))

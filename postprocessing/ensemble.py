@@ -1,0 +1,125 @@
+"""Ensembles of two models on the validation cases of all folds, so that they can be compared with the models alone.
+
+Each case is predicted by the fold that did not train on it, by all models in one lock-step pass; every pair's labels come
+out of that pass. No probability is kept on disk, and no array of classes × voxels exists.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import torch
+
+from autoseg.best import Member
+from autoseg.dataset import Case, Dataset
+from autoseg.errors import AutosegError
+from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_csv, write_summary
+from autoseg.image_io import file_ending, label_ending, read_label, write_label
+from autoseg.inference.model import load_model, weights_digest
+from autoseg.inference.predictor import Predictor
+from autoseg.plan import Frozen
+from autoseg.preprocessing.store import open_case
+from autoseg.workspace import DatasetFolder, ModelFolder, read_model, remove_leftovers, write_json
+
+SUMMARY = "summary.json"
+RECORD = "members.json"
+
+Report = Callable[[float, str], None]
+
+
+class EnsembleRecord(Frozen):
+    """members.json beside an ensemble's validation predictions: which weights made them."""
+
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class _Ensemble:
+    """Two of the models. models: their indices."""
+
+    models: tuple[int, ...]
+    members: tuple[Member, ...]
+    folder: Path
+
+    def path(self, case: Case) -> Path:
+        return self.folder / f"{case.name}{label_ending(file_ending(_reference(case)))}"
+
+
+def member_of(model: ModelFolder, folds: int) -> Member:
+    """A model by its name and the digests of its folds' final weights."""
+    weights = {str(fold): weights_digest(model.fold(fold).checkpoint_final) for fold in range(folds)}
+    return Member(configuration=model.configuration, recipe=model.recipe, weights=weights)
+
+
+def predict_pairs(
+    folder: DatasetFolder, dataset: Dataset, validated: Sequence[Sequence[str]], models: Sequence[ModelFolder],
+    members: Sequence[Member], device: torch.device, report: Report, workers: int | None = None,
+) -> dict[tuple[Member, ...], Summary]:
+    """Predict and evaluate every pair of models on all validation cases; what an earlier run finished stays.
+
+    validated: the cases that each fold did not train on. models, members: in the same order; all folds are complete.
+    Writes `ensembles/<pair>/<case>`, `summary.json` and `summary.csv`. Raises AutosegError where a case is not preprocessed
+    for one of the models, or memory runs out.
+    """
+    pairs = [
+        _Ensemble(pair, chosen, folder.ensemble(" + ".join(member.name for member in chosen)))
+        for pair in combinations(range(len(models)), 2) if (chosen := tuple(members[index] for index in pair))
+    ]
+    for pair in pairs:
+        _keep_only_what_these_weights_made(pair)
+    cases = {case.name: case for case in dataset.training}
+    total = sum(len(names) for names in validated)
+    done = 0
+    for fold, names in enumerate(validated):
+        waiting = [cases[name] for name in names if not all(pair.path(cases[name]).exists() for pair in pairs)]
+        done += len(names) - len(waiting)
+        if not waiting:
+            continue
+        predictor = Predictor([load_model(model, [str(fold)], device=device) for model in models], device)
+        for case in waiting:
+            _predict_case(folder, case, models, pairs, predictor)
+            done += 1
+            report(done / total, f"ensembles: case {done}/{total}")
+    return {pair.members: _evaluate(pair, [cases[name] for names in validated for name in names], dataset, workers) for pair in pairs}
+
+
+def _predict_case(
+    folder: DatasetFolder, case: Case, models: Sequence[ModelFolder], pairs: Sequence[_Ensemble], predictor: Predictor
+) -> None:
+    stored = [open_case(folder.preprocessed(model.configuration), case.name) for model in models]
+    prepared = [(entry.read_data(), entry.properties) for entry in stored]
+    segmentations = predictor.predict_combinations(prepared, [pair.models for pair in pairs])
+    like = read_label(_reference(case))
+    for pair, segmentation in zip(pairs, segmentations, strict=True):
+        write_label(pair.path(case), segmentation, like=like)
+
+
+def _keep_only_what_these_weights_made(pair: _Ensemble) -> None:
+    """Remove predictions of other weights, and note which ones make those that follow."""
+    record = pair.folder / RECORD
+    made_by = read_model(record, EnsembleRecord).members if record.exists() else None
+    if pair.folder.exists() and made_by != pair.members:
+        shutil.rmtree(pair.folder)
+    remove_leftovers(pair.folder)
+    write_json(record, EnsembleRecord(members=pair.members))
+
+
+def _evaluate(pair: _Ensemble, cases: Sequence[Case], dataset: Dataset, workers: int | None) -> Summary:
+    path = pair.folder / SUMMARY
+    if path.exists():
+        return read_model(path, Summary)
+    files = [Pair(case.name, _reference(case), pair.path(case)) for case in cases]
+    summary = evaluate_pairs(files, dataset.labels, workers=workers)
+    write_csv(path.with_suffix(".csv"), summary)
+    write_summary(path, summary)
+    return summary
+
+
+def _reference(case: Case) -> Path:
+    if case.label is None:
+        raise AutosegError(f"{case}: it has no label to be validated against. Correct splits.json.")
+    return case.label
