@@ -30,15 +30,15 @@ def show(content: Any) -> None:
 
 @contextlib.contextmanager
 def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> Iterator[Report]:
-    """A function that shows how far the work of the block is.
+    """A function that shows how far the work of the block is; inside a longer job, that job's progress shows it.
 
     spent_s: seconds that earlier runs spent on the share that is done already; None where they are not known.
     """
     clock = _Clock(spent_s)
-    if quiet:
-        yield lambda share, text: None
-    elif _outer:
+    if _outer:
         yield lambda share, text: _outer[-1](share, f"{title}: {text}")
+    elif quiet:
+        yield lambda share, text: None
     elif Console().is_terminal:
         with _bar() as bar:
             task = bar.add_task(title, total=1.0, time="", text="")

@@ -14,8 +14,8 @@ from autoseg.plan import Plans
 from autoseg.planners import PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
 from autoseg.preprocessing.pipeline import preprocess_dataset
-from autoseg.verification.findings import Finding, findings_table
-from autoseg.workspace import Workspace, write_json
+from autoseg.verification.findings import Finding, findings_table, read_findings
+from autoseg.workspace import DatasetFolder, Workspace, read_model, write_json
 
 
 @dataclass(frozen=True)
@@ -37,32 +37,75 @@ def plan_and_preprocess(
     configurations: "2d", "3d_fullres", "3d_lowres"; None for all that were planned. memory_gb: of the GPU.
     Cases that are already preprocessed by the same plans stay as they are.
     """
-    if planner not in PLANNERS:
-        raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(sorted(PLANNERS))}.')
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = place.dataset(source.name)
+    usable, plans = _plan(source, folder, configurations, planner, memory_gb, workers, skip_bad_cases, quiet)
+    return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
+
+
+def plan_where_needed(
+    source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None = None, workers: int | None = None,
+    skip_bad_cases: bool = False, quiet: bool = False,
+) -> PlanResult:
+    """As `plan_and_preprocess`, but plans that were made for these cases stay: only what is missing is preprocessed."""
+    usable, plans = stored_plans(source, folder) or _plan(
+        source, folder, configurations, "default", 8.0, workers, skip_bad_cases, quiet)
+    return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
+
+
+def stored_plans(source: Dataset, folder: DatasetFolder) -> tuple[Dataset, Plans] | None:
+    """The dataset as it was planned, and its plans, where both are of the cases, channels and labels that it has now."""
+    if not (folder.plans_json.exists() and folder.dataset_json.exists() and folder.findings_json.exists()):
+        return None
+    try:
+        usable, plans = read_model(folder.dataset_json, Dataset), read_model(folder.plans_json, Plans)
+        findings = read_findings(folder.findings_json)
+    except AutosegError:
+        return None  # of another version
+    bad = {finding.case for finding in findings if finding.severity == "error"}
+    expected = source.model_copy(update={"training": tuple(case for case in source.training if case.name not in bad)})
+    return (usable, plans) if usable == expected else None
+
+
+def _plan(
+    source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None, planner: str, memory_gb: float,
+    workers: int | None, skip_bad_cases: bool, quiet: bool,
+) -> tuple[Dataset, Plans]:
+    """Read every case, decide, and write it down; the dataset without the cases that have errors, and the plans."""
+    if planner not in PLANNERS:
+        raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(sorted(PLANNERS))}.')
     inspections = []
     with console.progress(f"Checking and measuring {source.name}", quiet) as report:
         finish = console.counted(report, len(source.training) + len(source.test))
         for inspection in run_inspection(source, workers):
             inspections.append(inspection)
             finish(inspection.case)
-    usable = _without_bad_cases(source, inspection_findings(source, inspections), skip_bad_cases, quiet)
+    findings = inspection_findings(source, inspections)
+    usable = _without_bad_cases(source, findings, skip_bad_cases, quiet)
     fingerprint = build_fingerprint(usable, inspections)
     plans = PLANNERS[planner](usable, fingerprint, memory_gb)
-    chosen = _known_configurations(configurations, plans)
+    known_configurations(configurations, plans)
     write_json(folder.dataset_json, usable)
+    write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
     write_json(folder.fingerprint_json, fingerprint)
     write_json(folder.plans_json, plans)
+    return usable, plans
+
+
+def _preprocess(
+    usable: Dataset, plans: Plans, configurations: Sequence[str] | None, folder: DatasetFolder, workers: int | None, quiet: bool
+) -> dict[str, str]:
+    """Preprocess what is not there yet; the cases that failed, with the reason."""
     failed = {}
+    chosen = known_configurations(configurations, plans)
     with console.progress(f"Preprocessing for {', '.join(chosen)}", quiet) as report:
         finish = console.counted(report, len(usable.training))
         for outcome in preprocess_dataset(usable, plans, chosen, folder.preprocessed, workers):
             finish(outcome.item)
             if outcome.error is not None:
                 failed[outcome.item.name] = str(outcome.error)
-    return PlanResult(source.name, folder.root, plans, failed)
+    return failed
 
 
 def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool, quiet: bool) -> Dataset:
@@ -82,7 +125,8 @@ def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool, qui
     return source.model_copy(update={"training": usable})
 
 
-def _known_configurations(configurations: Sequence[str] | None, plans: Plans) -> list[str]:
+def known_configurations(configurations: Sequence[str] | None, plans: Plans) -> list[str]:
+    """The configurations that were named, or all. Raises AutosegError for one that was not planned."""
     unknown = [name for name in configurations or () if name not in plans.configurations]
     if unknown:
         raise AutosegError(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
+from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
+from autoseg.workspace import read_json
 
 Severity = Literal["error", "warning"]
 LEAVE_OUT = "or leave the case out with --skip-bad-cases"
@@ -30,6 +34,15 @@ class Finding(Frozen):
     def __str__(self) -> str:
         where = f"case {self.case}: " if self.case else ""
         return f"{where}{self.problem} ({self.file}). {self.remedy}"
+
+
+def read_findings(path: Path) -> list[Finding]:
+    """The findings that planning wrote to findings.json. Raises AutosegError where the file is missing or damaged."""
+    content = read_json(path)
+    try:
+        return TypeAdapter(list[Finding]).validate_python(content)
+    except ValidationError as error:
+        raise AutosegError(f"{path} is no list of findings ({error.errors()[0]['msg']}). Plan the dataset again.") from error
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
