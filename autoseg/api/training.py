@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from autoseg import console
 from autoseg.api.common import PathLike, default_configuration, planned
 from autoseg.errors import AutosegError
-from autoseg.evaluation.summary import Summary, summary_table
+from autoseg.evaluation.summary import Summary
+from autoseg.evaluation.tables import summary_table
 from autoseg.workspace import ModelFolder, Workspace
 
 if TYPE_CHECKING:

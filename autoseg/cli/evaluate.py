@@ -12,7 +12,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prediction", metavar="PREDICTION_DIR", help="folder of predictions, with the same names")
     parser.add_argument("--labels", metavar="DATASET",
                         help="dataset whose label names and regions count (default: the values in the files)")
-    parser.add_argument("-o", dest="output", metavar="FILE", help="default: PREDICTION_DIR/summary.json")
+    parser.add_argument("-o", dest="output", metavar="FILE",
+                        help="default: PREDICTION_DIR/summary.json; a table, summary.csv, is written beside it")
+    parser.add_argument("--tolerance-mm", type=float, default=2.0, metavar="MM",
+                        help="distance up to which surfaces agree, for the normalised surface Dice (default: 2.0)")
+    parser.add_argument("-np", dest="workers", type=int, metavar="N",
+                        help="at most so many processes (default: one per core, fewer where memory is short)")
     add_workspace(parser)
 
 
@@ -20,10 +25,13 @@ def run(flags: argparse.Namespace) -> int:
     from autoseg import api
 
     result = api.evaluate(
-        flags.reference, flags.prediction, labels=flags.labels, output=flags.output, workspace=flags.workspace
+        flags.reference, flags.prediction, labels=flags.labels, output=flags.output, workspace=flags.workspace,
+        tolerance_mm=flags.tolerance_mm, workers=flags.workers,
     )
-    print(f"Wrote {result.path}")
+    print(f"Wrote {result.path} and {result.csv_path}")
     return 1 if result.summary.failed else 0
 
 
-COMMAND = Command("evaluate", "Dice, IoU and volumes of predictions, per class and case.", add_flags, run)
+COMMAND = Command(
+    "evaluate", "Overlap, surface distances, volumes and lesions of predictions, per class and case.", add_flags, run
+)

@@ -89,3 +89,8 @@ def mean_without_nan(values: list[float]) -> float:
     """The mean of the values that are not nan; nan where there is none."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else NAN
+
+
+def mean_of_finite(values: list[float]) -> float:
+    """The mean of the values that are neither nan nor infinite; nan where there is none."""
+    return mean_without_nan([value for value in values if not np.isinf(value)])

@@ -1,53 +1,44 @@
-"""A folder of predictions against a folder of references: summary.json in nnU-Net's form, and tables to read."""
+"""A folder of predictions against a folder of references: summary.json in nnU-Net's form, and summary.csv."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import csv
+import io
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from rich.markup import escape
-from rich.table import Table
+import numpy as np
 
 from autoseg import image_io, layouts
-from autoseg.dataset import Labels, grid_differences, load_labels
+from autoseg.console import Report, counted
+from autoseg.dataset import Labels, load_labels
 from autoseg.errors import AutosegError
-from autoseg.evaluation.metrics import ConfusionCounts, class_keys, class_names, counts_by_class, mean_without_nan
+from autoseg.evaluation.case import BYTES_PER_VOXEL, CaseSummary, Pair, case_summary, compare, labels_that_occur
+from autoseg.evaluation.confidence import Interval, percentile_intervals, resampled_means
+from autoseg.evaluation.metrics import class_names, mean_of_finite
 from autoseg.parallel import run_parallel
 from autoseg.plan import Frozen
-from autoseg.voxels import joint_counts
-from autoseg.workspace import write_json
+from autoseg.workspace import write_json, write_text
 
-WORTH_A_PROCESS = 2**28  # bytes of all label files, decompressed, below which further processes cost more than they save
-BYTES_PER_VOXEL = 6  # reference and prediction, each with its reader's copy
-CLASSES_IN_CASE_TABLE = 8
-
-
-class Volumes(Frozen):
-    """Of one class in one case, ml."""
-
-    prediction: float
-    reference: float
-
-
-class CaseSummary(Frozen):
-    """One case. metrics: by class key, then by metric: Dice, IoU, FP, TP, FN, TN, n_pred, n_ref (voxels)."""
-
-    metrics: dict[str, dict[str, int | float]]
-    prediction_file: str
-    reference_file: str
-    volumes_ml: dict[str, Volumes]
-
-    @property
-    def case(self) -> str:
-        return layouts.stem(Path(self.reference_file))
+WORTH_A_PROCESS = 2**25  # voxels of all references below which further processes cost more than they save
+TOLERANCE_MM = 2.0
+RATED = ("Dice", "IoU", "HD95", "ASSD", "NSD", "volume_error_ml", "absolute_volume_error_ml", "lesion_F1")
+COUNTED = ("FN", "FP", "TN", "TP", "n_pred", "n_ref", "lesion_TP", "lesion_FP", "lesion_FN")
 
 
 class Summary(Frozen):
-    """As nnU-Net's summary.json, with volumes and failures besides.
+    """As nnU-Net's summary.json, with intervals, volumes and failures besides.
 
-    foreground_mean: mean over the classes that occur. mean: by class key, over the cases where the metric is not nan.
+    mean: by class key and metric (those of `CaseSummary`, and absolute_volume_error_ml), over the cases where the metric
+    is neither nan nor inf. foreground_mean: mean of `mean` over the classes that occur.
+    confidence, foreground_confidence: 95 % bootstrap intervals of these means over the cases, (nan, nan) where fewer
+    than two have the metric. missed: by class key, cases whose reference holds the class while the prediction does not;
+    false_alarms: the other way round. Both lack a finite HD95 and ASSD.
     names: in dataset.json, by class key. failed: what kept a case from being evaluated, by case name.
+    tolerance_mm: of NSD. Files that earlier versions wrote have no surface distances, lesions and intervals.
     """
 
     foreground_mean: dict[str, float]
@@ -55,27 +46,16 @@ class Summary(Frozen):
     metric_per_case: tuple[CaseSummary, ...]
     names: dict[str, str] = {}
     failed: dict[str, str] = {}
-
-
-class Pair(NamedTuple):
-    """A prediction and its reference."""
-
-    case: str
-    reference: Path
-    prediction: Path
-
-    def __str__(self) -> str:
-        return f"case {self.case}"
-
-
-class _Compared(NamedTuple):
-    pair: Pair
-    joint: dict[tuple[int, int], int]
-    voxel_ml: float
+    confidence: dict[str, dict[str, Interval]] = {}
+    foreground_confidence: dict[str, Interval] = {}
+    missed: dict[str, int] = {}
+    false_alarms: dict[str, int] = {}
+    tolerance_mm: float = TOLERANCE_MM
 
 
 def evaluate_folder(
-    reference_dir: Path, prediction_dir: Path, labels: Labels | None = None, workers: int | None = None
+    reference_dir: Path, prediction_dir: Path, labels: Labels | None = None, workers: int | None = None,
+    tolerance_mm: float = TOLERANCE_MM, report: Report | None = None,
 ) -> Summary:
     """Evaluate every reference against the prediction of the same name, whatever the endings.
 
@@ -91,70 +71,127 @@ def evaluate_folder(
             f"No prediction in {prediction_dir} has the name of a reference in {reference_dir}. Predictions: "
             f"{_some(predictions)}; references: {_some(references)}. Give the folder of references first.")
     missing = dict.fromkeys(sorted(references.keys() - predictions), f"no prediction in {prediction_dir}")
-    return evaluate_pairs(pairs, labels or _labels_beside(reference_dir, prediction_dir), missing, workers)
+    labels = labels or _labels_beside(reference_dir, prediction_dir)
+    return evaluate_pairs(pairs, labels, missing, workers, tolerance_mm, report)
 
 
 def evaluate_pairs(
-    pairs: Sequence[Pair], labels: Labels | None, failed: dict[str, str] | None = None, workers: int | None = None
+    pairs: Sequence[Pair], labels: Labels | None, failed: dict[str, str] | None = None, workers: int | None = None,
+    tolerance_mm: float = TOLERANCE_MM, report: Report | None = None,
 ) -> Summary:
-    """Evaluate given files. labels: None for one class per value that occurs. failed: to be entered as they are."""
-    bytes_per_pair, bytes_of_all = _memory(pairs)
-    processes = workers if bytes_of_all > WORTH_A_PROCESS else 1
+    """Evaluate given files, several at once where they are large.
+
+    labels: None for one class per value that occurs. failed: to be entered as they are. tolerance_mm: of NSD; raises
+    AutosegError where it is not a positive number. report: called as cases are done.
+    """
+    if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
+        raise AutosegError(f"The tolerance of the surface Dice is {tolerance_mm} mm, expected 0 or a positive number.")
+    voxels = _voxels(pairs)
+    processes = workers if sum(voxels) > WORTH_A_PROCESS else 1
+    finished = counted(report or (lambda share, text: None), len(pairs))
     failed, compared = dict(failed or {}), []
-    for outcome in run_parallel(_compare, pairs, bytes_per_pair, processes):
+    work = partial(compare, labels=labels, tolerance_mm=tolerance_mm)
+    for outcome in run_parallel(work, pairs, BYTES_PER_VOXEL * max(voxels, default=0), processes):
         if outcome.error is None:
             compared.append(outcome.value)
         else:
             failed[outcome.item.case] = str(outcome.error)
+        finished(outcome.item)
     compared.sort(key=lambda entry: entry.pair.case)
-    return _summarize(compared, labels or _labels_that_occur(compared), failed)
+    labels = labels or labels_that_occur(*(entry.joint for entry in compared))
+    return _summarize([case_summary(entry, labels) for entry in compared], class_names(labels), failed, tolerance_mm)
+
+
+def pooled_summary(summaries: Sequence[Summary]) -> Summary:
+    """The cases of several summaries (the folds of a cross-validation) as those of one: means and intervals anew.
+
+    Raises AutosegError where their tolerances differ, or where a case is in more than one of them.
+    """
+    tolerances = sorted({summary.tolerance_mm for summary in summaries})
+    if len(tolerances) > 1:
+        raise AutosegError(
+            f"Surface Dice of different tolerances ({', '.join(f'{mm:g} mm' for mm in tolerances)}) cannot be pooled. "
+            "Evaluate all folds with one tolerance.")
+    cases = sorted((case for summary in summaries for case in summary.metric_per_case), key=lambda case: case.case)
+    for one, other in itertools.pairwise(cases):
+        if one.case == other.case:
+            raise AutosegError(
+                f"case {one.case} is in two of the summaries that are to be pooled: {one.prediction_file} and "
+                f"{other.prediction_file}. Each case belongs to one fold; correct the splits.")
+    names = {key: summary.names.get(key, key) for summary in summaries for key in summary.mean}
+    failed = {case: reason for summary in summaries for case, reason in summary.failed.items()}
+    return _summarize(cases, names, failed, tolerances[0] if tolerances else TOLERANCE_MM)
+
+
+def metric_values(cases: Iterable[CaseSummary], key: str, metric: str) -> list[float]:
+    """A class's metric in each case, absolute_volume_error_ml included; nan where the case's file does not have it."""
+    if metric == "absolute_volume_error_ml":
+        return [abs(value) for value in metric_values(cases, key, "volume_error_ml")]
+    return [float(case.metrics.get(key, {}).get(metric, math.nan)) for case in cases]
+
+
+def has_several_lesions(summary: Summary, key: str) -> bool:
+    """Whether any reference holds more than one component of the class, so that its lesion-wise F1 says something."""
+    found = [metric_values(summary.metric_per_case, key, name) for name in ("lesion_TP", "lesion_FN")]
+    return any(tp + fn > 1 for tp, fn in zip(*found, strict=True))
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """Write summary.json; nan is written as NaN, as nnU-Net and Python's json do."""
+    """Write summary.json; nan and inf are written as NaN and Infinity, as nnU-Net and Python's json do."""
     write_json(path, summary)
 
 
-def summary_table(summary: Summary) -> Table:
-    """Each class's means over the cases, and the foreground's; volumes in ml."""
-    table = Table(title=f"Mean of {len(summary.metric_per_case)} case(s)")
-    table.add_column("class")
-    for column in ("Dice", "IoU", "predicted ml", "reference ml", "cases with it"):
-        table.add_column(column, justify="right")
-    for key, mean in summary.mean.items():
-        volumes = [case.volumes_ml[key] for case in summary.metric_per_case]
-        table.add_row(
-            escape(summary.names.get(key, key)), _number(mean["Dice"]), _number(mean["IoU"]),
-            _volume(mean_without_nan([volume.prediction for volume in volumes])),
-            _volume(mean_without_nan([volume.reference for volume in volumes])),
-            str(sum(case.metrics[key]["n_ref"] > 0 for case in summary.metric_per_case)))
-    table.add_section()
-    table.add_row("foreground", _number(summary.foreground_mean["Dice"]), _number(summary.foreground_mean["IoU"]))
-    return table
+def write_csv(path: Path, summary: Summary) -> None:
+    """Write a table with one row per case and class; what is not defined (nan) is left empty, infinite is "inf".
 
-
-def cases_table(summary: Summary) -> Table:
-    """Each case's mean Dice and, for up to eight classes, each class's Dice."""
-    keys = list(summary.mean) if len(summary.mean) <= CLASSES_IN_CASE_TABLE else []
-    table = Table(title="Dice of each case")
-    table.add_column("case")
-    for column in ("mean", *(escape(summary.names.get(key, key)) for key in keys)):
-        table.add_column(column, justify="right")
+    Columns: case, class (key), name, the metrics of `CaseSummary`, tolerance_mm (of NSD), prediction_ml, reference_ml.
+    """
+    metrics = [name for name in (*RATED, *COUNTED) if name != "absolute_volume_error_ml"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "class", "name", *metrics, "tolerance_mm", "prediction_ml", "reference_ml"])
     for case in summary.metric_per_case:
-        dice = {key: metrics["Dice"] for key, metrics in case.metrics.items()}
-        table.add_row(escape(case.case), _number(mean_without_nan(list(dice.values()))), *(_number(dice[key]) for key in keys))
-    return table
+        for key, of_class in case.metrics.items():
+            cells = [of_class.get(name, math.nan) for name in metrics]
+            volumes = case.volumes_ml[key]
+            writer.writerow([
+                case.case, key, summary.names.get(key, key), *("" if math.isnan(cell) else cell for cell in cells),
+                summary.tolerance_mm, volumes.prediction, volumes.reference])
+    write_text(path, text.getvalue())
 
 
-def failures_table(summary: Summary) -> Table:
-    """What kept cases from being evaluated; cases of one reason share a row."""
-    cases_by_reason: dict[str, list[str]] = {}
-    for case, reason in summary.failed.items():
-        cases_by_reason.setdefault(reason, []).append(case)
-    table = Table("cases", "why", title=f"{len(summary.failed)} case(s) not evaluated")
-    for reason, cases in cases_by_reason.items():
-        table.add_row(escape(", ".join(cases)), escape(reason))
-    return table
+def _summarize(
+    cases: Sequence[CaseSummary], names: Mapping[str, str], failed: dict[str, str], tolerance_mm: float
+) -> Summary:
+    """names: of all classes, by class key, in their order."""
+    mean = {
+        key: {name: mean_of_finite(metric_values(cases, key, name)) for name in (*RATED, *COUNTED)} for key in names
+    }
+    rated = np.array([[metric_values(cases, key, name) for name in RATED] for key in names], float)
+    resampled = resampled_means(rated.reshape(-1, len(cases)).T).reshape(-1, len(names), len(RATED))
+    return Summary(
+        foreground_mean={
+            name: mean_of_finite([of_class[name] for of_class in mean.values()]) for name in (*RATED, *COUNTED)},
+        mean=mean, metric_per_case=tuple(cases), names=dict(names), failed=failed,
+        confidence={
+            key: dict(zip(RATED, percentile_intervals(resampled[:, index]), strict=True)) for index, key in enumerate(names)},
+        foreground_confidence=dict(zip(RATED, percentile_intervals(_mean_over_classes(resampled)), strict=True)),
+        missed={key: _found_alone(cases, key, "n_ref", "n_pred") for key in names},
+        false_alarms={key: _found_alone(cases, key, "n_pred", "n_ref") for key in names}, tolerance_mm=tolerance_mm)
+
+
+def _mean_over_classes(resampled: np.ndarray) -> np.ndarray:
+    """(resamples, classes, metrics) -> (resamples, metrics); classes that a resample does not hold are left out."""
+    known = ~np.isnan(resampled)
+    with np.errstate(invalid="ignore"):
+        means: np.ndarray = np.where(known, resampled, 0).sum(axis=1) / known.sum(axis=1)
+    return means
+
+
+def _found_alone(cases: Sequence[CaseSummary], key: str, there: str, absent: str) -> int:
+    """Cases with voxels of the one kind and none of the other."""
+    pairs = zip(metric_values(cases, key, there), metric_values(cases, key, absent), strict=True)
+    return sum(here > 0 and gone == 0 for here, gone in pairs)
 
 
 def _label_files(folder: Path) -> dict[str, Path]:
@@ -181,68 +218,12 @@ def _labels_beside(reference_dir: Path, prediction_dir: Path) -> Labels | None:
     return None
 
 
-def _labels_that_occur(compared: Iterable[_Compared]) -> Labels:
-    values = {value for entry in compared for pair in entry.joint for value in pair}
-    return Labels(values={"background": 0, **{str(value): value for value in sorted(values - {0})}})
-
-
-def _memory(pairs: Sequence[Pair]) -> tuple[int, int]:
-    """Bytes of the largest pair, and of all, from the headers; files that cannot be read are left to the readers."""
+def _voxels(pairs: Sequence[Pair]) -> list[int]:
+    """Of each reference, from its header; files that cannot be read are left to the readers."""
     sizes = []
     for pair in pairs:
         try:
-            (channels, z, y, x), _, _ = image_io.read_geometry(pair.reference)
-            sizes.append(BYTES_PER_VOXEL * channels * z * y * x)
+            sizes.append(int(np.prod(image_io.read_geometry(pair.reference)[0])))
         except AutosegError:
             continue
-    return max(sizes, default=0), sum(sizes)
-
-
-def _compare(pair: Pair) -> _Compared:
-    reference, prediction = image_io.read_label(pair.reference), image_io.read_label(pair.prediction)
-    if differing := grid_differences(reference, prediction):
-        raise AutosegError(
-            f"{pair}: the prediction {pair.prediction} does not lie on the grid of its reference {pair.reference}: "
-            f"{differing}. Predict the image again, or resample the prediction.")
-    for path, image in ((pair.reference, reference), (pair.prediction, prediction)):
-        if image.array.size and image.array.min() < 0:
-            raise AutosegError(f"{pair}: {path} holds the negative label value {image.array.min()}.")
-    z_mm, y_mm, x_mm = reference.geometry.spacing_mm
-    return _Compared(pair, joint_counts(reference.array[0], prediction.array[0]), z_mm * y_mm * x_mm / 1000)
-
-
-def _summarize(compared: Sequence[_Compared], labels: Labels, failed: dict[str, str]) -> Summary:
-    cases = tuple(_case_summary(entry, labels) for entry in compared)
-    names = list(_metrics(ConfusionCounts(0, 0, 0, 0)))
-    mean = {
-        key: {name: mean_without_nan([case.metrics[key][name] for case in cases]) for name in names}
-        for key in class_keys(labels)
-    }
-    foreground_mean = {name: mean_without_nan([of_class[name] for of_class in mean.values()]) for name in names}
-    return Summary(foreground_mean=foreground_mean, mean=mean, metric_per_case=cases, names=class_names(labels), failed=failed)
-
-
-def _case_summary(entry: _Compared, labels: Labels) -> CaseSummary:
-    counts = counts_by_class(entry.joint, labels)
-    return CaseSummary(
-        metrics={key: _metrics(of_class) for key, of_class in counts.items()},
-        prediction_file=str(entry.pair.prediction), reference_file=str(entry.pair.reference),
-        volumes_ml={
-            key: Volumes(prediction=of_class.n_pred * entry.voxel_ml, reference=of_class.n_ref * entry.voxel_ml)
-            for key, of_class in counts.items()
-        })
-
-
-def _metrics(counts: ConfusionCounts) -> dict[str, int | float]:
-    return {
-        "Dice": counts.dice, "FN": counts.fn, "FP": counts.fp, "IoU": counts.iou, "TN": counts.tn, "TP": counts.tp,
-        "n_pred": counts.n_pred, "n_ref": counts.n_ref,
-    }
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if value == value else "nan"
-
-
-def _volume(value: float) -> str:
-    return f"{value:.4g}" if value == value else "nan"
+    return sizes

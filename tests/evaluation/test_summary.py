@@ -14,14 +14,8 @@ from rich.table import Table
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.evaluation.summary import (
-    Summary,
-    cases_table,
-    evaluate_folder,
-    failures_table,
-    summary_table,
-    write_summary,
-)
+from autoseg.evaluation.summary import Summary, evaluate_folder, write_summary
+from autoseg.evaluation.tables import cases_table, failures_table, summary_table
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_label
 from autoseg.workspace import read_model, write_json

@@ -1,0 +1,77 @@
+"""How far a mean over cases can be trusted, and whether two models' cases differ by more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autoseg.best import Difference
+from autoseg.errors import AutosegError
+
+RESAMPLES = 2000
+LEVEL = 0.95
+SEED = 12345
+DRAWS_AT_ONCE = 2**22
+
+Interval = tuple[float, float]
+
+
+def bootstrap_interval(values: Sequence[float] | np.ndarray, seed: int = SEED) -> Interval:
+    """95 % percentile bootstrap interval of the mean of per-case values (Efron 1979), 2000 resamples of the cases.
+
+    Values that are nan or infinite are left out. (nan, nan) where fewer than two are left: one case bounds nothing.
+    """
+    return percentile_intervals(resampled_means(np.reshape(np.asarray(values, float), (-1, 1)), seed))[0]
+
+
+def resampled_means(values: np.ndarray, seed: int = SEED) -> np.ndarray:
+    """Means of the columns of `values` (cases, columns) in each resample of the cases: (resamples, columns), float64.
+
+    Values that are nan or infinite are left out. nan where a resample holds none of them, and throughout a column that
+    holds fewer than two.
+    """
+    cases = len(values)
+    means = np.full((RESAMPLES, values.shape[1]), np.nan)
+    if cases < 2:
+        return means
+    known = np.isfinite(values)
+    filled = np.where(known, values, 0.0)
+    rng = np.random.default_rng(seed)
+    step = max(1, DRAWS_AT_ONCE // cases)
+    for start in range(0, RESAMPLES, step):
+        part = means[start:start + step]
+        times = rng.multinomial(cases, np.full(cases, 1 / cases), len(part)).astype(float)  # each case in each resample
+        with np.errstate(invalid="ignore"):
+            part[:] = (times @ filled) / (times @ known.astype(float))
+    means[:, known.sum(axis=0) < 2] = np.nan
+    return means
+
+
+def percentile_intervals(means: np.ndarray) -> list[Interval]:
+    """The middle 95 % of each column of `means` (resamples, columns); (nan, nan) where all are nan."""
+    tails = 100 * (1 - LEVEL) / 2
+    found = []
+    for column in means.T:
+        known = column[~np.isnan(column)]
+        low, high = np.percentile(known, [tails, 100 - tails]) if known.size else (np.nan, np.nan)
+        found.append((float(low), float(high)))
+    return found
+
+
+def paired_comparison(candidate: Sequence[float], best: Sequence[float]) -> Difference:
+    """Mean of (candidate − best) over the cases, its bootstrap interval and a two-sided Wilcoxon signed-rank test.
+
+    candidate, best: one value per case (mean Dice), in the same order. Pairs of which one is nan are left out; where
+    none is left, mean and interval are nan and p is 1. Raises AutosegError where the numbers of values differ.
+    """
+    from scipy.stats import wilcoxon  # takes longer to import than an evaluation to run
+
+    if len(candidate) != len(best):
+        raise AutosegError(f"A paired comparison needs the same cases: one side has {len(candidate)}, the other {len(best)}.")
+    differences = np.asarray(candidate, float) - np.asarray(best, float)
+    differences = differences[np.isfinite(differences)]
+    low, high = bootstrap_interval(differences)
+    return Difference(
+        mean=float(differences.mean()) if differences.size else float("nan"), low=low, high=high,
+        p_value=float(wilcoxon(differences).pvalue) if differences.any() else 1.0)

@@ -1,0 +1,85 @@
+"""A summary as tables to read in a terminal of 100 columns and more."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from autoseg.evaluation.metrics import mean_without_nan
+from autoseg.evaluation.summary import Summary, has_several_lesions
+
+CLASSES_IN_CASE_TABLE = 8
+UNKNOWN = "-"
+
+
+def summary_table(summary: Summary) -> Table:
+    """Each class's means over the cases, with the 95 % interval of Dice, and the foreground's.
+
+    HD95 and ASSD are means over the cases in which both reference and prediction hold the class; in how many only one
+    does is said under "missed / false" where there is any. Lesion-wise F1 is shown for the classes of which some
+    reference holds more than one component. A dash stands for what is not defined or not in the file.
+    """
+    several = {key for key in summary.mean if has_several_lesions(summary, key)}
+    one_sided = any(summary.missed.values()) or any(summary.false_alarms.values())
+    table = Table(title=f"Mean of {len(summary.metric_per_case)} case(s), Dice with its 95 % interval", box=box.SIMPLE_HEAD)
+    table.add_column("class", overflow="fold")
+    columns = ["Dice", "IoU", "HD95\nmm", "ASSD\nmm", f"NSD\n{summary.tolerance_mm:g} mm", "|volume\nerror| ml", "reference\nml",
+               *(["lesion\nF1"] if several else []), "cases\nwith it", *(["missed /\nfalse"] if one_sided else [])]
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for key, mean in summary.mean.items():
+        cases = summary.metric_per_case
+        table.add_row(
+            escape(summary.names.get(key, key)), *_cells(mean, summary.confidence.get(key, {})),
+            _significant(mean_without_nan([case.volumes_ml[key].reference for case in cases if key in case.volumes_ml])),
+            *([_share(mean.get("lesion_F1")) if key in several else ""] if several else []),
+            str(sum(case.metrics.get(key, {}).get("n_ref", 0) > 0 for case in cases)),
+            *([f"{summary.missed.get(key, 0)} / {summary.false_alarms.get(key, 0)}"] if one_sided else []))
+    table.add_section()
+    table.add_row("foreground", *_cells(summary.foreground_mean, summary.foreground_confidence))
+    return table
+
+
+def cases_table(summary: Summary) -> Table:
+    """Each case's mean Dice and, for up to eight classes, each class's Dice."""
+    keys = list(summary.mean) if len(summary.mean) <= CLASSES_IN_CASE_TABLE else []
+    table = Table(title="Dice of each case")
+    table.add_column("case")
+    for column in ("mean", *(escape(summary.names.get(key, key)) for key in keys)):
+        table.add_column(column, justify="right")
+    for case in summary.metric_per_case:
+        dice = {key: metrics["Dice"] for key, metrics in case.metrics.items()}
+        table.add_row(escape(case.case), _share(mean_without_nan(list(dice.values()))), *(_share(dice.get(key)) for key in keys))
+    return table
+
+
+def failures_table(summary: Summary) -> Table:
+    """What kept cases from being evaluated; cases of one reason share a row."""
+    cases_by_reason: dict[str, list[str]] = {}
+    for case, reason in summary.failed.items():
+        cases_by_reason.setdefault(reason, []).append(case)
+    table = Table("cases", "why", title=f"{len(summary.failed)} case(s) not evaluated")
+    for reason, cases in cases_by_reason.items():
+        table.add_row(escape(", ".join(cases)), escape(reason))
+    return table
+
+
+def _cells(mean: dict[str, float], confidence: dict[str, tuple[float, float]]) -> list[str]:
+    """Dice with its interval, IoU, HD95, ASSD, NSD, mean absolute volume error."""
+    low, high = confidence.get("Dice", (float("nan"), float("nan")))
+    interval = f" ({low:.3f}-{high:.3f})" if low == low else ""
+    return [
+        _share(mean.get("Dice")) + interval, _share(mean.get("IoU")), _significant(mean.get("HD95")),
+        _significant(mean.get("ASSD")), _share(mean.get("NSD")), _significant(mean.get("absolute_volume_error_ml")),
+    ]
+
+
+def _share(value: float | None) -> str:
+    return UNKNOWN if value is None or value != value else f"{value:.3f}"
+
+
+def _significant(value: float | None) -> str:
+    if value is None or value != value:
+        return UNKNOWN
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
