@@ -74,7 +74,7 @@ def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report
     remove_leftovers(folder)
     cases = {case.name: case for case in data.dataset.training}
     store = job.folder.preprocessed(job.configuration)
-    predictor = Predictor(load_model(job.model, [job.fold], device=device), device)
+    predictor = Predictor([load_model(job.model, [job.fold], device=device)], device)
     pairs = []
     for number, name in enumerate(data.validation):
         reference = cases[name].label

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,11 @@ from autoseg.errors import AutosegError
 from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
+    from autoseg.inference.choice import Chosen
+    from autoseg.inference.model import LoadedModel
     from autoseg.inference.predictor import Predictor
+
+OneOrSeveral = PathLike | Sequence[PathLike] | None
 
 
 @dataclass(frozen=True)
@@ -28,21 +33,23 @@ class PredictResult:
 
 
 def predict_files(
-    input: PathLike, output: PathLike, dataset: PathLike | None = None, model: PathLike | None = None,
-    configuration: str | None = None, recipe: str | None = None, folds: Sequence[int | str] | None = None,
-    checkpoint: str = "final", mirroring: bool = True, save_probabilities: bool = False, overwrite: bool = False,
-    device: str = "auto", workspace: PathLike | None = None, quiet: bool = False,
+    input: PathLike, output: PathLike, dataset: PathLike | None = None, model: OneOrSeveral = None,
+    configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
+    checkpoint: str = "final", mirroring: bool = True, postprocessing: bool = True, save_probabilities: bool = False,
+    overwrite: bool = False, device: str = "auto", workspace: PathLike | None = None, quiet: bool = False,
 ) -> PredictResult:
     """Segment an image or a folder of images into `output`, in each image's own grid and format.
 
-    The model is the one in `model`, or the only one in the workspace that fits dataset, configuration and recipe.
-    A case that fails stops no other; what an earlier run of the same model finished stays as it is.
+    The models are those in the folders `model`, or those that dataset, configuration and recipe name (each one or
+    several; several make an ensemble), or where nothing is named what find-best chose, else the only model in the
+    workspace. postprocessing: apply the rules that find-best chose, where its members are the ones that run.
+    A case that fails stops no other; what an earlier run of the same models finished stays as it is.
     """
     from autoseg.inference.predictor import list_inputs
 
-    predictor = _predictor(Workspace.at(workspace), dataset, model, configuration, recipe, folds, checkpoint, mirroring,
-                           device, quiet)
-    inputs = list_inputs(Path(input), predictor.model.description)
+    chosen = _choose(Workspace.at(workspace), dataset, model, configuration, recipe)
+    predictor = _predictor(chosen, folds, checkpoint, mirroring, postprocessing, device, quiet)
+    inputs = list_inputs(Path(input), predictor.description)
     written, failed, there = {}, {}, 0
     with console.progress(f"Segmenting {len(inputs)} images", quiet) as report:
         done = 0
@@ -61,14 +68,15 @@ def predict_files(
 
 
 def predict(
-    array: np.ndarray, spacing_mm: Sequence[float], dataset: PathLike | None = None, model: PathLike | None = None,
-    configuration: str | None = None, recipe: str | None = None, folds: Sequence[int | str] | None = None,
-    checkpoint: str = "final", mirroring: bool = True, device: str = "auto", workspace: PathLike | None = None,
+    array: np.ndarray, spacing_mm: Sequence[float], dataset: PathLike | None = None, model: OneOrSeveral = None,
+    configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
+    checkpoint: str = "final", mirroring: bool = True, postprocessing: bool = True, device: str = "auto",
+    workspace: PathLike | None = None,
 ) -> np.ndarray:
     """Label values (Z, Y, X), uint8 or uint16, of an image in memory.
 
     array: (C, Z, Y, X), or (Z, Y, X) for one channel; the intensities and axis order of the training images.
-    spacing_mm: (z, y, x), mm. The model is chosen as in `predict_files`.
+    spacing_mm: (z, y, x), mm. The models are chosen as in `predict_files`.
     """
     from autoseg.image import Geometry, Image
 
@@ -78,28 +86,61 @@ def predict(
     if len(spacing_mm) != 3 or min(spacing_mm) <= 0:
         raise AutosegError(f"spacing_mm is {tuple(spacing_mm)}. Expected three positive numbers, (z, y, x), in mm.")
     z, y, x = (float(mm) for mm in spacing_mm)
-    predictor = _predictor(Workspace.at(workspace), dataset, model, configuration, recipe, folds, checkpoint, mirroring,
-                           device, quiet=True)
+    chosen = _choose(Workspace.at(workspace), dataset, model, configuration, recipe)
+    predictor = _predictor(chosen, folds, checkpoint, mirroring, postprocessing, device, quiet=True)
     return predictor.predict_image(Image(image, Geometry((z, y, x))), "array")
 
 
-def _predictor(
-    place: Workspace, dataset: PathLike | None, model: PathLike | None, configuration: str | None, recipe: str | None,
-    folds: Sequence[int | str] | None, checkpoint: str, mirroring: bool, device: str, quiet: bool,
-) -> Predictor:
-    from autoseg.device import resolve_device
-    from autoseg.inference.choice import choose_model
-    from autoseg.inference.model import load_model
-    from autoseg.inference.predictor import Predictor
+def _choose(
+    place: Workspace, dataset: PathLike | None, model: OneOrSeveral, configuration: OneOrSeveral, recipe: OneOrSeveral
+) -> Chosen:
+    from autoseg.inference.choice import choose_members
 
     name = None if dataset is None else planned(str(dataset), place).name
-    folder = choose_model(place, name, None if model is None else Path(model), configuration, recipe)
+    folders = [Path(folder) for folder in _several(model)]
+    return choose_members(place, name, folders, [*map(str, _several(configuration))], [*map(str, _several(recipe))])
+
+
+def _several(value: OneOrSeveral) -> Sequence[PathLike]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, (str, Path)) else value
+
+
+def _predictor(
+    chosen: Chosen, folds: Sequence[int | str] | None, checkpoint: str, mirroring: bool, postprocessing: bool, device: str,
+    quiet: bool,
+) -> Predictor:
+    from autoseg.device import resolve_device
+    from autoseg.inference.model import load_model
+    from autoseg.inference.predictor import Predictor
+    from autoseg.postprocessing.rules import apply_rules
+
     if checkpoint not in ("final", "best"):
         raise AutosegError(f'There is no checkpoint "{checkpoint}". Use final or best.')
     target = resolve_device(device)
     wanted = None if folds is None else [str(fold) for fold in folds]
-    loaded = load_model(folder, wanted, "best" if checkpoint == "best" else "final", target)
+    loaded = [load_model(folder, wanted, "best" if checkpoint == "best" else "final", target) for folder in chosen.members]
+    rules = chosen.rules if postprocessing else ()
     if not quiet:
-        console.show(f"Model: {loaded.description.dataset}, {loaded.description.configuration_name}, "
-                     f"{loaded.description.recipe}, fold {' '.join(loaded.folds)}, on {target} ({folder.root})")
-    return Predictor(loaded, target, mirroring=mirroring)
+        console.show(_in_words(chosen, loaded, str(target), postprocessing))
+    return Predictor(loaded, target, mirroring=mirroring, rules=rules,
+                     postprocess=partial(apply_rules, rules=rules) if rules else None)
+
+
+def _in_words(chosen: Chosen, loaded: Sequence[LoadedModel], device: str, postprocessing: bool) -> str:
+    """Which models, folds and post-processing run, and why these."""
+    models = [
+        f"{model.description.dataset}, {model.description.configuration_name}, {model.description.recipe}, "
+        f"fold {' '.join(model.folds)} ({folder.root})"
+        for model, folder in zip(loaded, chosen.members, strict=True)
+    ]
+    if len(models) == 1:
+        lines = [f"Model: {models[0]}, on {device}: {chosen.why}"]
+    else:
+        lines = [f"Models, mean of their probabilities, on {device}: {chosen.why}", *(f"  {model}" for model in models)]
+    says = "; ".join(chosen.says) or "none"
+    if chosen.rules and not postprocessing:
+        says = f"none, as you asked (find-best chose: {says})"
+    lines.append(f"Post-processing: {says}")
+    return "\n".join([*lines, *([f"Note: {chosen.note}"] if chosen.note else [])])

@@ -1,38 +1,154 @@
-"""Which model a prediction uses, where the user did not have to say."""
+"""Which models a prediction averages, where the user did not have to say."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.best import Best, Member, Rule
 from autoseg.errors import AutosegError
-from autoseg.workspace import ModelFolder, Workspace
+from autoseg.inference.model import weights_digest
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 
-def choose_model(
-    workspace: Workspace, dataset: str | None, model: Path | None, configuration: str | None, recipe: str | None
-) -> ModelFolder:
-    """The model in the folder `model`, or the only one with finished folds that fits what was named.
+@dataclass(frozen=True)
+class Chosen:
+    """What a prediction runs.
 
-    dataset: name of a dataset in the workspace. None leaves open.
-    Raises AutosegError where there is none, and where there are several: then it lists them with the flags to type.
+    members: their probabilities are averaged. rules: post-processing, in order; says: the same in words. why: in words.
+    note: what the user should know about the choice; empty where there is nothing.
     """
-    if model is not None:
-        return ModelFolder(model)
-    finished = [
-        (folder.name, found) for folder in workspace.planned_datasets() for found in folder.models() if found.finished_folds()
-    ]
-    fitting = [
-        (name, found) for name, found in finished
-        if dataset in (None, name) and configuration in (None, found.configuration) and recipe in (None, found.recipe)
-    ]
-    if len(fitting) == 1:
-        return fitting[0][1]
-    if not finished:
+
+    members: tuple[ModelFolder, ...]
+    rules: tuple[Rule, ...]
+    why: str
+    says: tuple[str, ...] = ()
+    note: str = ""
+
+
+def choose_members(
+    workspace: Workspace, dataset: str | None, model: Sequence[Path], configuration: Sequence[str], recipe: Sequence[str]
+) -> Chosen:
+    """The models in the folders `model`, those that were named by configuration and recipe, or find-best's choice.
+
+    dataset: name of a dataset in the workspace; None, like an empty `model`, `configuration` or `recipe`, leaves open.
+    Where neither configuration nor recipe is named it is `best.json`'s choice, else the only model with finished folds.
+    Several configurations, or several recipes, make an ensemble. Post-processing comes with the members of `best.json`.
+    Raises AutosegError where there is no such model, and where several could be meant: then it lists them with the flags
+    to type.
+    """
+    if model:
+        return _choose_folders(model, bool(dataset or configuration or recipe))
+    folder = _choose_dataset(workspace, dataset, configuration, recipe)
+    best = read_model(folder.best_json, Best) if folder.best_json.exists() else None
+    if configuration or recipe:
+        members = _choose_named(folder, configuration, recipe)
+        if best is None or _keys(members) != {_key_of_member(member) for member in best.members}:
+            return Chosen(members, (), "they were named" if len(members) > 1 else "it was named")
+        return _with_rules(folder, members, best, "as they were named and best.json chose them, too")
+    if best is not None:
+        return _with_rules(folder, _members_of_best(folder, best), best, f"find-best chose: {best.reason}")
+    candidates = _candidates(folder)
+    if len(candidates) > 1:
+        raise AutosegError(
+            f"{len(candidates)} models could be meant. Let autoseg find-best {folder.name} choose, or say which (several "
+            f"-c or -tr make an ensemble), with one of:\n{_listed([folder])}")
+    return Chosen(candidates, (), "the only model there is")
+
+
+def _choose_folders(model: Sequence[Path], is_named_otherwise: bool) -> Chosen:
+    if is_named_otherwise:
+        raise AutosegError("-m names the models already. Leave out -d, -c and -tr, or -m.")
+    twice = [str(path) for path, count in Counter(path.resolve() for path in model).items() if count > 1]
+    if twice:
+        raise AutosegError(f"{', '.join(twice)} was named more than once. Name each model of an ensemble once.")
+    return Chosen(tuple(ModelFolder(path) for path in model), (), "they were named" if len(model) > 1 else "it was named")
+
+
+def _choose_dataset(
+    workspace: Workspace, dataset: str | None, configuration: Sequence[str], recipe: Sequence[str]
+) -> DatasetFolder:
+    """The only dataset with models that could be meant; one that find-best has chosen for counts even without."""
+    trained = [folder for folder in workspace.planned_datasets() if _candidates(folder)]
+    if not trained:
         raise AutosegError(
             f"The workspace {workspace.root} holds no model with a finished fold. Train one with autoseg_train, name "
             "another workspace with --workspace, or a model's folder with -m."
         )
-    listed = "\n".join(f"  -d {name} -c {found.configuration} -tr {found.recipe}" for name, found in fitting or finished)
+    fitting = [folder for folder in trained if dataset in (None, folder.name) and _fitting(folder, configuration, recipe)]
     if not fitting:
-        raise AutosegError(f"No model in the workspace {workspace.root} fits these flags. There are:\n{listed}")
-    raise AutosegError(f"{len(fitting)} models could be meant. Say which, with one of:\n{listed}")
+        raise AutosegError(f"No model in the workspace {workspace.root} fits these flags. There are:\n{_listed(trained)}")
+    if len(fitting) > 1:
+        raise AutosegError(
+            f"Models of {len(fitting)} datasets could be meant. Say which dataset with -d:\n"
+            + "\n".join(f"  -d {folder.name}" for folder in fitting))
+    return fitting[0]
+
+
+def _choose_named(folder: DatasetFolder, configuration: Sequence[str], recipe: Sequence[str]) -> tuple[ModelFolder, ...]:
+    """All that fit, where every name has its model and, of what was left open, none has several."""
+    fitting = _fitting(folder, configuration, recipe)
+    lacking = [name for name in configuration if name not in {found.configuration for found in fitting}]
+    lacking += [name for name in recipe if name not in {found.recipe for found in fitting}]
+    if lacking:
+        raise AutosegError(f"{folder.name} has no model {', '.join(lacking)} with a finished fold that fits these flags. "
+                           f"There are:\n{_listed([folder])}")
+    per_name = Counter(found.configuration if configuration else found.recipe for found in fitting)
+    if not (configuration and recipe) and max(per_name.values()) > 1:
+        raise AutosegError(f"{len(fitting)} models could be meant. Say which (several make an ensemble), with one of:\n"
+                           + "\n".join(map(_flags, fitting)))
+    return fitting
+
+
+def _with_rules(folder: DatasetFolder, members: tuple[ModelFolder, ...], best: Best, why: str) -> Chosen:
+    accepted = [tried for tried in best.rules if tried.accepted]
+    weights = {(member.configuration, member.recipe): member.weights for member in best.members}
+    changed = any(_weights(found) != weights[found.configuration, found.recipe] for found in members)
+    note = f"best.json was chosen for other weights than those there are now; run: autoseg find-best {folder.name}"
+    return Chosen(members, best.postprocessing, why, tuple(tried.says for tried in accepted), note if changed else "")
+
+
+def _members_of_best(folder: DatasetFolder, best: Best) -> tuple[ModelFolder, ...]:
+    there = {(found.configuration, found.recipe): found for found in _candidates(folder)}
+    for member in best.members:
+        if _key_of_member(member) not in there:
+            missing = folder.model(member.configuration, member.recipe)
+            raise AutosegError(
+                f"{folder.best_json} names the model {member.name}, but {missing.root} holds none with a finished fold. "
+                f"Train it with autoseg_train {folder.name} 0 1 2 3 4 -c {member.configuration} -tr {member.recipe}, choose "
+                f"anew with autoseg find-best {folder.name}, or name another:\n{_listed([folder])}")
+    return tuple(there[_key_of_member(member)] for member in best.members)
+
+
+def _candidates(folder: DatasetFolder) -> tuple[ModelFolder, ...]:
+    return tuple(found for found in folder.models() if found.finished_folds())
+
+
+def _fitting(folder: DatasetFolder, configuration: Sequence[str], recipe: Sequence[str]) -> tuple[ModelFolder, ...]:
+    return tuple(found for found in _candidates(folder)
+                 if (not configuration or found.configuration in configuration) and (not recipe or found.recipe in recipe))
+
+
+def _weights(model: ModelFolder) -> dict[str, str]:
+    """Fold to digest, of the cross-validation."""
+    folds = [fold for fold in model.finished_folds() if fold != "all"] or model.finished_folds()
+    return {fold: weights_digest(model.fold(fold).checkpoint_final) for fold in folds}
+
+
+def _keys(models: Sequence[ModelFolder]) -> set[tuple[str, str]]:
+    return {(model.configuration, model.recipe) for model in models}
+
+
+def _key_of_member(member: Member) -> tuple[str, str]:
+    return member.configuration, member.recipe
+
+
+def _listed(folders: Sequence[DatasetFolder]) -> str:
+    return "\n".join(_flags(found) for folder in folders for found in _candidates(folder))
+
+
+def _flags(model: ModelFolder) -> str:
+    dataset = model.root.parents[2].name
+    return f"  -d {dataset} -c {model.configuration} -tr {model.recipe}"

@@ -1,65 +1,34 @@
-"""From logits on the network's grid to label values on the image's own, row by row along axis 0.
+"""From logits on the network's grid to logits on the image's own, row by row along axis 0.
 
 Slabs of logits come in as the sliding window finishes them. Each of their rows is resized in-plane; of those, only the
-ones that the next output row is interpolated from are kept, so that memory holds a few rows of logits and one volume of
-labels:
+ones that the next output row is interpolated from are kept, so that memory holds a few rows of logits:
 
-    slab (K, rows, Y, X)  ->  row (K, Y', X')  ->  two neighbours along axis 0  ->  argmax  ->  labels[row']
+    slab (K, rows, Y, X)  ->  row (K, Y', X')  ->  two neighbours along axis 0  ->  row' (K, Y', X')  ->  ensemble.py
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from autoseg.dataset import Labels
-from autoseg.inference.probabilities import ProbabilityFile, probability_file
-from autoseg.preprocessing.pipeline import to_original_grid
 from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.resample import anisotropic_axis, axis_matrix
 
 NEGLIGIBLE_WEIGHT = 1e-7
 
-
-def export_labels(
-    slabs: Iterable[tuple[int, np.ndarray]],
-    properties: CaseProperties,
-    labels: Labels,
-    save_probabilities: Path | None = None,
-) -> np.ndarray:
-    """Label values on the image's own grid.
-
-    slabs: (first row, logits (labels.output_channels, rows, Y, X) float32) along axis 0 of the preprocessed grid
-        (`properties.shape_resampled`, axes transposed), in order, without gaps; taken one at a time.
-    save_probabilities: where to write the classes' probabilities (see `probabilities.py`); None for nowhere.
-    Returns (Z, Y, X) uint8 (uint16 above 255) on the image's own grid; what the crop removed is background.
-    Logits are resized linearly, across a much coarser axis by nearest neighbour, as by nnU-Net; no softmax is needed
-    before the argmax. Raises AutosegError where the probabilities cannot be written.
-    """
-    dtype = labels.from_logits(np.zeros((labels.output_channels, 1, 1, 1), np.float32)).dtype
-    volume = np.zeros(properties.shape_cropped, dtype)
-    writer: AbstractContextManager[ProbabilityFile | None] = nullcontext()
-    if save_probabilities is not None:
-        writer = probability_file(save_probabilities, properties, labels)
-    with writer as probabilities:
-        for row, logits in resized_rows(slabs, properties):
-            volume[row] = labels.from_logits(logits[:, None])[0]
-            if probabilities is not None:
-                probabilities.append(logits)
-    return to_original_grid(volume, properties)
+Row = tuple[int, np.ndarray]
 
 
-def resized_rows(
-    slabs: Iterable[tuple[int, np.ndarray]], properties: CaseProperties
-) -> Iterator[tuple[int, np.ndarray]]:
+def resized_rows(slabs: Iterable[tuple[int, np.ndarray]], properties: CaseProperties) -> Iterator[Row]:
     """Yield (row, logits (K, Y', X') float32) for each row along axis 0 of `properties.shape_cropped`.
 
-    The arrays are to be read only: neighbouring rows may share memory.
+    slabs: (first row, logits (K, rows, Y, X) float32) along axis 0 of the preprocessed grid
+        (`properties.shape_resampled`, axes transposed), in order, without gaps; taken one at a time.
+    Logits are resized linearly, across a much coarser axis by nearest neighbour, as by nnU-Net. The arrays are to be
+    read only: neighbouring rows may share memory.
     """
     along_z, along_y, along_x = _neighbours(properties)
     kept: dict[int, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""Segmentations of images by a trained model: in memory, or a folder of files."""
+"""Segmentations of images by a trained model, or by an ensemble of several: in memory, or a folder of files."""
 
 from __future__ import annotations
 
@@ -6,62 +6,106 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from autoseg.device import Precision, autocast, keep_large_blocks, memory_format, resolve_precision
+from autoseg.best import Rule
+from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import write_label
-from autoseg.inference.export import export_labels
+from autoseg.inference.compatibility import require_same_grid, require_same_task
+from autoseg.inference.ensemble import Combination, label_volumes
 from autoseg.inference.inputs import PredictionInput, list_inputs, read_input
-from autoseg.inference.model import LoadedModel
+from autoseg.inference.member import EnsembleMember
+from autoseg.inference.memory import free_memory, out_of_memory_is_told
+from autoseg.inference.model import LoadedModel, ModelDescription
 from autoseg.inference.record import OutputFolder, origin_of
-from autoseg.inference.sliding_window import Slab, band_depth, stream_logits
-from autoseg.parallel import Outcome, free_memory_bytes
-from autoseg.preprocessing.pipeline import preprocess_image
-from autoseg.preprocessing.properties import CaseProperties
+from autoseg.parallel import Outcome
+from autoseg.preprocessing.properties import CaseProperties, Spacing
 from autoseg.workspace import disk_error, remove_leftovers
 
 __all__ = ["PredictionInput", "Predictor", "Written", "list_inputs"]
 
-SHARE_OF_DEVICE_MEMORY = 0.3  # that the band of gathered logits may take; the network needs the rest
 CaseProgress = Callable[[str, int, int], None]
+Prepared = tuple[np.ndarray, CaseProperties]
 
 
 @dataclass(frozen=True)
 class Written:
-    """A segmentation on disk. was_there: whether an earlier run of the same model had already finished it."""
+    """A segmentation on disk. was_there: whether an earlier run of the same models had already finished it."""
 
     path: Path
     was_there: bool = False
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A case ready for the network. like: the image's grid and header; its voxels are forgotten."""
+class _Case:
+    """A case ready for the networks. like: the image's grid and header; its voxels are forgotten."""
 
     like: Image
-    data: np.ndarray
-    properties: CaseProperties
+    prepared: list[Prepared]
 
 
 class Predictor:
-    """Sliding window, mean over folds and mirrored tiles, export into the image's own grid."""
+    """Sliding window, mean over folds and mirrored tiles, mean of the models' probabilities in the image's own grid.
+
+    The models of an ensemble may differ in spacing, patch size and dimensions. They go through a case in lock-step, so
+    that of each only the rows at hand are in memory.
+    """
 
     def __init__(
-        self, model: LoadedModel, device: torch.device, precision: Precision = "auto", mirroring: bool = True
+        self, models: Sequence[LoadedModel], device: torch.device, precision: Precision = "auto", mirroring: bool = True,
+        postprocess: Callable[[np.ndarray, Spacing], np.ndarray] | None = None, rules: Sequence[Rule] = (),
     ) -> None:
-        """model: its networks lie on `device`. mirroring: average over all flips that the training used, too."""
-        self.model = model
+        """models: one, or those of an ensemble; their networks lie on `device`.
+
+        mirroring: average over all flips that each model's training used, too. postprocess: from label values (Z, Y, X)
+        and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
+        for the record beside the segmentations.
+        Raises AutosegError where the models have other labels, channels or axis orders.
+        """
+        require_same_task([model.description for model in models])
+        self.members = [EnsembleMember(model, device, precision, mirroring, len(models)) for model in models]
         self.device = device
-        self.dtype = resolve_precision(precision, device)
-        self.mirror_axes = model.description.mirror_axes if mirroring else ()
+        self.postprocess = postprocess
+        self.rules = tuple(rules)
         if device.type == "cpu":
             keep_large_blocks()
+
+    @property
+    def description(self) -> ModelDescription:
+        """Of the first model; labels and channels are those of all."""
+        return self.members[0].model.description
+
+    def predict_combinations(
+        self,
+        prepared: Sequence[Prepared],
+        combinations: Sequence[Combination],
+        progress: CaseProgress | None = None,
+        save_probabilities: Path | None = None,
+    ) -> list[np.ndarray]:
+        """Label values (Z, Y, X), uint8 or uint16, on the image's own grid, for each combination of models.
+
+        prepared: of one case, for each model, data (C, Z, Y, X) float32 on its preprocessed grid and what preprocessing
+        did. combinations: indices of models, (0,) or (0, 1) and so on. All models that they name go through the case
+        once, together; nothing is post-processed. progress: (case, tiles done, tiles in all). save_probabilities: a
+        .b2nd file to write those of the first combination to (see `probabilities.py`).
+        Raises AutosegError where the case was cropped differently for the models, where memory runs out, or where
+        probabilities cannot be written.
+        """
+        if len(prepared) != len(self.members):
+            raise ValueError(f"{len(prepared)} prepared arrays for {len(self.members)} models")
+        used = sorted({index for combination in combinations for index in combination})
+        chosen = [(self.members[index], *prepared[index]) for index in used]
+        properties = require_same_grid([of_member for _, _, of_member in chosen])
+        counter = _tile_counter(progress, properties.case, sum(member.count_tiles(data) for member, data, _ in chosen))
+        renumbered = [tuple(used.index(index) for index in combination) for combination in combinations]
+        with out_of_memory_is_told(properties.case, [data.shape for _, data, _ in chosen], self.device):
+            rows = [member.rows(data, of_member, counter) for member, data, of_member in chosen]
+            return label_volumes(rows, renumbered, properties, self.description.labels, save_probabilities)
 
     def predict_preprocessed(
         self,
@@ -70,19 +114,8 @@ class Predictor:
         save_probabilities: Path | None = None,
         progress: CaseProgress | None = None,
     ) -> np.ndarray:
-        """Label values (Z, Y, X), uint8 or uint16, on the image's own grid.
-
-        data: (C, Z, Y, X) float32 on the preprocessed grid. properties: what preprocessing did to it.
-        save_probabilities: a .b2nd file to write (see `probabilities.py`). progress: (case, tiles done, tiles in all).
-        Raises AutosegError where memory runs out or probabilities cannot be written.
-        """
-        try:
-            slabs = self._slabs(data, partial(progress, properties.case) if progress else None)
-            return export_labels(slabs, properties, self.model.description.labels, save_probabilities)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise _memory_error(properties.case, data.shape, self.device) from error
+        """`predict_combinations` of the only model: label values (Z, Y, X) on the image's own grid, not post-processed."""
+        return self.predict_combinations([(data, properties)], [(0,)], progress, save_probabilities)[0]
 
     def predict_image(
         self,
@@ -91,13 +124,13 @@ class Predictor:
         save_probabilities: Path | None = None,
         progress: CaseProgress | None = None,
     ) -> np.ndarray:
-        """Label values (Z, Y, X), uint8 or uint16, on the grid of `image` (C, Z, Y, X).
+        """Label values (Z, Y, X), uint8 or uint16, on the grid of `image` (C, Z, Y, X), post-processed.
 
-        Raises AutosegError where the image has not the channels that the model was trained on.
+        save_probabilities: a .b2nd file to write (see `probabilities.py`); probabilities are not post-processed.
+        Raises AutosegError where the image has not the channels that the models were trained on.
         """
         self._check_channels(image, name)
-        data, properties = self._preprocess(image, name)
-        return self.predict_preprocessed(data, properties, save_probabilities, progress)
+        return self._predict(self._preprocess(image, name), save_probabilities, progress)
 
     def predict_files(
         self,
@@ -110,15 +143,16 @@ class Predictor:
         """Predict cases one by one into `<output_folder>/<case><ending of its image>`; yield what became of each.
 
         An outcome's value is `Written`; a case that fails stops no other. Segmentations that an earlier run of the same
-        model wrote from the same files stay as they are, unless `overwrite`. save_probabilities: also write
-        `<case>.b2nd`. Raises AutosegError where the folder cannot be written or holds another model's segmentations.
+        models wrote from the same files stay as they are, unless `overwrite`. save_probabilities: also write
+        `<case>.b2nd`. Raises AutosegError where the folder cannot be written or holds other models' segmentations.
         """
         try:
             output_folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise disk_error(error, output_folder) from error
         remove_leftovers(output_folder)
-        outputs = OutputFolder(output_folder, origin_of(self.model, self.mirror_axes), overwrite, save_probabilities)
+        origin = origin_of([(member.model, member.mirror_axes) for member in self.members], self.rules)
+        outputs = OutputFolder(output_folder, origin, overwrite, save_probabilities)
         waiting: list[PredictionInput] = []
         for item in inputs:
             earlier = _attempt(item, partial(_earlier_result, item, outputs))
@@ -130,77 +164,74 @@ class Predictor:
             yield _attempt(item, partial(self._predict_file, item, prepare, outputs, progress))
 
     def _predict_file(
-        self, item: PredictionInput, prepare: Callable[[], _Prepared], outputs: OutputFolder,
-        progress: CaseProgress | None,
+        self, item: PredictionInput, prepare: Callable[[], _Case], outputs: OutputFolder, progress: CaseProgress | None
     ) -> Written:
         case = prepare()
-        labels = self.predict_preprocessed(case.data, case.properties, outputs.probabilities_path(item), progress)
+        labels = self._predict(case.prepared, outputs.probabilities_path(item), progress)
         outputs.begin(item)
         write_label(outputs.label_path(item), labels, like=case.like)
         return Written(outputs.label_path(item))
 
-    def _prepare_each(
-        self, items: Sequence[PredictionInput]
-    ) -> Iterator[tuple[PredictionInput, Callable[[], _Prepared]]]:
+    def _predict(
+        self, prepared: list[Prepared], save_probabilities: Path | None, progress: CaseProgress | None
+    ) -> np.ndarray:
+        """All models together, and what is done to their labels. `prepared` is emptied before the latter."""
+        properties, shapes = prepared[0][1], [data.shape for data, _ in prepared]
+        everyone = tuple(range(len(self.members)))
+        labels = self.predict_combinations(prepared, [everyone], progress, save_probabilities)[0]
+        if self.postprocess is None:
+            return labels
+        prepared.clear()
+        with out_of_memory_is_told(properties.case, shapes, self.device):
+            return self.postprocess(labels, properties.spacing_mm)
+
+    def _prepare_each(self, items: Sequence[PredictionInput]) -> Iterator[tuple[PredictionInput, Callable[[], _Case]]]:
         """Cases with the function that gives them preprocessed; beside a CUDA device the next is under way."""
         if self.device.type != "cuda":
             for item in items:
                 yield item, partial(self._prepare, item)
             return
         with ThreadPoolExecutor(1) as pool:
-            following: Future[_Prepared] | None = None
+            following: Future[_Case] | None = None
             for index, item in enumerate(items):
                 current = following or pool.submit(self._prepare, item)
                 following = pool.submit(self._prepare, items[index + 1]) if index + 1 < len(items) else None
                 yield item, current.result
 
-    def _prepare(self, item: PredictionInput) -> _Prepared:
+    def _prepare(self, item: PredictionInput) -> _Case:
         image = read_input(item)
         self._check_channels(image, item.name)
-        data, properties = self._preprocess(image, item.name)
+        prepared = self._preprocess(image, item.name)
         no_voxels = np.broadcast_to(np.zeros((), image.array.dtype), image.array.shape)
-        return _Prepared(replace(image, array=no_voxels), data, properties)
+        return _Case(replace(image, array=no_voxels), prepared)
 
-    def _preprocess(self, image: Image, name: str) -> tuple[np.ndarray, CaseProperties]:
-        description = self.model.description
-        return preprocess_image(image, name, description.plans, description.configuration)
+    def _preprocess(self, image: Image, name: str) -> list[Prepared]:
+        """The image as each model sees it; those that see the same share one array."""
+        made: list[tuple[EnsembleMember, Prepared]] = []
+        for member in self.members:
+            twin = next((prepared for other, prepared in made if other.preprocessing == member.preprocessing), None)
+            made.append((member, twin or member.preprocess(image, name)))
+        return [prepared for _, prepared in made]
 
     def _check_channels(self, image: Image, name: str) -> None:
-        names, found = self.model.description.channel_names, image.array.shape[0]
+        names, found = self.description.channel_names, image.array.shape[0]
         if found != len(names):
             raise AutosegError(f"case {name}: the image has {found} channel{'s' * (found != 1)}, but the model takes "
                                f"{len(names)} ({', '.join(names)}). Give images like those it was trained on.")
 
-    def _slabs(self, data: np.ndarray, progress: Callable[[int, int], None] | None) -> Iterator[Slab]:
-        patch_size = self.model.description.configuration.patch_size
-        classes = self.model.description.labels.output_channels
-        band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
-        band_device = self._band_device(band_bytes)
-        return stream_logits(self._predict_tile, data, patch_size, classes, band_device=band_device, progress=progress)
 
-    def _band_device(self, band_bytes: int) -> torch.device:
-        """The CUDA device where the gathered logits fit into it beside the network, else the CPU."""
-        if self.device.type != "cuda":
-            return torch.device("cpu")
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return self.device if band_bytes < SHARE_OF_DEVICE_MEMORY * free else torch.device("cpu")
+def _tile_counter(progress: CaseProgress | None, case: str, tiles_in_all: int) -> Callable[[], None] | None:
+    """A function to be called after each tile of any model."""
+    if progress is None:
+        return None
+    done = 0
 
-    @torch.inference_mode()
-    def _predict_tile(self, tile: torch.Tensor) -> torch.Tensor:
-        """(B, C, *patch) float32 -> (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
-        spatial = tile.dim() - 2
-        tile = tile.to(self.device, memory_format=memory_format(self.device, spatial))
-        flips = list(chain.from_iterable(combinations(self.mirror_axes, n) for n in range(len(self.mirror_axes) + 1)))
-        total: torch.Tensor | None = None
-        for axes in flips:
-            dims = [axis + 2 for axis in axes]
-            for network in self.model.networks:
-                with autocast(self.device, self.dtype):
-                    logits = network(tile.flip(dims) if dims else tile)[0]
-                logits = logits.flip(dims) if dims else logits
-                total = logits.float() if total is None else total.add_(logits)
-        assert total is not None, "a model has at least one network"
-        return total.div_(len(flips) * len(self.model.networks))
+    def tile_done() -> None:
+        nonlocal done
+        done += 1
+        progress(case, done, tiles_in_all)
+
+    return tile_done
 
 
 def _earlier_result(item: PredictionInput, outputs: OutputFolder) -> Written | None:
@@ -218,24 +249,7 @@ def _attempt(item: PredictionInput, function: Callable[[], Written | None]) -> O
         return Outcome(item, error=error)
     except MemoryError:
         return Outcome(item, error=AutosegError(
-            f"{item}: memory ran out while it was read or preprocessed ({_free_memory()}). Close other programs, or "
+            f"{item}: memory ran out while it was read or preprocessed ({free_memory()}). Close other programs, or "
             "use a machine with more memory."))
     except OSError as error:
         return Outcome(item, error=AutosegError(f"{item}: {error}."))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; on the CPU, torch says so in the message only."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
-
-
-def _memory_error(case: str, shape: tuple[int, ...], device: torch.device) -> AutosegError:
-    where = f"memory ran out ({_free_memory()})" if device.type == "cpu" else f"{device} ran out of memory"
-    return AutosegError(f"case {case}: {where} while it was predicted (preprocessed shape {shape}). Close other "
-                        "programs, or predict it on a machine with more memory.")
-
-
-def _free_memory() -> str:
-    return f"{free_memory_bytes() / 2**30:.1f} GiB are free"

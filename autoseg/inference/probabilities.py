@@ -15,7 +15,7 @@ from pathlib import Path
 
 import blosc2
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit
 
 from autoseg.dataset import Labels
 from autoseg.preprocessing.properties import CaseProperties
@@ -24,9 +24,20 @@ from autoseg.workspace import atomic_path
 CHUNK_BYTES = 8 * 2**20
 
 
+def probabilities_of(logits: np.ndarray, labels: Labels) -> np.ndarray:
+    """(K, ...) float32: softmax over the classes, or the sigmoid of each region. logits: (K, ...) float32."""
+    if labels.has_regions:
+        values: np.ndarray = expit(logits)
+        return values
+    values = logits - logits.max(axis=0)
+    np.exp(values, out=values)
+    values /= values.sum(axis=0)
+    return values
+
+
 @contextmanager
 def probability_file(path: Path, properties: CaseProperties, labels: Labels) -> Iterator[ProbabilityFile]:
-    """A file that takes a case's logits row by row; it is there, whole, once the block ends without an exception.
+    """A file that takes a case's probabilities row by row; it is there, whole, once the block ends without an exception.
 
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
@@ -37,10 +48,9 @@ def probability_file(path: Path, properties: CaseProperties, labels: Labels) -> 
 
 
 class ProbabilityFile:
-    """Rows of logits become probabilities, some rows at a time, each time a whole chunk of the file."""
+    """Rows are written some at a time, each time a whole chunk of the file."""
 
     def __init__(self, path: Path, properties: CaseProperties, labels: Labels) -> None:
-        self._has_regions = labels.has_regions
         self._transpose_back = np.argsort(properties.transpose)
         self._axis = int(properties.transpose[0])  # of the image, along which rows come
         self._rows: list[np.ndarray] = []
@@ -60,9 +70,8 @@ class ProbabilityFile:
             metadata["shape_original"] = [int(size) for size in properties.shape_original]
             metadata["kind"] = "sigmoid" if labels.has_regions else "softmax"
 
-    def append(self, logits: np.ndarray) -> None:
+    def append(self, probabilities: np.ndarray) -> None:
         """Take the next row along axis 0 of the transposed grid: (K, Y, X) float32."""
-        probabilities = expit(logits) if self._has_regions else softmax(logits, axis=0)
         self._rows.append(probabilities.astype(np.float16))
         if len(self._rows) == self._rows_per_chunk:
             self.flush()

@@ -1,14 +1,16 @@
-"""What made the segmentations in an output folder: a killed run goes on, and two models do not mix."""
+"""What made the segmentations in an output folder: a killed run goes on, and segmentations of two kinds do not mix."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from autoseg.best import Rule
 from autoseg.errors import AutosegError
 from autoseg.image_io import file_ending, label_ending
 from autoseg.inference.inputs import PredictionInput
@@ -21,8 +23,8 @@ RECORD_NAME = "autoseg_prediction.json"
 PROBABILITIES_ENDING = ".b2nd"
 
 
-class Origin(Frozen):
-    """What a segmentation depends on besides its image. weights: a digest over all networks."""
+class ModelOrigin(Frozen):
+    """A model that took part. weights: a digest over all its networks."""
 
     dataset: str
     configuration: str
@@ -30,6 +32,21 @@ class Origin(Frozen):
     folds: tuple[str, ...]
     weights: str
     mirror_axes: tuple[int, ...]
+
+
+class Origin(Frozen):
+    """What a segmentation depends on besides its image. models: sorted, as their order changes nothing."""
+
+    models: tuple[ModelOrigin, ...]
+    postprocessing: tuple[Rule, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_model(cls, content: Any) -> Any:
+        """Until ensembles came, an origin was the one model itself."""
+        if isinstance(content, dict) and "weights" in content and "models" not in content:
+            return {"models": [content]}
+        return content
 
 
 class Record(Frozen):
@@ -41,10 +58,10 @@ class Record(Frozen):
 
 
 class OutputFolder:
-    """A folder of segmentations by one model. Every file that is there and in the record is whole."""
+    """A folder of segmentations by the same models. Every file that is there and in the record is whole."""
 
     def __init__(self, folder: Path, origin: Origin, overwrite: bool, with_probabilities: bool) -> None:
-        """Raises AutosegError where another model's segmentations are there and `overwrite` is off."""
+        """Raises AutosegError where other models' segmentations are there and `overwrite` is off."""
         self._folder, self._overwrite, self._with_probabilities = folder, overwrite, with_probabilities
         self._record = Record(origin=origin, versions=versions())
         if (folder / RECORD_NAME).exists() and not overwrite:
@@ -62,7 +79,7 @@ class OutputFolder:
         return self._folder / f"{item.name}{PROBABILITIES_ENDING}" if self._with_probabilities else None
 
     def is_done(self, item: PredictionInput) -> bool:
-        """Whether a case's results are there, made by this model from these very files.
+        """Whether a case's results are there, made by these models from these very files.
 
         Raises AutosegError where a file of that name is there that is not of this folder's record.
         """
@@ -85,24 +102,42 @@ class OutputFolder:
 
 
 def _check_same(there: Record, origin: Origin, folder: Path) -> None:
-    different = [name for name in Origin.model_fields if getattr(there.origin, name) != getattr(origin, name)]
-    if not (different and there.cases):
+    if there.origin == origin or not there.cases:
         return
-    found = ", ".join(f"{name} {_short(getattr(there.origin, name))} (now {_short(getattr(origin, name))})"
-                      for name in different)
+    found = ", ".join(f"{what} {before} (now {now})" for what, before, now in _differences(there.origin, origin))
     raise AutosegError(f"{folder} holds segmentations that another model or other options made: {found}. Choose "
                        "another folder with -o, or replace them with --overwrite.")
 
 
-def origin_of(model: LoadedModel, mirror_axes: tuple[int, ...]) -> Origin:
-    """What a model's segmentations depend on."""
+def _differences(there: Origin, now: Origin) -> list[tuple[str, str, str]]:
+    """What differs, and its two values."""
+    different = []
+    if len(there.models) == len(now.models):
+        for before, after in zip(there.models, now.models, strict=True):
+            different += [(name, _short(getattr(before, name)), _short(getattr(after, name)))
+                          for name in ModelOrigin.model_fields if getattr(before, name) != getattr(after, name)]
+    else:
+        different.append(("models", _names(there), _names(now)))
+    if there.postprocessing != now.postprocessing:
+        different.append(("post-processing", _rules(there), _rules(now)))
+    return different
+
+
+def origin_of(models: Sequence[tuple[LoadedModel, tuple[int, ...]]], postprocessing: Sequence[Rule]) -> Origin:
+    """What an ensemble's segmentations depend on. models: each with the axes along which it mirrors."""
+    origins = [_origin_of_model(model, mirror_axes) for model, mirror_axes in models]
+    in_order = sorted(origins, key=lambda origin: (origin.dataset, origin.configuration, origin.recipe, origin.weights))
+    return Origin(models=tuple(in_order), postprocessing=tuple(postprocessing))
+
+
+def _origin_of_model(model: LoadedModel, mirror_axes: tuple[int, ...]) -> ModelOrigin:
     digest = hashlib.blake2b(digest_size=8)
     for network in model.networks:
         for name, values in network.state_dict().items():
             digest.update(name.encode())
             digest.update(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     description = model.description
-    return Origin(
+    return ModelOrigin(
         dataset=description.dataset, configuration=description.configuration_name, recipe=description.recipe,
         folds=model.folds, weights=digest.hexdigest(), mirror_axes=mirror_axes,
     )
@@ -116,3 +151,12 @@ def _identity(images: Sequence[Path]) -> tuple[str, ...]:
 
 def _short(value: object) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+
+
+def _names(origin: Origin) -> str:
+    return " + ".join(f"{model.configuration} {model.recipe}" for model in origin.models)
+
+
+def _rules(origin: Origin) -> str:
+    return ", ".join(f"{rule.kind} {rule.model_dump(exclude={'kind'}, exclude_defaults=True)}"
+                     for rule in origin.postprocessing) or "none"

@@ -28,7 +28,6 @@ VOXELS_OF_A_2D_BATCH = 2**20
 
 Slab = tuple[int, np.ndarray]
 PredictTile = Callable[[torch.Tensor], torch.Tensor]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def stream_logits(
     classes: int,
     step: float = TILE_STEP,
     band_device: torch.device | None = None,
-    progress: Progress | None = None,
+    tile_done: Callable[[], None] | None = None,
 ) -> Iterator[Slab]:
     """Yield (first row, logits (classes, rows, Y, X) float32) along axis 0 of `data`, in order and without gaps.
 
@@ -106,26 +105,32 @@ def stream_logits(
     patch_size: (z, y, x); or (y, x) for a 2D network, which sees neighbouring slices along axis 0 as a batch.
     band_device: where logits are gathered; the CPU by default. It takes
         classes × `band_depth` × Y × X × 4 bytes.
-    progress: called with (tiles done, tiles in all) after each tile.
+    tile_done: called after each tile; `count_tiles` says how often.
     """
     *_, rows_in_all, height, width = data.shape
     spans_z, predict = _along_axis_0(predict, rows_in_all, patch_size, step)
     spans_y, spans_x = axis_spans(height, patch_size[-2], step), axis_spans(width, patch_size[-1], step)
     depth = max(len(span.weights) for span in spans_z)
     band = torch.zeros((classes, depth, height, width), device=band_device)
-    tiles_in_all, tiles_done = len(spans_z) * len(spans_y) * len(spans_x), 0
     for span_z, following in zip(spans_z, [*spans_z[1:], None], strict=True):
         tile_depth = patch_size[0] if len(patch_size) == 3 else len(span_z.weights)
         for span_y, span_x in product(spans_y, spans_x):
             spans = (span_z, span_y, span_x)
             _gather(band, predict(_tile(data, spans, (tile_depth, *patch_size[-2:]))), spans)
-            tiles_done += 1
-            if progress is not None:
-                progress(tiles_done, tiles_in_all)
+            if tile_done is not None:
+                tile_done()
         first = span_z.image.start
         final = (following.image.start if following else rows_in_all) - first
         yield from _slabs(band, first, final)
         _shift(band, final)
+
+
+def count_tiles(shape: Sequence[int], patch_size: Sequence[int], step: float = TILE_STEP) -> int:
+    """How many tiles `stream_logits` visits. shape: of its data (..., Z, Y, X)."""
+    *_, rows, height, width = shape
+    in_plane = (len(tile_starts(size, patch, step)) for size, patch in zip((height, width), patch_size[-2:], strict=True))
+    along_z = len(tile_starts(rows, patch_size[0], step)) if len(patch_size) == 3 else math.ceil(rows / band_depth(patch_size))
+    return along_z * math.prod(in_plane)
 
 
 def band_depth(patch_size: Sequence[int]) -> int:

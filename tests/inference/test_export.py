@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import numpy as np
@@ -14,7 +15,8 @@ from skimage.transform import resize
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.inference import probabilities
-from autoseg.inference.export import export_labels, resized_rows
+from autoseg.inference.ensemble import label_volumes
+from autoseg.inference.export import resized_rows
 from autoseg.preprocessing.properties import CaseProperties
 
 THREE_CLASSES = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
@@ -44,6 +46,11 @@ def in_slabs(logits: np.ndarray, rows: int = 3):  # type: ignore[no-untyped-def]
     """Slabs of at most `rows` rows."""
     for first in range(0, logits.shape[1], rows):
         yield first, logits[:, first : first + rows]
+
+
+def export_labels(slabs: Any, case: CaseProperties, labels: Labels, save_probabilities: Path | None = None) -> np.ndarray:
+    """From slabs to labels, of one model."""
+    return label_volumes([resized_rows(slabs, case)], [(0,)], case, labels, save_probabilities)[0]
 
 
 def random_logits(classes: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

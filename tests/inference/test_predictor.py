@@ -16,7 +16,8 @@ from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_geometry, read_image, read_label, write_image
-from autoseg.inference import predictor as predictor_module
+from autoseg.inference import member as member_module
+from autoseg.inference.member import EnsembleMember
 from autoseg.inference.model import LoadedModel, load_model
 from autoseg.inference.predictor import Predictor, list_inputs
 
@@ -53,7 +54,7 @@ class Lopsided(nn.Module):
 
 def predictor_of(description: Any, *networks: nn.Module, mirroring: bool = True) -> Predictor:
     model = LoadedModel(description, list(networks), tuple(map(str, range(len(networks)))))
-    return Predictor(model, CPU, precision="float32", mirroring=mirroring)
+    return Predictor([model], CPU, precision="float32", mirroring=mirroring)
 
 
 def random_image(channels: int, shape: tuple[int, ...], spacing_mm: Any = (1.0, 1.0, 1.0), seed: int = 0) -> Image:
@@ -132,7 +133,7 @@ def test_memory_that_runs_out_is_told_without_a_traceback(describe: Any, monkeyp
     def no_memory(*_: Any, **__: Any) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(predictor_module, "stream_logits", no_memory)
+    monkeypatch.setattr(member_module, "stream_logits", no_memory)
     with pytest.raises(AutosegError, match=r"case x: memory ran out .* \(preprocessed shape \(3, 5, 5, 5\)"):
         predictor_of(describe(3), Identity()).predict_image(random_image(3, (5, 5, 5)), "x")
 
@@ -141,7 +142,7 @@ def test_a_trained_model_segments_files_on_their_own_grid(describe: Any, save_mo
     model = load_model(save_model(tmp_path, describe(patch_size=(16, 16, 16), mirror_axes=(1,)), folds=("0", "1")))
     images = save(tmp_path / "in", "a_0000.nii.gz", random_image(1, (9, 10, 11), (3.0, 0.8, 0.8)))
     save(images, "b.nrrd", random_image(1, (5, 20, 10)))
-    predictor = Predictor(model, CPU, precision="float32")
+    predictor = Predictor([model], CPU, precision="float32")
     outcomes = list(predictor.predict_files(list_inputs(images, model.description), tmp_path / "deep" / "out"))
     assert [outcome.value.path.name for outcome in outcomes] == ["a.nii.gz", "b.nrrd"]
     for outcome in outcomes:
@@ -179,9 +180,9 @@ def test_beside_a_cuda_device_cases_are_prepared_ahead_and_a_bad_one_stops_no_ot
     save(images, "c.nii.gz", random_image(3, (6, 5, 4)))
     predictor = predictor_of(describe(3), Identity())
     predictor.device = torch.device("cuda")  # in name: tiles stay where they are
-    monkeypatch.setattr(Predictor, "_band_device", lambda *_: CPU)
-    monkeypatch.setattr(Predictor, "_predict_tile", lambda _, tile: tile)
-    outcomes = list(predictor.predict_files(list_inputs(images, predictor.model.description), tmp_path / "out"))
+    monkeypatch.setattr(EnsembleMember, "_band_device", lambda *_: CPU)
+    monkeypatch.setattr(EnsembleMember, "_predict_tile", lambda _, tile: tile)
+    outcomes = list(predictor.predict_files(list_inputs(images, predictor.description), tmp_path / "out"))
     assert [(outcome.item.name, outcome.error is None) for outcome in outcomes] == [("a", True), ("b", False), ("c", True)]
     for outcome in (outcomes[0], outcomes[2]):
         image = read_image(outcome.item.images[0])

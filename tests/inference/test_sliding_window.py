@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from autoseg.inference import sliding_window
-from autoseg.inference.sliding_window import axis_spans, gaussian_weights, stream_logits, tile_starts
+from autoseg.inference.sliding_window import axis_spans, count_tiles, gaussian_weights, stream_logits, tile_starts
 
 
 def dense_logits(predict, data: np.ndarray, patch: tuple[int, ...], classes: int) -> np.ndarray:  # type: ignore[no-untyped-def]
@@ -121,10 +121,19 @@ def test_slabs_stay_as_they_are_when_later_ones_are_computed(monkeypatch: pytest
 
 
 def test_only_as_many_tiles_are_computed_as_the_next_slab_needs() -> None:
-    done: list[tuple[int, int]] = []
+    done: list[int] = []
     data = np.zeros((1, 32, 8, 8), np.float32)
-    slabs = stream_logits(lambda tile: tile, data, (16, 8, 8), 1, progress=lambda *counts: done.append(counts))
+    slabs = stream_logits(lambda tile: tile, data, (16, 8, 8), 1, tile_done=lambda: done.append(1))
     first, slab = next(slabs)
-    assert (first, slab.shape[1], done) == (0, 8, [(1, 3)])
+    assert (first, slab.shape[1], len(done)) == (0, 8, 1)
     assert [(first, slab.shape[1]) for first, slab in slabs] == [(8, 8), (16, 16)]
-    assert done == [(1, 3), (2, 3), (3, 3)]
+    assert len(done) == 3 == count_tiles(data.shape, (16, 8, 8))
+
+
+@pytest.mark.parametrize("patch", [(8, 6, 7), (9, 8), (32, 32, 32), (4, 4)])
+def test_tiles_are_counted_ahead(patch: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sliding_window, "VOXELS_OF_A_2D_BATCH", 2 * patch[0] * patch[1])
+    done: list[int] = []
+    data = np.zeros((1, 11, 17, 14), np.float32)
+    list(stream_logits(lambda tile: tile, data, patch, 1, tile_done=lambda: done.append(1)))
+    assert len(done) == count_tiles(data.shape, patch)
