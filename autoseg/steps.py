@@ -31,20 +31,28 @@ class RunRecord(Frozen):
     steps: dict[str, float] = {}
     whole: tuple[str, ...] = ()
 
+    @property
+    def spent_s(self) -> float:
+        return sum(self.steps.values())
+
+
+def read_record(path: Path) -> RunRecord:
+    """run.json, or an empty record where there is none. Raises AutosegError where it is damaged."""
+    return read_model(path, RunRecord) if path.exists() else RunRecord()
+
 
 class Steps:
     """Runs steps one after the other, reports the share of all of them, and keeps their times in run.json."""
 
     def __init__(self, path: Path, steps: Sequence[Step]) -> None:
         self._path, self._steps = path, {step.name: step for step in steps}
-        record = read_model(path, RunRecord) if path.exists() else RunRecord()
-        self._seconds = {name: seconds for name, seconds in record.steps.items() if name in self._steps}
-        self._whole = {name for name in record.whole if name in self._steps}
+        record = read_record(path)
+        self._seconds, self._whole = dict(record.steps), set(record.whole)
 
     @property
     def spent_s(self) -> float:
-        """Seconds that all steps took so far, those of killed runs included."""
-        return sum(self._seconds.values())
+        """Seconds that these steps took so far, those of killed runs included."""
+        return sum(self._seconds.get(name, 0.0) for name in self._steps)
 
     @contextlib.contextmanager
     def run(self, name: str, overall: Report) -> Iterator[Report]:
@@ -75,7 +83,7 @@ class Steps:
     def _left_s(self, running: str, share: float) -> float:
         """Expected seconds of what is left: of a kind, as long as those that are whole; else as the running one goes."""
         measured: dict[str, list[float]] = defaultdict(list)
-        for name in self._whole:
+        for name in self._whole & self._steps.keys():
             measured[self._steps[name].kind].append(self._seconds[name])
         step = self._steps[running]
         if share >= SHORTEST_MEASURED and not measured[step.kind]:

@@ -84,7 +84,8 @@ def predict_pairs(
             _predict_case(folder, case, models, pairs, predictor)
             done += 1
             report(done / total, f"ensembles: case {done}/{total}")
-    return {pair.members: _evaluate(pair, [cases[name] for names in validated for name in names], dataset, workers) for pair in pairs}
+    validation_cases = [cases[name] for names in validated for name in names]
+    return {pair.members: _evaluate(pair, validation_cases, dataset, workers) for pair in pairs}
 
 
 def _predict_case(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
+
+FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
 
 
 class Settings(Frozen):
@@ -73,6 +75,18 @@ def parse_settings(assignments: list[str], **flags: object) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
         raise AutosegError(f"These settings do not fit: {wrong}.") from error
+
+
+def flags_of(settings: dict[str, Any]) -> str:
+    """The flags of autoseg_train that give these settings, as `model.json` has them; those that are the default are left out."""
+    defaults = Settings().model_dump(mode="json")
+    changed = {key: value for key, value in settings.items() if key in defaults and value != defaults[key]}
+    flags = [f"{flag} {changed.pop(key)}" for key, flag in FLAGS.items() if key in changed]
+    return " ".join(flags + [f"--set {key}={_written(value)}" for key, value in changed.items()])
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _parse_value(key: str, text: str) -> object:

@@ -1,19 +1,21 @@
-"""train: one fold to its validation."""
+"""train: one fold to its validation. cross_validation: all folds of a model together."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg import console
 from autoseg.api.common import PathLike, default_configuration, planned
 from autoseg.errors import AutosegError
+from autoseg.evaluation import cross_validation as folds_of_model
+from autoseg.evaluation.cross_validation import FoldState
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
-from autoseg.workspace import ModelFolder, Workspace
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
 
 if TYPE_CHECKING:
     from autoseg.trainers.settings import Settings
@@ -21,11 +23,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """folder: of the fold. summary: of its validation; None for fold "all". next_fold: the lowest unfinished one."""
+    """folder: of the fold. configuration: that was trained. summary: of its validation; None for fold "all"."""
 
     folder: Path
+    configuration: str
     summary: Summary | None
-    next_fold: str | None
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """summary: of all folds' validation cases together, and its file; None while folds are missing.
+
+    incomplete: those folds. commands: what to type to complete them.
+    """
+
+    configuration: str
+    recipe: str
+    summary: Summary | None
+    path: Path
+    incomplete: tuple[FoldState, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 def train(
@@ -62,11 +79,44 @@ def train(
         summary = train_fold(job, data, report)
     if summary is not None and not quiet:
         console.show(summary_table(summary))
-    return TrainResult(job.fold_folder.root, summary, _next_fold(job.model, data.folds, str(fold)))
+    return TrainResult(job.fold_folder.root, job.configuration, summary)
 
 
-def _next_fold(model: ModelFolder, folds: int, fold: str) -> str | None:
-    if fold == "all":
-        return None
-    finished = set(model.finished_folds())
-    return next((str(number) for number in range(folds) if str(number) not in finished), None)
+def cross_validation(
+    dataset: PathLike, configuration: str | None = None, recipe: str = "default", workspace: PathLike | None = None,
+    quiet: bool = False,
+) -> CrossValidation:
+    """The validation cases of all folds of a model together; or which folds are missing, and the commands for them."""
+    folder = planned(str(dataset), Workspace.at(workspace))
+    model = folder.model(configuration or default_configuration(folder), recipe)
+    result = cross_validation_of(folder, model)
+    if result.summary is not None and not quiet:
+        console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
+        console.show(summary_table(result.summary))
+    return result
+
+
+def cross_validation_of(folder: DatasetFolder, model: ModelFolder) -> CrossValidation:
+    """As `cross_validation`, of a model in the workspace."""
+    folds = folds_of_model.number_of_folds(folder)
+    incomplete = tuple(folds_of_model.incomplete_folds(model, folds))
+    nothing_yet = CrossValidation(model.configuration, model.recipe, None, model.summary_json, incomplete)
+    if incomplete or not folds:
+        return replace(nothing_yet, commands=tuple(_completing_commands(folder, model, incomplete)))
+    return replace(nothing_yet, summary=folds_of_model.cross_validation(model, folds))
+
+
+def _completing_commands(folder: DatasetFolder, model: ModelFolder, incomplete: Sequence[FoldState]) -> list[str]:
+    """What to type for the folds that were begun, and, with the model's own settings, for those that were not."""
+    from autoseg.trainers.settings import flags_of
+
+    begun = [fold for fold, state in incomplete if state != "missing"]
+    missing = [fold for fold, state in incomplete if state == "missing"]
+    which = f"-c {model.configuration}" + ("" if model.recipe == "default" else f" -tr {model.recipe}")
+    commands = []
+    if begun:
+        commands.append(f"autoseg_train {folder.name} {' '.join(begun)} {which} --continue")
+    if missing:
+        flags = flags_of(read_json(model.model_json)["settings"]) if model.model_json.exists() else ""
+        commands.append(f"autoseg_train {folder.name} {' '.join(missing)} {which} {flags}".rstrip())
+    return commands

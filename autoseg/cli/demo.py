@@ -17,10 +17,10 @@ def run(flags: argparse.Namespace) -> int:
 
     result = api.demo(flags.output)
     print(f"Images, segmentations and models lie in {flags.output}\n"
-          f"Learning curves: {result.progress_png}\n"
-          f"Report of the segmentations of the test images: {result.summary_json}\n"
-          "Next: autoseg_plan_and_preprocess DATASET   with your own data; the README shows how it should lie")
+          f"Evaluation of the test images: {result.summary_json}\n"
+          "Next: autoseg run DATASET   with your own data; the README shows how it should lie\n"
+          f"Report, to be opened in a browser: {result.report}")
     return 0
 
 
-COMMAND = Command("demo", "Make a synthetic dataset, plan, train, predict and evaluate it, in a few minutes.", add_flags, run)
+COMMAND = Command("demo", "Make a synthetic dataset and run the whole job on it, in a few minutes.", add_flags, run)

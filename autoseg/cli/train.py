@@ -38,11 +38,15 @@ def run(flags: argparse.Namespace) -> int:
         )
         print(f"Wrote {result.folder}: checkpoint_final.safetensors, log.jsonl, progress.png"
               f"{', validation/' if result.summary else ''}")
-    if result.next_fold is None:
-        print("Next: autoseg_predict -i IMAGES -o SEGMENTATIONS")
-    else:
-        print(f"Next: autoseg_train {flags.dataset} {result.next_fold}   (or, with the folds there are, "
-              "autoseg_predict -i IMAGES -o SEGMENTATIONS)")
+    pooled = api.cross_validation(flags.dataset, flags.configuration, flags.recipe, workspace=flags.workspace)
+    if pooled.summary is not None:
+        print(f"Wrote {pooled.path}\nNext: autoseg find-best {flags.dataset}")
+        return 0
+    if pooled.incomplete:
+        print(f"Of the cross-validation, {api.in_words(pooled.incomplete)}. To complete it:")
+        for command in pooled.commands:
+            print(f"  {command}")
+    print("Next: autoseg_predict -i IMAGES -o SEGMENTATIONS")
     return 0
 
 

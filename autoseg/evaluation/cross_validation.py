@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+from autoseg.best import Member
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Summary, pooled_summary, write_csv, write_summary
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
@@ -31,7 +33,7 @@ def number_of_folds(folder: DatasetFolder) -> int:
 
 def fold_states(model: ModelFolder, folds: int) -> list[FoldState]:
     """What there is of each fold of a cross-validation."""
-    return [FoldState(str(fold), _state(model.fold(fold))) for fold in range(folds)]
+    return [FoldState(str(fold), state_of(model.fold(fold))) for fold in range(folds)]
 
 
 def incomplete_folds(model: ModelFolder, folds: int) -> list[FoldState]:
@@ -67,6 +69,20 @@ def cases_by_fold(models: Sequence[ModelFolder], folds: int) -> list[list[str]]:
     return found
 
 
+def prediction_files(folder: DatasetFolder, members: Sequence[Member], summary: Summary) -> dict[str, Path]:
+    """Case name to its validation prediction by a model or an ensemble, where the workspace lies now.
+
+    summary: of these members; the folders that it names may be those of another machine.
+    """
+    names = {case.case: Path(case.prediction_file).name for case in summary.metric_per_case}
+    if len(members) > 1:
+        root = folder.ensemble(" + ".join(member.name for member in members))
+        return {case: root / name for case, name in names.items()}
+    model = folder.model(members[0].configuration, members[0].recipe)
+    fold_of = {case: fold for fold in members[0].weights for case in _validated(model.fold(fold))}
+    return {case: model.fold(fold_of[case]).validation / name for case, name in names.items()}
+
+
 def _validated(fold: FoldFolder) -> list[str]:
     return sorted(case.case for case in read_model(fold.summary_json, Summary).metric_per_case)
 
@@ -76,7 +92,8 @@ def in_words(states: Sequence[FoldState]) -> str:
     return ", ".join(f"fold {fold} is {state}" for fold, state in states)
 
 
-def _state(fold: FoldFolder) -> State:
+def state_of(fold: FoldFolder) -> State:
+    """What there is of a fold."""
     if fold.checkpoint_final.exists():
         return "complete" if fold.summary_json.exists() else "not validated"
     return "unfinished" if fold.training_state.exists() else "missing"

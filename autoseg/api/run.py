@@ -1,0 +1,186 @@
+"""run: from a dataset to its report, in one command that goes on where it was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg import console
+from autoseg.api.common import PathLike
+from autoseg.api.planning import known_configurations, plan_where_needed
+from autoseg.api.reporting import report as make_report
+from autoseg.api.selection import find_best, is_current
+from autoseg.api.training import train
+from autoseg.best import Best
+from autoseg.console import Report
+from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.errors import AutosegError
+from autoseg.evaluation.cross_validation import state_of
+from autoseg.plan import Plans
+from autoseg.steps import Step, Steps, read_record
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
+
+PLAN, FIND_BEST, REPORT = "plan", "find-best", "report"
+KEPT_FOR_THE_END = 0.05  # share of --max-hours that finding the best and the report may take
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """best: what was chosen. report: the page to open."""
+
+    best: Best
+    report: Path
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """A fold of one model that is to be trained."""
+
+    model: ModelFolder
+    fold: str
+
+    @property
+    def step(self) -> str:
+        return f"{self.model.configuration} {self.model.recipe} fold {self.fold}"
+
+    @property
+    def is_complete(self) -> bool:
+        """Trained and validated."""
+        return state_of(self.model.fold(self.fold)) == "complete"
+
+    @property
+    def is_begun(self) -> bool:
+        """Stopped midway: it goes on with the settings that it was started with."""
+        return state_of(self.model.fold(self.fold)) in ("unfinished", "not validated")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """How each fold is to be trained."""
+
+    epochs: int | None
+    iterations: int | None
+    settings: Sequence[str]
+    max_hours: float | None
+    device: str
+    workspace: PathLike | None
+
+
+def run(
+    dataset: PathLike, max_hours: float | None = None, configurations: Sequence[str] | None = None,
+    recipes: Sequence[str] = ("default",), epochs: int | None = None, iterations: int | None = None,
+    settings: Sequence[str] = (), skip_bad_cases: bool = False, workers: int | None = None, device: str = "auto",
+    workspace: PathLike | None = None, quiet: bool = False,
+) -> RunResult:
+    """Plan, train every fold of every configuration and recipe, find the best, write the report.
+
+    What an earlier run finished stays: plans that fit the dataset, preprocessed cases, folds, predictions of ensembles,
+    best.json; an unfinished fold goes on with the settings that it was started with. max_hours: of all runs together,
+    divided evenly over the folds that are left; a twentieth is kept for the end. The other arguments are those of
+    `plan_and_preprocess` and `train`.
+    Raises AutosegError where a step cannot be done, or the hours are over before every fold was trained.
+    """
+    wanted = _Wanted(epochs, iterations, settings, max_hours, device, workspace)
+    _check(wanted, recipes)
+    place = Workspace.at(workspace)
+    source = load_dataset(find_dataset(str(dataset), place))
+    folder = place.dataset(source.name)
+    with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_json).spent_s) as overall:
+        with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
+            plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet)
+        folds = _folds(folder, known_configurations(configurations, plans), recipes, quiet)
+        steps = Steps(folder.run_json, _steps(folds, max_hours))
+        _train(folder, folds, steps, wanted, overall, quiet)
+        models = list(dict.fromkeys(fold.model for fold in folds))
+        if not is_current(folder, models):
+            with steps.run(FIND_BEST, overall) as report, console.inside(report):
+                find_best(source.name, [model.configuration for model in models], recipes, device=device, workers=workers,
+                          workspace=workspace, quiet=quiet)
+        if not _is_newer(folder.report_html, folder.best_json):
+            with steps.run(REPORT, overall) as report, console.inside(report):
+                make_report(source.name, workspace=workspace, quiet=True)
+        overall(1.0, "")
+    return RunResult(read_model(folder.best_json, Best), folder.report_html)
+
+
+def _check(wanted: _Wanted, recipes: Sequence[str]) -> None:
+    """Say what is wrong with the flags now, not after hours of planning and training."""
+    from autoseg.device import resolve_device
+    from autoseg.trainers.recipes import find_recipe
+    from autoseg.trainers.settings import parse_settings
+
+    parse_settings(list(wanted.settings), epochs=wanted.epochs, iterations=wanted.iterations, max_hours=wanted.max_hours)
+    resolve_device(wanted.device)
+    for recipe in recipes:
+        find_recipe(recipe)
+
+
+def _plan(
+    source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None, workers: int | None, skip_bad_cases: bool,
+    quiet: bool,
+) -> Plans:
+    result = plan_where_needed(source, folder, configurations, workers, skip_bad_cases, quiet)
+    if result.failed:
+        listed = "\n".join(f"  {reason}" for reason in result.failed.values())
+        raise AutosegError(f"{len(result.failed)} cases of {folder.name} could not be preprocessed:\n{listed}")
+    return result.plans
+
+
+def _folds(folder: DatasetFolder, configurations: Sequence[str], recipes: Sequence[str], quiet: bool) -> list[_Fold]:
+    """Every fold of every model, one model after the other; shows what the user should know about the splits."""
+    from autoseg.trainers.job import Job, load_fold_data
+
+    folds, notes = [], []
+    for configuration in configurations:
+        for recipe in recipes:
+            data = load_fold_data(Job(folder, configuration, recipe, "0", None))
+            folds += [_Fold(folder.model(configuration, recipe), str(fold)) for fold in range(data.folds)]
+            notes += data.notes
+    for note in dict.fromkeys(notes):
+        if not quiet:
+            console.show(note)
+    return folds
+
+
+def _train(
+    folder: DatasetFolder, folds: Sequence[_Fold], steps: Steps, wanted: _Wanted, overall: Report, quiet: bool
+) -> None:
+    """Train what is not complete, in order; folds that were begun go on with their own settings."""
+    waiting = [fold for fold in folds if not fold.is_complete]
+    for number, fold in enumerate(waiting):
+        hours = None if fold.is_begun else _hours(wanted.max_hours, steps.spent_s, len(waiting) - number, len(folds))
+        with steps.run(fold.step, overall) as report, console.inside(report):
+            result = train(
+                folder.name, fold.fold, fold.model.configuration, fold.model.recipe, resume=fold.is_begun, epochs=wanted.epochs,
+                iterations=wanted.iterations, max_hours=hours, device=wanted.device, settings=wanted.settings,
+                workspace=wanted.workspace, quiet=True)
+        if result.summary is not None and not quiet:
+            console.show(f"{fold.step}: mean Dice {result.summary.foreground_mean['Dice']:.3f}")
+
+
+def _hours(max_hours: float | None, spent_s: float, waiting: int, folds: int) -> float | None:
+    """For the next fold: an even part of what is left. Raises AutosegError where nothing is."""
+    if max_hours is None:
+        return None
+    left = max_hours * (1 - KEPT_FOR_THE_END) - spent_s / 3600
+    if left <= 0:
+        raise AutosegError(
+            f"The {max_hours:g} hours are over, and {waiting} of {folds} folds are not trained. What was finished stays: give "
+            "more hours with --max-hours (those of earlier runs count), or fewer configurations with -c.")
+    return left / waiting
+
+
+def _before_planning(max_hours: float | None) -> list[Step]:
+    return [Step(PLAN, PLAN, 60), Step("all that follows", "all", 3600 * (max_hours or 1))]
+
+
+def _steps(folds: Sequence[_Fold], max_hours: float | None) -> list[Step]:
+    """All steps. Folds are expected to take as long as they may, or an hour until one of their model was measured."""
+    fold_s = 3600 * (max_hours * (1 - KEPT_FOR_THE_END) / len(folds) if max_hours else 1)
+    training = [Step(fold.step, f"{fold.model.configuration} {fold.model.recipe}", fold_s) for fold in folds]
+    return [Step(PLAN, PLAN, 60), *training, Step(FIND_BEST, FIND_BEST, 0.03 * fold_s * len(folds)), Step(REPORT, REPORT, 10)]
+
+
+def _is_newer(file: Path, than: Path) -> bool:
+    return file.exists() and file.stat().st_mtime_ns >= than.stat().st_mtime_ns

@@ -1,0 +1,169 @@
+"""find_best: which model or ensemble predicts, and what is done to its labels afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg import console
+from autoseg.api.common import PathLike, planned
+from autoseg.api.training import cross_validation_of
+from autoseg.best import Best, Member, TriedRule
+from autoseg.dataset import Dataset
+from autoseg.errors import AutosegError
+from autoseg.evaluation.cross_validation import cases_by_fold, in_words, number_of_folds, prediction_files
+from autoseg.evaluation.metrics import class_names
+from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_csv, write_summary
+from autoseg.fingerprint import Fingerprint
+from autoseg.parallel import Outcome
+from autoseg.postprocessing.anatomy import candidate_rules
+from autoseg.postprocessing.comparison import Members, choose, compare
+from autoseg.postprocessing.files import postprocess_files
+from autoseg.postprocessing.selection import choose_rules
+from autoseg.postprocessing.tables import candidates_table, rules_table
+from autoseg.versions import versions
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, write_json
+
+
+@dataclass(frozen=True)
+class BestResult:
+    """best, and the file that holds it. left_out: models with incomplete folds, in words, and what to type for them."""
+
+    best: Best
+    path: Path
+    left_out: dict[str, tuple[str, ...]]
+
+
+def find_best(
+    dataset: PathLike, configurations: Sequence[str] | None = None, recipes: Sequence[str] | None = None,
+    ensembles: bool = True, device: str = "auto", workers: int | None = None, workspace: PathLike | None = None,
+    quiet: bool = False,
+) -> BestResult:
+    """Compare all models and all pairs of them on the cross-validation, choose, and write best.json.
+
+    configurations, recipes: only models of these. ensembles: compare pairs, too; that predicts the validation cases once
+    more, in one pass for all pairs. Models whose cross-validation is not complete are left out and named. Chosen is the
+    simplest that is not worse than the best, then the post-processing rules that the pooled cases support.
+    Raises AutosegError where no model's cross-validation is complete; it says how to complete one.
+    """
+    folder = planned(str(dataset), Workspace.at(workspace))
+    models, left_out = _complete_models(folder, configurations, recipes)
+    if not quiet:
+        for words, commands in left_out.items():
+            console.show("\n  ".join([f"Left out: {words}. To complete it:", *commands]))
+    known = read_model(folder.dataset_json, Dataset)
+    members = current_members(folder, models)
+    summaries: dict[Members, Summary] = {
+        (member,): read_model(model.summary_json, Summary) for member, model in zip(members, models, strict=True)
+    }
+    if ensembles and len(models) > 1:
+        summaries |= _pairs(folder, known, models, members, device, workers, quiet)
+    candidates = compare(summaries)
+    chosen, reason = choose(candidates)
+    files = _files(folder, known, chosen.members, summaries[chosen.members])
+    rules = _rules(folder, known, files, workers, quiet)
+    _postprocess(folder, known, files, rules, workers)
+    best = Best(
+        dataset=folder.name, members=chosen.members, reason=reason, candidates=tuple(candidates), rules=tuple(rules),
+        names=class_names(known.labels), versions=versions(),
+    )
+    write_json(folder.best_json, best)
+    if not quiet:
+        console.show(candidates_table(best))
+        console.show(rules_table(best))
+    return BestResult(best, folder.best_json, left_out)
+
+
+def current_members(folder: DatasetFolder, models: Sequence[ModelFolder]) -> list[Member]:
+    """The models by name and by what their weights are now."""
+    from autoseg.postprocessing.ensemble import member_of
+
+    return [member_of(model, number_of_folds(folder)) for model in models]
+
+
+def is_current(folder: DatasetFolder, models: Sequence[ModelFolder]) -> bool:
+    """Whether best.json is there, and compared just these models with the weights that they have now."""
+    if not folder.best_json.exists():
+        return False
+    try:
+        compared = {c.members[0] for c in read_model(folder.best_json, Best).candidates if len(c.members) == 1}
+    except AutosegError:
+        return False  # of another version
+    return sorted(compared, key=str) == sorted(current_members(folder, models), key=str)
+
+
+def _complete_models(
+    folder: DatasetFolder, configurations: Sequence[str] | None, recipes: Sequence[str] | None
+) -> tuple[list[ModelFolder], dict[str, tuple[str, ...]]]:
+    """Models that all folds are there of; and of the others, what they lack and the commands for it."""
+    complete, left_out = [], {}
+    fitting = [
+        model for model in folder.models()
+        if (not configurations or model.configuration in configurations) and (not recipes or model.recipe in recipes)
+    ]
+    for model in fitting:
+        result = cross_validation_of(folder, model)
+        if result.summary is not None:
+            complete.append(model)
+        else:
+            left_out[f"{model.configuration}, {model.recipe}: {in_words(result.incomplete)}"] = result.commands
+    if complete:
+        return complete, left_out
+    if left_out:
+        listed = "\n".join(f"  {command}" for commands in left_out.values() for command in commands)
+        raise AutosegError(
+            f"No model of {folder.name} has a complete cross-validation: {'; '.join(left_out)}. Complete one with:\n{listed}")
+    trained = ", ".join(f"-c {model.configuration} -tr {model.recipe}" for model in folder.models())
+    raise AutosegError(
+        f"{folder.name} has no model that fits. " + (f"There are: {trained}." if trained else
+                                                     f"Train one: autoseg_train {folder.name} 0 1 2 3 4"))
+
+
+def _pairs(
+    folder: DatasetFolder, dataset: Dataset, models: Sequence[ModelFolder], members: Sequence[Member], device: str,
+    workers: int | None, quiet: bool,
+) -> dict[Members, Summary]:
+    from autoseg.device import resolve_device
+    from autoseg.postprocessing.ensemble import predict_pairs
+
+    validated = cases_by_fold(models, number_of_folds(folder))
+    with console.progress("Ensembles on the validation cases", quiet) as report:
+        return predict_pairs(folder, dataset, validated, models, members, resolve_device(device), report, workers)
+
+
+def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], summary: Summary) -> list[Pair]:
+    """Reference and prediction of each validation case."""
+    predictions = prediction_files(folder, members, summary)
+    references = {case.name: case.label for case in dataset.training if case.label is not None}
+    return [Pair(name, references[name], prediction) for name, prediction in predictions.items()]
+
+
+def _rules(
+    folder: DatasetFolder, dataset: Dataset, files: Sequence[Pair], workers: int | None, quiet: bool
+) -> list[TriedRule]:
+    candidates = candidate_rules(read_model(folder.fingerprint_json, Fingerprint), dataset.labels)
+    with console.progress(f"Trying {len(candidates)} rules of post-processing", quiet) as report:
+        return choose_rules(files, dataset.labels, candidates, workers=workers, progress=report)
+
+
+def _postprocess(
+    folder: DatasetFolder, dataset: Dataset, files: Sequence[Pair], rules: Sequence[TriedRule], workers: int | None
+) -> None:
+    """The validation cases after the accepted rules, and their evaluation; nothing where none was accepted."""
+    if folder.postprocessed.exists():
+        shutil.rmtree(folder.postprocessed)
+    accepted = [tried.rule for tried in rules if tried.accepted]
+    if not accepted:
+        return
+    written = {}
+    outcome: Outcome[Path]
+    for outcome in postprocess_files([pair.prediction for pair in files], folder.postprocessed, accepted, workers):
+        if outcome.error is not None:
+            raise outcome.error
+        written[outcome.item] = outcome.value
+    pairs = [pair._replace(prediction=written[pair.prediction]) for pair in files]
+    summary = evaluate_pairs(pairs, dataset.labels, workers=workers)
+    write_csv(folder.postprocessed / "summary.csv", summary)
+    write_summary(folder.postprocessed / "summary.json", summary)

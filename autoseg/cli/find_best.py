@@ -1,0 +1,36 @@
+"""autoseg find-best: the model or ensemble, and the post-processing, that the cross-validation supports."""
+
+from __future__ import annotations
+
+import argparse
+
+from autoseg.cli.command import Command, add_dataset, add_workspace
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_dataset(parser)
+    parser.add_argument("-c", dest="configurations", nargs="+", metavar="CONFIG", help="compare only these (default: all)")
+    parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", metavar="RECIPE", help="compare only these (default: all)")
+    parser.add_argument("--no-ensembles", action="store_true",
+                        help="compare single models only (pairs predict the validation cases once more)")
+    parser.add_argument("-np", dest="workers", type=int, metavar="N", help="at most so many processes")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
+    add_workspace(parser)
+
+
+def run(flags: argparse.Namespace) -> int:
+    from autoseg import api
+
+    result = api.find_best(
+        flags.dataset, configurations=flags.configurations, recipes=flags.recipes, ensembles=not flags.no_ensembles,
+        device=flags.device, workers=flags.workers, workspace=flags.workspace,
+    )
+    print(result.best.reason)
+    print(f"Wrote {result.path}\nNext: autoseg report {flags.dataset}\n"
+          "      autoseg_predict -i IMAGES -o SEGMENTATIONS   (uses what was found)")
+    return 0
+
+
+COMMAND = Command(
+    "find-best", "Compare models and ensembles on the cross-validation; choose, with post-processing.", add_flags, run
+)

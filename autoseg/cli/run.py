@@ -1,0 +1,43 @@
+"""autoseg run: everything from a dataset to its report."""
+
+from __future__ import annotations
+
+import argparse
+
+from autoseg.cli.command import Command, add_dataset, add_workspace
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_dataset(parser)
+    parser.add_argument("-c", dest="configurations", nargs="+", metavar="CONFIG",
+                        help="2d 3d_fullres 3d_lowres (default: all that are planned)")
+    parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=["default"], metavar="RECIPE",
+                        help='default, or your own as "module:function"')
+    parser.add_argument("--max-hours", type=float, metavar="H",
+                        help="finish in so many hours, which are divided over configurations and folds")
+    parser.add_argument("--epochs", type=int, metavar="N", help="of each fold (default: 1000)")
+    parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: 250)")
+    parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
+                        help="any other setting of training, such as --set learning_rate=0.005")
+    parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
+    parser.add_argument("-np", dest="workers", type=int, metavar="N", help="at most so many processes")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
+    add_workspace(parser)
+
+
+def run(flags: argparse.Namespace) -> int:
+    from autoseg import api
+
+    result = api.run(
+        flags.dataset, max_hours=flags.max_hours, configurations=flags.configurations, recipes=flags.recipes,
+        epochs=flags.epochs, iterations=flags.iterations, settings=flags.assignments, skip_bad_cases=flags.skip_bad_cases,
+        workers=flags.workers, device=flags.device, workspace=flags.workspace,
+    )
+    print(result.best.reason)
+    print(f"Report: {result.report}\nNext: autoseg_predict -i IMAGES -o SEGMENTATIONS   (uses what was found)")
+    return 0
+
+
+COMMAND = Command(
+    "run", "All of it: plan, train every fold, find the best, report. Goes on where it was stopped.", add_flags, run
+)
