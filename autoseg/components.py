@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import cc3d
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from autoseg.component_surfaces import Surfaces
+from autoseg.preprocessing.crop import nonzero_box
+from autoseg.voxels import slabs
 
 CONNECTIVITY: Literal[26] = 26  # voxels that share a face, an edge or a corner belong together
 
@@ -19,3 +28,98 @@ def label_components(labels: np.ndarray) -> tuple[np.ndarray, int]:
     """
     components, number = cc3d.connected_components(np.ascontiguousarray(labels), connectivity=CONNECTIVITY, return_N=True)
     return components, int(number)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The components of a union of label values, each made of components of single values.
+
+    members: (m,) numbers of the single values' components. of: (m,) which component of the union each belongs to, 0 to
+    k - 1, in the order of their first members. voxels: (k,) of each component of the union.
+    """
+
+    members: np.ndarray
+    of: np.ndarray
+    voxels: np.ndarray
+
+    def parts(self, which: int) -> np.ndarray:
+        """Numbers of the single values' components that make up one component of the union."""
+        return self.members[self.of == which]
+
+
+@dataclass(frozen=True)
+class ComponentGraph:
+    """The components of every label value of a volume, and which of them touch: one labelling answers for all unions.
+
+    components: (z, y, x) unsigned integers, 1..n, of the part of the volume inside `box` (the foreground and a rim of one
+    voxel). values: (n + 1,) label value of each component, 0 for background. voxels: (n + 1,) int64, 0 for background.
+    spacing_mm: (z, y, x).
+    """
+
+    components: np.ndarray
+    box: tuple[slice, slice, slice]
+    values: np.ndarray
+    voxels: np.ndarray
+    spacing_mm: tuple[float, float, float]
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    @cached_property
+    def touching(self) -> np.ndarray:
+        """(m, 2) numbers of components that share a face, an edge or a corner, each pair once, ascending."""
+        pairs = cc3d.region_graph(self.components, connectivity=CONNECTIVITY)
+        return np.array(sorted(pairs), np.int64).reshape(-1, 2)
+
+    @cached_property
+    def surfaces(self) -> Surfaces:
+        """For distances between components."""
+        return Surfaces(self.components, self.spacing_mm)
+
+    def everything(self) -> np.ndarray:
+        """(n + 1,) bool: true for every component, false for background."""
+        present = np.ones(len(self.values), bool)
+        present[0] = False
+        return present
+
+    def join(self, labels: Sequence[int], present: np.ndarray) -> Joined:
+        """The components of the union of `labels`, of those components only that are `present` ((n + 1,) bool).
+
+        The same as labelling the union anew, by the graph alone: components that touch belong together.
+        """
+        members = np.flatnonzero(present & np.isin(self.values, labels))
+        if len(labels) == 1:
+            return Joined(members, np.arange(len(members)), self.voxels[members])
+        position = np.full(len(self.values), -1)
+        position[members] = np.arange(len(members))
+        edges = position[self.touching]
+        edges = edges[(edges >= 0).all(axis=1)]
+        adjacency = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(len(members),) * 2)
+        number, of = connected_components(adjacency, directed=False)
+        voxels = np.zeros(number, np.int64)
+        np.add.at(voxels, of, self.voxels[members])
+        return Joined(members, of, voxels)
+
+
+def component_graph(
+    labels: np.ndarray, spacing_mm: tuple[float, float, float], ignore: int | None = None
+) -> ComponentGraph:
+    """Label a volume once, inside the foreground's bounding box.
+
+    labels: (Z, Y, X) non-negative integers. spacing_mm: (z, y, x). ignore: a value that counts as background.
+    Without foreground: no component. Memory: two to three arrays of the box's size.
+    """
+    spans = nonzero_box(labels[None])
+    z, y, x = (slice(max(0, start - 1), stop + 1) for start, stop in spans)
+    inner = np.array(labels[z, y, x], labels.dtype.newbyteorder("="), order="C")
+    if ignore is not None:
+        inner[inner == ignore] = 0
+    components, number = label_components(inner)
+    values, voxels = np.zeros(number + 1, np.int64), np.zeros(number + 1, np.int64)
+    for part in slabs(inner.shape):
+        foreground = inner[part] != 0
+        numbers = components[part][foreground]
+        values[numbers] = inner[part][foreground]
+        voxels += np.bincount(numbers, minlength=number + 1)
+    return ComponentGraph(components, (z, y, x), values, voxels, spacing_mm)

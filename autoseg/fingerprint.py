@@ -6,15 +6,19 @@ report read it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from autoseg.plan import Frozen, IntensityStatistics
+
+LINKED_SHARE = 0.9  # of a label's components touch another label: nearly always
 
 
 class LabelOfCase(Frozen):
     """One label value in one case.
 
     volume_ml, components: of the whole label. smallest_ml, largest_ml: of its components. touches: for each other label
-    value, how many of this label's components touch it (share a face of a voxel). inside: the label value that encloses it
-    on all sides.
+    value, how many of this label's components touch it (share a face, an edge or a corner of a voxel). inside: the label
+    value that encloses it on all sides.
     """
 
     volume_ml: float
@@ -25,12 +29,28 @@ class LabelOfCase(Frozen):
     inside: tuple[str, ...] = ()
 
 
+class UnionOfCase(Frozen):
+    """The components of a union of label values in one case.
+
+    main_components: those of at least 5 % of the union's volume, and the largest in any case; the others are specks, such
+    as a slip of the pen. smallest_ml: of all components. largest_speck_ml: 0 without specks. farthest_speck_mm: from the
+    main components, between the centres of voxels.
+    """
+
+    components: int
+    main_components: int
+    smallest_ml: float
+    largest_speck_ml: float = 0.0
+    farthest_speck_mm: float = 0.0
+
+
 class CaseFingerprint(Frozen):
     """One training case, axes (z, y, x) as in the file.
 
     spacing_mm: mm. shape: voxels of the image. shape_after_crop: voxels of the box that holds all non-zero voxels.
     share_kept: voxels of that box by voxels of the image, 0 to 1. orientation: where x, y and z run to, such as "LPS".
-    labels: by label value. foreground_components: components of all labels together.
+    labels: by label value. foreground_components: components of all labels together. unions: by label values ("1+2"),
+    those that are of more than one component here.
     """
 
     spacing_mm: tuple[float, float, float]
@@ -40,6 +60,7 @@ class CaseFingerprint(Frozen):
     orientation: str
     labels: dict[str, LabelOfCase] = {}
     foreground_components: int = 0
+    unions: dict[str, UnionOfCase] = {}
 
 
 class Range(Frozen):
@@ -67,10 +88,41 @@ class LabelOfDataset(Frozen):
     inside: tuple[str, ...]
 
 
+class UnionOfDataset(Frozen):
+    """The components of a union of label values over all training cases that hold one of them.
+
+    components, main_components: per case. smallest_ml: of all components. largest_speck_ml, farthest_speck_mm: over the
+    cases with specks (see `UnionOfCase`); None where there is none.
+    """
+
+    labels: tuple[int, ...]
+    cases: int
+    components: Range
+    main_components: Range
+    smallest_ml: float
+    cases_with_specks: int = 0
+    largest_speck_ml: Range | None = None
+    farthest_speck_mm: Range | None = None
+
+
+def union_key(labels: Sequence[int]) -> str:
+    """"1+2": how a union of label values is called in fingerprint.json."""
+    return "+".join(map(str, labels))
+
+
+def linked(labels: Mapping[str, LabelOfDataset]) -> list[tuple[int, int]]:
+    """(a, b): label values of which at least 9 of 10 of a's components touch b."""
+    return [
+        (int(value), int(other)) for value, label in labels.items() for other, share in label.touches.items()
+        if share >= LINKED_SHARE
+    ]
+
+
 class Fingerprint(Frozen):
     """What is measured over all training cases.
 
-    foreground_intensities: by channel index. orientations: number of cases with each. labels: by label value.
+    foreground_intensities: by channel index. orientations: number of cases with each. labels: by label value. unions: by
+    label values ("1+2"): each label, each region, labels of which one (nearly) always touches the other, all foreground.
     """
 
     dataset: str
@@ -80,4 +132,5 @@ class Fingerprint(Frozen):
     orientations: dict[str, int]
     foreground_components: Range | None
     labels: dict[str, LabelOfDataset]
+    unions: dict[str, UnionOfDataset] = {}
     cases: dict[str, CaseFingerprint]

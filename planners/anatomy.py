@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.components import label_components
-from autoseg.fingerprint import LabelOfCase
-from autoseg.preprocessing.crop import nonzero_box
-from autoseg.voxels import count_pairs, joint_counts
+from autoseg.components import ComponentGraph, component_graph
+from autoseg.fingerprint import LabelOfCase, Range
+from autoseg.voxels import count_pairs
 
 
 def measure_labels(
@@ -20,66 +20,58 @@ def measure_labels(
     labels: (Z, Y, X) non-negative integers. spacing_mm: (z, y, x). ignore: a value that counts as background.
     Without foreground: an empty dict and 0. Works inside the foreground's bounding box.
     """
-    box = nonzero_box(labels[None])
-    around = tuple(slice(max(0, start - 1), stop + 1) for start, stop in box)  # a rim, so that background is a neighbour
-    inner = np.ascontiguousarray(labels[around])
-    if ignore is not None:
-        inner[inner == ignore] = 0
-    components, number = label_components(inner)
-    if number == 0:
-        return {}, 0
-    voxels: dict[int, dict[int, int]] = defaultdict(dict)  # label value -> component -> voxels
-    for (value, component), count in joint_counts(inner, components).items():
-        if value:
-            voxels[value][component] = count
-    label_of = {0: 0} | {component: value for value, of_label in voxels.items() for component in of_label}
-    borders = _borders(inner, components, label_of)
-    touching, enclosing = _touching(borders, label_of), _enclosing(borders, label_of)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
-    measured = {
-        str(value): LabelOfCase(
-            volume_ml=_rounded(sum(of_label.values()) * voxel_ml), components=len(of_label),
-            smallest_ml=_rounded(min(of_label.values()) * voxel_ml),
-            largest_ml=_rounded(max(of_label.values()) * voxel_ml),
+    graph = component_graph(labels, spacing_mm, ignore)
+    touching, enclosing = _touching(graph), _enclosing(_borders(graph), graph.values)
+    measured = {}
+    for value in np.unique(graph.values[1:]):
+        voxels = graph.voxels[graph.values == value]
+        measured[str(value)] = LabelOfCase(
+            volume_ml=rounded(voxels.sum() * graph.voxel_ml), components=len(voxels),
+            smallest_ml=rounded(voxels.min() * graph.voxel_ml), largest_ml=rounded(voxels.max() * graph.voxel_ml),
             touches={str(other): count for other, count in sorted(touching[value].items())},
             inside=tuple(str(other) for other in enclosing.get(value, ())))
-        for value, of_label in sorted(voxels.items())
-    }
-    _, together = label_components(inner != 0)
-    return measured, together
+    together = graph.join(np.unique(graph.values[1:]).tolist(), graph.everything())
+    return measured, len(together.voxels)
 
 
-def _borders(labels: np.ndarray, components: np.ndarray, label_of: dict[int, int]) -> set[tuple[int, int]]:
-    """(component, label value that one of its voxels shares a face with), background's 0 included on both sides."""
-    borders: set[tuple[int, int]] = set()
-    for axis in range(3):
-        along, of_component = np.moveaxis(labels, axis, 0), np.moveaxis(components, axis, 0)
-        differ = along[1:] != along[:-1]
-        for one, other in count_pairs(of_component[1:][differ], of_component[:-1][differ]):
-            borders |= {(one, label_of[other]), (other, label_of[one])}
-    return borders
-
-
-def _touching(borders: set[tuple[int, int]], label_of: dict[int, int]) -> dict[int, Counter[int]]:
-    """Label value to: other label value to number of the former's components that border the latter."""
+def _touching(graph: ComponentGraph) -> dict[int, Counter[int]]:
+    """Label value to: other label value to number of the former's components that touch the latter."""
+    pairs = {(one, int(graph.values[other])) for edge in graph.touching.tolist() for one, other in (edge, edge[::-1])}
     touching: dict[int, Counter[int]] = defaultdict(Counter)
-    for component, other in borders:
-        if component and other:
-            touching[label_of[component]][other] += 1
+    for component, other in pairs:
+        touching[int(graph.values[component])][other] += 1
     return touching
 
 
-def _enclosing(borders: set[tuple[int, int]], label_of: dict[int, int]) -> dict[int, tuple[int, ...]]:
+def _borders(graph: ComponentGraph) -> set[tuple[int, int]]:
+    """(component, label value that one of its voxels shares a face with), background's 0 included on both sides."""
+    borders: set[tuple[int, int]] = set()
+    for axis in range(3):
+        along = np.moveaxis(graph.components, axis, 0)
+        differ = along[1:] != along[:-1]
+        for one, other in count_pairs(along[1:][differ], along[:-1][differ]):
+            borders |= {(one, int(graph.values[other])), (other, int(graph.values[one]))}
+    return borders
+
+
+def _enclosing(borders: set[tuple[int, int]], values: np.ndarray) -> dict[int, tuple[int, ...]]:
     """Label value to the one value that all its faces border, where that one borders others besides."""
     neighbours: dict[int, set[int]] = defaultdict(set)
     for component, other in borders:
-        neighbours[label_of[component]].add(other)
+        neighbours[int(values[component])].add(other)
     return {
         value: tuple(others) for value, others in neighbours.items()
         if value and len(others) == 1 and 0 not in others and all(neighbours[other] != {value} for other in others)
     }
 
 
-def _rounded(volume_ml: float) -> float:
+def rounded(measure: float) -> float:
     """Six significant digits: readable, and finer than any label is drawn."""
-    return float(f"{volume_ml:.6g}")
+    return float(f"{measure:.6g}")
+
+
+def range_over(values: Sequence[float]) -> Range | None:
+    """None where there are no values."""
+    if not values:
+        return None
+    return Range(minimum=float(min(values)), median=round(float(np.median(values)), 6), maximum=float(max(values)))

@@ -12,10 +12,10 @@ import numpy as np
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfDataset, Range
+from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfDataset
 from autoseg.parallel import run_parallel
 from autoseg.plan import IntensityStatistics
-from autoseg.planners.anatomy import measure_labels
+from autoseg.planners.anatomy import measure_labels, range_over
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
 from autoseg.verification.case import check_case, lost_case, memory_per_case, without_cases
 from autoseg.verification.findings import Finding
@@ -140,7 +140,7 @@ def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection]) -> Fi
         dataset=dataset.name, versions=versions(), channel_names=dataset.channel_names,
         foreground_intensities=_pooled_intensities(good),
         orientations=dict(Counter(case.orientation for case in cases.values()).most_common()),
-        foreground_components=_range([case.foreground_components for case in cases.values() if case.labels]),
+        foreground_components=range_over([case.foreground_components for case in cases.values() if case.labels]),
         labels=_pooled_labels(list(cases.values()), dataset.labels), cases=cases)
 
 
@@ -163,7 +163,8 @@ def _pooled_labels(cases: Sequence[CaseFingerprint], labels: Labels) -> dict[str
         holding = [case.labels[value] for case in cases if value in case.labels]
         components = sum(label.components for label in holding)
         others = sorted({other for label in holding for other in label.touches}, key=int)
-        volume_ml, per_case = _range([label.volume_ml for label in holding]), _range([label.components for label in holding])
+        volume_ml = range_over([label.volume_ml for label in holding])
+        per_case = range_over([label.components for label in holding])
         if volume_ml is None or per_case is None:
             continue
         pooled[value] = LabelOfDataset(
@@ -172,9 +173,3 @@ def _pooled_labels(cases: Sequence[CaseFingerprint], labels: Labels) -> dict[str
             touches={other: round(sum(label.touches.get(other, 0) for label in holding) / components, 4) for other in others},
             inside=tuple(other for other in others if all(other in label.inside for label in holding)))
     return pooled
-
-
-def _range(values: Sequence[float]) -> Range | None:
-    if not values:
-        return None
-    return Range(minimum=float(min(values)), median=round(float(np.median(values)), 6), maximum=float(max(values)))

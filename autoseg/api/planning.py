@@ -13,6 +13,7 @@ from autoseg.errors import AutosegError
 from autoseg.plan import Plans
 from autoseg.planners import PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
+from autoseg.planners.unions import with_unions
 from autoseg.preprocessing.pipeline import preprocess_dataset
 from autoseg.verification.findings import Finding, findings_table, read_findings
 from autoseg.workspace import DatasetFolder, Workspace, read_model, write_json
@@ -83,7 +84,7 @@ def _plan(
             finish(inspection.case)
     findings = inspection_findings(source, inspections)
     usable = _without_bad_cases(source, findings, skip_bad_cases, quiet)
-    fingerprint = build_fingerprint(usable, inspections)
+    fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers)
     plans = PLANNERS[planner](usable, fingerprint, memory_gb)
     known_configurations(configurations, plans)
     write_json(folder.dataset_json, usable)

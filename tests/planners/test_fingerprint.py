@@ -44,13 +44,13 @@ def test_volumes_and_components_are_counted_in_ml() -> None:
     assert together == 2
 
 
-def test_components_that_touch_another_label_are_counted_by_shared_faces() -> None:
+def test_components_that_touch_another_label_are_counted_by_shared_faces_edges_or_corners() -> None:
     measured, _ = measure_labels(kidney_with_tumour(), (1.0, 1.0, 1.0), None)
     assert measured["1"].touches == {"2": 1} and measured["2"].touches == {"1": 2}
     corner = np.zeros((3, 3, 3), np.uint8)
     corner[0, 0, 0], corner[1, 1, 1] = 1, 2
     measured, together = measure_labels(corner, (1.0, 1.0, 1.0), None)
-    assert measured["1"].touches == {} and together == 1
+    assert measured["1"].touches == {"2": 1} and measured["2"].touches == {"1": 1} and together == 1
 
 
 def test_a_label_lies_inside_the_one_that_all_its_faces_border() -> None:

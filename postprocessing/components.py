@@ -1,0 +1,72 @@
+"""Which components of a segmentation a sequence of rules leaves. Every rule takes away whole components, never parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autoseg.best import DropDetached, DropSmall, KeepLargest, Rule
+from autoseg.components import ComponentGraph
+
+TOLERANCE = 1e-5  # relative; measures in rules are written with six digits, and a component just as small or far counts in
+
+
+def surviving(graph: ComponentGraph, rules: Sequence[Rule], present: np.ndarray | None = None) -> np.ndarray:
+    """(n + 1,) bool: the components that are left after the rules, one after the other.
+
+    A rule can make an earlier one apply again (what touched a component that is gone is detached now), so after each
+    rule, the earlier ones are applied again until nothing more goes: applying all to the result changes nothing.
+    present: (n + 1,) bool, components to begin with; None for all. Background, 0, is never among them.
+    """
+    left = graph.everything() if present is None else present
+    for position in range(len(rules)):
+        left = settle(graph, rules[: position + 1], left)
+    return left
+
+
+def settle(graph: ComponentGraph, rules: Sequence[Rule], present: np.ndarray) -> np.ndarray:
+    """What is left when the last of `rules` joins the others, of components that the others leave as they are."""
+    while len(gone := dropped(graph, rules[-1], present)):
+        present = present.copy()
+        present[gone] = False
+        present = surviving(graph, rules[:-1], present)
+    return present
+
+
+def dropped(graph: ComponentGraph, rule: Rule, present: np.ndarray) -> np.ndarray:
+    """Numbers of the components that one rule takes away from those that are `present`."""
+    if isinstance(rule, KeepLargest):
+        return _beside_the_largest(graph, rule, present)
+    if isinstance(rule, DropSmall):
+        return _small(graph, rule, present)
+    return _detached(graph, rule, present)
+
+
+def _beside_the_largest(graph: ComponentGraph, rule: KeepLargest, present: np.ndarray) -> np.ndarray:
+    joined = graph.join(rule.labels, present)
+    order = np.argsort(-joined.voxels, kind="stable")  # of equally large ones, the first in (z, y, x) order is kept
+    goes = np.ones(len(order), bool)
+    goes[order[: rule.count]] = False
+    small = joined.voxels * graph.voxel_ml <= rule.spared_ml * (1 + TOLERANCE)
+    in_question = np.flatnonzero(goes & small) if rule.spared_mm > 0 else np.empty(0, np.int64)
+    if len(in_question):
+        away_mm = graph.surfaces.nearest_mm(
+            [joined.parts(int(which)) for which in in_question], joined.members[~goes[joined.of]],
+            rule.spared_mm * (1 + TOLERANCE))
+        goes[in_question[np.isfinite(away_mm)]] = False
+    return joined.members[goes[joined.of]]
+
+
+def _small(graph: ComponentGraph, rule: DropSmall, present: np.ndarray) -> np.ndarray:
+    joined = graph.join(rule.labels, present)
+    return joined.members[(joined.voxels * graph.voxel_ml < rule.below_ml * (1 - TOLERANCE))[joined.of]]
+
+
+def _detached(graph: ComponentGraph, rule: DropDetached, present: np.ndarray) -> np.ndarray:
+    of_label, is_anchor = present & (graph.values == rule.label), present & np.isin(graph.values, rule.anchors)
+    one, other = graph.touching.T
+    attached = np.zeros(len(graph.values), bool)
+    attached[one[is_anchor[other]]] = True
+    attached[other[is_anchor[one]]] = True
+    return np.flatnonzero(of_label & ~attached)

@@ -1,0 +1,193 @@
+"""Which candidate rules help: each tried on the pooled validation predictions, the best one taken, the others tried again."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from autoseg import image_io
+from autoseg.best import Rule, TriedRule
+from autoseg.components import ComponentGraph, component_graph
+from autoseg.dataset import Labels, grid_differences
+from autoseg.errors import AutosegError
+from autoseg.evaluation.metrics import class_keys, mean_without_nan
+from autoseg.evaluation.summary import Pair
+from autoseg.parallel import run_parallel
+from autoseg.postprocessing.components import settle, surviving
+from autoseg.postprocessing.rules import describe, label_names, region_names
+from autoseg.voxels import count_pairs, count_values, slabs
+
+RISE = 1e-9  # Dice that counts as more, or as less, than before
+BYTES_PER_VOXEL = 16  # reference and prediction, each with its reader's copy, and the components of the prediction
+WORTH_A_PROCESS = 2**28  # voxels of all cases below which further processes cost more than they save
+
+Report = Callable[[float, str], None]
+
+
+class _CaseDice(NamedTuple):
+    """Of one case. before: (classes,) Dice, nan where neither has the class. after: (candidates, classes)."""
+
+    before: np.ndarray
+    after: np.ndarray
+    changed: np.ndarray
+    """(candidates,) bool: whether the candidate takes anything away."""
+
+
+def choose_rules(
+    cases: Sequence[Pair], labels: Labels, candidates: Sequence[Rule], names: Mapping[int, str] | None = None,
+    workers: int | None = None, progress: Report | None = None, failed: dict[str, str] | None = None,
+) -> list[TriedRule]:
+    """The candidates that were accepted, in the order in which they are to be applied, then those that were not.
+
+    A candidate is accepted where the mean Dice over the classes rises and no class's falls; a class's Dice is its mean
+    over the cases, those left out in which neither reference nor prediction holds it (as nnU-Net counts). The best one is
+    taken first, of equal ones the first; then the others are tried on top of it, until none is left that helps. A rejected
+    one's Dice is on top of all that were accepted.
+
+    cases: validation predictions of all folds. names: by label value; None for those of `labels`. workers: at most so many
+    processes. progress: called with the share of a round and a word. failed: is given what kept a case from being read,
+    by case, and the others decide. Raises AutosegError where no case can be read, or one cannot and `failed` is None.
+    """
+    names, regions = label_names(labels) if names is None else names, region_names(labels)
+    accepted: list[TriedRule] = []
+    waiting, stale = list(candidates), list(cases)
+    dice: dict[str, _CaseDice] = {}
+    while waiting:
+        rules = [tried.rule for tried in accepted]
+        dice.update(_try_all(stale, labels, rules, waiting, workers, progress, failed))
+        if not dice:
+            reasons = " ".join(list((failed or {}).values())[:3])
+            raise AutosegError(f"No prediction could be compared with its reference. {reasons}")
+        tried = _tried(dice, waiting, labels, lambda rule: describe(rule, names, regions))
+        best = max(range(len(tried)), key=lambda which: (tried[which].accepted, round(tried[which].dice_after, 9), -which))
+        if not tried[best].accepted:
+            return accepted + tried
+        accepted.append(tried[best])
+        del waiting[best]
+        stale = [pair for pair in cases if pair.case in dice and dice[pair.case].changed[best]]
+        dice = {case: _without(of_case, best) for case, of_case in dice.items()}
+    return accepted
+
+
+def _without(of_case: _CaseDice, candidate: int) -> _CaseDice:
+    """For the candidates that still wait; right only where the one that was accepted changed nothing."""
+    return _CaseDice(
+        of_case.before, np.delete(of_case.after, candidate, axis=0), np.delete(of_case.changed, candidate))
+
+
+def _try_all(
+    cases: Sequence[Pair], labels: Labels, accepted: Sequence[Rule], candidates: Sequence[Rule], workers: int | None,
+    progress: Report | None, failed: dict[str, str] | None,
+) -> dict[str, _CaseDice]:
+    voxels = [_voxels(pair) for pair in cases]
+    processes = workers if sum(voxels) > WORTH_A_PROCESS else 1
+    attempt = functools.partial(_try_case, labels=labels, accepted=accepted, candidates=candidates)
+    found: dict[str, _CaseDice] = {}
+    outcomes = run_parallel(attempt, cases, BYTES_PER_VOXEL * max(voxels, default=0), processes)
+    for done, outcome in enumerate(outcomes, 1):
+        if outcome.error is None:
+            found[outcome.item.case] = outcome.value
+        elif failed is None:
+            raise outcome.error
+        else:
+            failed[outcome.item.case] = str(outcome.error)
+        if progress is not None:
+            progress(done / len(cases), f"{len(candidates)} rules on {outcome.item}")
+    return found
+
+
+def _tried(
+    dice: Mapping[str, _CaseDice], candidates: Sequence[Rule], labels: Labels, say: Callable[[Rule], str]
+) -> list[TriedRule]:
+    """Each candidate; `accepted` where it helps."""
+    keys = list(class_keys(labels))
+    cases = [dice[case] for case in sorted(dice)]
+    before = _class_means(np.stack([of_case.before for of_case in cases]))
+    tried = []
+    for which, rule in enumerate(candidates):
+        after = _class_means(np.stack([of_case.after[which] for of_case in cases]))
+        mean_before, mean_after = mean_without_nan(before), mean_without_nan(after)
+        falls = any(new < old - RISE for old, new in zip(before, after, strict=True))  # never where one is nan
+        tried.append(TriedRule(
+            rule=rule, says=say(rule), accepted=mean_after > mean_before + RISE and not falls,
+            dice_before=mean_before, dice_after=mean_after,
+            classes_before=_by_key(keys, before), classes_after=_by_key(keys, after)))
+    return tried
+
+
+def _class_means(dice: np.ndarray) -> list[float]:
+    """dice: (cases, classes)."""
+    return [mean_without_nan(of_class.tolist()) for of_class in dice.T]
+
+
+def _by_key(keys: Sequence[str], dice: Sequence[float]) -> dict[str, float | None]:
+    return {key: None if np.isnan(value) else value for key, value in zip(keys, dice, strict=True)}
+
+
+def _try_case(pair: Pair, labels: Labels, accepted: Sequence[Rule], candidates: Sequence[Rule]) -> _CaseDice:
+    """The prediction is labelled once: rules take away whole components, so that counts per component say it all."""
+    reference, prediction = image_io.read_label(pair.reference), image_io.read_label(pair.prediction)
+    if differing := grid_differences(reference, prediction):
+        raise AutosegError(
+            f"{pair}: the prediction {pair.prediction} does not lie on the grid of its reference {pair.reference}: "
+            f"{differing}. Predict the image again.")
+    for path, image in ((pair.reference, reference), (pair.prediction, prediction)):
+        if image.array.min() < 0:
+            raise AutosegError(f"{pair}: {path} holds the negative label value {image.array.min()}.")
+    graph = component_graph(prediction.array[0], prediction.geometry.spacing_mm)
+    overlap = _Overlap(graph, reference.array[0], labels)
+    del prediction
+    left = surviving(graph, accepted)
+    after = [settle(graph, [*accepted, candidate], left) for candidate in candidates]
+    return _CaseDice(
+        overlap.dice(left), np.stack([overlap.dice(present) for present in after]),
+        np.array([not np.array_equal(present, left) for present in after]))
+
+
+class _Overlap:
+    """Voxels that each component of a prediction shares with each class of its reference.
+
+    One entry per component, value of the reference and class that the component belongs to; ignored voxels in none.
+    """
+
+    def __init__(self, graph: ComponentGraph, reference: np.ndarray, labels: Labels) -> None:
+        classes = list(class_keys(labels).values())
+        in_reference = count_values(reference)
+        self._n_ref = np.array([sum(in_reference.get(value, 0) for value in values) for values in classes], float)
+        of_value = {value: [k for k, values in enumerate(classes) if value in values] for value in np.unique(graph.values)}
+        entries = [
+            (component, which, voxels, voxels * (value in classes[which]))
+            for (component, value), voxels in _joint_counts(graph, reference).items()
+            if value != labels.ignore for which in of_value[graph.values[component]]
+        ]
+        self._component, self._class, self._n_pred, self._tp = np.array(entries, np.int64).reshape(-1, 4).T
+
+    def dice(self, present: np.ndarray) -> np.ndarray:
+        """(classes,): 2·TP / (2·TP + FP + FN) with the components that are `present`; nan where both are empty."""
+        is_there, number = present[self._component], len(self._n_ref)
+        n_pred = np.bincount(self._class, self._n_pred * is_there, number)
+        tp = np.bincount(self._class, self._tp * is_there, number)
+        both = n_pred + self._n_ref
+        return np.divide(2 * tp, both, out=np.full(number, np.nan), where=both > 0)
+
+
+def _joint_counts(graph: ComponentGraph, reference: np.ndarray) -> Counter[tuple[int, int]]:
+    """(component, value of the reference) to number of voxels, background's component left out."""
+    inner = reference[graph.box]
+    counts: Counter[tuple[int, int]] = Counter()
+    for part in slabs(inner.shape):
+        predicted = graph.components[part] != 0
+        counts.update(count_pairs(graph.components[part][predicted], inner[part][predicted]))
+    return counts
+
+
+def _voxels(pair: Pair) -> int:
+    """From the header; a file that cannot be read is left to the reader."""
+    try:
+        return int(np.prod(image_io.read_geometry(pair.reference)[0]))
+    except AutosegError:
+        return 0
