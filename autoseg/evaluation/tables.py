@@ -17,25 +17,25 @@ def summary_table(summary: Summary) -> Table:
     """Each class's means over the cases, with the 95 % interval of Dice, and the foreground's.
 
     HD95 and ASSD are means over the cases in which both reference and prediction hold the class; in how many only one
-    does is said under "missed / false" where there is any. Lesion-wise F1 is shown for the classes of which some
+    does is said under "missed/false" where there is any. Lesion-wise F1 is shown for the classes of which some
     reference holds more than one component. A dash stands for what is not defined or not in the file.
     """
     several = {key for key in summary.mean if has_several_lesions(summary, key)}
     one_sided = any(summary.missed.values()) or any(summary.false_alarms.values())
-    table = Table(title=f"Mean of {len(summary.metric_per_case)} case(s), Dice with its 95 % interval", box=box.SIMPLE_HEAD)
-    table.add_column("class", overflow="fold")
-    columns = ["Dice", "IoU", "HD95\nmm", "ASSD\nmm", f"NSD\n{summary.tolerance_mm:g} mm", "|volume\nerror| ml", "reference\nml",
-               *(["lesion\nF1"] if several else []), "cases\nwith it", *(["missed /\nfalse"] if one_sided else [])]
+    table = Table(
+        title=f"Mean of {len(summary.metric_per_case)} case(s), Dice with its 95 % interval", box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("class", overflow="fold", min_width=10)
+    columns = ["Dice", "IoU", "HD95\nmm", "ASSD\nmm", f"NSD\n{summary.tolerance_mm:g} mm", "|volume\nerror|\nml",
+               *(["lesion\nF1"] if several else []), "cases\nwith it", *(["missed/\nfalse"] if one_sided else [])]
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for key, mean in summary.mean.items():
-        cases = summary.metric_per_case
         table.add_row(
             escape(summary.names.get(key, key)), *_cells(mean, summary.confidence.get(key, {})),
-            _significant(mean_without_nan([case.volumes_ml[key].reference for case in cases if key in case.volumes_ml])),
             *([_share(mean.get("lesion_F1")) if key in several else ""] if several else []),
-            str(sum(case.metrics.get(key, {}).get("n_ref", 0) > 0 for case in cases)),
-            *([f"{summary.missed.get(key, 0)} / {summary.false_alarms.get(key, 0)}"] if one_sided else []))
+            str(sum(case.metrics.get(key, {}).get("n_ref", 0) > 0 for case in summary.metric_per_case)),
+            *([f"{summary.missed.get(key, 0)}/{summary.false_alarms.get(key, 0)}"] if one_sided else []))
     table.add_section()
     table.add_row("foreground", *_cells(summary.foreground_mean, summary.foreground_confidence))
     return table
