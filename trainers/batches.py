@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,6 +12,9 @@ import torch
 
 from autoseg.preprocessing.store import ANNOTATED, StoredCase
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
+from autoseg.trainers.in_memory import CaseInMemory
+
+ReadableCase = StoredCase | CaseInMemory
 
 
 @dataclass
@@ -45,7 +48,7 @@ class PatchSampler:
     """
 
     def __init__(
-        self, cases: list[StoredCase], patch_size: tuple[int, ...], batch_size: int, foreground_share: float,
+        self, cases: Sequence[ReadableCase], patch_size: tuple[int, ...], batch_size: int, foreground_share: float,
         augmentation: Augmentation | None, seed: int,
     ) -> None:
         self.cases = cases
@@ -61,7 +64,7 @@ class PatchSampler:
 
     def _sample(self, number: int, position: int) -> Sample:
         rng = np.random.default_rng((self.seed, number, position))
-        case = self.cases[rng.integers(len(self.cases))]
+        case = self.cases[int(rng.integers(len(self.cases)))]
         low = self._patch_corner(case, position >= self.first_forced, rng)  # (z, y, x) also in 2D
         spatial = self.augmentation.draw_spatial(rng) if self.augmentation else None
         flat = len(self.patch_size) == 2
@@ -75,7 +78,7 @@ class PatchSampler:
             image, label = image[:, 0], label[:, 0]
         return Sample(torch.from_numpy(image), torch.from_numpy(label), spatial, int(rng.integers(2**31)))
 
-    def _patch_corner(self, case: StoredCase, force_foreground: bool, rng: np.random.Generator) -> np.ndarray:
+    def _patch_corner(self, case: ReadableCase, force_foreground: bool, rng: np.random.Generator) -> np.ndarray:
         """Lowest voxel (z, y, x) of the patch; may be negative."""
         shape = np.array(case.shape)
         patch = np.array((1, *self.patch_size)) if len(self.patch_size) == 2 else self.patch_size
@@ -92,7 +95,7 @@ class PatchSampler:
         return rng.integers(lowest, highest + 1)
 
 
-def read_padded(case: StoredCase, low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Image (C, *size) float32 and label (1, *size) int16 of the box at `low`, with zeros where it leaves the case."""
     shape = np.array(case.shape)
     start, stop = np.clip(low, 0, shape), np.clip(low + size, 0, shape)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from autoseg.errors import AutosegError
 from autoseg.plan import Configuration
-from autoseg.preprocessing.store import StoredCase
 from autoseg.trainers.augmentation import Augmentation
-from autoseg.trainers.batches import Batch, BatchStream, PatchSampler, Sample
+from autoseg.trainers.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
 from autoseg.trainers.settings import Settings
 
 
@@ -50,7 +51,7 @@ def augmentation_for(configuration: Configuration, settings: Settings) -> Augmen
 
 
 def batch_stream(
-    cases: list[StoredCase], configuration: Configuration, settings: Settings, augmentation: Augmentation | None,
+    cases: Sequence[ReadableCase], configuration: Configuration, settings: Settings, augmentation: Augmentation | None,
     device: torch.device, threads: int, seed: int,
 ) -> BatchStream:
     """Batches of these cases, augmented on `device` where an augmentation is given. threads: that read in the background."""

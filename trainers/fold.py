@@ -14,6 +14,7 @@ from autoseg.parallel import number_of_cores
 from autoseg.plan import Configuration
 from autoseg.preprocessing.store import open_case
 from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
+from autoseg.trainers.in_memory import kept_in_memory
 from autoseg.trainers.job import FoldData, Job, describe_model, settle_settings
 from autoseg.trainers.loop import Report, Run, train
 from autoseg.trainers.recipes import find_recipe
@@ -46,13 +47,14 @@ def train_network(
 ) -> None:
     """Build the recipe's task and its batches, and run the loop."""
     store = job.folder.preprocessed(job.configuration)
-    training = [open_case(store, name) for name in data.training]
+    channels = len(configuration.normalization)
+    training = kept_in_memory([open_case(store, name) for name in data.training], channels)
     task = find_recipe(job.recipe)(configuration, data.dataset.labels, settings, device)
     augmentation = augmentation_for(configuration, settings)
     threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
     streams = [batch_stream(training, configuration, settings, augmentation, device, threads, seed=settings.seed)]
     if data.validation:
-        validation = [open_case(store, name) for name in data.validation]
+        validation = kept_in_memory([open_case(store, name) for name in data.validation], channels)
         streams.append(batch_stream(validation, configuration, settings, None, device, threads, seed=settings.seed + 1))
     schedule = Schedule(settings, reserve=0.1 if data.validation else 0.02)
     run = Run(

@@ -17,10 +17,11 @@ from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Topology
 from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.store import StoredCase, open_case, write_case
-from autoseg.trainers import loop
+from autoseg.trainers import in_memory, loop
 from autoseg.trainers.batches import BatchStream, PatchSampler, read_padded
 from autoseg.trainers.checkpoint import save_state, save_weights
 from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
+from autoseg.trainers.in_memory import CaseInMemory, kept_in_memory
 from autoseg.trainers.recipes import default, find_recipe
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import Settings
@@ -218,3 +219,16 @@ def test_a_disk_that_is_full_is_named_by_weights_and_states(
     with pytest.raises(AutosegError, match="The disk is full"):
         save_state(tmp_path / "fold" / "state", {"epoch": 1})
     assert not list((tmp_path / "fold").iterdir())
+
+
+def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredCase]) -> None:
+    in_ram = kept_in_memory(cases, channels=1)
+    assert all(isinstance(case, CaseInMemory) for case in in_ram)
+    samplers = [PatchSampler(kept, (8, 16, 30), 6, 0.5, None, seed=7) for kept in (cases, in_ram)]
+    for one, other in zip(samplers[0].draw(3), samplers[1].draw(3), strict=True):
+        assert torch.equal(one.image, other.image) and torch.equal(one.label, other.label) and one.seed == other.seed
+
+
+def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredCase], monkeypatch) -> None:
+    monkeypatch.setattr(in_memory, "free_memory_bytes", lambda: 1000)
+    assert kept_in_memory(cases, channels=1) == cases
