@@ -43,7 +43,8 @@ def lesion_counts(reference: np.ndarray, prediction: np.ndarray) -> LesionCounts
 def lesion_counts_by_value(reference: np.ndarray, prediction: np.ndarray) -> dict[int, LesionCounts]:
     """Of every value other than 0 that occurs in one of two label volumes (Z, Y, X), integers, of one shape.
 
-    Not for bool: connected-components-3d 4.1 fails on bool rows of a few voxels. Memory: the numbered components of one of them at a time.
+    Not for bool: connected-components-3d 4.1 fails on bool rows of a few voxels. Memory: the numbered components of
+    one volume at a time.
     """
     in_reference = _components_by_value(reference, prediction)
     in_prediction = _components_by_value(prediction, reference)

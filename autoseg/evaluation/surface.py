@@ -84,11 +84,10 @@ def surface_distances_by_value(
 
     Memory: 2 bytes per voxel, and the surfaces.
     """
-    surfaces = [surface_voxels(labels) for labels in (reference, prediction)]
-    nothing = np.empty(0, np.int64)
+    mine, theirs, nothing = surface_voxels(reference), surface_voxels(prediction), np.empty(0, np.int64)
     return {
-        value: _distances(*(surface.get(value, nothing) for surface in surfaces), reference.shape, spacing_mm)
-        for value in sorted(surfaces[0].keys() | surfaces[1])
+        value: _distances(mine.get(value, nothing), theirs.get(value, nothing), reference.shape, spacing_mm)
+        for value in sorted(mine.keys() | theirs)
     }
 
 
