@@ -35,7 +35,7 @@ setup(
     python_requires=">=3.10",
     packages=sorted(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"autoseg": ["py.typed"]},
+    package_data={"autoseg": ["py.typed"], "autoseg.evaluation.report": ["template.html"]},
     install_requires=[
         "torch>=2.4,!=2.9.*",
         "numpy>=1.26",
@@ -47,7 +47,8 @@ setup(
         "safetensors>=0.4.3",
         "pydantic>=2.6",
         "rich>=13",
-        "matplotlib>=3.8",
+        "matplotlib>=3.10",
+        "jinja2>=3.1",
         "tifffile>=2024.1",
         "pillow>=10",
         "psutil>=5.9",

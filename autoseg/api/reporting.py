@@ -1,0 +1,20 @@
+"""report: all that is known of a dataset, in one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autoseg import console
+from autoseg.api.common import PathLike, planned
+from autoseg.workspace import Workspace, write_text
+
+
+def report(dataset: PathLike, workspace: PathLike | None = None, quiet: bool = False) -> Path:
+    """Write report.html into the dataset's folder in the workspace; the file's path. What is there so far is shown."""
+    from autoseg.evaluation.report import build_report
+
+    folder = planned(str(dataset), Workspace.at(workspace))
+    with console.progress(f"Report on {folder.name}", quiet):
+        page = build_report(folder)
+    write_text(folder.report_html, page)
+    return folder.report_html

@@ -1,0 +1,174 @@
+"""All that lies on disk for a dataset, read as far as it is there; what is missing or damaged hides nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from autoseg.best import Best
+from autoseg.dataset import Dataset
+from autoseg.errors import AutosegError
+from autoseg.evaluation.cross_validation import State, fold_states
+from autoseg.evaluation.summary import Summary, pooled_summary
+from autoseg.fingerprint import Fingerprint
+from autoseg.plan import Plans
+from autoseg.steps import RunRecord
+from autoseg.training_log import Epoch, read_log
+from autoseg.verification.findings import Finding
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
+
+Value = TypeVar("Value")
+ModelType = TypeVar("ModelType", bound=BaseModel)
+USUAL_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A fold of a model. log: its epochs so far. summary: of its validation. state: None for the fold "all"."""
+
+    name: str
+    state: State | None
+    log: list[Epoch]
+    summary: Summary | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """Folds of one configuration and recipe. description: content of model.json. summary: validation cases of all folds."""
+
+    configuration: str
+    recipe: str
+    description: dict[str, Any]
+    folds: list[Fold]
+    summary: Summary | None
+
+    @property
+    def name(self) -> str:
+        """As `autoseg.best.Member.name`."""
+        return self.configuration if self.recipe == "default" else f"{self.configuration}/{self.recipe}"
+
+
+@dataclass
+class Artefacts:
+    """What was found. troubles: in words, files that are there and could not be read. fold_count: folds of a whole
+    cross-validation. ensemble: validation of the chosen ensemble; postprocessed: of the choice after its rules."""
+
+    folder: DatasetFolder
+    plans: Plans
+    dataset: Dataset | None = None
+    fingerprint: Fingerprint | None = None
+    findings: list[Finding] | None = None
+    fold_count: int = USUAL_FOLDS
+    models: list[Model] = field(default_factory=list)
+    best: Best | None = None
+    ensemble: Summary | None = None
+    postprocessed: Summary | None = None
+    run: RunRecord | None = None
+    troubles: list[str] = field(default_factory=list)
+
+
+def read_artefacts(folder: DatasetFolder) -> Artefacts:
+    """Everything of a planned dataset. Raises AutosegError where plans.json is missing or damaged; notes other damage."""
+    if not folder.plans_json.exists():
+        raise AutosegError(
+            f"{folder.name} has not been planned: {folder.plans_json} does not exist. Run: autoseg_plan_and_preprocess "
+            f"{folder.name}")
+    found = Artefacts(folder, read_model(folder.plans_json, Plans))
+    found.dataset = _model(found, folder.dataset_json, Dataset)
+    found.fingerprint = _model(found, folder.fingerprint_json, Fingerprint)
+    found.findings = _read(found, folder.findings_json, _read_findings)
+    found.fold_count = _read(found, folder.splits_json, _count_splits) or USUAL_FOLDS
+    found.models = [_read_one_model(found, model) for model in folder.models()]
+    found.best = _model(found, folder.best_json, Best)
+    found.run = _model(found, folder.run_json, RunRecord)
+    if found.best is not None and len(found.best.members) > 1:
+        name = " + ".join(member.name for member in found.best.members)
+        found.ensemble = _model(found, folder.ensemble(name) / "summary.json", Summary)
+    if found.best is not None and found.best.postprocessing:
+        found.postprocessed = _model(found, folder.postprocessed / "summary.json", Summary)
+    return found
+
+
+def _read(found: Artefacts, path: Path, read: Callable[[Path], Value]) -> Value | None:
+    """What `read` makes of a file; None where it is missing, and where it is damaged, which is noted."""
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except AutosegError as error:
+        found.troubles.append(str(error))
+        return None
+
+
+def _model(found: Artefacts, path: Path, model: type[ModelType]) -> ModelType | None:
+    return _read(found, path, lambda file: read_model(file, model))
+
+
+def _read_findings(path: Path) -> list[Finding]:
+    try:
+        return [Finding.model_validate(entry) for entry in read_json(path)]
+    except (TypeError, ValueError) as error:
+        raise AutosegError(f"{path} holds no list of findings.") from error
+
+
+def _count_splits(path: Path) -> int:
+    splits = read_json(path)
+    if not isinstance(splits, list):
+        raise AutosegError(f"{path} holds no list of folds.")
+    return len(splits)
+
+
+def _read_one_model(found: Artefacts, model: ModelFolder) -> Model:
+    states: dict[str, State | None] = {state.fold: state.state for state in fold_states(model, found.fold_count)}
+    if model.fold("all").root.is_dir():
+        states = {"all": None, **(states if set(states.values()) != {"missing"} else {})}
+    folds = [_read_fold(found, model.fold(name), name, state) for name, state in states.items()]
+    summaries = [fold.summary for fold in folds if fold.summary is not None]
+    summary = _model(found, model.summary_json, Summary)
+    evaluated = sum(len(fold.metric_per_case) for fold in summaries)
+    if summaries and (summary is None or len(summary.metric_per_case) < evaluated):  # folds were finished since
+        summary = pooled_summary(summaries)
+    description = _read(found, model.model_json, _read_object) or {}
+    return Model(model.configuration, model.recipe, description, folds, summary)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise AutosegError(f"{path} holds no object.")
+    return content
+
+
+def _read_fold(found: Artefacts, fold: FoldFolder, name: str, state: State | None) -> Fold:
+    log = _read(found, fold.log_jsonl, read_log) or []
+    return Fold(name, state, log, _model(found, fold.summary_json, Summary))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The validation of what prediction uses. name: whose. is_final: chosen by find-best, its rules applied; otherwise what
+    there is so far."""
+
+    name: str
+    summary: Summary
+    is_final: bool
+
+
+def answer(found: Artefacts) -> Answer | None:
+    """What was chosen, or as long as nothing is, the model with the highest mean Dice; None without any validation."""
+    if found.best is not None:
+        name = " + ".join(member.name for member in found.best.members)
+        if found.postprocessed is not None:
+            return Answer(f"{name}, post-processed", found.postprocessed, True)
+        before = found.ensemble or next((model.summary for model in found.models if model.name == name), None)
+        if before is not None:
+            return Answer(name, before, not found.best.postprocessing)
+    validated = [(model, model.summary) for model in found.models if model.summary is not None]
+    if not validated:
+        return None
+    model, summary = max(validated, key=lambda entry: entry[1].foreground_mean.get("Dice", float("nan")))
+    return Answer(model.name, summary, False)

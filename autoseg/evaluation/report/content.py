@@ -1,0 +1,35 @@
+"""The page's sections, in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from autoseg.evaluation.report.artefacts import Artefacts
+from autoseg.evaluation.report.choice import choice_section
+from autoseg.evaluation.report.closing import times_section, versions_section
+from autoseg.evaluation.report.data import data_section
+from autoseg.evaluation.report.elements import Block, Section
+from autoseg.evaluation.report.glance import at_a_glance
+from autoseg.evaluation.report.planning import plan_section
+from autoseg.evaluation.report.results import results_section
+from autoseg.evaluation.report.training import training_section
+from autoseg.evaluation.report.worst import worst_section
+
+
+@dataclass(frozen=True)
+class Page:
+    """title: the dataset's name. made_at: local time. glance: before the table of contents."""
+
+    title: str
+    made_at: str
+    glance: list[Block]
+    sections: list[Section]
+
+
+def page(found: Artefacts) -> Page:
+    """Everything that is known of a dataset, the result first."""
+    sections = [
+        results_section(found), worst_section(found), choice_section(found), training_section(found), data_section(found),
+        plan_section(found), times_section(found), versions_section(found)]
+    return Page(found.plans.dataset, datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"), at_a_glance(found), sections)

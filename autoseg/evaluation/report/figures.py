@@ -1,0 +1,173 @@
+"""Charts as inline SVG: narrow, so that their text stays readable on a telephone, and each with a text alternative.
+
+Colours are those of Okabe and Ito (2008), which people with colour-blindness can tell apart; no line is told by colour alone.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from autoseg.evaluation.report.words import number, shortened
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
+INK, GRID = "#24292f", "#d8dee4"
+LINES = [(BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (PURPLE, ":"), (ORANGE, (0, (5, 1, 1, 1, 1, 1))), (INK, (0, (1, 1)))]
+WIDTH_IN = 5.0  # shown at 360 pixels, a point of text is a pixel
+NAME_LENGTH = 22
+POINTS_SHOWN = 60  # above so many values a box shows only its outliers
+CURVE_POINTS = 400
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 12, "axes.edgecolor": INK, "axes.labelcolor": INK,
+    "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True,
+}
+ANY_ID = re.compile(r' id="[A-Za-z]+[A-Za-z0-9.]*_\d+"')
+
+
+def box_rows(
+    name: str, values: Mapping[str, Sequence[float]], unit: str, logarithmic: bool = False,
+    limits: tuple[float | None, float | None] = (None, None),
+) -> Markup:
+    """Box plots, one row for each entry of `values` in their order: median, middle half, range, outliers (Tukey 1977).
+
+    name: what is drawn, for the text alternative. unit: at the axis. Values that are not finite are left out; an empty
+    string where nothing is left. logarithmic: where all are positive. limits: of the axis; None for those of the values.
+    """
+    finite = {row: kept for row, given in values.items() if (kept := [float(v) for v in given if math.isfinite(v)])}
+    if not finite:
+        return Markup("")
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure, axes = _figure(0.8 + 0.38 * len(finite))
+        places = list(range(len(finite), 0, -1))
+        few = max(len(kept) for kept in finite.values()) <= POINTS_SHOWN
+        axes.boxplot(
+            list(finite.values()), positions=places, orientation="horizontal", widths=0.6, showfliers=not few, patch_artist=True,
+            boxprops={"facecolor": "#cfe3f1", "edgecolor": BLUE}, medianprops={"color": VERMILION, "linewidth": 2},
+            whiskerprops={"color": BLUE}, capprops={"color": BLUE},
+            flierprops={"marker": "o", "markersize": 3, "markeredgecolor": INK, "markerfacecolor": "none"})
+        if few:
+            _points(axes, places, list(finite.values()))
+        axes.set_yticks(places, [shortened(row, NAME_LENGTH) for row in finite])
+        axes.set_ylim(0.3, len(finite) + 0.7)
+        _value_axis(axes, unit, logarithmic and min(map(min, finite.values())) > 0, limits)
+        return _svg(figure, f"Box plot. {name}, {unit}. {' '.join(_said(row, kept) for row, kept in finite.items())}")
+
+
+def curves(
+    name: str, series: Mapping[str, tuple[Sequence[float], Sequence[float | None]]],
+    limits: tuple[float | None, float | None] = (None, None),
+) -> Markup:
+    """Lines over epochs. series: for each line's name, epochs and values; gaps where a value is None or not finite.
+
+    An empty string where there is no value at all.
+    """
+    thinned = {line: _thinned(epochs, values) for line, (epochs, values) in series.items()}
+    thinned = {line: points for line, points in thinned.items() if np.isfinite(points[1]).any()}
+    if not thinned:
+        return Markup("")
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure, axes = _figure(3.3)
+        for position, (line, (epochs, values)) in enumerate(thinned.items()):
+            colour, dashes = LINES[position % len(LINES)]
+            axes.plot(epochs, values, color=colour, linestyle=dashes, linewidth=1.8, label=line,
+                      marker="o" if len(epochs) < 3 else None, markersize=4)
+        axes.set_xlabel("epoch")
+        axes.set_ylim(*limits)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=11.5, handlelength=2.4, columnspacing=1.0)
+        said = " ".join(_said_of_line(line, *points) for line, points in thinned.items())
+        return _svg(figure, f"Line chart. {name} over the epochs. {said}")
+
+
+def intensity_ranges(name: str, channels: Mapping[str, tuple[float, float, float]], unit: str) -> Markup:
+    """For each channel a bar from its lowest to its highest value with a mark between, each on an axis of its own.
+
+    channels: 0.5 percentile, median, 99.5 percentile.
+    """
+    if not channels:
+        return Markup("")
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(WIDTH_IN, 0.85 * len(channels) + 0.25), layout="constrained")
+        rows = figure.subplots(len(channels), 1, squeeze=False)[:, 0]
+        for axes, (channel, (low, median, high)) in zip(rows, channels.items(), strict=True):
+            axes.barh([0], [high - low], left=[low], height=0.5, color="#cfe3f1", edgecolor=BLUE)
+            axes.plot([median, median], [-0.4, 0.4], color=VERMILION, linewidth=2.5)
+            axes.set_yticks([0], [shortened(channel, NAME_LENGTH)])
+            axes.set_ylim(-0.6, 0.6)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        rows[-1].set_xlabel(unit)
+        said = " ".join(f"{channel}: from {number(low)} to {number(high)}, median {number(median)}."
+                        for channel, (low, median, high) in channels.items())
+        return _svg(figure, f"Bars. {name}, {unit}. {said}")
+
+
+def _figure(height_in: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _points(axes: Axes, places: Sequence[int], rows: Sequence[Sequence[float]]) -> None:
+    """Every value, moved up and down a little so that equal ones can be told apart; the same at each run."""
+    jitter = np.random.default_rng(0)
+    for place, row in zip(places, rows, strict=True):
+        heights = place + jitter.uniform(-0.18, 0.18, len(row))
+        axes.plot(row, heights, linestyle="none", marker="o", markersize=3, markeredgecolor=INK, markerfacecolor="none",
+                  markeredgewidth=0.7, zorder=3)
+
+
+def _value_axis(axes: Axes, unit: str, logarithmic: bool, limits: tuple[float | None, float | None]) -> None:
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(unit)
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter("")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.set_xlim(*limits)
+
+
+def _thinned(epochs: Sequence[float], values: Sequence[float | None]) -> tuple[np.ndarray, np.ndarray]:
+    """At most some hundred points, the last one always among them; None becomes nan."""
+    chosen = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), CURVE_POINTS)).astype(int))
+    known = [math.nan if values[i] is None else values[i] for i in chosen]
+    return np.array([epochs[i] for i in chosen]), np.array(known, float)
+
+
+def _said(row: str, values: Sequence[float]) -> str:
+    low, quarter, median, three_quarters, high = np.percentile(values, [0, 25, 50, 75, 100])
+    if len(values) == 1:
+        return f"{row}: one value, {number(median)}."
+    return (f"{row}: median {number(median)}, half of the {len(values)} values from {number(quarter)} to "
+            f"{number(three_quarters)}, lowest {number(low)}, highest {number(high)}.")
+
+
+def _said_of_line(line: str, epochs: np.ndarray, values: np.ndarray) -> str:
+    there = np.isfinite(values)
+    first, last = np.flatnonzero(there)[[0, -1]]
+    return f"{line}: {number(values[first])} in epoch {epochs[first]:g}, {number(values[last])} in epoch {epochs[last]:g}."
+
+
+def _svg(figure: Figure, alternative: str) -> Markup:
+    """The figure's <svg> element, without prolog, metadata and ids that another figure has, too."""
+    target = io.StringIO()
+    nothing: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(target, metadata=nothing)
+    text = target.getvalue()
+    text = ANY_ID.sub("", text[text.index("<svg"):])
+    opening, rest = text.split(">", 1)
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening)  # the page says how wide it is
+    return Markup(f'{opening} role="img" aria-label="{escape(alternative)}">{rest}')

@@ -1,0 +1,57 @@
+"""What a person wants to know first."""
+
+from __future__ import annotations
+
+from autoseg.evaluation.report.artefacts import Answer, Artefacts, answer
+from autoseg.evaluation.report.elements import Block, Command, Explained, Explanations, Text
+from autoseg.evaluation.report.missing import next_steps, prediction_command
+from autoseg.evaluation.report.results import dice_of_case, mean_dice, mean_hd95
+from autoseg.evaluation.report.words import MISSING, counted, dice, listed
+from autoseg.evaluation.report.worst import worst_cases
+
+
+def at_a_glance(found: Artefacts) -> list[Block]:
+    """The result, how to use it, and what is not there yet."""
+    final = answer(found)
+    blocks: list[Block] = [Explanations([*_data(found), *_choice(found), *_result(final)])]
+    if any(fold.state in (None, "complete") for model in found.models for fold in model.folds):
+        blocks += [Text("To segment new images, type:"), Command(prediction_command(found.folder))]
+    steps = next_steps(found)
+    if steps:
+        blocks.append(Text("Not everything is there yet. What is missing, and the command that makes it:", is_note=True))
+    for step in steps:
+        blocks += [Text(f"{step.missing[0].upper()}{step.missing[1:]}:"), Command(step.line)]
+    blocks += [Text(trouble, is_note=True) for trouble in found.troubles]
+    return blocks
+
+
+def _data(found: Artefacts) -> list[Explained]:
+    if found.dataset is None:
+        return [Explained("Dataset", found.plans.dataset)]
+    names = list(found.dataset.labels.foreground)
+    return [Explained("Data", f"{counted(len(found.dataset.training), 'training case')}, "
+                      f"{counted(len(names), 'class', 'classes')}", listed(names, 8))]
+
+
+def _choice(found: Artefacts) -> list[Explained]:
+    if found.best is None:
+        return [Explained("Chosen", "nothing yet")]
+    rules = len(found.best.postprocessing)
+    name = " + ".join(member.name for member in found.best.members)
+    kind = "an ensemble: the mean of these models' probabilities" if len(found.best.members) > 1 else "a single model"
+    after = f", then {counted(rules, 'rule')} of post-processing" if rules else ", no post-processing"
+    return [Explained("Chosen", name, kind + after)]
+
+
+def _result(final: Answer | None) -> list[Explained]:
+    if final is None:
+        return [Explained("Mean Dice", "not known yet")]
+    cases = counted(len(final.summary.metric_per_case), "validation case")
+    so_far = "" if final.is_final else f" The best so far, {final.name}."
+    entries = [Explained("Mean Dice", mean_dice(final.summary),
+                         f"Overlap with the reference, 0 to 1; 95 % interval over {cases}.{so_far}")]
+    if (hd95 := mean_hd95(final.summary)) != MISSING:
+        entries.append(Explained("Mean HD95", f"{hd95} mm", "How far apart the surfaces are, the farthest 5 % left out."))
+    if worst := worst_cases(final.summary):
+        entries.append(Explained("Worst case", f"{worst[0].case}, Dice {dice(dice_of_case(worst[0]))}", "Pictures are below."))
+    return entries

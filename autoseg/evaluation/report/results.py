@@ -1,0 +1,180 @@
+"""The cross-validation: every model, and the final answer class by class and case by case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from autoseg.evaluation.case import CaseSummary
+from autoseg.evaluation.metrics import mean_without_nan
+from autoseg.evaluation.report.artefacts import Answer, Artefacts, answer
+from autoseg.evaluation.report.elements import (
+    Block,
+    Command,
+    Explained,
+    Explanations,
+    Figure,
+    Folded,
+    Heading,
+    Section,
+    Table,
+    Text,
+    figures,
+)
+from autoseg.evaluation.report.figures import box_rows
+from autoseg.evaluation.report.missing import next_steps
+from autoseg.evaluation.report.words import counted, dice, interval, listed, millimetres, number
+from autoseg.evaluation.summary import Summary, has_several_lesions, metric_values
+
+CLASSES_SHOWN = 12
+CASES_SHOWN = 12
+CLASSES_IN_CASE_TABLE = 6
+
+
+def results_section(found: Artefacts) -> Section:
+    """Models against each other, then the final answer."""
+    section = Section("results", "Cross-validation")
+    final = answer(found)
+    if final is None:
+        step = next_steps(found)[0]
+        section.blocks += [Text(f"There are no validated cases yet: {step.missing}. This goes on:", is_note=True),
+                           Command(step.line)]
+        return section
+    section.blocks += [
+        Text("Every training case was predicted by the fold that did not train on it, and compared with its reference label. "
+             "The interval behind a mean says how far it would move with other cases like these (95 % of the time)."),
+        Explanations(_words(final.summary)), Heading("Models"), *_models(found, final),
+        Heading(f"Classes: {final.name}"), *_classes(final.summary), Heading("Cases"), *_cases(final.summary)]
+    return section
+
+
+def dice_of_case(case: CaseSummary) -> float:
+    """Mean Dice over the classes that reference or prediction hold; nan where neither holds any."""
+    return mean_without_nan([float(metrics["Dice"]) for metrics in case.metrics.values()])
+
+
+def mean_dice(summary: Summary) -> str:
+    """The mean over the classes, and its interval where there is one."""
+    return _with_interval(dice(summary.foreground_mean.get("Dice")), summary.foreground_confidence.get("Dice"))
+
+
+def mean_hd95(summary: Summary) -> str:
+    """In mm, the mean over the classes, and its interval where there is one."""
+    return _with_interval(millimetres(summary.foreground_mean.get("HD95")), summary.foreground_confidence.get("HD95"), 2)
+
+
+def _with_interval(mean: str, bounds: tuple[float, float] | None, decimals: int = 3) -> str:
+    said = interval(*bounds, decimals) if bounds else ""
+    return f"{mean} ({said})" if said else mean
+
+
+def _words(summary: Summary) -> list[Explained]:
+    words = [Explained("Dice", "0 to 1, more is better", "How much prediction and reference overlap; 1 is the same voxels.")]
+    if _has(summary, "HD95"):
+        words.append(Explained("HD95", "mm, less is better", "How far apart the two surfaces are at most, the farthest 5 % of "
+                               "their points left out."))
+    if _has(summary, "NSD"):
+        words.append(Explained("NSD", "0 to 1, more is better", "Surface Dice: the share of both surfaces that lies within "
+                               f"{summary.tolerance_mm:g} mm of the other."))
+    return words
+
+
+def _has(summary: Summary, metric: str) -> bool:
+    return not math.isnan(summary.foreground_mean.get(metric, math.nan))
+
+
+def _models(found: Artefacts, final: Answer) -> list[Block]:
+    summaries = {model.name: model.summary for model in found.models if model.summary is not None}
+    if found.ensemble is not None and found.best is not None:
+        summaries[" + ".join(member.name for member in found.best.members)] = found.ensemble
+    summaries[final.name] = final.summary
+    unfinished = {
+        model.name: [fold for fold in model.folds if fold.state not in (None, "complete")] for model in found.models}
+    rows = []
+    for name, summary in summaries.items():
+        without = [fold.name for fold in unfinished.get(name, [])]
+        rows.append([name, mean_dice(summary), mean_hd95(summary), dice(summary.foreground_mean.get("NSD")),
+                     str(len(summary.metric_per_case)), f"without fold {listed(without)}" if without else "complete"])
+    marked = frozenset(i for i, name in enumerate(summaries) if name == final.name)
+    by_model = {name: [dice_of_case(case) for case in summary.metric_per_case] for name, summary in summaries.items()}
+    picture = box_rows("Mean Dice of each validation case, by model", by_model, "Dice", limits=_dice_limits(by_model.values()))
+    blocks: list[Block] = [Table("Mean over the classes (95 % interval)", ("model", "Dice", "HD95, mm", "NSD", "cases", "folds"),
+                                 rows, frozenset({5}), marked)]
+    if any(unfinished.values()):
+        blocks.append(Text("Models whose folds are not complete were validated on fewer cases: their numbers cannot be "
+                           "compared with others'.", is_note=True))
+    note = "The line is the median, the box holds half of the cases."
+    return [*blocks, *figures(Figure("Mean Dice of each case", picture, note))]
+
+
+def _classes(summary: Summary) -> list[Block]:
+    """The classes with the lowest Dice shown, further ones folded away."""
+    order = sorted(summary.mean, key=lambda key: _lowest_first(summary.mean[key]["Dice"]))
+    shown, rest = order[:CLASSES_SHOWN], order[CLASSES_SHOWN:]
+    blocks: list[Block] = []
+    if rest:
+        blocks.append(Text(f"The {CLASSES_SHOWN} of {len(order)} classes with the lowest mean Dice:"))
+    blocks += _some_classes(summary, shown)
+    if rest:
+        blocks.append(Folded(f"The other {len(rest)} classes", _some_classes(summary, rest)))
+    return blocks
+
+
+def _lowest_first(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _some_classes(summary: Summary, keys: Sequence[str]) -> list[Block]:
+    def by_class(metric: str) -> dict[str, list[float]]:
+        return {summary.names.get(key, key): metric_values(summary.metric_per_case, key, metric) for key in keys}
+
+    dices = by_class("Dice")
+    several = [Figure(title, box_rows(f"{title} of each validation case, by class", values, unit, limits=limits), note)
+               for title, values, unit, limits, note in (
+                   ("Dice", dices, "Dice", _dice_limits(dices.values()), ""),
+                   ("HD95", by_class("HD95"), "mm", (0, None), "Cases that miss the class altogether have no distance."))]
+    return [_class_table(summary, keys), *figures(*several)]
+
+
+def _dice_limits(values: Iterable[Sequence[float]]) -> tuple[float, float]:
+    """The whole scale, or its upper half where all lie there."""
+    lowest = min((value for row in values for value in row if not math.isnan(value)), default=0.0)
+    return (0.5 if lowest > 0.52 else 0.0, 1.0)
+
+
+def _class_table(summary: Summary, keys: Sequence[str]) -> Table:
+    """Columns that no class has a value for are left out."""
+    columns: dict[str, Callable[[str], str]] = {
+        "Dice": lambda key: _with_interval(dice(summary.mean[key].get("Dice")), _bounds(summary, key, "Dice")),
+        "HD95, mm": lambda key: _with_interval(millimetres(summary.mean[key].get("HD95")), _bounds(summary, key, "HD95"), 2),
+        "NSD": lambda key: dice(summary.mean[key].get("NSD")),
+        "volume error, ml": lambda key: number(summary.mean[key].get("volume_error_ml")),
+        "lesion F1": lambda key: dice(summary.mean[key].get("lesion_F1")) if has_several_lesions(summary, key) else "–",
+        "cases with it": lambda key: str(sum(n > 0 for n in metric_values(summary.metric_per_case, key, "n_ref"))),
+        "missed in": lambda key: str(summary.missed[key]) if summary.missed.get(key) else "–",
+        "false alarms in": lambda key: str(summary.false_alarms[key]) if summary.false_alarms.get(key) else "–"}
+    filled = {title: [cell(key) for key in keys] for title, cell in columns.items()}
+    filled = {title: cells for title, cells in filled.items() if title == "Dice" or set(cells) != {"–"}}
+    rows = [[summary.names.get(key, key), *(cells[i] for cells in filled.values())] for i, key in enumerate(keys)]
+    return Table("Mean over the cases (95 % interval)", ("class", *filled), rows)
+
+
+def _bounds(summary: Summary, key: str, metric: str) -> tuple[float, float] | None:
+    return summary.confidence.get(key, {}).get(metric)
+
+
+def _cases(summary: Summary) -> list[Block]:
+    """All cases, lowest Dice first; many of them folded away."""
+    ordered = sorted(summary.metric_per_case, key=lambda case: _lowest_first(dice_of_case(case)))
+    keys = list(summary.mean) if len(summary.mean) <= CLASSES_IN_CASE_TABLE else []
+    columns = ("case", "mean Dice", *(summary.names.get(key, key) for key in keys))
+    rows = [[case.case, dice(dice_of_case(case)), *(dice(float(case.metrics[key]["Dice"])) for key in keys)] for case in ordered]
+    blocks: list[Block] = [Table("Dice of the cases, the lowest first", columns, rows[:CASES_SHOWN])]
+    if len(rows) > CASES_SHOWN:
+        rest = Table("Dice of the cases, continued", columns, rows[CASES_SHOWN:])
+        blocks.append(Folded(f"The other {len(rows) - CASES_SHOWN} cases", [rest]))
+    if summary.failed:
+        failed = [[case, reason] for case, reason in summary.failed.items()]
+        blocks += [Text(f"{counted(len(failed), 'case')} could not be evaluated:", is_note=True),
+                   Table("Cases that are not evaluated", ("case", "why"), failed, frozenset({1}))]
+    return blocks
