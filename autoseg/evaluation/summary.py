@@ -167,8 +167,9 @@ def _summarize(
     mean = {
         key: {name: mean_of_finite(metric_values(cases, key, name)) for name in (*RATED, *COUNTED)} for key in names
     }
-    rated = np.array([[metric_values(cases, key, name) for name in RATED] for key in names], float)
-    resampled = resampled_means(rated.reshape(-1, len(cases)).T).reshape(-1, len(names), len(RATED))
+    rated = np.array([metric_values(cases, key, name) for key in names for name in RATED], float)
+    resampled = resampled_means(rated.reshape(len(names) * len(RATED), len(cases)).T)
+    resampled = resampled.reshape(len(resampled), len(names), len(RATED))
     return Summary(
         foreground_mean={
             name: mean_of_finite([of_class[name] for of_class in mean.values()]) for name in (*RATED, *COUNTED)},

@@ -220,6 +220,19 @@ def test_summaries_of_earlier_versions_are_still_read_pooled_and_shown(folders: 
     write_csv(tmp_path / "old.csv", pooled)
 
 
+@pytest.mark.parametrize("labels", [LABELS, None])
+def test_without_a_readable_case_or_any_class_there_is_a_summary_still(folders: tuple[Path, Path], labels: Labels | None) -> None:
+    reference, prediction = folders
+    write(reference / "empty.nii.gz", [0] * 8)
+    write(prediction / "empty.nii.gz", [0] * 8)
+    pair = Pair("empty", reference / "empty.nii.gz", prediction / "empty.nii.gz")
+    nothing_there = evaluate_pairs([pair], labels)
+    nothing_read = evaluate_pairs([pair._replace(prediction=prediction / "absent.nii.gz")], labels)
+    for summary in (nothing_there, nothing_read, pooled_summary([nothing_there]), pooled_summary([])):
+        assert math.isnan(summary.foreground_mean["Dice"]) and "foreground - " in shown(summary_table(summary))
+    assert list(nothing_read.failed) == ["empty"] and nothing_read.metric_per_case == ()
+
+
 def test_a_tolerance_that_is_no_distance_is_refused(folders: tuple[Path, Path]) -> None:
     for tolerance_mm in (-1.0, math.nan, math.inf):
         with pytest.raises(AutosegError, match="expected 0 or a positive number"):
