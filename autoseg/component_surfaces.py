@@ -26,14 +26,14 @@ class Surfaces:
     ) -> np.ndarray:
         """(groups,) mm from each group of components to the nearest of `others`: between the centres of voxels.
 
-        groups: component numbers of each, none empty. others: component numbers. inf where it is more than `limit_mm`, or
-        where there are no others.
+        groups: component numbers of each, none empty. others: component numbers. inf where it is not less than
+        `limit_mm`, or where there are no others.
         """
         if not groups:
             return np.empty(0)
         points = [np.concatenate([self._points_mm(number) for number in group]) for group in groups]
         of_all = np.concatenate(points)
-        nearest = np.full(len(of_all), np.nextafter(limit_mm, np.inf))
+        nearest = np.full(len(of_all), limit_mm)
         for other in others:
             tree = self._tree(int(other))
             apart = np.maximum(0, np.maximum(tree.mins - of_all, of_all - tree.maxes))
@@ -41,7 +41,7 @@ class Surfaces:
             if len(may_be_nearer):
                 found, _ = tree.query(of_all[may_be_nearer], distance_upper_bound=float(nearest[may_be_nearer].max()))
                 nearest[may_be_nearer] = np.minimum(nearest[may_be_nearer], found)
-        nearest[nearest > limit_mm] = np.inf
+        nearest[nearest >= limit_mm] = np.inf
         starts = np.cumsum([0, *map(len, points[:-1])])
         return np.asarray(np.minimum.reduceat(nearest, starts))
 

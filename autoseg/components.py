@@ -26,7 +26,10 @@ def label_components(labels: np.ndarray) -> tuple[np.ndarray, int]:
     Returns (Z, Y, X) unsigned integers, 0 where `labels` is 0 and else 1..n, and n. Memory: the result, and
     connected-components-3d's tables (Silversmith 2021).
     """
-    components, number = cc3d.connected_components(np.ascontiguousarray(labels), connectivity=CONNECTIVITY, return_N=True)
+    values = np.ascontiguousarray(labels)
+    if values.dtype == bool:
+        values = values.view(np.uint8)  # version 4.1.1 refuses lines of bool, such as [[[1, 0, 1]]]
+    components, number = cc3d.connected_components(values, connectivity=CONNECTIVITY, return_N=True)
     return components, int(number)
 
 

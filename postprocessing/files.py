@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg import image_io
+from autoseg import image_io, layouts
 from autoseg.best import Rule
 from autoseg.errors import AutosegError
 from autoseg.parallel import Outcome, run_parallel
@@ -27,25 +27,29 @@ def postprocess_files(
     its header and dtype; where its format is only read, in the one that is written instead (`image_io.label_ending`). A
     file that fails stops no other. Raises AutosegError where an input lies in `output_folder`, or two would become one file.
     """
-    inside = [path for path in inputs if path.resolve().parent == output_folder.resolve()]
-    if inside:
-        raise AutosegError(f"{output_folder} holds the labels that are to be read ({inside[0].name}). Choose another folder "
-                           "with -o: post-processing leaves its input as it is.")
-    targets: dict[Path, Path] = {}
-    for path in inputs:
-        other = targets.setdefault(output_path(path, output_folder), path)
-        if other != path:
-            raise AutosegError(f"{other} and {path} would both become {output_path(path, output_folder)}. Leave only one.")
+    output_paths(inputs, output_folder)
     voxels = [_voxels(path) for path in inputs]
     processes = workers if sum(voxels) > WORTH_A_PROCESS else 1
     clean = functools.partial(_clean_file, output_folder=output_folder, rules=tuple(rules))
     yield from run_parallel(clean, inputs, BYTES_PER_VOXEL * max(voxels, default=0), processes)
 
 
-def output_path(path: Path, output_folder: Path) -> Path:
-    """Where the post-processed labels of a file lie."""
-    ending = image_io.file_ending(path)
-    return output_folder / f"{path.name[:len(path.name) - len(ending)]}{image_io.label_ending(ending)}"
+def output_paths(inputs: Sequence[Path], output_folder: Path) -> dict[Path, Path]:
+    """Each input to the file that its labels are written to. Raises AutosegError as `postprocess_files` does."""
+    taken: dict[Path, Path] = {}
+    for path in inputs:
+        if output_folder.resolve() in (path.parent.resolve(), path.resolve().parent):
+            raise AutosegError(f"{output_folder} holds the labels that are to be read ({path.name}). Choose another folder "
+                               "with -o: post-processing leaves its input as it is.")
+        output = _output_path(path, output_folder)
+        other = taken.setdefault(output, path)
+        if other != path:
+            raise AutosegError(f"{other} and {path} would both become {output}. Leave only one of them.")
+    return {path: output for output, path in taken.items()}
+
+
+def _output_path(path: Path, output_folder: Path) -> Path:
+    return output_folder / f"{layouts.stem(path)}{image_io.label_ending(image_io.file_ending(path))}"
 
 
 def _clean_file(path: Path, output_folder: Path, rules: Sequence[Rule]) -> Path:
@@ -55,11 +59,8 @@ def _clean_file(path: Path, output_folder: Path, rules: Sequence[Rule]) -> Path:
     if image.array.size and image.array.min() < 0:
         raise AutosegError(f"{path} holds the negative label value {image.array.min()}. Expected 0 and above.")
     cleaned = apply_rules(image.array[0], image.geometry.spacing_mm, rules)
-    target = output_path(path, output_folder)
-    if cleaned.dtype in (np.uint8, np.uint16):
-        image_io.write_label(target, cleaned, image)
-    else:
-        image_io.write_image(target, cleaned[None], image)
+    target = _output_path(path, output_folder)
+    image_io.write_image(target, cleaned[None], image)  # `write_label`, but for any integer that the file holds
     return target
 
 
