@@ -97,7 +97,8 @@ class Dataset(Frozen):
     """A dataset of either layout. Written to the workspace as dataset.json, with absolute paths.
 
     channel_names: by channel; a name may stand for a normalization (CT, ...). file_ending: of images and labels, with
-    the dot. training and test: sorted by case name.
+    the dot. training and test: sorted by case name. groups: case to group (patient), where dataset.json says which cases
+    belong together; see `autoseg.groups` for the others.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Dataset(Frozen):
     file_ending: str
     training: tuple[Case, ...]
     test: tuple[Case, ...] = ()
+    groups: dict[str, str] = {}
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -133,7 +135,8 @@ def load_dataset(folder: Path) -> Dataset:
     load = _load_decathlon if layouts.is_decathlon(content) else _load_nnunet
     dataset = load(folder.resolve(), content)
     _require_unique_names(dataset, source)
-    return dataset
+    names = [case.name for case in (*dataset.training, *dataset.test)]
+    return dataset.model_copy(update={"groups": layouts.groups(content, names, source)})
 
 
 def load_labels(source: Path) -> Labels:

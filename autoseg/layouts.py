@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from autoseg.errors import AutosegError
 
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 IGNORE = "ignore"
+GROUPS_EXAMPLE = '{"patient_7": ["case_a", "case_b"], ...} or {"case_a": "patient_7", ...}'
 NNUNET_EXAMPLE = (
     '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "kidney": 1}, "numTraining": 20, "file_ending": ".nii.gz"}'
 )
@@ -121,6 +123,40 @@ def _ignore_value(values: dict[str, int | tuple[int, ...]], source: Path) -> int
         raise AutosegError(
             f'{source}: the label "{IGNORE}" is {ignore!r}, expected one value above all others: {max(others) + 1}.')
     return ignore
+
+
+def groups(content: dict[str, Any], cases: Collection[str], source: Path) -> dict[str, str]:
+    """Case to group, from the optional entry `groups`: {group: [cases]} or {case: group}; `cases` are those there are.
+
+    A case whose name another one has as its group belongs to that group. Raises AutosegError for an entry that is neither,
+    for unknown cases, and for cases in two groups.
+    """
+    entries = content.get("groups")
+    if entries is None:
+        return {}
+    if not isinstance(entries, dict):
+        raise AutosegError(f'{source}: "groups" is {entries!r}, expected {GROUPS_EXAMPLE}.')
+    found: dict[str, set[str]] = defaultdict(set)
+    for key, value in entries.items():
+        members = value if isinstance(value, list) else [key]
+        group = key if isinstance(value, list) else value
+        if type(group) not in (str, int) or not members or not all(isinstance(case, str) for case in members):
+            raise AutosegError(f'{source}: "groups" holds {key!r}: {value!r}, expected {GROUPS_EXAMPLE}.')
+        for case in members:
+            found[case].add(str(group))
+    if unknown := sorted(found.keys() - set(cases)):
+        raise AutosegError(
+            f'{source}: "groups" names {len(unknown)} cases that are not in the dataset: {_some(unknown)}. Correct them (the '
+            f"cases are called {_some(sorted(cases), 3)}) or take them out. Expected is {GROUPS_EXAMPLE}.")
+    twice = [f"{case} into {' and '.join(sorted(of))}" for case, of in sorted(found.items()) if len(of) > 1]
+    if twice:
+        raise AutosegError(f'{source}: "groups" puts {_some(twice)}. Leave each case in one group.')
+    of_case = {case: min(of) for case, of in sorted(found.items())}
+    return {group: group for group in sorted(set(of_case.values()) & (set(cases) - set(of_case)))} | of_case
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def decathlon_cases(folder: Path, content: dict[str, Any]) -> tuple[list[CaseFiles], list[CaseFiles]]:

@@ -11,11 +11,12 @@ from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, Plans
-from autoseg.preprocessing.store import is_complete
+from autoseg.preprocessing.pipeline import plans_digest
+from autoseg.preprocessing.store import is_complete, is_of_plans
 from autoseg.trainers.checkpoint import load_state
 from autoseg.trainers.configure import mirror_axes_of
 from autoseg.trainers.settings import Settings
-from autoseg.trainers.splits import cases_of_fold, load_or_make_splits
+from autoseg.trainers.splits import MadeSplits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model, write_json
 
@@ -76,14 +77,25 @@ def load_fold_data(job: Job) -> FoldData:
             f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. "
             f"Run: autoseg_plan_and_preprocess {job.folder.name} -c {job.configuration}"
         )
-    splits = [] if job.fold == "all" else load_or_make_splits(job.folder, dataset, usable)
-    training, validation = cases_of_fold(job.fold, splits, usable)
-    notes = []
-    if splits and len(splits) != 5:
-        notes.append(f"{len(usable)} cases: {len(splits)} folds instead of 5.")
+    _require_these_plans(job, plans, dataset, usable)
+    made = MadeSplits([], []) if job.fold == "all" else load_or_make_splits(job.folder, dataset, usable)
+    training, validation = cases_of_fold(job.fold, made.splits, usable)
     configuration = plans.configurations[job.configuration]
     only = plans.model_copy(update={"configurations": {job.configuration: configuration}})
-    return FoldData(dataset, only, configuration, training, validation, len(splits), notes)
+    return FoldData(dataset, only, configuration, training, validation, len(made.splits), made.notes)
+
+
+def _require_these_plans(job: Job, plans: Plans, dataset: Dataset, cases: list[str]) -> None:
+    """Raises AutosegError where cases were preprocessed by other plans: planning anew was stopped before they were remade."""
+    folder = job.folder.preprocessed(job.configuration)
+    digest = plans_digest(dataset.labels, plans, plans.configurations[job.configuration])
+    other = [case for case in cases if not is_of_plans(folder, case, digest)]
+    if other:
+        raise AutosegError(
+            f"{len(other)} of {len(cases)} cases were preprocessed by other plans than those in {job.folder.plans_json}: "
+            f"{', '.join(other[:5])}{', ...' if len(other) > 5 else ''}. "
+            f"Run: autoseg_plan_and_preprocess {job.folder.name} -c {job.configuration}"
+        )
 
 
 def settle_settings(job: Job) -> Settings:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
-from autoseg.workspace import DatasetFolder, read_json, write_json
+from autoseg.fingerprint import Fingerprint
+from autoseg.groups import Patients, Together, listed_patients, patients_of, suspicion
+from autoseg.trainers.stratify import SEED, spread
+from autoseg.workspace import DatasetFolder, read_json, read_model, write_json
 
 FOLDS = 5
-SEED = 12345
+SHOWN = 5
 
 Splits = list[dict[str, list[str]]]
 
@@ -38,16 +45,48 @@ def five_fold_splits(cases: list[str], folds: int = FOLDS) -> Splits:
     return splits
 
 
-def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[str]) -> Splits:
+@dataclass(frozen=True)
+class MadeSplits:
+    """notes: what the user should know of how they were made."""
+
+    splits: Splits
+    notes: list[str]
+
+
+def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Collection[str]] | None) -> MadeSplits:
+    """Folds that keep a patient's cases together and spread the labels; nnU-Net's own where there is nothing to mind.
+
+    cases: names of all of them. labels: of each case, the names of those that it holds; None where that is not known.
+    Raises AutosegError for fewer than two cases or patients.
+    """
+    groups = patients.groups(cases)
+    uneven = _uneven_labels(cases, labels or {})
+    if not patients.together and not uneven:
+        return MadeSplits(five_fold_splits(cases), [])
+    if len(groups) < 2:
+        raise AutosegError(_one_patient(patients, cases))
+    folds = spread(groups, labels or {}, min(FOLDS, len(groups)))
+    splits: Splits = [{"train": sorted(set(cases) - set(held_out)), "val": held_out} for held_out in folds]
+    notes = [_about_patients(patients)] if patients.together else []
+    if uneven:
+        shown = [f"{label} in {count} of {len(cases)} cases" for label, count in list(uneven.items())[:SHOWN]]
+        notes.append(f"Folds hold labels equally often: {', '.join(shown)}{', ...' if len(uneven) > SHOWN else ''}.")
+    return MadeSplits(splits, notes)
+
+
+def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[str]) -> MadeSplits:
     """The dataset's splits: from the workspace, else `splits_final.json` beside the dataset as it is, else made now.
 
     usable: names of the cases that have been preprocessed. Raises AutosegError where a split names any other case.
     """
-    source = folder.splits_json if folder.splits_json.exists() else dataset.folder / "splits_final.json"
+    patients = patients_of(usable, dataset.groups)
+    beside = dataset.folder / "splits_final.json"
+    source = folder.splits_json if folder.splits_json.exists() else beside
+    labels, unknown_labels = _labels_of_cases(folder, usable)
     if not source.exists():
-        splits = five_fold_splits(usable)
-        write_json(folder.splits_json, splits)
-        return splits
+        made = make_splits(patients, usable, labels)
+        write_json(folder.splits_json, made.splits)
+        return MadeSplits(made.splits, made.notes + unknown_labels + _all_notes(made.splits, patients, usable, folder, beside))
     splits = _validated(read_json(source), str(source))
     unknown = sorted({name for split in splits for name in split["train"] + split["val"]} - set(usable))
     if unknown:
@@ -57,7 +96,8 @@ def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[st
         )
     if source != folder.splits_json:
         write_json(folder.splits_json, splits)
-    return splits
+    notes = _notes_of_making(splits, patients, usable, labels)
+    return MadeSplits(splits, notes + _all_notes(splits, patients, usable, folder, beside))
 
 
 def cases_of_fold(fold: str, splits: Splits, usable: list[str]) -> tuple[list[str], list[str]]:
@@ -88,3 +128,87 @@ def _validated(content: Any, source: str) -> Splits:
         if both:
             raise AutosegError(f"{source}: fold {number} trains and validates on {', '.join(both[:5])}. Correct the file.")
     return splits
+
+
+def _labels_of_cases(folder: DatasetFolder, cases: list[str]) -> tuple[dict[str, list[str]] | None, list[str]]:
+    """Names of the labels that each case holds, by the fingerprint; or None and a note where it does not know."""
+    try:
+        fingerprint = read_model(folder.fingerprint_json, Fingerprint)
+    except AutosegError as error:
+        return None, [f"Folds do not mind which labels a case holds: {error} Plan the dataset again to mend that."]
+    missing = [name for name in cases if name not in fingerprint.cases]
+    if missing:
+        return None, [
+            f"Folds do not mind which labels a case holds: {folder.fingerprint_json} lacks {len(missing)} cases: "
+            f"{', '.join(missing[:SHOWN])}{', ...' if len(missing) > SHOWN else ''}. Plan the dataset again to mend that."]
+    names = {value: label.name for value, label in fingerprint.labels.items()}
+    return {case: [names.get(value, value) for value in fingerprint.cases[case].labels] for case in cases}, []
+
+
+def _uneven_labels(cases: list[str], labels: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """The labels that some cases hold and others do not, with the number of cases; the rarest first."""
+    counts = Counter(label for case in cases for label in set(labels.get(case, ())))
+    return {label: count for label, count in sorted(counts.items(), key=lambda item: (item[1], item[0])) if count < len(cases)}
+
+
+def _said_by(patients: Patients) -> str:
+    return f"their names say ({', '.join(patients.patterns)})" if patients.patterns else '"groups" in dataset.json says'
+
+
+def _about_patients(patients: Patients) -> str:
+    cases = sum(map(len, patients.together.values()))
+    overrule = ' If that is wrong, write "groups" into dataset.json and plan again.' if patients.patterns else ""
+    return (
+        f"Folds keep the cases of a patient together: {len(patients.together)} patients have several, {cases} in all, as "
+        f"{_said_by(patients)}: {listed_patients(patients.together)}.{overrule}"
+    )
+
+
+def _one_patient(patients: Patients, cases: list[str]) -> str:
+    each = ", ".join(f'"{case}": "{letter}"' for case, letter in zip(cases, "ab", strict=False))
+    return (
+        f"Cross-validation needs at least 2 patients, but all {len(cases)} cases belong to one, as {_said_by(patients)}: "
+        f'{listed_patients(patients.together)}. Train on all cases with FOLD "all", or add patients; or, where they are '
+        f'different ones, write "groups": {{{each}, ...}} into dataset.json and plan again.'
+    )
+
+
+def _notes_of_making(
+    splits: Splits, patients: Patients, cases: list[str], labels: Mapping[str, Collection[str]] | None
+) -> list[str]:
+    """How splits were made that lie on the disk, where making them now gives the same."""
+    try:
+        made = make_splits(patients, cases, labels)
+    except AutosegError:
+        return []
+    return made.notes if made.splits == splits else []
+
+
+def _all_notes(splits: Splits, patients: Patients, cases: list[str], folder: DatasetFolder, beside: Path) -> list[str]:
+    """An unusual number of folds, patients on both sides of a fold, and names that let suspect so."""
+    notes = []
+    if len(splits) != FOLDS:
+        of_patients = f" of {len(patients.groups(cases))} patients" if patients.together else ""
+        notes.append(f"{len(cases)} cases{of_patients}: {len(splits)} folds instead of {FOLDS}.")
+    if leaking := _on_both_sides(splits, patients.together):
+        files = f"{folder.splits_json} and {beside}" if beside.exists() else f"{folder.splits_json}"
+        notes.append(
+            f"Cases of one patient are both trained and validated on, which makes the cross-validation look better than it is: "
+            f"{listed_patients(leaking)}. To have folds made that keep patients together, remove {files} and train anew."
+        )
+    if suspected := _on_both_sides(splits, patients.suspected):
+        problem, remedy = suspicion(suspected)
+        notes.append(
+            f"{problem[0].upper()}{problem[1:]}, and these folds train and validate on them. {remedy} New folds are made when "
+            f"{folder.splits_json} is removed."
+        )
+    return notes
+
+
+def _on_both_sides(splits: Splits, together: Together) -> Together:
+    """The patients of whom a fold trains on one case and validates on another."""
+    sides = [(set(split["train"]), set(split["val"])) for split in splits]
+    return {
+        patient: members for patient, members in together.items()
+        if any(train.intersection(members) and val.intersection(members) for train, val in sides)
+    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -116,12 +116,11 @@ def preprocess_dataset(
     configurations: Sequence[str],
     folder_of: Callable[[str], Path],
     workers: int | None = None,
-    skip: Collection[str] = (),
 ) -> Iterator[Outcome[Case]]:
     """Preprocess and store every training case, each read once for all configurations.
 
     folder_of: configuration name to the folder of its preprocessed cases. workers: at most so many processes; fewer
-    where memory does not allow it. skip: names of cases to leave out.
+    where memory does not allow it.
     Yields one outcome per case, in the order in which they finish: its value lists the configurations that were made;
     cases that are there already, whole and from the same files and plans, are left as they are and yield an empty list.
     """
@@ -130,8 +129,6 @@ def preprocess_dataset(
         remove_leftovers(folder)
     pending = []
     for case in dataset.training:
-        if case.name in skip:
-            continue
         digests = {name: case_digest(case, dataset.labels, plans, plans.configurations[name]) for name in folders}
         missing = {name: d for name, d in digests.items() if not store.is_complete(folders[name], case.name, d)}
         if missing:
@@ -147,9 +144,18 @@ def preprocess_dataset(
 
 def case_digest(case: Case, labels: Labels, plans: Plans, configuration: Configuration) -> str:
     """SHA-256 of all that a stored case is made from: its files (name, size, time), the labels, and the plans."""
-    facts = {
+    files = [_identity(path) for path in (*case.images, case.label) if path is not None]
+    return _digest({**_facts_of_plans(labels, plans, configuration), "files": files})
+
+
+def plans_digest(labels: Labels, plans: Plans, configuration: Configuration) -> str:
+    """SHA-256 of what all stored cases of a configuration have in common: labels and plans, and no file."""
+    return _digest(_facts_of_plans(labels, plans, configuration))
+
+
+def _facts_of_plans(labels: Labels, plans: Plans, configuration: Configuration) -> dict[str, Any]:
+    return {
         "format": FORMAT,
-        "files": [_identity(path) for path in (*case.images, case.label) if path is not None],
         "labels": labels.model_dump(mode="json"),
         "transpose": plans.transpose,
         "spacing_mm": configuration.spacing_mm,
@@ -157,6 +163,9 @@ def case_digest(case: Case, labels: Labels, plans: Plans, configuration: Configu
         "normalize_inside_mask": configuration.normalize_inside_mask,
         "intensities": {key: value.model_dump() for key, value in plans.foreground_intensities.items()},
     }
+
+
+def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -179,7 +188,9 @@ def _preprocess_and_store(job: _Job, dataset: Dataset, plans: Plans, folders: di
     for made, digest in job.digests.items():
         configuration = plans.configurations[made]
         data, seg, properties = preprocess_case(image, label, name, plans, configuration)
-        store.write_case(folders[made], name, data, seg, properties, dataset.labels, configuration.patch_size, digest)
+        store.write_case(
+            folders[made], name, data, seg, properties, dataset.labels, configuration.patch_size, digest,
+            plans_digest(dataset.labels, plans, configuration))
         del data, seg  # before the next configuration's arrays are made
     return list(job.digests)
 

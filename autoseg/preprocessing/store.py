@@ -34,10 +34,15 @@ MAPPED = {} if os.name == "nt" else {"mmap_mode": "r"}
 
 
 class StoredCaseDescription(Frozen):
-    """`<case>.json`. digest: of what the arrays were made from. foreground_counts: voxels of each class or region."""
+    """`<case>.json`. foreground_counts: voxels of each class or region.
+
+    digest: of all that the arrays were made from. plans_digest: of the plans among that; empty in files of versions before
+    it was stored.
+    """
 
     properties: CaseProperties
     digest: str
+    plans_digest: str = ""
     channels: int
     foreground_counts: dict[int, int]
 
@@ -110,11 +115,12 @@ def write_case(
     labels: Labels,
     patch_size: Sequence[int] = (128, 128, 128),
     digest: str = "",
+    plans_digest: str = "",
 ) -> None:
     """Store a preprocessed case; an older version of it is replaced.
 
     data: (C, Z, Y, X) float32. seg: (1, Z, Y, X) int8 or int16. patch_size: voxels, 2 or 3 entries; the files are laid
-    out for reading patches of about this size. digest: of what the arrays were made from.
+    out for reading patches of about this size. digest, plans_digest: as in `StoredCaseDescription`.
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
     description_path(folder, case).unlink(missing_ok=True)  # from here on the case is incomplete
@@ -124,7 +130,7 @@ def write_case(
     _write_array(folder / f"{case}_seg.b2nd", seg, patch_size, metadata)
     counts = {key: count for key, (count, _) in samples.items()}
     description = StoredCaseDescription(
-        properties=properties, digest=digest, channels=len(data), foreground_counts=counts
+        properties=properties, digest=digest, plans_digest=plans_digest, channels=len(data), foreground_counts=counts
     )
     write_json(description_path(folder, case), description)
 
@@ -150,6 +156,14 @@ def is_complete(folder: Path, case: str, digest: str | None = None) -> bool:
         return digest is None or read_model(path, StoredCaseDescription).digest == digest
     except AutosegError:
         return False
+
+
+def is_of_plans(folder: Path, case: str, plans_digest: str) -> bool:
+    """Whether a case that is stored whole was made by these plans, as far as is known: earlier versions did not store it.
+
+    Raises AutosegError where its description is damaged.
+    """
+    return read_model(description_path(folder, case), StoredCaseDescription).plans_digest in (plans_digest, "")
 
 
 def stored_cases(folder: Path) -> list[str]:

@@ -97,12 +97,14 @@ def _repair_case(case: Case, mapping: dict[int, int], labels: Labels, folder: Pa
 
 def _description(dataset: Dataset, cases: list[Case], label_of: Mapping[str, Path | None]) -> dict[str, object]:
     order = dataset.labels.regions_class_order
+    groups = {case.name: dataset.groups[case.name] for case in cases if case.name in dataset.groups}
     return {
         "channel_names": {str(channel): name for channel, name in enumerate(dataset.channel_names)},
         "labels": {name: list(value) if isinstance(value, tuple) else value for name, value in dataset.labels.values.items()},
         **({} if order is None else {"regions_class_order": list(order)}),
         "numTraining": len(cases),
         "file_ending": dataset.file_ending,
+        **({"groups": groups} if groups else {}),
         "dataset": {
             case.name: {"images": [str(path) for path in case.images], **_label_entry(label_of[case.name])} for case in cases
         },

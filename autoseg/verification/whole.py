@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from autoseg import layouts
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError
+from autoseg.groups import patients_of, suspicion
 from autoseg.verification.case import listed
 from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.workspace import read_json
@@ -16,13 +17,14 @@ SHOWN_FILES = 5
 
 
 def check_dataset_level(dataset: Dataset, digests: Mapping[Case, str | None]) -> list[Finding]:
-    """Duplicated images, training cases among the test cases, cases without a label, stray files, odd dataset.json.
+    """Duplicated images, training cases among the test cases, cases without a label, cases that look like scans of one
+    patient, stray files, odd dataset.json.
 
     digests: of training and test cases, as `check_case` gives them.
     """
     return [
         *_unlabelled(dataset), *_duplicates(dataset, digests), *_training_in_test(dataset, digests),
-        *_stray_files(dataset), *_description(dataset),
+        *_same_patients(dataset), *_stray_files(dataset), *_description(dataset),
     ]
 
 
@@ -63,6 +65,14 @@ def _training_in_test(dataset: Dataset, digests: Mapping[Case, str | None]) -> I
                 case=case.name, file=str(case.images[0]), severity="warning",
                 problem="a test case has the same name, with another image",
                 remedy="Look whether they are the same patient, and rename one of them.")
+
+
+def _same_patients(dataset: Dataset) -> Iterator[Finding]:
+    patients = patients_of([case.name for case in dataset.training], dataset.groups)
+    if patients.suspected:
+        problem, remedy = suspicion(patients.suspected)
+        yield Finding(
+            case="", file=str(dataset.folder / "dataset.json"), severity="warning", problem=problem, remedy=remedy)
 
 
 def _stray_files(dataset: Dataset) -> Iterator[Finding]:

@@ -231,8 +231,9 @@ def test_a_bad_case_does_not_stop_the_others(run: Callable[[Plans], dict[str, An
 
 def test_worker_processes_give_the_same_files(dataset: Dataset, tmp_path: Path) -> None:
     folders = {workers: tmp_path / str(workers) for workers in (1, 2)}
+    two_cases = dataset.model_copy(update={"training": dataset.training[:2]})
     for workers, folder in folders.items():
-        outcomes = preprocess_dataset(dataset, PLANS, ["c0"], lambda name, at=folder: at, workers, skip={"c"})
+        outcomes = preprocess_dataset(two_cases, PLANS, ["c0"], lambda name, at=folder: at, workers)
         assert {outcome.item.name for outcome in outcomes if outcome.error is None} == {"a", "b"}
     one, two = (store.open_case(folder, "a") for folder in folders.values())
     np.testing.assert_array_equal(one.read_data(), two.read_data())
