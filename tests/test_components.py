@@ -99,3 +99,9 @@ def test_components_of_a_mask_are_numbered_even_in_a_line() -> None:
     mask = np.array([[[1, 0, 1]]], bool)
     components, number = label_components(mask)
     assert number == 2 and components.tolist() == [[[1, 0, 2]]]
+
+
+def test_labels_that_cannot_be_written_to_are_counted() -> None:
+    labels = np.array([[[1, 0, 1]]], np.uint8)
+    labels.flags.writeable = False  # as Pillow gives them
+    assert label_components(labels)[1] == 2
