@@ -80,7 +80,12 @@ class Neighbours:
     def blend_row(self, planes: dict[int, np.ndarray], row: int) -> np.ndarray:
         """Output row `row` from the planes (K, Y, X) of its input rows."""
         lower, upper, share = planes[self.lower[row]], planes[self.upper[row]], self.share[row]
-        return lower if share == 0 else lower + share * (upper - lower)
+        if share == 0:
+            return lower
+        blended: np.ndarray = upper - lower
+        blended *= share
+        blended += lower
+        return blended
 
 
 def _neighbours(properties: CaseProperties) -> list[Neighbours]:

@@ -166,20 +166,32 @@ def _tile(data: np.ndarray, spans: tuple[Span, Span, Span], patch_size: tuple[in
 
 @torch.inference_mode()
 def _gather(band: torch.Tensor, logits: torch.Tensor, spans: tuple[Span, Span, Span]) -> None:
-    """Add a tile's logits (1, classes, *patch_size), weighted, to the band, whose first row is the tile's."""
+    """Add a tile's logits (1, classes, *patch_size), weighted, to the band, whose first row is the tile's.
+
+    A few rows at a time: with many classes, a weighted copy of the whole tile would be as large as the network's output.
+    """
     z, y, x = spans
-    weighted = logits[0, :, z.tile, y.tile, x.tile].to(device=band.device, dtype=torch.float32, copy=True)
-    for span, shape in ((z, (-1, 1, 1)), (y, (-1, 1)), (x, (-1,))):
-        weighted *= torch.from_numpy(span.weights).to(band.device).view(shape)
-    band[:, : len(z.weights), y.image, x.image] += weighted
+    inside = logits[0, :, z.tile, y.tile, x.tile]
+    weights = [torch.from_numpy(span.weights).to(band.device).view(shape)
+               for span, shape in ((z, (-1, 1, 1)), (y, (-1, 1)), (x, (-1,)))]
+    for rows in _pieces(inside):
+        weighted = inside[:, rows].to(device=band.device, dtype=torch.float32, copy=True)
+        for values in (weights[0][rows], *weights[1:]):
+            weighted *= values
+        band[:, rows, y.image, x.image] += weighted
+
+
+def _pieces(rows: torch.Tensor) -> Iterator[slice]:
+    """Slices of axis 1 of (classes, rows, Y, X), each of about `SLAB_BYTES` in float32."""
+    at_once = max(1, SLAB_BYTES // (4 * rows[:, 0].numel()))
+    for start in range(0, rows.shape[1], at_once):
+        yield slice(start, min(start + at_once, rows.shape[1]))
 
 
 def _slabs(band: torch.Tensor, first: int, rows: int) -> Iterator[Slab]:
     """Copies of the band's first `rows` rows, a few at a time."""
-    at_once = max(1, SLAB_BYTES // (4 * band[:, 0].numel()))
-    for start in range(0, rows, at_once):
-        slab = band[:, start : min(start + at_once, rows)]
-        yield first + start, slab.to("cpu", copy=True).numpy()
+    for piece in _pieces(band[:, :rows]):
+        yield first + piece.start, band[:, piece].to("cpu", copy=True).numpy()
 
 
 def _shift(band: torch.Tensor, rows: int) -> None:
