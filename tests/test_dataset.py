@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.dataset import Labels, find_dataset, load_dataset, load_labels, read_case
+from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset, load_labels, read_case
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
@@ -119,6 +119,14 @@ def test_the_real_decathlon_hippocampus_lists_207_cases(shared_data: Path) -> No
     ({"labels": {"0": "background", "1": "organ", "2": "organ"}}, 'both named "organ"'),
     ({"dataset": {"a": {"images": "a.nii.gz"}}}, 'case a in "dataset"'),
     ({"dataset": [1]}, '"dataset" is no object'),
+    ({"groups": ["tiny_0"]}, '"groups" is [\'tiny_0\'], expected {"patient_7": ["case_a", "case_b"], ...} or {"case_a"'),
+    ({"groups": {"tiny_0": None}}, "\"groups\" holds 'tiny_0': None, expected"),
+    ({"groups": {"p": ["tiny_0", 1]}}, "expected"),
+    ({"groups": {"p": []}}, "expected"),
+    ({"groups": {"p": ["tiny_0", "tiny_8", "tiny_9"]}}, "names 2 cases that are not in the dataset: tiny_8, tiny_9. "),
+    ({"groups": {"p": "tiny_0"}}, "not in the dataset: p. Correct them (the cases are called tiny_0, tiny_1, tiny_2, ...)"),
+    ({"groups": {"p": ["tiny_0", "tiny_1"], "q": ["tiny_1"]}}, "puts tiny_1 into p and q. Leave each case in one group."),
+    ({"groups": {"p": ["tiny_0"], "tiny_0": "q"}}, "puts tiny_0 into p and q."),
 ])
 def test_a_dataset_json_that_cannot_be_used_is_named_with_what_is_expected(
     tiny_dataset: Path, changes: dict[str, Any], words: str
@@ -126,6 +134,34 @@ def test_a_dataset_json_that_cannot_be_used_is_named_with_what_is_expected(
     with pytest.raises(AutosegError) as caught:
         load_dataset(describe(tiny_dataset, **changes))
     assert words in str(caught.value) and str(tiny_dataset) in str(caught.value)
+
+
+@pytest.mark.parametrize(("groups", "found"), [
+    ({"patient 7": ["tiny_0", "tiny_1"]}, {"tiny_0": "patient 7", "tiny_1": "patient 7"}),
+    ({"tiny_0": "7", "tiny_1": 7, "tiny_2": "8"}, {"tiny_0": "7", "tiny_1": "7", "tiny_2": "8"}),
+    ({"tiny_0": "p", "p": ["tiny_1", "tiny_3"]}, {"tiny_0": "p", "tiny_1": "p", "tiny_3": "p"}),
+    ({"tiny_1": "tiny_0"}, {"tiny_0": "tiny_0", "tiny_1": "tiny_0"}),
+    ({}, {}),
+    (None, {}),
+])
+def test_groups_are_read_either_way_round(tiny_dataset: Path, groups: dict[str, Any] | None, found: dict[str, str]) -> None:
+    """tiny_3 is a test case; a case that is another one's group belongs to it."""
+    assert load_dataset(describe(tiny_dataset, groups=groups)).groups == found
+
+
+def test_groups_of_a_decathlon_folder_are_read(tiny_dataset: Path) -> None:
+    entries = [{"image": f"./imagesTr/tiny_{n}_0000.nii.gz", "label": f"./labelsTr/tiny_{n}.nii.gz"} for n in (1, 0)]
+    write_json(tiny_dataset / "dataset.json", {
+        "modality": {"0": "MRI"}, "labels": {"0": "background", "1": "organ"}, "training": entries,
+        "groups": {"p": ["tiny_0_0000", "tiny_1_0000"]}})
+    assert load_dataset(tiny_dataset).groups == {"tiny_0_0000": "p", "tiny_1_0000": "p"}
+
+
+def test_a_workspaces_dataset_json_of_before_there_were_groups_is_read(tiny_dataset: Path) -> None:
+    dataset = load_dataset(tiny_dataset)
+    before = dataset.model_dump(mode="json")
+    del before["groups"]
+    assert Dataset.model_validate(before) == dataset
 
 
 def test_a_missing_folder_a_missing_file_and_broken_json_are_told_apart(tiny_dataset: Path) -> None:

@@ -20,6 +20,7 @@ from autoseg.verification.case import check_case, suggest_mapping
 from autoseg.verification.findings import Finding, findings_table
 from autoseg.verification.repair import find_mapping, repair_labels
 from autoseg.verification.verify import verify_dataset
+from autoseg.workspace import write_json
 
 GRID = Geometry((3.0, 1.0, 1.0), (10.0, -20.0, 30.0))
 
@@ -279,3 +280,31 @@ def test_the_real_membrane_labels_of_0_and_255_are_named_and_repaired(shared_dat
     assert not [f for f in verify_dataset(repaired, workers=1) if f.severity == "error"]
     before, after = (read_label(path).array for path in (dataset.training[0].label, repaired.training[0].label) if path)
     assert np.array_equal(before == 255, after == 1)
+
+
+def test_names_that_look_like_several_scans_of_a_patient_are_one_warning(tiny_dataset: Path) -> None:
+    renamed = {"tiny_0": "01_a", "tiny_1": "01_b", "tiny_2": "02_a"}
+    for old, new in renamed.items():
+        (tiny_dataset / f"imagesTr/{old}_0000.nii.gz").rename(tiny_dataset / f"imagesTr/{new}_0000.nii.gz")
+        (tiny_dataset / f"labelsTr/{old}.nii.gz").rename(tiny_dataset / f"labelsTr/{new}.nii.gz")
+    assert found(tiny_dataset) == []
+    for kind, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        shutil.copy(tiny_dataset / kind / f"02_a{ending}", tiny_dataset / kind / f"02_b{ending}")
+    content = json.loads((tiny_dataset / "dataset.json").read_text())
+    write_json(tiny_dataset / "dataset.json", {**content, "numTraining": 4})
+    warnings = [finding for finding in verify_dataset(load_dataset(tiny_dataset), workers=1) if "scans" in finding.problem]
+    assert [(finding.case, finding.severity, finding.file) for finding in warnings] == [
+        ("", "warning", str(tiny_dataset / "dataset.json"))]
+    assert '"groups": {"01": ["01_a", "01_b"], "02": ["02_a", "02_b"]}' in warnings[0].remedy
+    groups = {"groups": {"01": ["01_a", "01_b"], "02": ["02_a", "02_b"]}}
+    write_json(tiny_dataset / "dataset.json", {**content, "numTraining": 4, **groups})
+    assert not [problem for _, _, problem in found(tiny_dataset) if "scans" in problem]
+
+
+def test_the_repaired_copy_keeps_the_groups_of_the_cases_that_it_has(tiny_dataset: Path, tmp_path: Path) -> None:
+    content = json.loads((tiny_dataset / "dataset.json").read_text())
+    write_json(tiny_dataset / "dataset.json", {**content, "groups": {"p": ["tiny_0", "tiny_1", "tiny_2"]}})
+    change_label(tiny_dataset, "tiny_1", 2, 255)
+    change_label(tiny_dataset, "tiny_2", 2, 77)
+    repair_labels(load_dataset(tiny_dataset), {255: 2}, tmp_path / "new", workers=1)
+    assert load_dataset(tmp_path / "new").groups == {"tiny_0": "p", "tiny_1": "p"}

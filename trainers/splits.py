@@ -196,11 +196,11 @@ def _all_notes(splits: Splits, patients: Patients, cases: list[str], folder: Dat
             f"Cases of one patient are both trained and validated on, which makes the cross-validation look better than it is: "
             f"{listed_patients(leaking)}. To have folds made that keep patients together, remove {files} and train anew."
         )
-    if suspected := _on_both_sides(splits, patients.suspected):
-        problem, remedy = suspicion(suspected)
+    if _on_both_sides(splits, patients.suspected):
+        problem, remedy = suspicion(patients.suspected)
         notes.append(
-            f"{problem[0].upper()}{problem[1:]}, and these folds train and validate on them. {remedy} New folds are made when "
-            f"{folder.splits_json} is removed."
+            f"{problem[0].upper()}{problem[1:]}, and these folds both train and validate on some of them. {remedy} New folds "
+            f"are made when {folder.splits_json} is removed."
         )
     return notes
 

@@ -1,0 +1,99 @@
+"""What a fold is trained on: complete cases of the present plans."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.dataset import Case, Dataset, Labels
+from autoseg.errors import AutosegError
+from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
+from autoseg.preprocessing.pipeline import plans_digest
+from autoseg.preprocessing.properties import CaseProperties
+from autoseg.preprocessing.store import description_path, write_case
+from autoseg.trainers.job import Job, load_fold_data
+from autoseg.workspace import DatasetFolder, write_json
+
+CASES = tuple("abc")
+LABELS = Labels(values={"background": 0, "cube": 1})
+
+
+def plans_with(spacing_mm: float) -> Plans:
+    configuration = Configuration(
+        spacing_mm=(spacing_mm, 1, 1), median_shape=(4, 4, 4), patch_size=(4, 4, 4), batch_size=2, normalization=("zscore",),
+        normalize_inside_mask=(False,),
+        network=Topology(features=(4,), strides=((1, 1, 1),), kernel_sizes=((3, 3, 3),), convs_per_stage=(1,)))
+    intensities = IntensityStatistics(
+        mean=float(np.float32(0.1)), std=1 / 3, median=1e-17, percentile_00_5=-1, percentile_99_5=1e22)
+    return Plans(
+        dataset="Dataset001_T", planner="default", transpose=(0, 1, 2), versions={}, foreground_intensities={"0": intensities},
+        configurations={"3d_fullres": configuration})
+
+
+def store_case(folder: DatasetFolder, case: str, digest: str) -> None:
+    box = ((0, 4), (0, 4), (0, 4))
+    properties = CaseProperties(
+        case=case, shape_original=(4, 4, 4), spacing_mm=(1, 1, 1), transpose=(0, 1, 2), crop_box=box, shape_cropped=(4, 4, 4),
+        shape_resampled=(4, 4, 4), spacing_resampled_mm=(1, 1, 1), versions={})
+    zeros = np.zeros((1, 4, 4, 4), np.float32)
+    write_case(folder.preprocessed("3d_fullres"), case, zeros, zeros.astype(np.int8), properties, LABELS, plans_digest=digest)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Three cases, preprocessed by plans of 1 mm."""
+    folder, plans = DatasetFolder(tmp_path / "Dataset001_T"), plans_with(1)
+    training = tuple(Case(name=name, images=(tmp_path / name,), label=tmp_path / name) for name in CASES)
+    write_json(folder.dataset_json, Dataset(
+        name="Dataset001_T", folder=tmp_path, layout="nnunet", channel_names=("CT",), labels=LABELS, file_ending=".nii.gz",
+        training=training))
+    write_json(folder.plans_json, plans)
+    for name in CASES:
+        store_case(folder, name, plans_digest(LABELS, plans, plans.configurations["3d_fullres"]))
+    return Job(folder, "3d_fullres", "default", "0", None)
+
+
+def test_cases_of_these_plans_are_taken_though_their_files_are_gone(job: Job) -> None:
+    data = load_fold_data(job)
+    assert sorted(data.training + data.validation) == list(CASES) and data.folds == 3
+    assert data.notes[-1] == "3 cases: 3 folds instead of 5."
+
+
+def test_cases_that_a_stopped_planning_left_of_older_plans_are_named(job: Job) -> None:
+    plans = plans_with(2)
+    write_json(job.folder.plans_json, plans)
+    store_case(job.folder, "a", plans_digest(LABELS, plans, plans.configurations["3d_fullres"]))
+    with pytest.raises(AutosegError, match=r"2 of 3 cases were preprocessed by other plans .*: b, c\. "
+                       "Run: autoseg_plan_and_preprocess Dataset001_T -c 3d_fullres"):
+        load_fold_data(job)
+
+
+def test_other_labels_are_other_plans(job: Job) -> None:
+    content = json.loads(job.folder.dataset_json.read_text())
+    content["labels"]["values"]["ball"] = 2
+    write_json(job.folder.dataset_json, content)
+    with pytest.raises(AutosegError, match="3 of 3 cases were preprocessed by other plans"):
+        load_fold_data(job)
+
+
+def test_cases_of_versions_that_did_not_store_their_plans_are_taken(job: Job) -> None:
+    path = description_path(job.folder.preprocessed("3d_fullres"), "b")
+    before = json.loads(path.read_text())
+    del before["plans_digest"]
+    write_json(path, before)
+    assert load_fold_data(job).folds == 3
+
+
+def test_a_case_that_is_not_preprocessed_is_named_with_the_command(job: Job) -> None:
+    description_path(job.folder.preprocessed("3d_fullres"), "b").unlink()
+    with pytest.raises(AutosegError, match="1 of 3 cases are not preprocessed for 3d_fullres: b. Run: autoseg_plan_and"):
+        load_fold_data(job)
+
+
+def test_fold_all_has_no_splits_and_nothing_to_say_of_them(job: Job) -> None:
+    data = load_fold_data(Job(job.folder, "3d_fullres", "default", "all", None))
+    assert (data.training, data.validation, data.folds, data.notes) == (list(CASES), [], 0, [])
+    assert not job.folder.splits_json.exists()
