@@ -73,6 +73,9 @@ class Member(Frozen):
         """"3d_fullres" for the default recipe, else "3d_fullres/multiscale"."""
         return self.configuration if self.recipe == "default" else f"{self.configuration}/{self.recipe}"
 
+    def __hash__(self) -> int:
+        return hash((self.configuration, self.recipe, *sorted(self.weights.items())))
+
 
 class Difference(Frozen):
     """Mean over the cases of (candidate − best) in mean Dice, with a 95 % bootstrap interval over the cases.

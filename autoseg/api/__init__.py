@@ -9,8 +9,16 @@ from autoseg.api.checking import repair, verify
 from autoseg.api.demo import demo
 from autoseg.api.evaluation import evaluate
 from autoseg.api.planning import plan_and_preprocess
+from autoseg.api.postprocessing import postprocess
 from autoseg.api.prediction import predict, predict_files
-from autoseg.api.training import train
+from autoseg.api.reporting import report
+from autoseg.api.run import run
+from autoseg.api.selection import find_best
+from autoseg.api.training import cross_validation, train
 from autoseg.errors import AutosegError
+from autoseg.evaluation.cross_validation import in_words
 
-__all__ = ["AutosegError", "demo", "evaluate", "plan_and_preprocess", "predict", "predict_files", "repair", "train", "verify"]
+__all__ = [
+    "AutosegError", "cross_validation", "demo", "evaluate", "find_best", "in_words", "plan_and_preprocess", "postprocess",
+    "predict", "predict_files", "repair", "report", "run", "train", "verify",
+]

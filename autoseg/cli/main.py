@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from autoseg.cli import demo, evaluate, plan_and_preprocess, predict, train, verify
+from autoseg.cli import demo, evaluate, find_best, plan_and_preprocess, postprocess, predict, report, run, train, verify
 from autoseg.cli.command import execute
 
 COMMANDS = (
-    verify.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, predict.COMMAND, evaluate.COMMAND, demo.COMMAND,
+    run.COMMAND, verify.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, find_best.COMMAND, report.COMMAND, predict.COMMAND,
+    postprocess.COMMAND, evaluate.COMMAND, demo.COMMAND,
 )
 
 

@@ -62,9 +62,9 @@ def cases_by_fold(models: Sequence[ModelFolder], folds: int) -> list[list[str]]:
         for fold in range(folds):
             if differing := sorted(set(found[fold]) ^ set(_validated(model.fold(fold)))):
                 raise AutosegError(
-                    f"Fold {fold} of {model.root} and of {models[0].root} validated on different cases ({', '.join(differing[:5])}"
-                    f"{', ...' if len(differing) > 5 else ''}). They cannot be compared: train one of them anew with the "
-                    "splits.json of today (--restart)."
+                    f"Fold {fold} of {model.root} and of {models[0].root} validated on different cases "
+                    f"({', '.join(differing[:5])}{', ...' if len(differing) > 5 else ''}). They cannot be compared: train one "
+                    "of them anew with the splits.json of today (--restart)."
                 )
     return found
 
