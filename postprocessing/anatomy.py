@@ -57,9 +57,9 @@ def _drop_small(fingerprint: Fingerprint, labels: Labels) -> Iterator[DropSmall]
 
 def rounded_up(measure: float) -> float:
     """To two significant digits, never below `measure`."""
-    return float(Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(measure))
+    return float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(repr(measure)))
 
 
 def rounded_down(measure: float) -> float:
     """To two significant digits, never above `measure`."""
-    return float(Context(prec=2, rounding=ROUND_FLOOR).create_decimal_from_float(measure))
+    return float(Context(prec=2, rounding=ROUND_FLOOR).create_decimal(repr(measure)))

@@ -49,7 +49,8 @@ def begin(inputs: Sequence[Path], output_folder: Path, rules: Sequence[Rule], ov
     ]
     for source in waiting:
         outputs[source].unlink(missing_ok=True)
-    write_json(path, Record(rules=tuple(rules), versions=versions(), cases={**there.cases, **now}))
+    cases = {**there.cases, **now} if there.rules == tuple(rules) else now
+    write_json(path, Record(rules=tuple(rules), versions=versions(), cases=cases))
     return waiting
 
 
