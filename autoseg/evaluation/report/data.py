@@ -67,7 +67,7 @@ def _images(fingerprint: Fingerprint) -> list[Block]:
         Heading("Images"),
         Table("Size of the training images", ("", "smallest", "median", "largest"), rows),
         Text(f"Where the axes x, y, z run to in the patient: {runs}." if runs else "Orientation: not recorded."),
-        *figures(_by_axis("Voxel size", spacing, "mm"), _by_axis("Shape", shape, "voxels"))]
+        *figures(_by_axis("Voxel size", spacing, "mm"), _by_axis("Shape", shape, "voxels"), is_wide=True)]
 
 
 def _three(values: np.ndarray) -> list[str]:
@@ -97,7 +97,7 @@ def _intensities(fingerprint: Fingerprint) -> list[Block]:
         Heading("Intensities inside the labelled structures"),
         Table(f"Intensities of the foreground voxels of all cases, in {unit}", columns, rows),
         *figures(Figure(f"0.5 percentile, median (line) and 99.5 percentile, in {unit}",
-                        intensity_ranges("Foreground intensities by channel", ranges, unit)))]
+                        intensity_ranges("Foreground intensities by channel", ranges, unit)), is_wide=True)]
 
 
 def _values(its: IntensityStatistics) -> tuple[float, ...]:
@@ -112,9 +112,10 @@ def _classes(fingerprint: Fingerprint) -> list[Block]:
     shown, rest = smallest[:CLASSES_SHOWN], smallest[CLASSES_SHOWN:]
     title = f"Volume of the {CLASSES_SHOWN} smallest classes, ml" if rest else "Volume, ml"
     blocks: list[Block] = [
-        Heading("Classes"), *figures(_volume_figure(title, fingerprint, shown)), _class_table(fingerprint, shown)]
+        Heading("Classes"), *figures(_volume_figure(title, fingerprint, shown), is_wide=True), _class_table(fingerprint, shown)]
     if rest:
-        more = [*figures(_volume_figure("Volume of the other classes, ml", fingerprint, rest)), _class_table(fingerprint, rest)]
+        others = _volume_figure("Volume of the other classes, ml", fingerprint, rest)
+        more = [*figures(others, is_wide=True), _class_table(fingerprint, rest)]
         blocks.append(Folded(f"The other {len(rest)} classes", more))
     return blocks
 

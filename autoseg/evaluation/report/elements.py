@@ -50,10 +50,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Side by side where there is room."""
+    """Side by side where there is room: three of them, or two wide ones."""
 
     kind: ClassVar[str] = "figures"
     figures: Sequence[Figure]
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Section:
     blocks: list[Block] = field(default_factory=list)
 
 
-def figures(*candidates: Figure) -> list[Block]:
+def figures(*candidates: Figure, is_wide: bool = False) -> list[Block]:
     """Those figures that have something to show, side by side; nothing where there is none."""
     shown = [figure for figure in candidates if figure.picture]
-    return [Figures(shown)] if shown else []
+    return [Figures(shown, is_wide)] if shown else []

@@ -14,8 +14,8 @@ def at_a_glance(found: Artefacts) -> list[Block]:
     """The result, how to use it, and what is not there yet."""
     final = answer(found)
     blocks: list[Block] = [Explanations([*_data(found), *_choice(found), *_result(final)])]
-    if any(fold.state in (None, "complete") for model in found.models for fold in model.folds):
-        blocks += [Text("To segment new images, type:"), Command(prediction_command(found.folder))]
+    if (line := prediction_command(found)) is not None:
+        blocks += [Text("To segment new images, type:"), Command(line)]
     steps = next_steps(found)
     if steps:
         blocks.append(Text("Not everything is there yet. What is missing, and the command that makes it:", is_note=True))

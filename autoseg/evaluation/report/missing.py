@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autoseg.evaluation.report.artefacts import Artefacts, Fold, Model
+from autoseg.evaluation.report.artefacts import Artefacts, Fold, Model, answer
 from autoseg.workspace import DatasetFolder, Workspace
 
 
@@ -23,9 +23,17 @@ def command(folder: DatasetFolder, verb: str, *arguments: str) -> str:
     return shlex.join(parts)
 
 
-def prediction_command(folder: DatasetFolder) -> str:
-    """The line that segments new images with what was chosen for this dataset."""
-    return "autoseg_predict -i IMAGES -o SEGMENTATIONS " + shlex.join(["-d", folder.name, *_workspace(folder)])
+def prediction_command(found: Artefacts) -> str | None:
+    """The line that segments new images with what was chosen, or with the best so far; None as long as nothing is trained."""
+    usable = [model for model in found.models if any(fold.state in (None, "complete") for fold in model.folds)]
+    if not usable:
+        return None
+    arguments = ["-d", found.folder.name]
+    if found.best is None and len(usable) > 1:
+        final = answer(found)
+        model = next((model for model in usable if final is not None and model.name == final.name), usable[0])
+        arguments += _model(model)
+    return "autoseg_predict -i IMAGES -o SEGMENTATIONS " + shlex.join([*arguments, *_workspace(found.folder)])
 
 
 def next_steps(found: Artefacts) -> list[Step]:
@@ -57,9 +65,7 @@ def _folds(folds: Sequence[Fold]) -> str:
 
 def _flags(model: Model, state: str) -> list[str]:
     """Those that train a further fold as the others were trained."""
-    flags = ["-c", model.configuration]
-    if model.recipe != "default":
-        flags += ["-tr", model.recipe]
+    flags = _model(model)
     if state != "missing":
         return [*flags, "--continue"]
     settings = model.description.get("settings")
@@ -68,6 +74,10 @@ def _flags(model: Model, state: str) -> list[str]:
             if settings.get(key) is not None:
                 flags += [flag, f"{settings[key]:g}" if isinstance(settings[key], float) else str(settings[key])]
     return flags
+
+
+def _model(model: Model) -> list[str]:
+    return ["-c", model.configuration, *(["-tr", model.recipe] if model.recipe != "default" else [])]
 
 
 def _workspace(folder: DatasetFolder) -> list[str]:

@@ -212,7 +212,7 @@ def _draw(plane: Plane, picture: np.ndarray, window: Window) -> tuple[bytes, tup
         canvas.draw()
         pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     file = io.BytesIO()
-    PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
+    PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
     return file.getvalue(), (pixels.shape[1], pixels.shape[0])
 
 

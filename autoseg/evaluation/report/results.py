@@ -104,7 +104,7 @@ def _models(found: Artefacts, final: Answer) -> list[Block]:
         blocks.append(Text("Models whose folds are not complete were validated on fewer cases: their numbers cannot be "
                            "compared with others'.", is_note=True))
     note = "The line is the median, the box holds half of the cases."
-    return [*blocks, *figures(Figure("Mean Dice of each case", picture, note))]
+    return [*blocks, *figures(Figure("Mean Dice of each case", picture, note), is_wide=True)]
 
 
 def _classes(summary: Summary) -> list[Block]:
@@ -133,7 +133,7 @@ def _some_classes(summary: Summary, keys: Sequence[str]) -> list[Block]:
                for title, values, unit, limits, note in (
                    ("Dice", dices, "Dice", _dice_limits(dices.values()), ""),
                    ("HD95", by_class("HD95"), "mm", (0, None), "Cases that miss the class altogether have no distance."))]
-    return [_class_table(summary, keys), *figures(*several)]
+    return [_class_table(summary, keys), *figures(*several, is_wide=True)]
 
 
 def _dice_limits(values: Iterable[Sequence[float]]) -> tuple[float, float]:
