@@ -21,7 +21,6 @@ from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import Pair
 from autoseg.evaluation.report import build_report, words
-from autoseg.evaluation.report.overlay import Plane, upright
 from autoseg.evaluation.summary import evaluate_pairs, pooled_summary, write_summary
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfCase, LabelOfDataset, Range
 from autoseg.image import Geometry, Image
@@ -360,21 +359,6 @@ def test_the_command_writes_the_page_into_the_workspace(tmp_path: Path) -> None:
     write_json(folder.plans_json, plans())
     path = report(folder.name, workspace=tmp_path, quiet=True)
     assert path == folder.report_html and path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-
-
-@pytest.mark.parametrize(("axis", "direction", "expected"), [
-    (0, (1, 0, 0, 0, 1, 0, 0, 0, 1), [[0, 1, 2], [3, 4, 5]]),  # LPS: rows run to the back, columns to the left
-    (0, (-1, 0, 0, 0, -1, 0, 0, 0, 1), [[5, 4, 3], [2, 1, 0]]),  # RAS, in DICOM's frame
-    (1, (1, 0, 0, 0, 1, 0, 0, 0, 1), [[3, 4, 5], [0, 1, 2]]),  # coronal: z grows upwards, the head is above
-    (0, (0, 0, 1, 1, 0, 0, 0, 1, 0), [[3, 4, 5], [0, 1, 2]]),  # sagittal acquisition: columns to the back, rows upwards
-    (0, (0, 0, 1, 0, 1, 0, 1, 0, 0), [[2, 5], [1, 4], [0, 3]]),  # sagittal, the array's columns upwards: turned
-])
-def test_slices_are_turned_as_a_radiologist_sees_them(axis: int, direction: tuple[int, ...], expected: list[list[int]]) -> None:
-    array = np.arange(6).reshape(2, 3)
-    geometry = Geometry((1.0, 1.0, 1.0), direction=tuple(map(float, direction)))
-    turned = upright(Plane([array], array, array, (2.0, 5.0)), geometry, axis)
-    assert turned.reference.tolist() == turned.channels[0].tolist() == expected
-    assert turned.spacing_mm == ((2.0, 5.0) if turned.reference.shape == (2, 3) else (5.0, 2.0))
 
 
 def test_numbers_times_and_names_read_well() -> None:

@@ -232,7 +232,8 @@ def _difference_in_words(plane: Plane, labels: Labels) -> str:
         return "Reference and prediction do not differ."
     pairs = count_pairs(plane.reference[differs], plane.prediction[differs])
     (is_value, said_value), most = max(pairs.items(), key=lambda entry: entry[1])
-    names = {value: name for name, values in reversed(labels.foreground.items()) for value in values} | {0: "background"}
+    largest_first = sorted(labels.foreground.items(), key=lambda entry: -len(entry[1]))  # the smallest region names a value
+    names = {value: name for name, values in largest_first for value in values} | {0: "background"}
     here, said = names.get(is_value, str(is_value)), names.get(said_value, str(said_value))
     differ = "voxel differs" if differs.sum() == 1 else "voxels differ"
     return f"{differs.sum():,} {differ} here, most often where the reference is {here} and the prediction {said} ({most:,})."
