@@ -29,9 +29,33 @@ def resolve_device(name: str) -> torch.device:
         raise AutosegError(f'There is no device "{name}". Use auto, cpu, cuda, cuda:1, ... or mps.') from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise AutosegError(f"{name} was asked for, but {torch.cuda.device_count()} CUDA devices are here. Use --device cpu.")
+    if device.type == "cuda":
+        _require_usable(name, device)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise AutosegError("mps was asked for, but this machine has none. Use --device cpu.")
     return device
+
+
+def _require_usable(name: str, device: torch.device) -> None:
+    """A device may be there and yet run nothing: taken by others, too old for this torch, or without memory."""
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise AutosegError(f"{name} is there, but cannot be used: {reason}. Use another device, or --device cpu.") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on whatever device; torch says so in the message only, but on CUDA."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
+
+
+def release_cached_memory(device: torch.device) -> None:
+    """Give the memory of tensors that are gone back to a CUDA device, where others, and what measures it, see it as free."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def cpu_has_bfloat16() -> bool:

@@ -134,6 +134,11 @@ class ModelFolder:
         found = self.root.glob("fold_*/checkpoint_final.safetensors")
         return sorted(path.parent.name.removeprefix("fold_") for path in found)
 
+    def begun_folds(self) -> list[str]:
+        """Folds with a state to go on from, or final weights; sorted."""
+        found = self.root.glob("fold_*/training_state.pt")
+        return sorted({path.parent.name.removeprefix("fold_") for path in found} | set(self.finished_folds()))
+
 
 @dataclass(frozen=True)
 class FoldFolder:

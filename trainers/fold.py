@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from autoseg.device import keep_large_blocks, resolve_device
+from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_summary
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
@@ -38,7 +38,13 @@ def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
         configuration = effective_configuration(data.configuration, settings)
         describe_model(job, data, settings, configuration)
         remove_leftovers(job.fold_folder.root)
-        train_network(job, data, settings, configuration, device, report)
+        try:
+            train_network(job, data, settings, configuration, device, report)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise _memory_error(job, configuration, device) from error
+        release_cached_memory(device)
     return validate_fold(job, data, device, report)
 
 
@@ -92,3 +98,13 @@ def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report
     summary = evaluate_pairs(pairs, data.dataset.labels)
     write_summary(job.fold_folder.summary_json, summary)
     return summary
+
+
+def _memory_error(job: Job, configuration: Configuration, device: torch.device) -> AutosegError:
+    where = "Memory" if device.type == "cpu" else f"The memory of {device}"
+    patch = " × ".join(map(str, configuration.patch_size))
+    return AutosegError(
+        f"{where} ran out while fold {job.fold} of {job.configuration} was trained on {configuration.batch_size} patches of "
+        f"{patch} at a time. Close other programs; or take fewer (--set batch_size={max(1, configuration.batch_size // 2)}); "
+        f"or plan for less: autoseg_plan_and_preprocess {job.folder.name} --memory-gb 4"
+    )

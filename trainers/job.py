@@ -132,15 +132,16 @@ def describe_model(job: Job, data: FoldData, settings: Settings, configuration: 
         mirror_axes=mirror_axes_of(configuration, settings) if settings.augmentation == "default" else (),
         versions=versions(),
     )
-    if not job.model.finished_folds() or not job.model.model_json.exists():
+    if not job.model.begun_folds() or not job.model.model_json.exists():
         write_json(job.model.model_json, description)
         return
     there = read_model(job.model.model_json, ModelDescription)
     different = [field for field in ("channel_names", "labels", "plans", "mirror_axes") if _differ(there, description, field)]
     if different:
         raise AutosegError(
-            f"{job.model.root} holds finished folds of a model with other {', '.join(different)}. Folds of one model must "
-            "agree: move that folder away, or train with the settings and plans that it was trained with."
+            f"{job.model.root} holds folds ({', '.join(job.model.begun_folds())}) of a model with other {', '.join(different)}. "
+            "Folds of one model must agree: move that folder away, or train with the settings and plans that it was made with; "
+            "where no other fold was begun, --restart begins this one anew."
         )
 
 

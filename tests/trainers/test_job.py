@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
@@ -14,8 +15,10 @@ from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.preprocessing.pipeline import plans_digest
 from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.store import description_path, write_case
-from autoseg.trainers.job import Job, load_fold_data
-from autoseg.workspace import DatasetFolder, write_json
+from autoseg.trainers.fold import train_fold
+from autoseg.trainers.job import Job, describe_model, load_fold_data
+from autoseg.trainers.settings import Settings
+from autoseg.workspace import DatasetFolder, write_json, write_text
 
 CASES = tuple("abc")
 LABELS = Labels(values={"background": 0, "cube": 1})
@@ -97,3 +100,42 @@ def test_fold_all_has_no_splits_and_nothing_to_say_of_them(job: Job) -> None:
     data = load_fold_data(Job(job.folder, "3d_fullres", "default", "all", None))
     assert (data.training, data.validation, data.folds, data.notes) == (list(CASES), [], 0, [])
     assert not job.folder.splits_json.exists()
+
+
+def test_a_fold_that_was_begun_with_other_plans_does_not_go_on_with_these(job: Job) -> None:
+    data = load_fold_data(job)
+    describe_model(job, data, Settings(), data.configuration)
+    write_text(job.model.fold("1").training_state, "begun")
+    describe_model(job, data, Settings(), data.configuration)
+    other = data.configuration.model_copy(update={"spacing_mm": (2.0, 1.0, 1.0)})
+    with pytest.raises(AutosegError, match=r"holds folds \(1\) of a model with other plans.*--restart begins this one anew"):
+        describe_model(job, data, Settings(), other)
+    job.model.fold("1").training_state.unlink()
+    describe_model(job, data, Settings(), other)
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:128] DefaultCPUAllocator: can't allocate memory"),
+])
+def test_memory_that_runs_out_is_told_with_what_takes_less(
+    job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def run_out(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("autoseg.trainers.fold.train_network", run_out)
+    cpu = Job(job.folder, job.configuration, job.recipe, "0", Settings(), "cpu")
+    with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of 3d_fullres was trained on 2 patches of 4 × 4 × 4 at "
+                       r"a time.*--set batch_size=1.*Dataset001_T --memory-gb 4"):
+        train_fold(cpu, load_fold_data(cpu), lambda share, text: None)
+
+
+def test_other_errors_of_a_training_keep_their_traceback(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*arguments: object) -> None:
+        raise RuntimeError("a shape does not fit")
+
+    monkeypatch.setattr("autoseg.trainers.fold.train_network", break_down)
+    cpu = Job(job.folder, job.configuration, job.recipe, "0", Settings(), "cpu")
+    with pytest.raises(RuntimeError, match="a shape does not fit"):
+        train_fold(cpu, load_fold_data(cpu), lambda share, text: None)

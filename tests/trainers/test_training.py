@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -137,6 +138,24 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
     expected = load_file(tmp_path / "unbroken" / "checkpoint_final.safetensors")
     found = load_file(tmp_path / "broken" / "checkpoint_final.safetensors")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_state_goes_on_in_another_precision_as_on_another_device(cases: list[StoredCase], tmp_path: Path) -> None:
+    """From a CPU in float32 to float16, as on CUDA, and back: the gradients' scale is in one of the states only."""
+    def task(precision: Literal["float32", "float16"]) -> default.SegmentationTask:
+        return default.build(configuration(), LABELS, Settings(precision=precision), CPU)
+
+    batch = next(make_run(cases, tmp_path, Settings()).training.batches(0, 1))
+    plain, scaled = task("float32"), task("float16")
+    plain.training_step(batch)
+    scaled.load_state_dict(plain.state_dict())
+    before = scaled.modules["network"].state_dict()
+    assert all(torch.equal(values, before[name]) for name, values in plain.modules["network"].state_dict().items())
+    scaled.training_step(batch)
+    plain.load_state_dict(scaled.state_dict())
+    again = task("float16")
+    again.load_state_dict(scaled.state_dict())
+    assert again.scaler.state_dict() == scaled.scaler.state_dict() != {}
 
 
 def test_a_state_that_holds_code_is_not_read(cases: list[StoredCase], tmp_path: Path) -> None:

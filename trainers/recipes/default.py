@@ -96,12 +96,16 @@ class SegmentationTask:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Take up what `state_dict` gave, on this device or on another one.
+
+        A state of float32 or bfloat16 holds no scale; training in float16 then begins with the usual one.
+        """
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
 
 
 def count_overlap(logits: torch.Tensor, label: torch.Tensor, labels: Labels) -> torch.Tensor:
