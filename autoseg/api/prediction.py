@@ -135,10 +135,8 @@ def _in_words(chosen: Chosen, loaded: Sequence[LoadedModel], device: str, postpr
         f"fold {' '.join(model.folds)} ({folder.root})"
         for model, folder in zip(loaded, chosen.members, strict=True)
     ]
-    if len(models) == 1:
-        lines = [f"Model: {models[0]}, on {device}: {chosen.why}"]
-    else:
-        lines = [f"Models, mean of their probabilities, on {device}: {chosen.why}", *(f"  {model}" for model in models)]
+    several = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)]
+    lines = [*(several if len(models) > 1 else [f"Model, on {device}: {models[0]}"]), f"Why: {chosen.why}"]
     says = "; ".join(chosen.says) or "none"
     if chosen.rules and not postprocessing:
         says = f"none, as you asked (find-best chose: {says})"

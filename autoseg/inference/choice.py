@@ -46,10 +46,10 @@ def choose_members(
     if configuration or recipe:
         members = _choose_named(folder, configuration, recipe)
         if best is None or _keys(members) != {_key_of_member(member) for member in best.members}:
-            return Chosen(members, (), "they were named" if len(members) > 1 else "it was named")
-        return _with_rules(folder, members, best, "as they were named and best.json chose them, too")
+            return Chosen(members, (), "as you named it" if len(members) == 1 else "as you named them")
+        return _with_rules(folder, members, best, "as you named it, which is find-best's choice, too")
     if best is not None:
-        return _with_rules(folder, _members_of_best(folder, best), best, f"find-best chose: {best.reason}")
+        return _with_rules(folder, _members_of_best(folder, best), best, f"find-best's choice. {best.reason}")
     candidates = _candidates(folder)
     if len(candidates) > 1:
         raise AutosegError(
@@ -64,13 +64,13 @@ def _choose_folders(model: Sequence[Path], is_named_otherwise: bool) -> Chosen:
     twice = [str(path) for path, count in Counter(path.resolve() for path in model).items() if count > 1]
     if twice:
         raise AutosegError(f"{', '.join(twice)} was named more than once. Name each model of an ensemble once.")
-    return Chosen(tuple(ModelFolder(path) for path in model), (), "they were named" if len(model) > 1 else "it was named")
+    return Chosen(tuple(ModelFolder(path) for path in model), (), "as you named it" if len(model) == 1 else "as you named them")
 
 
 def _choose_dataset(
     workspace: Workspace, dataset: str | None, configuration: Sequence[str], recipe: Sequence[str]
 ) -> DatasetFolder:
-    """The only dataset with models that could be meant; one that find-best has chosen for counts even without."""
+    """The only dataset with models that could be meant."""
     trained = [folder for folder in workspace.planned_datasets() if _candidates(folder)]
     if not trained:
         raise AutosegError(

@@ -214,7 +214,7 @@ def test_the_command_runs_find_bests_ensemble_and_its_rules_and_says_so(
     place.best(("2d", "default"), ("3d_fullres", "default"))
     labels = predict(place, images, tmp_path / "a")
     said = capsys.readouterr().out
-    assert "find-best chose: the highest Dice." in said and "Note" not in said
+    assert "Why: find-best's choice. the highest Dice." in said and "Note" not in said
     assert f"{NAME}, 2d, default, fold 0 1 (" in said and f"{NAME}, 3d_fullres, default, fold 0 (" in said
     assert f"Post-processing: {SAYS}\n" in said
     raw = predict(place, images, tmp_path / "b", "--no-postprocessing")
