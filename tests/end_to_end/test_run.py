@@ -106,7 +106,7 @@ def test_prediction_runs_what_best_json_names(
     assert main(arguments) == 0
     said = capsys.readouterr().out
     record = read_model(tmp_path / "autoseg_prediction.json", Record)
-    assert {member.configuration for member in record.origin.members} == {member.configuration for member in best.members}
+    assert {member.configuration for member in record.origin.models} == {member.configuration for member in best.members}
     assert all(tried.says in said for tried in best.rules if tried.accepted)
 
 
