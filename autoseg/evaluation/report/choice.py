@@ -8,7 +8,7 @@ from autoseg.best import Best, Candidate, TriedRule
 from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.elements import Block, Command, Folded, Heading, Section, Table, Text
 from autoseg.evaluation.report.missing import command
-from autoseg.evaluation.report.words import counted, dice, interval, number, shortened, signed
+from autoseg.evaluation.report.words import JOINED, counted, dice, interval, number, shortened, signed
 
 MARGIN = 5e-5  # a change of Dice that four decimals do not show
 
@@ -31,7 +31,8 @@ def choice_section(found: Artefacts) -> Section:
 
 
 def _members(best: Best) -> Table:
-    rows = [[member.name, member.configuration, member.recipe, ", ".join(sorted(member.weights))] for member in best.members]
+    rows = [[member.name, member.configuration, member.recipe, f",{JOINED}".join(sorted(member.weights))]
+            for member in best.members]
     return Table("Models whose probabilities are averaged" if len(rows) > 1 else "The model",
                  ("model", "configuration", "recipe", "folds"), rows, frozenset({1, 2, 3}))
 

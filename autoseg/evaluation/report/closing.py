@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.elements import Block, Folded, Section, Table, Text
-from autoseg.evaluation.report.words import counted, duration
+from autoseg.evaluation.report.words import counted, duration, moment
 from autoseg.versions import versions
 
 
@@ -34,7 +34,7 @@ def _training_rows(found: Artefacts) -> list[list[str]]:
         epochs = [epoch for log in logs for epoch in log]
         if epochs:
             seconds = sum(epoch.seconds for epoch in epochs)
-            last = max(epoch.finished_at for epoch in epochs)[:16].replace("T", " ")
+            last = moment(max(epoch.finished_at for epoch in epochs))
             rows.append([model.name, str(len(logs)), str(len(epochs)), duration(seconds), duration(seconds / len(epochs)), last])
     return rows
 

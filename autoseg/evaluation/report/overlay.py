@@ -221,8 +221,8 @@ def _outlines(axes: Axes, labels: np.ndarray, spacing_mm: Sequence[float], colou
     padded = np.pad(labels, 1)
     y_mm, x_mm = ((np.arange(-1, size + 1) + 0.5) * mm for size, mm in zip(labels.shape, spacing_mm, strict=True))
     for value in np.unique(labels[labels != 0]):
-        lines = axes.contour(x_mm, y_mm, padded == value, levels=[0.5], colors=[colour], linewidths=2.0, linestyles=[dashes])
-        lines.set_path_effects([patheffects.withStroke(linewidth=3.4, foreground="#000000", alpha=0.55)])
+        lines = axes.contour(x_mm, y_mm, padded == value, levels=[0.5], colors=[colour], linewidths=2.3, linestyles=[dashes])
+        lines.set_path_effects([patheffects.withStroke(linewidth=3.4, foreground="#000000", alpha=0.4)])
 
 
 def _difference_in_words(plane: Plane, labels: Labels) -> str:

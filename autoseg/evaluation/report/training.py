@@ -8,7 +8,7 @@ from autoseg.evaluation.report.artefacts import Artefacts, Fold, Model
 from autoseg.evaluation.report.elements import Block, Command, Figure, Heading, Section, Table, Text, figures
 from autoseg.evaluation.report.figures import curves
 from autoseg.evaluation.report.missing import next_steps
-from autoseg.evaluation.report.words import counted, dice, duration
+from autoseg.evaluation.report.words import JOINED, counted, dice, duration
 from autoseg.training_log import Epoch
 
 
@@ -60,7 +60,7 @@ def _fold_row(fold: Fold) -> list[str]:
     last = fold.log[-1] if fold.log else None
     cases = "" if fold.summary is None else counted(len(fold.summary.metric_per_case), "case")
     return [
-        f"fold {fold.name}", fold.state or "trained on all cases", str(len(fold.log)),
+        f"fold{JOINED}{fold.name}", fold.state or "trained on all cases", str(len(fold.log)),
         duration(sum(epoch.seconds for epoch in fold.log)) if fold.log else "",
         f"{last.training_loss:.3f}" if last else "",
         dice(fold.summary.foreground_mean.get("Dice")) if fold.summary else "", cases]

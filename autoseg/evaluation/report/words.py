@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 
 MISSING = "–"
 JOINED = "\u00a0"  # a space at which no line breaks
@@ -59,6 +60,14 @@ def duration(seconds: float) -> str:
     else:
         text = f"{minutes} min {rest} s" if minutes else f"{rest} s"
     return text.replace(" ", JOINED)
+
+
+def moment(text: str) -> str:
+    """A time as it is written to files, in the local zone: "20 Nov 2026, 13:38"; as it is where it cannot be read."""
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%d %b %Y, %H:%M").replace(" ", JOINED)
+    except ValueError:
+        return text
 
 
 def shortened(text: str, length: int) -> str:
