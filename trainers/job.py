@@ -15,7 +15,7 @@ from autoseg.preprocessing.pipeline import plans_digest
 from autoseg.preprocessing.store import is_complete, is_of_plans
 from autoseg.trainers.checkpoint import load_state
 from autoseg.trainers.configure import mirror_axes_of
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.settings import Settings, flags_of
 from autoseg.trainers.splits import MadeSplits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model, write_json
@@ -128,7 +128,7 @@ def describe_model(job: Job, data: FoldData, settings: Settings, configuration: 
         dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
         file_ending=data.dataset.file_ending, configuration_name=job.configuration,
         plans=data.plans.model_copy(update={"configurations": {job.configuration: configuration}}),
-        recipe=job.recipe, settings=settings.model_dump(mode="json"),
+        recipe=job.recipe, settings=settings.model_dump(mode="json"), flags=flags_of(settings),
         mirror_axes=mirror_axes_of(configuration, settings) if settings.augmentation == "default" else (),
         versions=versions(),
     )

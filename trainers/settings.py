@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -77,16 +77,16 @@ def parse_settings(assignments: list[str], **flags: object) -> Settings:
         raise AutosegError(f"These settings do not fit: {wrong}.") from error
 
 
-def flags_of(settings: dict[str, Any]) -> str:
-    """The flags of autoseg_train that give these settings, as `model.json` has them; those that are the default are left out."""
-    defaults = Settings().model_dump(mode="json")
-    changed = {key: value for key, value in settings.items() if key in defaults and value != defaults[key]}
-    flags = [f"{flag} {changed.pop(key)}" for key, flag in FLAGS.items() if key in changed]
-    return " ".join(flags + [f"--set {key}={_written(value)}" for key, value in changed.items()])
+def flags_of(settings: Settings) -> tuple[str, ...]:
+    """The flags of autoseg_train that give these settings; what is the default is left out."""
+    defaults = Settings()
+    changed = {key: value for key, value in settings if value != getattr(defaults, key)}
+    named = [word for key, flag in FLAGS.items() if key in changed for word in (flag, _written(changed.pop(key)))]
+    return (*named, *(word for key, value in changed.items() for word in ("--set", f"{key}={_written(value)}")))
 
 
-def _written(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _written(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _parse_value(key: str, text: str) -> object:

@@ -16,9 +16,8 @@ from autoseg.api.run import run
 from autoseg.api.selection import find_best
 from autoseg.api.training import cross_validation, train
 from autoseg.errors import AutosegError
-from autoseg.evaluation.cross_validation import in_words
 
 __all__ = [
-    "AutosegError", "cross_validation", "demo", "evaluate", "find_best", "in_words", "plan_and_preprocess", "postprocess",
+    "AutosegError", "cross_validation", "demo", "evaluate", "find_best", "plan_and_preprocess", "postprocess",
     "predict", "predict_files", "repair", "report", "run", "train", "verify",
 ]

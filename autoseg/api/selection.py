@@ -13,7 +13,7 @@ from autoseg.api.training import cross_validation_of
 from autoseg.best import Best, Member, TriedRule
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
-from autoseg.evaluation.cross_validation import cases_by_fold, in_words, number_of_folds, prediction_files
+from autoseg.evaluation.cross_validation import Missing, cases_by_fold, number_of_folds, prediction_files
 from autoseg.evaluation.metrics import class_names
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_csv, write_summary
 from autoseg.fingerprint import Fingerprint
@@ -29,11 +29,11 @@ from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model,
 
 @dataclass(frozen=True)
 class BestResult:
-    """best, and the file that holds it. left_out: models with incomplete folds, in words, and what to type for them."""
+    """best, and the file that holds it. left_out: models without a complete cross-validation, and what they lack."""
 
     best: Best
     path: Path
-    left_out: dict[str, tuple[str, ...]]
+    left_out: dict[str, tuple[Missing, ...]]
 
 
 def find_best(
@@ -51,8 +51,9 @@ def find_best(
     folder = planned(str(dataset), Workspace.at(workspace))
     models, left_out = _complete_models(folder, configurations, recipes)
     if not quiet:
-        for words, commands in left_out.items():
-            console.show("\n  ".join([f"Left out: {words}. To complete it:", *commands]))
+        for name, missing in left_out.items():
+            words = f"Left out: {_lacks(name, missing)}. To complete it:"
+            console.show("\n  ".join([words, *(lack.command for lack in missing)]))
     known = read_model(folder.dataset_json, Dataset)
     members = current_members(folder, models)
     summaries: dict[Members, Summary] = {
@@ -96,8 +97,8 @@ def is_current(folder: DatasetFolder, models: Sequence[ModelFolder]) -> bool:
 
 def _complete_models(
     folder: DatasetFolder, configurations: Sequence[str] | None, recipes: Sequence[str] | None
-) -> tuple[list[ModelFolder], dict[str, tuple[str, ...]]]:
-    """Models that all folds are there of; and of the others, what they lack and the commands for it."""
+) -> tuple[list[ModelFolder], dict[str, tuple[Missing, ...]]]:
+    """Models that all folds are there of; and what the others lack, by name."""
     complete, left_out = [], {}
     fitting = [
         model for model in folder.models()
@@ -108,17 +109,22 @@ def _complete_models(
         if result.summary is not None:
             complete.append(model)
         else:
-            left_out[f"{model.configuration}, {model.recipe}: {in_words(result.incomplete)}"] = result.commands
+            left_out[f"{model.configuration}, {model.recipe}"] = result.missing
     if complete:
         return complete, left_out
     if left_out:
-        listed = "\n".join(f"  {command}" for commands in left_out.values() for command in commands)
-        raise AutosegError(
-            f"No model of {folder.name} has a complete cross-validation: {'; '.join(left_out)}. Complete one with:\n{listed}")
+        listed = "\n".join(f"  {lack.command}" for missing in left_out.values() for lack in missing)
+        words = "; ".join(_lacks(name, missing) for name, missing in left_out.items())
+        raise AutosegError(f"No model of {folder.name} has a complete cross-validation: {words}. Complete one with:\n{listed}")
     trained = ", ".join(f"-c {model.configuration} -tr {model.recipe}" for model in folder.models())
     raise AutosegError(
         f"{folder.name} has no model that fits. " + (f"There are: {trained}." if trained else
                                                      f"Train one: autoseg_train {folder.name} 0 1 2 3 4"))
+
+
+def _lacks(name: str, missing: Sequence[Missing]) -> str:
+    """"2d, default: fold 1 is missing, fold 3 is unfinished"."""
+    return f"{name}: {', '.join(lack.words for lack in missing)}"
 
 
 def _pairs(

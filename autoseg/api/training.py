@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg import console
 from autoseg.api.common import PathLike, default_configuration, planned
 from autoseg.errors import AutosegError
-from autoseg.evaluation import cross_validation as folds_of_model
-from autoseg.evaluation.cross_validation import FoldState
+from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 if TYPE_CHECKING:
     from autoseg.trainers.settings import Settings
@@ -34,15 +33,14 @@ class TrainResult:
 class CrossValidation:
     """summary: of all folds' validation cases together, and its file; None while folds are missing.
 
-    incomplete: those folds. commands: what to type to complete them.
+    missing: what it lacks, and what to type for it.
     """
 
     configuration: str
     recipe: str
     summary: Summary | None
     path: Path
-    incomplete: tuple[FoldState, ...] = ()
-    commands: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
 
 def train(
@@ -98,25 +96,7 @@ def cross_validation(
 
 def cross_validation_of(folder: DatasetFolder, model: ModelFolder) -> CrossValidation:
     """As `cross_validation`, of a model in the workspace."""
-    folds = folds_of_model.number_of_folds(folder)
-    incomplete = tuple(folds_of_model.incomplete_folds(model, folds))
-    nothing_yet = CrossValidation(model.configuration, model.recipe, None, model.summary_json, incomplete)
-    if incomplete or not folds:
-        return replace(nothing_yet, commands=tuple(_completing_commands(folder, model, incomplete)))
-    return replace(nothing_yet, summary=folds_of_model.cross_validation(model, folds))
-
-
-def _completing_commands(folder: DatasetFolder, model: ModelFolder, incomplete: Sequence[FoldState]) -> list[str]:
-    """What to type for the folds that were begun, and, with the model's own settings, for those that were not."""
-    from autoseg.trainers.settings import flags_of
-
-    begun = [fold for fold, state in incomplete if state != "missing"]
-    missing = [fold for fold, state in incomplete if state == "missing"]
-    which = f"-c {model.configuration}" + ("" if model.recipe == "default" else f" -tr {model.recipe}")
-    commands = []
-    if begun:
-        commands.append(f"autoseg_train {folder.name} {' '.join(begun)} {which} --continue")
-    if missing:
-        flags = flags_of(read_json(model.model_json)["settings"]) if model.model_json.exists() else ""
-        commands.append(f"autoseg_train {folder.name} {' '.join(missing)} {which} {flags}".rstrip())
-    return commands
+    folds = number_of_folds(folder)
+    missing = tuple(missing_folds(folder, model, folds))
+    summary = None if missing or not folds else pooled_folds(model, folds)
+    return CrossValidation(model.configuration, model.recipe, summary, model.summary_json, missing)

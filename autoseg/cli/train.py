@@ -42,10 +42,10 @@ def run(flags: argparse.Namespace) -> int:
     if pooled.summary is not None:
         print(f"Wrote {pooled.path}\nNext: autoseg find-best {flags.dataset}")
         return 0
-    if pooled.incomplete:
-        print(f"Of the cross-validation, {api.in_words(pooled.incomplete)}. To complete it:")
-        for command in pooled.commands:
-            print(f"  {command}")
+    if pooled.missing:
+        print(f"Of the cross-validation, {', '.join(lack.words for lack in pooled.missing)}. To complete it:")
+        for lack in pooled.missing:
+            print(f"  {lack.command}")
     print("Next: autoseg_predict -i IMAGES -o SEGMENTATIONS")
     return 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from autoseg.best import Member
+from autoseg.commands import command_line
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Summary, pooled_summary, write_csv, write_summary
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
@@ -41,7 +42,7 @@ def incomplete_folds(model: ModelFolder, folds: int) -> list[FoldState]:
     return [state for state in fold_states(model, folds) if state.state != "complete"]
 
 
-def cross_validation(model: ModelFolder, folds: int) -> Summary:
+def pooled_folds(model: ModelFolder, folds: int) -> Summary:
     """The pooled results of a model whose folds are all complete; written to the model's summary.json and summary.csv.
 
     Every training case counts once, as the fold that did not train on it predicted it.
@@ -87,9 +88,36 @@ def _validated(fold: FoldFolder) -> list[str]:
     return sorted(case.case for case in read_model(fold.summary_json, Summary).metric_per_case)
 
 
-def in_words(states: Sequence[FoldState]) -> str:
-    """"fold 2 is missing, fold 3 is unfinished"."""
-    return ", ".join(f"fold {fold} is {state}" for fold, state in states)
+class Missing(NamedTuple):
+    """What a cross-validation lacks, such as "folds 1, 3 are unfinished", and the command line that makes it."""
+
+    words: str
+    command: str
+
+
+def missing_folds(folder: DatasetFolder, model: ModelFolder, folds: int) -> list[Missing]:
+    """What a model's cross-validation still lacks; nothing where it is complete.
+
+    Folds that were begun go on with their own settings; one that was not gets those of the model's other folds.
+    """
+    by_state: dict[State, list[str]] = {}
+    for fold, state in incomplete_folds(model, folds):
+        by_state.setdefault(state, []).append(fold)
+    which = ["-c", model.configuration, *(["-tr", model.recipe] if model.recipe != "default" else [])]
+    missing = []
+    for state, names in by_state.items():
+        flags = _flags(model) if state == "missing" else ["--continue"]
+        words = f"fold {names[0]} is {state}" if len(names) == 1 else f"folds {', '.join(names)} are {state}"
+        missing.append(Missing(words, command_line(folder, "autoseg_train", *names, *which, *flags)))
+    return missing
+
+
+def _flags(model: ModelFolder) -> list[str]:
+    """Those that the model's other folds were trained with."""
+    if not model.model_json.exists():
+        return []
+    flags = read_json(model.model_json).get("flags", [])
+    return [str(flag) for flag in flags]
 
 
 def state_of(fold: FoldFolder) -> State:

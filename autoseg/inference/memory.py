@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from autoseg.device import is_out_of_memory
 from autoseg.errors import AutosegError
 from autoseg.parallel import free_memory_bytes
 
@@ -22,7 +23,7 @@ def out_of_memory_is_told(case: str, shapes: Sequence[Shape], device: torch.devi
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise _memory_error(case, shapes, device) from error
 
@@ -30,13 +31,6 @@ def out_of_memory_is_told(case: str, shapes: Sequence[Shape], device: torch.devi
 def free_memory() -> str:
     """In words."""
     return f"{free_memory_bytes() / 2**30:.1f} GiB are free"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; on the CPU, torch says so in the message only."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
 
 
 def _memory_error(case: str, shapes: Sequence[Shape], device: torch.device) -> AutosegError:

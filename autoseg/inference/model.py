@@ -31,7 +31,7 @@ class ModelDescription(Frozen):
 
     channel_names, labels, file_ending: of the dataset. plans: with the configuration `configuration_name` only.
     recipe, settings: what was trained and how. mirror_axes: spatial axes of the patch along which training mirrored,
-    so that prediction may too. versions: of the packages that trained it.
+    so that prediction may too. flags: of autoseg_train, that give these settings. versions: of the packages that trained it.
     """
 
     dataset: str
@@ -42,6 +42,7 @@ class ModelDescription(Frozen):
     plans: Plans
     recipe: str
     settings: dict[str, Any]
+    flags: tuple[str, ...] = ()
     mirror_axes: tuple[int, ...]
     versions: dict[str, str]
 

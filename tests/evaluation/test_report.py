@@ -170,7 +170,7 @@ def write_data(folder: DatasetFolder, source: Path) -> Dataset:
 def write_folds(folder: DatasetFolder, dataset: Dataset, name: str) -> None:
     """A model with all folds."""
     model = folder.model(name, "default")
-    write_json(model.model_json, {"settings": {"epochs": 4, "iterations": 9}, "versions": {"python": "3.11.0"}})
+    write_json(model.model_json, {"flags": ["--epochs", "4", "--iterations", "9"], "versions": {"python": "3.11.0"}})
     summaries = []
     for fold, numbers in enumerate(FOLDS):
         pairs = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoseg.best import Best, Candidate, TriedRule
+from autoseg.commands import command_line
 from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.elements import Block, Command, Folded, Heading, Section, Table, Text
-from autoseg.evaluation.report.missing import command
 from autoseg.evaluation.report.words import JOINED, counted, dice, interval, number, shortened, signed
 
 MARGIN = 5e-5  # a change of Dice that four decimals do not show
@@ -20,7 +20,7 @@ def choice_section(found: Artefacts) -> Section:
         section.blocks += [
             Text("No choice has been made yet. When the folds of a model are complete, this compares the models and pairs of "
                  "them, and tries the post-processing:", is_note=True),
-            Command(command(found.folder, "autoseg find-best"))]
+            Command(command_line(found.folder, "autoseg find-best"))]
         return section
     section.blocks += [
         Text(found.best.reason), _members(found.best), Heading("Models and ensembles compared"),

@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from autoseg.commands import command_line
 from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.elements import Block, Command, Figure, Folded, Heading, Section, Table, Text, figures
 from autoseg.evaluation.report.figures import box_rows, intensity_ranges
-from autoseg.evaluation.report.missing import command
 from autoseg.evaluation.report.words import counted, listed, number
 from autoseg.fingerprint import Fingerprint, Range
 from autoseg.plan import IntensityStatistics
@@ -28,7 +28,7 @@ def data_section(found: Artefacts) -> Section:
     if found.fingerprint is None:
         section.blocks += [
             Text("The fingerprint (what was measured over the training cases) is not there. This makes it:", is_note=True),
-            Command(command(found.folder, "autoseg_plan_and_preprocess"))]
+            Command(command_line(found.folder, "autoseg_plan_and_preprocess"))]
     else:
         section.blocks += _images(found.fingerprint) + _intensities(found.fingerprint) + _classes(found.fingerprint)
     section.blocks += [Heading("What the checks found"), *_findings(found)]
@@ -157,7 +157,7 @@ def _range(of: Range) -> str:
 def _findings(found: Artefacts) -> list[Block]:
     if found.findings is None:
         return [Text("What the checks found was not recorded. This checks every file again:"),
-                Command(command(found.folder, "autoseg verify"))]
+                Command(command_line(found.folder, "autoseg verify"))]
     if not found.findings:
         return [Text("Every file was read and nothing is wrong.")]
     together: dict[tuple[str, str, str], list[Finding]] = {}

@@ -1,0 +1,18 @@
+"""Command lines that messages and the report tell a user to type."""
+
+from __future__ import annotations
+
+import shlex
+
+from autoseg.workspace import DatasetFolder, Workspace
+
+
+def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
+    """`program`, such as "autoseg find-best", for this dataset; names the workspace where commands would take another."""
+    return shlex.join([*program.split(), folder.name, *arguments, *workspace_flags(folder)])
+
+
+def workspace_flags(folder: DatasetFolder) -> list[str]:
+    """`--workspace DIR`, or nothing where commands that are typed here and now find this workspace by themselves."""
+    root = folder.root.resolve().parent
+    return [] if Workspace.at(None).root.resolve() == root else ["--workspace", str(root)]
