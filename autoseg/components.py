@@ -45,10 +45,6 @@ class Joined:
     of: np.ndarray
     voxels: np.ndarray
 
-    def parts(self, which: int) -> np.ndarray:
-        """Numbers of the single values' components that make up one component of the union."""
-        return self.members[self.of == which]
-
 
 @dataclass(frozen=True)
 class ComponentGraph:
@@ -72,12 +68,11 @@ class ComponentGraph:
     @cached_property
     def touching(self) -> np.ndarray:
         """(m, 2) numbers of components that share a face, an edge or a corner, each pair once, ascending."""
-        pairs = cc3d.region_graph(self.components, connectivity=CONNECTIVITY)
-        return np.array(sorted(pairs), np.int64).reshape(-1, 2)
+        return self.surfaces.touching()
 
     @cached_property
     def surfaces(self) -> Surfaces:
-        """For distances between components."""
+        """For which of them touch, and for distances."""
         return Surfaces(self.components, self.spacing_mm)
 
     def everything(self) -> np.ndarray:

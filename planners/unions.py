@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,10 +29,13 @@ class _MeasuredCase(NamedTuple):
     unions: dict[str, UnionOfCase]
 
 
-def with_unions(fingerprint: Fingerprint, dataset: Dataset, workers: int | None = None) -> Fingerprint:
+def with_unions(
+    fingerprint: Fingerprint, dataset: Dataset, workers: int | None = None, finish: Callable[[object], None] | None = None
+) -> Fingerprint:
     """The fingerprint with its unions measured; reads the label files of its cases once more, in parallel.
 
     Which unions matter is only known when all cases have been measured. A label that cannot be read any more is left out.
+    finish: called with each case that is done.
     """
     unions = relevant_unions(fingerprint.labels, dataset.labels)
     cases = [case for case in dataset.training if case.label is not None and case.name in fingerprint.cases]
@@ -45,6 +48,8 @@ def with_unions(fingerprint: Fingerprint, dataset: Dataset, workers: int | None 
     for outcome in run_parallel(measure, cases, LABEL_BYTES * max(voxels), processes):
         if outcome.error is None:
             measured[outcome.value.name] = outcome.value.unions
+        if finish is not None:
+            finish(outcome.item)
     return add_unions(fingerprint, unions, measured)
 
 
@@ -96,16 +101,15 @@ def _measure(graph: ComponentGraph, union: Union) -> UnionOfCase | None:
     if not len(joined.voxels):
         return None
     is_main = joined.voxels >= min(MAIN_SHARE * joined.voxels.sum(), joined.voxels.max())
-    specks = np.flatnonzero(~is_main)
     measured = UnionOfCase(
         components=len(joined.voxels), main_components=int(is_main.sum()),
         smallest_ml=rounded(joined.voxels.min() * graph.voxel_ml))
-    if not len(specks):
+    if is_main.all():
         return measured
-    away_mm = graph.surfaces.nearest_mm(
-        [joined.parts(int(speck)) for speck in specks], joined.members[is_main[joined.of]])
+    of_main = is_main[joined.of]
+    away_mm = graph.surfaces.nearest_mm(joined.members[~of_main], joined.of[~of_main], joined.members[of_main])
     return measured.model_copy(update={
-        "largest_speck_ml": rounded(joined.voxels[specks].max() * graph.voxel_ml),
+        "largest_speck_ml": rounded(joined.voxels[~is_main].max() * graph.voxel_ml),
         "farthest_speck_mm": rounded(away_mm.max())})
 
 

@@ -48,13 +48,12 @@ def _beside_the_largest(graph: ComponentGraph, rule: KeepLargest, present: np.nd
     order = np.argsort(-joined.voxels, kind="stable")  # of equally large ones, the first in (z, y, x) order is kept
     goes = np.ones(len(order), bool)
     goes[order[: rule.count]] = False
-    small = joined.voxels * graph.voxel_ml <= rule.spared_ml * (1 + TOLERANCE)
-    in_question = np.flatnonzero(goes & small) if rule.spared_mm > 0 else np.empty(0, np.int64)
-    if len(in_question):
+    in_question = goes & (joined.voxels * graph.voxel_ml <= rule.spared_ml * (1 + TOLERANCE))
+    if rule.spared_mm > 0 and in_question.any():
+        asked = in_question[joined.of]
         away_mm = graph.surfaces.nearest_mm(
-            [joined.parts(int(which)) for which in in_question], joined.members[~goes[joined.of]],
-            rule.spared_mm * (1 + TOLERANCE))
-        goes[in_question[np.isfinite(away_mm)]] = False
+            joined.members[asked], joined.of[asked], joined.members[~goes[joined.of]], rule.spared_mm * (1 + TOLERANCE))
+        goes[in_question] = np.isinf(away_mm)
     return joined.members[goes[joined.of]]
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import cc3d
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from autoseg import component_surfaces
+from autoseg.component_surfaces import LARGE
 from autoseg.components import component_graph, label_components
 from autoseg.voxels import SLAB_VOXELS
 
@@ -38,6 +41,17 @@ def test_joining_in_the_graph_gives_what_labelling_the_union_gives(shape: tuple[
             found[graph.box] = inner[graph.components]
             assert as_sets(found, np.arange(1, number + 1)) == as_sets(expected, np.arange(1, number + 1))
             assert sorted(joined.voxels) == sorted(np.bincount(expected.ravel())[1:])
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("shape", [(6, 9, 11), (1, 20, 20), (3, 1, 40), (2, 2, 2), (40, 330, 330)])
+def test_components_touch_where_connected_components_3d_says_so(shape: tuple[int, int, int], share: float) -> None:
+    labels = scattered(shape, share=share)
+    if labels.size > SLAB_VOXELS:
+        labels = labels[::8, ::8, ::8].repeat(8, 0).repeat(8, 1).repeat(8, 2)[:40, :330, :330]
+    graph = component_graph(labels, (1.0, 1.0, 1.0))
+    expected = cc3d.region_graph(graph.components, connectivity=26)
+    assert {tuple(pair) for pair in graph.touching.tolist()} == {(min(pair), max(pair)) for pair in expected}
 
 
 def test_without_a_component_that_bridges_them_the_others_are_apart() -> None:
@@ -71,19 +85,24 @@ def test_labels_of_another_byte_order_are_labelled_alike() -> None:
     assert np.array_equal(graph.components, other.components)
 
 
+@pytest.mark.parametrize("large", [1, LARGE])
 @pytest.mark.parametrize("shape", [(7, 8, 9), (1, 12, 12)])
-def test_distances_are_those_between_the_nearest_voxels(shape: tuple[int, int, int]) -> None:
+def test_distances_are_those_between_the_nearest_voxels(
+    shape: tuple[int, int, int], large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(component_surfaces, "LARGE", large)
     labels, spacing_mm = scattered(shape, seed=1, share=0.1), (3.0, 0.7, 1.1)
     graph = component_graph(labels, spacing_mm)
     numbers = np.arange(1, len(graph.values))
-    others, groups = numbers[::2], [numbers[1:4:2], numbers[5:6], numbers[-1:]]
+    others, members, group = numbers[::2], numbers[[7, 1, 5, 3]], np.array([9, 4, 6, 4])
     away = ndimage.distance_transform_edt(~np.isin(graph.components, others), sampling=spacing_mm)
-    expected = [away[np.isin(graph.components, group)].min() for group in groups]
-    assert graph.surfaces.nearest_mm(groups, others) == pytest.approx(expected)
+    expected = [away[np.isin(graph.components, members[group == which])].min() for which in (4, 6, 9)]
+    nearest_mm = graph.surfaces.nearest_mm
+    assert nearest_mm(members, group, others) == pytest.approx(expected)
     limit_mm = float(np.median(expected)) + 0.01
-    within = graph.surfaces.nearest_mm(groups, others, limit_mm)
+    within = nearest_mm(members, group, others, limit_mm)
     assert np.array_equal(np.isfinite(within), np.array(expected) < limit_mm)
-    assert np.isinf(graph.surfaces.nearest_mm(groups, others[:0])).all() and graph.surfaces.nearest_mm([], others).size == 0
+    assert np.isinf(nearest_mm(members, group, others[:0])).all() and nearest_mm(members[:0], group[:0], others).size == 0
 
 
 def test_large_components_are_as_far_apart_as_their_surfaces() -> None:
@@ -92,16 +111,10 @@ def test_large_components_are_as_far_apart_as_their_surfaces() -> None:
     labels[5:9, 150:300, 150:300] = 1
     graph = component_graph(labels, (2.0, 1.0, 1.0))
     expected = np.hypot(51, 51)
-    assert graph.surfaces.nearest_mm([np.array([2])], np.array([1])) == pytest.approx([expected])
+    assert graph.surfaces.nearest_mm(np.array([2]), np.array([0]), np.array([1])) == pytest.approx([expected])
 
 
 def test_components_of_a_mask_are_numbered_even_in_a_line() -> None:
     mask = np.array([[[1, 0, 1]]], bool)
     components, number = label_components(mask)
     assert number == 2 and components.tolist() == [[[1, 0, 2]]]
-
-
-def test_labels_that_cannot_be_written_to_are_counted() -> None:
-    labels = np.array([[[1, 0, 1]]], np.uint8)
-    labels.flags.writeable = False  # as Pillow gives them
-    assert label_components(labels)[1] == 2

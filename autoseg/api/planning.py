@@ -84,7 +84,9 @@ def _plan(
             finish(inspection.case)
     findings = inspection_findings(source, inspections)
     usable = _without_bad_cases(source, findings, skip_bad_cases, quiet)
-    fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers)
+    with console.progress("Measuring components", quiet) as report:
+        finish = console.counted(report, len(usable.training))
+        fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, finish)
     plans = PLANNERS[planner](usable, fingerprint, memory_gb)
     known_configurations(configurations, plans)
     write_json(folder.dataset_json, usable)
