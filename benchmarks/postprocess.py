@@ -2,9 +2,9 @@
 
 usage: python benchmarks/postprocess.py [--classes N] [--slices N] [--nnunet-python PATH] [--repeat N]
 
-Two volumes of 512×512×200 voxels: two kidneys with a tumour, and N classes (default 100)
-side by side that fill half of the volume, both with 500 specks. Each side loads the volume and post-processes it --repeat
-times (default 4); what a process takes that only loads it is subtracted from the seconds, and given beside the memory.
+Two volumes of 512×512×200 voxels: two kidneys with a tumour, and N classes (default 100) side by side that fill half of the
+volume, both with 500 specks. Each side loads the volume and post-processes it, autoseg --repeat times (default 4), the
+others once; what a process takes that only loads it is subtracted from the seconds, and given beside the memory.
 
 autoseg: three rules (keep the largest with specks spared, drop small, drop detached). nnU-Net: its
 remove_all_but_largest_component_from_segmentation for all foreground, then for class 1, then for class 2, as its

@@ -11,6 +11,7 @@ import pytest
 
 from autoseg.api.postprocessing import postprocess
 from autoseg.best import Best, KeepLargest, Rule, TriedRule
+from autoseg.cli.main import main
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image, write_label
@@ -184,3 +185,19 @@ def test_a_folder_without_labels_is_named(tmp_path: Path) -> None:
     for source, problem in ((tmp_path / "empty", "holds no label file"), (tmp_path / "nowhere", "does not exist")):
         with pytest.raises(AutosegError, match=problem):
             postprocess(source, tmp_path / "out", rules=rules, quiet=True)
+
+
+def test_the_command_says_what_it_applied_and_fails_where_a_file_does(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["postprocess", "-i", str(inputs), "-o", str(tmp_path / "out"),
+             "--rules", str(best_json(tmp_path / "best.json", LARGEST))]
+    assert main(flags) == 0
+    printed = capsys.readouterr().out
+    assert "keep the largest component of organ" in printed and "Wrote 3 label files" in printed
+    (inputs / "b.nrrd").write_text("no image")
+    assert main(flags) == 1
+    captured = capsys.readouterr()
+    assert "Wrote 2 label files" in captured.out and "(2 were there already)" in captured.out and "b.nrrd" in captured.err
+    assert main([*flags[:4], str(inputs), *flags[5:]]) == 1
+    assert "leaves its input as it is" in capsys.readouterr().err
