@@ -73,7 +73,7 @@ def train(
             console.show(f"Fold {fold} of {job.configuration}, {recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
-    with console.progress(f"Fold {fold}", quiet) as report:
+    with console.progress(f"{job.configuration} fold {fold}", quiet) as report:
         summary = train_fold(job, data, report)
     if summary is not None and not quiet:
         console.show(summary_table(summary))
