@@ -43,6 +43,11 @@ def dropped(graph: ComponentGraph, rule: Rule, present: np.ndarray) -> np.ndarra
     return _detached(graph, rule, present)
 
 
+def looked_at(rule: Rule) -> frozenset[int]:
+    """The label values whose components decide what a rule takes away."""
+    return frozenset((rule.label, *rule.anchors) if isinstance(rule, DropDetached) else rule.labels)
+
+
 def _beside_the_largest(graph: ComponentGraph, rule: KeepLargest, present: np.ndarray) -> np.ndarray:
     joined = graph.join(rule.labels, present)
     order = np.argsort(-joined.voxels, kind="stable")  # of equally large ones, the first in (z, y, x) order is kept

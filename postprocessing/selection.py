@@ -12,12 +12,12 @@ import numpy as np
 from autoseg import image_io
 from autoseg.best import Rule, TriedRule
 from autoseg.components import ComponentGraph, component_graph
-from autoseg.dataset import Labels, grid_differences
+from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
+from autoseg.evaluation.case import Pair, read_pair
 from autoseg.evaluation.metrics import class_keys, mean_without_nan
-from autoseg.evaluation.summary import Pair
 from autoseg.parallel import run_parallel
-from autoseg.postprocessing.components import settle, surviving
+from autoseg.postprocessing.components import looked_at, settle, surviving
 from autoseg.postprocessing.rules import describe, label_names, region_names
 from autoseg.voxels import count_pairs, count_values, slabs
 
@@ -33,8 +33,8 @@ class _CaseDice(NamedTuple):
 
     before: np.ndarray
     after: np.ndarray
-    changed: np.ndarray
-    """(candidates,) bool: whether the candidate takes anything away."""
+    taken: list[frozenset[int]]
+    """Of each candidate, the label values of the components that go with it."""
 
 
 def choose_rules(
@@ -67,16 +67,21 @@ def choose_rules(
         if not tried[best].accepted:
             return accepted + tried
         accepted.append(tried[best])
-        del waiting[best]
-        stale = [pair for pair in cases if pair.case in dice and dice[pair.case].changed[best]]
-        dice = {case: _without(of_case, best) for case, of_case in dice.items()}
+        rule = waiting.pop(best)
+        stale = [pair for pair in cases if pair.case in dice and _acts(rule, best, dice[pair.case])]
+        dice = {case: _without(best, of_case) for case, of_case in dice.items() if not _acts(rule, best, of_case)}
     return accepted
 
 
-def _without(of_case: _CaseDice, candidate: int) -> _CaseDice:
-    """For the candidates that still wait; right only where the one that was accepted changed nothing."""
-    return _CaseDice(
-        of_case.before, np.delete(of_case.after, candidate, axis=0), np.delete(of_case.changed, candidate))
+def _acts(rule: Rule, candidate: int, of_case: _CaseDice) -> bool:
+    """Whether a rule takes anything from a case, or could after another candidate took something that it looks at."""
+    return bool(of_case.taken[candidate]) or any(taken & looked_at(rule) for taken in of_case.taken)
+
+
+def _without(candidate: int, of_case: _CaseDice) -> _CaseDice:
+    """For the candidates that still wait; right only where the one that was accepted does not act."""
+    taken = [values for which, values in enumerate(of_case.taken) if which != candidate]
+    return _CaseDice(of_case.before, np.delete(of_case.after, candidate, axis=0), taken)
 
 
 def _try_all(
@@ -130,14 +135,7 @@ def _by_key(keys: Sequence[str], dice: Sequence[float]) -> dict[str, float | Non
 
 def _try_case(pair: Pair, labels: Labels, accepted: Sequence[Rule], candidates: Sequence[Rule]) -> _CaseDice:
     """The prediction is labelled once: rules take away whole components, so that counts per component say it all."""
-    reference, prediction = image_io.read_label(pair.reference), image_io.read_label(pair.prediction)
-    if differing := grid_differences(reference, prediction):
-        raise AutosegError(
-            f"{pair}: the prediction {pair.prediction} does not lie on the grid of its reference {pair.reference}: "
-            f"{differing}. Predict the image again.")
-    for path, image in ((pair.reference, reference), (pair.prediction, prediction)):
-        if image.array.min() < 0:
-            raise AutosegError(f"{pair}: {path} holds the negative label value {image.array.min()}.")
+    reference, prediction = read_pair(pair)
     graph = component_graph(prediction.array[0], prediction.geometry.spacing_mm)
     overlap = _Overlap(graph, reference.array[0], labels)
     del prediction
@@ -145,7 +143,7 @@ def _try_case(pair: Pair, labels: Labels, accepted: Sequence[Rule], candidates: 
     after = [settle(graph, [*accepted, candidate], left) for candidate in candidates]
     return _CaseDice(
         overlap.dice(left), np.stack([overlap.dice(present) for present in after]),
-        np.array([not np.array_equal(present, left) for present in after]))
+        [frozenset(np.unique(graph.values[left & ~present]).tolist()) for present in after])
 
 
 class _Overlap:

@@ -15,6 +15,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.lesions import LesionCounts, lesion_counts_by_value
 from autoseg.evaluation.metrics import ConfusionCounts, class_keys, counts_by_class
 from autoseg.evaluation.surface import SurfaceDistances, surface_distances_by_value
+from autoseg.image import Image
 from autoseg.plan import Frozen
 from autoseg.voxels import joint_counts
 
@@ -89,14 +90,7 @@ def compare(pair: Pair, labels: Labels | None, tolerance_mm: float) -> Compared:
     Raises AutosegError, naming case and files, where one cannot be read, holds a negative value, or where they do not
     lie on one grid.
     """
-    reference, prediction = image_io.read_label(pair.reference), image_io.read_label(pair.prediction)
-    if differing := grid_differences(reference, prediction):
-        raise AutosegError(
-            f"{pair}: the prediction {pair.prediction} does not lie on the grid of its reference {pair.reference}: "
-            f"{differing}. Predict the image again, or resample the prediction.")
-    for path, image in ((pair.reference, reference), (pair.prediction, prediction)):
-        if image.array.size and image.array.min() < 0:
-            raise AutosegError(f"{pair}: {path} holds the negative label value {image.array.min()}.")
+    reference, prediction = read_pair(pair)
     mine, theirs, spacing_mm = reference.array[0], prediction.array[0], reference.geometry.spacing_mm
     joint = joint_counts(mine, theirs)
     surfaces, lesions = {}, {}
@@ -106,6 +100,19 @@ def compare(pair: Pair, labels: Labels | None, tolerance_mm: float) -> Compared:
         counts = lesion_counts_by_value(layer.reference, layer.prediction)
         lesions.update({key: counts[value] for key, value in layer.values.items() if value in counts})
     return Compared(pair, joint, float(np.prod(spacing_mm)) / 1000, surfaces, lesions)
+
+
+def read_pair(pair: Pair) -> tuple[Image, Image]:
+    """Reference and prediction, each (1, Z, Y, X) non-negative integers. Raises AutosegError as `compare` does."""
+    reference, prediction = image_io.read_label(pair.reference), image_io.read_label(pair.prediction)
+    if differing := grid_differences(reference, prediction):
+        raise AutosegError(
+            f"{pair}: the prediction {pair.prediction} does not lie on the grid of its reference {pair.reference}: "
+            f"{differing}. Predict the image again, or resample the prediction.")
+    for path, image in ((pair.reference, reference), (pair.prediction, prediction)):
+        if image.array.size and image.array.min() < 0:
+            raise AutosegError(f"{pair}: {path} holds the negative label value {image.array.min()}.")
+    return reference, prediction
 
 
 def labels_that_occur(*joints: Mapping[tuple[int, int], int]) -> Labels:

@@ -83,6 +83,14 @@ def test_the_best_rule_comes_first_and_the_others_are_tried_on_top_of_it(tmp_pat
     assert all(entry.dice_before == entry.dice_after == 1 for entry in tried[2:])
 
 
+def test_a_rule_that_was_accepted_acts_again_on_what_a_later_one_leaves_of_a_case_that_it_did_not_change(tmp_path: Path) -> None:
+    """In the first case the tumour touches a false kidney: it is detached only once that is gone."""
+    cases = pairs(tmp_path, ("1111.......", "1111....112"), ("11112......", "11112.2...."))
+    tried = choose_rules(cases, LABELS, [LARGEST_KIDNEY, ATTACHED])
+    assert [(entry.rule, entry.accepted) for entry in tried] == [(ATTACHED, True), (LARGEST_KIDNEY, True)]
+    assert tried[0].classes_after["2"] == 0.5 and tried[1].classes_after == {"1": 1, "2": 1}
+
+
 def test_of_equally_good_rules_the_first_is_taken(tmp_path: Path) -> None:
     cases = pairs(tmp_path, ("1111....", "1111..11"))
     for candidates in ([LARGEST, LARGEST_KIDNEY], [LARGEST_KIDNEY, LARGEST]):
