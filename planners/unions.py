@@ -12,7 +12,6 @@ import numpy as np
 from autoseg import image_io
 from autoseg.components import ComponentGraph, component_graph
 from autoseg.dataset import Case, Dataset, Labels
-from autoseg.errors import AutosegError
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, UnionOfCase, UnionOfDataset, linked, union_key
 from autoseg.parallel import run_parallel
 from autoseg.planners.anatomy import range_over, rounded
@@ -42,7 +41,7 @@ def with_unions(
     if not unions or not cases:
         return fingerprint
     measure = functools.partial(_measure_case, ignore=dataset.labels.ignore, unions=unions)
-    voxels = [_voxels(case) for case in cases]
+    voxels = [image_io.number_of_voxels(case.label) for case in cases if case.label is not None]
     processes = workers if sum(voxels) > WORTH_A_PROCESS else 1
     measured: dict[str, dict[str, UnionOfCase]] = {}
     for outcome in run_parallel(measure, cases, LABEL_BYTES * max(voxels), processes):
@@ -145,10 +144,3 @@ def _measure_case(case: Case, ignore: int | None, unions: Sequence[Union]) -> _M
         return _MeasuredCase(case.name, {})
     label = image_io.read_label(case.label)
     return _MeasuredCase(case.name, measure_unions(label.array[0], label.geometry.spacing_mm, ignore, unions))
-
-
-def _voxels(case: Case) -> int:
-    try:
-        return 0 if case.label is None else int(np.prod(image_io.read_geometry(case.label)[0]))
-    except AutosegError:
-        return 0

@@ -6,8 +6,6 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from autoseg import image_io, layouts
 from autoseg.best import Rule
 from autoseg.errors import AutosegError
@@ -28,7 +26,7 @@ def postprocess_files(
     file that fails stops no other. Raises AutosegError where an input lies in `output_folder`, or two would become one file.
     """
     output_paths(inputs, output_folder)
-    voxels = [_voxels(path) for path in inputs]
+    voxels = [image_io.number_of_voxels(path) for path in inputs]
     processes = workers if sum(voxels) > WORTH_A_PROCESS else 1
     clean = functools.partial(_clean_file, output_folder=output_folder, rules=tuple(rules))
     yield from run_parallel(clean, inputs, BYTES_PER_VOXEL * max(voxels, default=0), processes)
@@ -62,11 +60,3 @@ def _clean_file(path: Path, output_folder: Path, rules: Sequence[Rule]) -> Path:
     target = _output_path(path, output_folder)
     image_io.write_image(target, cleaned[None], image)  # `write_label`, but for any integer that the file holds
     return target
-
-
-def _voxels(path: Path) -> int:
-    """From the header; a file that cannot be read is left to the reader."""
-    try:
-        return int(np.prod(image_io.read_geometry(path)[0]))
-    except AutosegError:
-        return 0

@@ -12,6 +12,7 @@ import numpy as np
 from autoseg import image_io
 from autoseg.best import Rule, TriedRule
 from autoseg.components import ComponentGraph, component_graph
+from autoseg.console import Report
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import Pair, read_pair
@@ -25,8 +26,6 @@ RISE = 1e-9  # Dice that counts as more, or as less, than before
 BYTES_PER_VOXEL = 16  # reference and prediction, each with its reader's copy, and the components of the prediction
 WORTH_A_PROCESS = 2**28  # voxels of all cases below which further processes cost more than they save
 
-Report = Callable[[float, str], None]
-
 
 class _CaseDice(NamedTuple):
     """Of one case. before: (classes,) Dice, nan where neither has the class. after: (candidates, classes)."""
@@ -38,8 +37,8 @@ class _CaseDice(NamedTuple):
 
 
 def choose_rules(
-    cases: Sequence[Pair], labels: Labels, candidates: Sequence[Rule], names: Mapping[int, str] | None = None,
-    workers: int | None = None, progress: Report | None = None, failed: dict[str, str] | None = None,
+    cases: Sequence[Pair], labels: Labels, candidates: Sequence[Rule], workers: int | None = None,
+    progress: Report | None = None,
 ) -> list[TriedRule]:
     """The candidates that were accepted, in the order in which they are to be applied, then those that were not.
 
@@ -48,27 +47,25 @@ def choose_rules(
     taken first, of equal ones the first; then the others are tried on top of it, until none is left that helps. A rejected
     one's Dice is on top of all that were accepted.
 
-    cases: validation predictions of all folds. names: by label value; None for those of `labels`. workers: at most so many
-    processes. progress: called with the share of a round and a word. failed: is given what kept a case from being read,
-    by case, and the others decide. Raises AutosegError where no case can be read, or one cannot and `failed` is None.
+    cases: validation predictions of all folds. workers: at most so many processes. progress: called with the share of a
+    round and a word. Raises AutosegError where there is no case, or one cannot be read.
     """
-    names, regions = label_names(labels) if names is None else names, region_names(labels)
+    if not cases:
+        raise AutosegError("There is no validation prediction that rules could be tried on.")
+    names, regions = label_names(labels), region_names(labels)
     accepted: list[TriedRule] = []
     waiting, stale = list(candidates), list(cases)
     dice: dict[str, _CaseDice] = {}
     while waiting:
         rules = [tried.rule for tried in accepted]
-        dice.update(_try_all(stale, labels, rules, waiting, workers, progress, failed))
-        if not dice:
-            reasons = " ".join(list((failed or {}).values())[:3])
-            raise AutosegError(f"No prediction could be compared with its reference. {reasons}")
+        dice.update(_try_all(stale, labels, rules, waiting, workers, progress))
         tried = _tried(dice, waiting, labels, lambda rule: describe(rule, names, regions))
         best = max(range(len(tried)), key=lambda which: (tried[which].accepted, round(tried[which].dice_after, 9), -which))
         if not tried[best].accepted:
             return accepted + tried
         accepted.append(tried[best])
         rule = waiting.pop(best)
-        stale = [pair for pair in cases if pair.case in dice and _acts(rule, best, dice[pair.case])]
+        stale = [pair for pair in cases if _acts(rule, best, dice[pair.case])]
         dice = {case: _without(best, of_case) for case, of_case in dice.items() if not _acts(rule, best, of_case)}
     return accepted
 
@@ -86,20 +83,17 @@ def _without(candidate: int, of_case: _CaseDice) -> _CaseDice:
 
 def _try_all(
     cases: Sequence[Pair], labels: Labels, accepted: Sequence[Rule], candidates: Sequence[Rule], workers: int | None,
-    progress: Report | None, failed: dict[str, str] | None,
+    progress: Report | None,
 ) -> dict[str, _CaseDice]:
-    voxels = [_voxels(pair) for pair in cases]
+    voxels = [image_io.number_of_voxels(pair.reference) for pair in cases]
     processes = workers if sum(voxels) > WORTH_A_PROCESS else 1
     attempt = functools.partial(_try_case, labels=labels, accepted=accepted, candidates=candidates)
     found: dict[str, _CaseDice] = {}
     outcomes = run_parallel(attempt, cases, BYTES_PER_VOXEL * max(voxels, default=0), processes)
     for done, outcome in enumerate(outcomes, 1):
-        if outcome.error is None:
-            found[outcome.item.case] = outcome.value
-        elif failed is None:
+        if outcome.error is not None:
             raise outcome.error
-        else:
-            failed[outcome.item.case] = str(outcome.error)
+        found[outcome.item.case] = outcome.value
         if progress is not None:
             progress(done / len(cases), f"{len(candidates)} rules on {outcome.item}")
     return found
@@ -181,11 +175,3 @@ def _joint_counts(graph: ComponentGraph, reference: np.ndarray) -> Counter[tuple
         predicted = graph.components[part] != 0
         counts.update(count_pairs(graph.components[part][predicted], inner[part][predicted]))
     return counts
-
-
-def _voxels(pair: Pair) -> int:
-    """From the header; a file that cannot be read is left to the reader."""
-    try:
-        return int(np.prod(image_io.read_geometry(pair.reference)[0]))
-    except AutosegError:
-        return 0

@@ -86,7 +86,7 @@ def evaluate_pairs(
     """
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise AutosegError(f"The tolerance of the surface Dice is {tolerance_mm} mm, expected 0 or a positive number.")
-    voxels = _voxels(pairs)
+    voxels = [image_io.number_of_voxels(pair.reference) for pair in pairs]
     processes = workers if sum(voxels) > WORTH_A_PROCESS else 1
     finished = counted(report or (lambda share, text: None), len(pairs))
     failed, compared = dict(failed or {}), []
@@ -217,14 +217,3 @@ def _labels_beside(reference_dir: Path, prediction_dir: Path) -> Labels | None:
         if (folder / "dataset.json").is_file():
             return load_labels(folder / "dataset.json")
     return None
-
-
-def _voxels(pairs: Sequence[Pair]) -> list[int]:
-    """Of each reference, from its header; files that cannot be read are left to the readers."""
-    sizes = []
-    for pair in pairs:
-        try:
-            sizes.append(int(np.prod(image_io.read_geometry(pair.reference)[0])))
-        except AutosegError:
-            continue
-    return sizes

@@ -6,6 +6,7 @@ is missing, empty, truncated, damaged, something else than its name says, or of 
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,14 @@ def read_label(path: Path) -> Image:
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
     """Shape (C, Z, Y, X), geometry and bytes per voxel and channel that `read_image` would give; reads headers only."""
     return _reader(path).read_geometry(path)  # type: ignore[no-any-return]
+
+
+def number_of_voxels(path: Path) -> int:
+    """Voxels by all channels, by the header; 0 where that cannot be read, which is left to whoever reads the file."""
+    try:
+        return math.prod(map(int, read_geometry(path)[0]))
+    except AutosegError:
+        return 0
 
 
 def write_label(path: Path, labels: np.ndarray, like: Image) -> None:
