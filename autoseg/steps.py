@@ -18,11 +18,16 @@ SHORTEST_MEASURED = 0.02  # share of a step from which its length can be told
 
 
 class Step(NamedTuple):
-    """name: such as "2d default fold 3". kind: steps of one kind take about as long as each other. guess_s: else expected."""
+    """name: such as "2d default fold 3". kind: steps of one kind take about as long as each other.
+
+    guess_s: what is expected until one of its kind was measured. is_scaled: whether the guesses of all such steps are off by
+    one factor, so that a step of another kind that was measured mends them.
+    """
 
     name: str
     kind: str
     guess_s: float
+    is_scaled: bool = False
 
 
 class RunRecord(Frozen):
@@ -81,21 +86,25 @@ class Steps:
             self._write()
 
     def _left_s(self, running: str, share: float) -> float:
-        """Expected seconds of what is left: of a kind, as long as those that are whole; else as the running one goes."""
+        """Expected seconds of what is left, from the steps that are whole and the share of the one that is running."""
+        expected = self._expected_s(running, share)
+        left = sum(seconds for name, seconds in expected.items() if name not in self._whole and name != running)
+        return left + expected[running] * (1 - share)
+
+    def _expected_s(self, running: str, share: float) -> dict[str, float]:
+        """Of every step: as long as those of its kind took; else the guess, scaled as the guesses of other kinds were off."""
         measured: dict[str, list[float]] = defaultdict(list)
         for name in self._whole & self._steps.keys():
             measured[self._steps[name].kind].append(self._seconds[name])
         step = self._steps[running]
-        if share >= SHORTEST_MEASURED and not measured[step.kind]:
+        if share >= SHORTEST_MEASURED and step.kind not in measured:
             measured[step.kind].append(self._seconds[running] / share)
-        left = 0.0
-        for name, other in self._steps.items():
-            if name in self._whole:
-                continue
-            of_kind = measured.get(other.kind)
-            expected = sum(of_kind) / len(of_kind) if of_kind else other.guess_s
-            left += expected * (1 - share) if name == running else expected
-        return left
+        means = {kind: sum(seconds) / len(seconds) for kind, seconds in measured.items()}
+        known = {step.kind: step.guess_s for step in self._steps.values() if step.is_scaled and step.kind in means}
+        scale = sum(means[kind] for kind in known) / sum(known.values()) if known else 1.0
+        return {
+            name: means.get(step.kind, step.guess_s * (scale if step.is_scaled else 1.0)) for name, step in self._steps.items()
+        }
 
     def _write(self) -> None:
         write_json(self._path, RunRecord(steps=self._seconds, whole=tuple(sorted(self._whole))))

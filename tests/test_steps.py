@@ -48,6 +48,15 @@ def test_the_share_of_a_job_is_the_time_spent_by_the_time_expected(tmp_path: Pat
     assert heard[-1] == pytest.approx(70 / (70 + 60 + 20))
 
 
+def test_a_guess_is_mended_by_what_steps_of_another_kind_took(tmp_path: Path, clock: Time) -> None:
+    heard: list[float] = []
+    guessed = (Step("2d fold 0", "2d", 1000, True), Step("3d fold 0", "3d", 2000, True), Step("report", "report", 5))
+    with Steps(tmp_path / "run.json", guessed).run("2d fold 0", lambda share, text: heard.append(share)) as report:
+        clock.now = 10
+        report(0.5, "")  # 20 s instead of 1000 s: then 40 s instead of 2000 s; the report is not scaled
+    assert heard[1] == pytest.approx(10 / (10 + 10 + 40 + 5))
+
+
 def test_times_of_a_step_that_was_stopped_and_done_again_add_up(tmp_path: Path, clock: Time) -> None:
     with pytest.raises(KeyboardInterrupt), Steps(tmp_path / "run.json", JOB).run("plan", lambda share, text: None):
         clock.now = 7

@@ -178,8 +178,10 @@ def _before_planning(max_hours: float | None) -> list[Step]:
 def _steps(folds: Sequence[_Fold], max_hours: float | None) -> list[Step]:
     """All steps. Folds are expected to take as long as they may, or an hour until one of their model was measured."""
     fold_s = 3600 * (max_hours * (1 - KEPT_FOR_THE_END) / len(folds) if max_hours else 1)
-    training = [Step(fold.step, f"{fold.model.configuration} {fold.model.recipe}", fold_s) for fold in folds]
-    return [Step(PLAN, PLAN, 60), *training, Step(FIND_BEST, FIND_BEST, 0.03 * fold_s * len(folds)), Step(REPORT, REPORT, 10)]
+    training = [Step(fold.step, f"{fold.model.configuration} {fold.model.recipe}", fold_s, True) for fold in folds]
+    return [
+        Step(PLAN, PLAN, 60), *training, Step(FIND_BEST, FIND_BEST, 0.03 * fold_s * len(folds), True), Step(REPORT, REPORT, 10)
+    ]
 
 
 def _is_newer(file: Path, than: Path) -> bool:
