@@ -96,7 +96,8 @@ def _models(found: Artefacts, final: Answer) -> list[Block]:
         rows.append([name, mean_dice(summary), mean_hd95(summary), dice(summary.foreground_mean.get("NSD")),
                      str(len(summary.metric_per_case)), f"without fold {listed(without)}" if without else "complete"])
     marked = frozenset(i for i, name in enumerate(summaries) if name == final.name)
-    by_model = {name: [dice_of_case(case) for case in summary.metric_per_case] for name, summary in summaries.items()}
+    by_model = {  # by "post-processed", as "3d_fullres, post-processed" is too long for a figure
+        name.split(", ")[-1]: [dice_of_case(case) for case in summary.metric_per_case] for name, summary in summaries.items()}
     picture = box_rows("Mean Dice of each validation case, by model", by_model, "Dice", limits=_dice_limits(by_model.values()))
     blocks: list[Block] = [Table("Mean over the classes (95 % interval)", ("model", "Dice", "HD95, mm", "NSD", "cases", "folds"),
                                  rows, frozenset({5}), marked)]
