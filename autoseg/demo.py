@@ -10,8 +10,8 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.workspace import write_json
 
-SHAPE = (20, 72, 88)  # (z, y, x)
-SPACING_MM = (5.0, 3.0, 3.0)
+SHAPE = (16, 56, 64)  # (z, y, x)
+SPACING_MM = (6.0, 4.0, 4.0)
 AIR, FAT, MUSCLE, BONE, KIDNEY, TUMOUR = -1000, -100, 50, 500, 160, 90  # Hounsfield units
 NAME = "Dataset900_SyntheticKidneys"
 
