@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +59,10 @@ class Steps:
         """Seconds that these steps took so far, those of killed runs included."""
         return sum(self._seconds.get(name, 0.0) for name in self._steps)
 
+    def know(self, is_whole: Mapping[str, bool]) -> None:
+        """Take over which steps are finished, by name, from who knows better: other commands finish or undo steps, too."""
+        self._whole = {name for name in self._whole if is_whole.get(name, True)} | {name for name in is_whole if is_whole[name]}
+
     @contextlib.contextmanager
     def run(self, name: str, overall: Report) -> Iterator[Report]:
         """A step. The block reports the share of it that is done, `overall` hears the share of all steps.
@@ -94,7 +98,7 @@ class Steps:
     def _expected_s(self, running: str, share: float) -> dict[str, float]:
         """Of every step: as long as those of its kind took; else the guess, scaled as the guesses of other kinds were off."""
         measured: dict[str, list[float]] = defaultdict(list)
-        for name in self._whole & self._steps.keys():
+        for name in self._whole & self._steps.keys() & self._seconds.keys():
             measured[self._steps[name].kind].append(self._seconds[name])
         step = self._steps[running]
         if share >= SHORTEST_MEASURED and step.kind not in measured:

@@ -159,6 +159,11 @@ class FoldFolder:
         return self.root / "training_state.pt"
 
     @property
+    def cases_json(self) -> Path:
+        """Which cases it trains and validates on, as they were when it began."""
+        return self.root / "cases.json"
+
+    @property
     def log_jsonl(self) -> Path:
         return self.root / "log.jsonl"
 

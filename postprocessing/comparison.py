@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autoseg.best import Candidate, Member
+from autoseg.best import Candidate, Difference, Member
 from autoseg.errors import AutosegError
 from autoseg.evaluation.confidence import paired_comparison
 from autoseg.evaluation.metrics import mean_without_nan
@@ -50,9 +50,16 @@ def choose(candidates: Sequence[Candidate]) -> tuple[Candidate, str]:
     difference = chosen.difference
     assert difference is not None, "only the best has no difference"
     return chosen, (
-        f"{chosen.name} is simpler than {best.name} and not worse: the mean difference is {difference.mean:+.4f} "
-        f"(95 % interval {difference.low:+.4f} to {difference.high:+.4f}, p = {difference.p_value:.2g})."
+        f"{chosen.name} is simpler than {best.name} and not worse: the mean difference is {in_words(difference)}."
     )
+
+
+def in_words(difference: Difference) -> str:
+    """"-0.0021 (95 % interval -0.0048 to +0.0004, p = 0.12)"; a single case has no interval, and "unknown" without any."""
+    if difference.mean != difference.mean:
+        return "unknown, as no case holds a class"
+    interval = "" if difference.low != difference.low else f"95 % interval {difference.low:+.4f} to {difference.high:+.4f}, "
+    return f"{difference.mean:+.4f} ({interval}p = {difference.p_value:.2g})"
 
 
 def _candidate(members: Members, summary: Summary) -> Candidate:

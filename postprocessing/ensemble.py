@@ -7,7 +7,7 @@ out of that pass. No probability is kept on disk, and no array of classes × vox
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -15,20 +15,18 @@ from pathlib import Path
 import torch
 
 from autoseg.best import Member
+from autoseg.console import Report
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError
-from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_csv, write_summary
+from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
 from autoseg.inference.model import load_model, weights_digest
 from autoseg.inference.predictor import Predictor
 from autoseg.plan import Frozen
-from autoseg.preprocessing.store import open_case
 from autoseg.workspace import DatasetFolder, ModelFolder, read_model, remove_leftovers, write_json
 
 SUMMARY = "summary.json"
 RECORD = "members.json"
-
-Report = Callable[[float, str], None]
 
 
 class EnsembleRecord(Frozen):
@@ -91,8 +89,10 @@ def predict_pairs(
 def _predict_case(
     folder: DatasetFolder, case: Case, models: Sequence[ModelFolder], pairs: Sequence[_Ensemble], predictor: Predictor
 ) -> None:
-    stored = [open_case(folder.preprocessed(model.configuration), case.name) for model in models]
-    prepared = [(entry.read_data(), entry.properties) for entry in stored]
+    prepared = [
+        member.read_preprocessed(folder.preprocessed(model.configuration), case.name)
+        for member, model in zip(predictor.members, models, strict=True)
+    ]
     segmentations = predictor.predict_combinations(prepared, [pair.models for pair in pairs])
     like = read_label(_reference(case))
     for pair, segmentation in zip(pairs, segmentations, strict=True):
@@ -114,7 +114,7 @@ def _evaluate(pair: _Ensemble, cases: Sequence[Case], dataset: Dataset, workers:
     if path.exists():
         return read_model(path, Summary)
     files = [Pair(case.name, _reference(case), pair.path(case)) for case in cases]
-    summary = evaluate_pairs(files, dataset.labels, workers=workers)
+    summary = without_failures(evaluate_pairs(files, dataset.labels, workers=workers))
     write_csv(path.with_suffix(".csv"), summary)
     write_summary(path, summary)
     return summary

@@ -9,6 +9,7 @@ from rich.table import Table
 from autoseg.best import Best, Candidate
 
 CLASSES_IN_TABLE = 8
+UNKNOWN = "-"
 
 
 def candidates_table(best: Best) -> Table:
@@ -42,7 +43,7 @@ def rules_table(best: Best) -> Table | str:
     for tried in best.rules:
         gain = tried.dice_after - tried.dice_before
         table.add_row(
-            "→" if tried.accepted else "", escape(tried.says), _dice(tried.dice_before), _dice(tried.dice_after), f"{gain:+.4f}")
+            "→" if tried.accepted else "", escape(tried.says), _dice(tried.dice_before), _dice(tried.dice_after), _signed(gain))
     return table
 
 
@@ -51,8 +52,13 @@ def _difference(candidate: Candidate) -> tuple[str, str, str]:
         return "", "", "best"
     found = candidate.difference
     words = "worse" if candidate.is_worse else "not worse"
-    return f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})", f"{found.p_value:.2g}", words
+    interval = "" if found.low != found.low else f" ({found.low:+.4f} to {found.high:+.4f})"
+    return _signed(found.mean) + interval, f"{found.p_value:.2g}", words
 
 
 def _dice(value: float | None) -> str:
-    return "nan" if value is None else f"{value:.4f}"
+    return UNKNOWN if value is None or value != value else f"{value:.4f}"
+
+
+def _signed(value: float) -> str:
+    return UNKNOWN if value != value else f"{value:+.4f}"

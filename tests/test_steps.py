@@ -76,6 +76,16 @@ def test_a_long_step_writes_its_time_while_it_runs_so_that_a_kill_forgets_little
         assert read_model(tmp_path / "run.json", RunRecord).steps == {"fold 0": 20.0}
 
 
+def test_steps_that_another_command_finished_or_undid_are_known(tmp_path: Path, clock: Time) -> None:
+    write_json(tmp_path / "run.json", RunRecord(steps={"plan": 10.0, "fold 1": 80.0}, whole=("plan", "fold 1")))
+    job, heard = Steps(tmp_path / "run.json", JOB[:3]), list[float]()
+    job.know({"fold 0": True, "fold 1": False})
+    with job.run("fold 1", lambda share, text: heard.append(share)) as report:
+        clock.now = 10
+        report(0.5, "")  # 90 s of it and 10 of the plan; as much again is left of it, and nothing of fold 0
+    assert heard[-1] == pytest.approx(100 / 190)
+
+
 def test_steps_that_are_no_longer_part_of_the_job_do_not_count(tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", RunRecord(steps={"plan": 3.0, "3d_lowres fold 0": 500.0}, whole=("plan",)))
     assert Steps(tmp_path / "run.json", JOB).spent_s == 3

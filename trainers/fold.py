@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+
 import torch
 
+from autoseg.console import Report
 from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
-from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_summary
+from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
 from autoseg.inference.model import load_model
 from autoseg.inference.predictor import Predictor
 from autoseg.parallel import number_of_cores
 from autoseg.plan import Configuration
 from autoseg.preprocessing.store import open_case
+from autoseg.trainers.cases import settle_cases
 from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
 from autoseg.trainers.in_memory import kept_in_memory
 from autoseg.trainers.job import FoldData, Job, describe_model, settle_settings
-from autoseg.trainers.loop import Report, Run, train
+from autoseg.trainers.loop import Run, train
 from autoseg.trainers.recipes import find_recipe
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import Settings
@@ -34,10 +38,13 @@ def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
     device = resolve_device(job.device)
     if device.type == "cpu":
         keep_large_blocks()
+    settle_cases(job.fold_folder, data.cases_of(job.fold))
     if not job.fold_folder.checkpoint_final.exists():
         configuration = effective_configuration(data.configuration, settings)
         describe_model(job, data, settings, configuration)
         remove_leftovers(job.fold_folder.root)
+        if job.fold_folder.validation.exists():  # of weights that are gone: a --restart that was killed leaves it
+            shutil.rmtree(job.fold_folder.validation)
         try:
             train_network(job, data, settings, configuration, device, report)
         except (MemoryError, RuntimeError) as error:
@@ -75,7 +82,10 @@ def train_network(
 
 
 def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report) -> Summary | None:
-    """Full-size predictions of the validation cases in `validation/`, and their `summary.json` in nnU-Net's form."""
+    """Full-size predictions of the validation cases in `validation/`, and their `summary.json` in nnU-Net's form.
+
+    Predictions that are there already stay. Raises AutosegError where a case cannot be predicted or evaluated.
+    """
     if not data.validation:
         return None
     folder = job.fold_folder.validation
@@ -90,12 +100,11 @@ def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report
             raise AutosegError(f"case {name}: it has no label to be validated against. Correct splits.json.")
         output = folder / f"{name}{label_ending(file_ending(reference))}"
         if not output.exists():
-            stored = open_case(store, name)
-            segmentation = predictor.predict_preprocessed(stored.read_data(), stored.properties)
+            segmentation = predictor.predict_preprocessed(*predictor.members[0].read_preprocessed(store, name))
             write_label(output, segmentation, like=read_label(reference))
         pairs.append(Pair(name, reference, output))
         report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
-    summary = evaluate_pairs(pairs, data.dataset.labels)
+    summary = without_failures(evaluate_pairs(pairs, data.dataset.labels))
     write_summary(job.fold_folder.summary_json, summary)
     return summary
 

@@ -12,11 +12,12 @@ from autoseg.errors import AutosegError
 from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, Plans
 from autoseg.preprocessing.pipeline import plans_digest
-from autoseg.preprocessing.store import is_complete, is_of_plans
+from autoseg.preprocessing.store import StoredCase, described_case, is_complete
+from autoseg.trainers.cases import FoldCases, changed_cases
 from autoseg.trainers.checkpoint import load_state
 from autoseg.trainers.configure import mirror_axes_of
 from autoseg.trainers.settings import Settings, flags_of
-from autoseg.trainers.splits import MadeSplits, cases_of_fold, load_or_make_splits
+from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model, write_json
 
@@ -43,21 +44,32 @@ class Job:
 
 @dataclass(frozen=True)
 class FoldData:
-    """plans: with this configuration only; training and validation: case names; folds: how many there are;
-    notes: what the user should know."""
+    """plans: with this configuration only. stored: preprocessed cases by name. splits: of all folds; none for fold "all".
+    training, validation: names of this fold's cases. notes: what the user should know."""
 
     dataset: Dataset
     plans: Plans
     configuration: Configuration
+    stored: dict[str, StoredCase]
+    splits: Splits
     training: list[str]
     validation: list[str]
-    folds: int
     notes: list[str]
+
+    @property
+    def folds(self) -> int:
+        """How many there are."""
+        return len(self.splits)
+
+    def cases_of(self, fold: str) -> FoldCases:
+        """Which cases a fold trains and validates on."""
+        training, validation = cases_of_fold(fold, self.splits, list(self.stored))
+        return FoldCases.of([self.stored[name] for name in training], [self.stored[name] for name in validation])
 
 
 def load_fold_data(job: Job) -> FoldData:
     """Dataset, plans and the fold's cases. Raises AutosegError where planning or preprocessing is missing."""
-    if not job.folder.plans_json.exists():
+    if not (job.folder.plans_json.exists() and job.folder.dataset_json.exists()):
         raise AutosegError(
             f"{job.folder.name} has no plans in {job.folder.root}. Run: autoseg_plan_and_preprocess {job.folder.name}"
         )
@@ -77,19 +89,18 @@ def load_fold_data(job: Job) -> FoldData:
             f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. "
             f"Run: autoseg_plan_and_preprocess {job.folder.name} -c {job.configuration}"
         )
-    _require_these_plans(job, plans, dataset, usable)
+    configuration = plans.configurations[job.configuration]
+    stored = {name: described_case(store, name) for name in usable}
+    _require_these_plans(job, plans_digest(dataset.labels, plans, configuration), stored)
     made = MadeSplits([], []) if job.fold == "all" else load_or_make_splits(job.folder, dataset, usable)
     training, validation = cases_of_fold(job.fold, made.splits, usable)
-    configuration = plans.configurations[job.configuration]
     only = plans.model_copy(update={"configurations": {job.configuration: configuration}})
-    return FoldData(dataset, only, configuration, training, validation, len(made.splits), made.notes)
+    return FoldData(dataset, only, configuration, stored, made.splits, training, validation, made.notes)
 
 
-def _require_these_plans(job: Job, plans: Plans, dataset: Dataset, cases: list[str]) -> None:
+def _require_these_plans(job: Job, digest: str, cases: dict[str, StoredCase]) -> None:
     """Raises AutosegError where cases were preprocessed by other plans: planning anew was stopped before they were remade."""
-    folder = job.folder.preprocessed(job.configuration)
-    digest = plans_digest(dataset.labels, plans, plans.configurations[job.configuration])
-    other = [case for case in cases if not is_of_plans(folder, case, digest)]
+    other = [name for name, case in cases.items() if not case.is_of_plans(digest)]
     if other:
         raise AutosegError(
             f"{len(other)} of {len(cases)} cases were preprocessed by other plans than those in {job.folder.plans_json}: "
@@ -120,6 +131,25 @@ def settle_settings(job: Job) -> Settings:
             "Finish it as it was started with --continue, or start it anew with --restart."
         )
     return started_with
+
+
+def check_begun_folds(job: Job, data: FoldData) -> list[str]:
+    """What the user should know of the model's folds that were begun before.
+
+    Raises AutosegError where these were begun with other plans, labels or cases than there are now: a run that goes on would
+    otherwise end with what was found of those.
+    """
+    begun = [fold for fold in job.model.begun_folds() if fold != "all"]
+    if begun and job.model.model_json.exists():
+        there = read_model(job.model.model_json, ModelDescription)
+        digests = [plans_digest(labels, plans, configuration) for labels, plans, configuration in (
+            (there.labels, there.plans, there.configuration), (data.dataset.labels, data.plans, data.configuration))]
+        if digests[0] != digests[1]:
+            raise AutosegError(
+                f"{job.model.root} holds folds ({', '.join(begun)}) that were begun with other labels or plans than "
+                f"{job.folder.name} has now. Move that folder away to have them trained anew, or plan the dataset as it was.")
+    known = [fold for fold in begun if fold.isdigit() and int(fold) < data.folds]
+    return [note for fold in known for note in changed_cases(job.model.fold(fold), data.cases_of(fold))]
 
 
 def describe_model(job: Job, data: FoldData, settings: Settings, configuration: Configuration) -> None:

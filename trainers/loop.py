@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 import torch
 
+from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.trainers.batches import BatchStream
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
@@ -22,9 +22,6 @@ from autoseg.workspace import FoldFolder
 
 SECONDS_BETWEEN_STATES = 60
 SECONDS_BETWEEN_PICTURES = 30
-
-Report = Callable[[float, str], None]
-"""Called with the share of the training that is done (0..1) and a line about it."""
 
 
 @dataclass

@@ -57,7 +57,8 @@ def plan_where_needed(
 
 def stored_plans(source: Dataset, folder: DatasetFolder) -> tuple[Dataset, Plans] | None:
     """The dataset as it was planned, and its plans, where both are of the cases, channels and labels that it has now."""
-    if not (folder.plans_json.exists() and folder.dataset_json.exists() and folder.findings_json.exists()):
+    written = (folder.findings_json, folder.fingerprint_json, folder.plans_json, folder.dataset_json)
+    if not all(path.exists() for path in written):
         return None
     try:
         usable, plans = read_model(folder.dataset_json, Dataset), read_model(folder.plans_json, Plans)
@@ -89,10 +90,10 @@ def _plan(
         fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, finish)
     plans = PLANNERS[planner](usable, fingerprint, memory_gb)
     known_configurations(configurations, plans)
-    write_json(folder.dataset_json, usable)
     write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
     write_json(folder.fingerprint_json, fingerprint)
     write_json(folder.plans_json, plans)
+    write_json(folder.dataset_json, usable)  # last: where it is that of today, so are the plans (see `stored_plans`)
     return usable, plans
 
 

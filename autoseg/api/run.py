@@ -91,6 +91,7 @@ def run(
             plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet)
         folds = _folds(folder, known_configurations(configurations, plans), recipes, quiet)
         steps = Steps(folder.run_json, _steps(folds, max_hours))
+        steps.know({fold.step: fold.is_complete for fold in folds})
         _train(folder, folds, steps, wanted, overall, quiet)
         models = list(dict.fromkeys(fold.model for fold in folds))
         if not is_current(folder, models):
@@ -128,15 +129,16 @@ def _plan(
 
 
 def _folds(folder: DatasetFolder, configurations: Sequence[str], recipes: Sequence[str], quiet: bool) -> list[_Fold]:
-    """Every fold of every model, one model after the other; shows what the user should know about the splits."""
-    from autoseg.trainers.job import Job, load_fold_data
+    """Every fold of every model, one model after the other; shows what the user should know about splits and old folds."""
+    from autoseg.trainers.job import Job, check_begun_folds, load_fold_data
 
     folds, notes = [], []
     for configuration in configurations:
         for recipe in recipes:
-            data = load_fold_data(Job(folder, configuration, recipe, "0", None))
+            job = Job(folder, configuration, recipe, "0", None)
+            data = load_fold_data(job)
             folds += [_Fold(folder.model(configuration, recipe), str(fold)) for fold in range(data.folds)]
-            notes += data.notes
+            notes += [*data.notes, *check_begun_folds(job, data)]
     for note in dict.fromkeys(notes):
         if not quiet:
             console.show(note)
@@ -148,7 +150,12 @@ def _train(
 ) -> None:
     """Train what is not complete, in order; folds that were begun go on with their own settings."""
     waiting = [fold for fold in folds if not fold.is_complete]
+    if len(waiting) < len(folds) and not quiet:
+        console.show(f"{len(folds) - len(waiting)} of {len(folds)} folds are trained already and stay as they are (autoseg_train "
+                     "--restart begins one anew).")
     for number, fold in enumerate(waiting):
+        if fold.is_begun and not quiet:
+            console.show(f"{fold.step} goes on with the settings that it was started with.")
         hours = None if fold.is_begun else _hours(wanted.max_hours, steps.spent_s, len(waiting) - number, len(folds))
         with steps.run(fold.step, overall) as report, console.inside(report):
             result = train(

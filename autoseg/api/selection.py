@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,18 @@ from autoseg import console
 from autoseg.api.common import PathLike, planned
 from autoseg.api.training import cross_validation_of
 from autoseg.best import Best, Member, TriedRule
+from autoseg.commands import command_line
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
-from autoseg.evaluation.cross_validation import Missing, cases_by_fold, number_of_folds, prediction_files
+from autoseg.evaluation.cross_validation import (
+    USUAL_FOLDS,
+    Missing,
+    cases_by_fold,
+    number_of_folds,
+    prediction_files,
+)
 from autoseg.evaluation.metrics import class_names
-from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_csv, write_summary
+from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
 from autoseg.fingerprint import Fingerprint
 from autoseg.parallel import Outcome
 from autoseg.postprocessing.anatomy import candidate_rules
@@ -59,6 +66,7 @@ def find_best(
     summaries: dict[Members, Summary] = {
         (member,): read_model(model.summary_json, Summary) for member, model in zip(members, models, strict=True)
     }
+    _require_known_cases(folder, known, summaries)
     if ensembles and len(models) > 1:
         summaries |= _pairs(folder, known, models, members, device, workers, quiet)
     candidates = compare(summaries)
@@ -85,20 +93,24 @@ def current_members(folder: DatasetFolder, models: Sequence[ModelFolder]) -> lis
 
 
 def is_current(folder: DatasetFolder, models: Sequence[ModelFolder]) -> bool:
-    """Whether best.json is there, and compared just these models with the weights that they have now."""
+    """Whether best.json is there, and compared just these models, and all pairs of them, with the weights that they have now."""
     if not folder.best_json.exists():
         return False
     try:
-        compared = {c.members[0] for c in read_model(folder.best_json, Best).candidates if len(c.members) == 1}
+        compared = [candidate.members for candidate in read_model(folder.best_json, Best).candidates]
     except AutosegError:
         return False  # of another version
-    return sorted(compared, key=str) == sorted(current_members(folder, models), key=str)
+    alone = {members[0] for members in compared if len(members) == 1}
+    return alone == set(current_members(folder, models)) and len(compared) == len(alone) * (len(alone) + 1) // 2
 
 
 def _complete_models(
     folder: DatasetFolder, configurations: Sequence[str] | None, recipes: Sequence[str] | None
 ) -> tuple[list[ModelFolder], dict[str, tuple[Missing, ...]]]:
     """Models that all folds are there of; and what the others lack, by name."""
+    train = command_line(folder, "autoseg_train", *map(str, range(USUAL_FOLDS)))
+    if not number_of_folds(folder):
+        raise AutosegError(f"{folder.name} has no splits.json: no fold of a cross-validation has been trained yet. Run: {train}")
     complete, left_out = [], {}
     fitting = [
         model for model in folder.models()
@@ -118,13 +130,23 @@ def _complete_models(
         raise AutosegError(f"No model of {folder.name} has a complete cross-validation: {words}. Complete one with:\n{listed}")
     trained = ", ".join(f"-c {model.configuration} -tr {model.recipe}" for model in folder.models())
     raise AutosegError(
-        f"{folder.name} has no model that fits. " + (f"There are: {trained}." if trained else
-                                                     f"Train one: autoseg_train {folder.name} 0 1 2 3 4"))
+        f"{folder.name} has no model that fits. " + (f"There are: {trained}." if trained else f"Train one: {train}"))
 
 
 def _lacks(name: str, missing: Sequence[Missing]) -> str:
     """"2d, default: fold 1 is missing, fold 3 is unfinished"."""
     return f"{name}: {', '.join(lack.words for lack in missing)}"
+
+
+def _require_known_cases(folder: DatasetFolder, dataset: Dataset, summaries: Mapping[Members, Summary]) -> None:
+    """Raises AutosegError where a model validated a case that the dataset does not have, or not with a label, any more."""
+    labelled = {case.name for case in dataset.training if case.label is not None}
+    for (member, *_), summary in summaries.items():
+        if gone := sorted({case.case for case in summary.metric_per_case} - labelled):
+            raise AutosegError(
+                f"The cross-validation of {member.name} holds {len(gone)} cases that {folder.name} does not have any more: "
+                f"{', '.join(gone[:5])}{', ...' if len(gone) > 5 else ''}. Put them back and plan again, or train all folds of "
+                f"the model anew without them: remove {folder.splits_json}, then autoseg_train with --restart.")
 
 
 def _pairs(
@@ -140,8 +162,12 @@ def _pairs(
 
 
 def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], summary: Summary) -> list[Pair]:
-    """Reference and prediction of each validation case."""
+    """Reference and prediction of each validation case. Raises AutosegError where a prediction is gone."""
     predictions = prediction_files(folder, members, summary)
+    if gone := [str(path) for path in predictions.values() if not path.exists()]:
+        raise AutosegError(
+            f"{len(gone)} of {len(predictions)} validation predictions are gone, such as {gone[0]}. The fold's training makes "
+            "them again: autoseg_train with --continue.")
     references = {case.name: case.label for case in dataset.training if case.label is not None}
     return [Pair(name, references[name], prediction) for name, prediction in predictions.items()]
 
@@ -170,6 +196,6 @@ def _postprocess(
             raise outcome.error
         written[outcome.item] = outcome.value
     pairs = [pair._replace(prediction=written[pair.prediction]) for pair in files]
-    summary = evaluate_pairs(pairs, dataset.labels, workers=workers)
+    summary = without_failures(evaluate_pairs(pairs, dataset.labels, workers=workers))
     write_csv(folder.postprocessed / "summary.csv", summary)
     write_summary(folder.postprocessed / "summary.json", summary)

@@ -54,6 +54,7 @@ def train(
     resume: go on with an unfinished fold, whatever settings it was started with. restart: throw it away first.
     settings: "key=value" texts; see `autoseg.trainers.settings.Settings`.
     """
+    from autoseg.trainers.cases import changed_cases
     from autoseg.trainers.fold import train_fold
     from autoseg.trainers.job import Job, load_fold_data
     from autoseg.trainers.settings import parse_settings
@@ -66,13 +67,15 @@ def train(
         chosen = None
     job = Job(folder, configuration or default_configuration(folder), recipe, str(fold), chosen, device)
     data = load_fold_data(job)
-    if not quiet:
-        for note in data.notes:
-            console.show(note)
-        if job.fold_folder.checkpoint_final.exists() and not restart:
-            console.show(f"Fold {fold} of {job.configuration}, {recipe} is trained already (--restart begins anew).")
+    notes = list(data.notes)
+    if job.fold_folder.checkpoint_final.exists() and not restart:
+        notes.append(f"Fold {fold} of {job.configuration}, {recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
+    notes += changed_cases(job.fold_folder, data.cases_of(job.fold))
+    if not quiet:
+        for note in notes:
+            console.show(note)
     with console.progress(f"{job.configuration} fold {fold}", quiet) as report:
         summary = train_fold(job, data, report)
     if summary is not None and not quiet:

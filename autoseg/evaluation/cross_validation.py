@@ -12,6 +12,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Summary, pooled_summary, write_csv, write_summary
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
 
+USUAL_FOLDS = 5
 State = Literal["missing", "unfinished", "not validated", "complete"]
 
 

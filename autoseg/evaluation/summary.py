@@ -82,7 +82,7 @@ def evaluate_pairs(
     """Evaluate given files, several at once where they are large.
 
     labels: None for one class per value that occurs. failed: to be entered as they are. tolerance_mm: of NSD; raises
-    AutosegError where it is not a positive number. report: called as cases are done.
+    AutosegError where it is negative or no number. report: called as cases are done.
     """
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise AutosegError(f"The tolerance of the surface Dice is {tolerance_mm} mm, expected 0 or a positive number.")
@@ -100,6 +100,16 @@ def evaluate_pairs(
     compared.sort(key=lambda entry: entry.pair.case)
     labels = labels or labels_that_occur(*(entry.joint for entry in compared))
     return _summarize([case_summary(entry, labels) for entry in compared], class_names(labels), failed, tolerance_mm)
+
+
+def without_failures(summary: Summary) -> Summary:
+    """The summary itself. Raises AutosegError, with the first reasons, where a case could not be evaluated."""
+    if summary.failed:
+        reasons = "\n".join(f"  {case}: {reason}" for case, reason in list(summary.failed.items())[:3])
+        raise AutosegError(
+            f"{len(summary.failed)} of {len(summary.failed) + len(summary.metric_per_case)} validation cases could not be "
+            f"evaluated:\n{reasons}\nThe same command tries them again.")
+    return summary
 
 
 def pooled_summary(summaries: Sequence[Summary]) -> Summary:

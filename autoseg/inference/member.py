@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain, combinations
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from autoseg.device import Precision, autocast, memory_format, resolve_precision
+from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.export import Row, resized_rows
 from autoseg.inference.model import LoadedModel
 from autoseg.inference.sliding_window import band_depth, count_tiles, stream_logits
-from autoseg.preprocessing.pipeline import preprocess_image
+from autoseg.preprocessing.pipeline import plans_digest, preprocess_image
 from autoseg.preprocessing.properties import CaseProperties
+from autoseg.preprocessing.store import open_case
 
 SHARE_OF_DEVICE_MEMORY = 0.3  # that the bands of gathered logits of all members may take; the networks need the rest
 
@@ -40,6 +43,19 @@ class EnsembleMember:
         """(C, Z, Y, X) float32 on this model's grid, and what was done. Raises AutosegError as `preprocess_image`."""
         description = self.model.description
         return preprocess_image(image, name, description.plans, description.configuration)
+
+    def read_preprocessed(self, folder: Path, case: str) -> tuple[np.ndarray, CaseProperties]:
+        """As `preprocess`, from what planning stored in `folder`, where images and plans may have changed since training.
+
+        Raises AutosegError where the case is not stored whole, or was stored by other plans than those of this model.
+        """
+        stored, description = open_case(folder, case), self.model.description
+        if not stored.is_of_plans(plans_digest(description.labels, description.plans, description.configuration)):
+            name = f"{description.configuration_name}, {description.recipe}"
+            raise AutosegError(
+                f"case {case}: {folder} holds it preprocessed by other plans than those that the model {name} was trained "
+                "with: the dataset was planned anew since. Train the model anew with --restart, or plan the dataset as it was.")
+        return stored.read_data(), stored.properties
 
     @property
     def preprocessing(self) -> tuple[object, ...]:

@@ -65,6 +65,10 @@ class StoredCase:
     def properties(self) -> CaseProperties:
         return self.description.properties
 
+    def is_of_plans(self, plans_digest: str) -> bool:
+        """Whether these plans made it (see `pipeline.plans_digest`), as far as is known: earlier versions did not store it."""
+        return self.description.plans_digest in (plans_digest, "")
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(Z, Y, X) of the resampled grid."""
@@ -137,13 +141,18 @@ def write_case(
 
 def open_case(folder: Path, case: str) -> StoredCase:
     """A stored case. Raises AutosegError where it is not whole or its files do not fit each other."""
+    stored = described_case(folder, case)
+    stored._data(), stored._seg()  # what cannot be read is better named now than in the middle of a training
+    return stored
+
+
+def described_case(folder: Path, case: str) -> StoredCase:
+    """As `open_case`, but its arrays are not looked at."""
     path = description_path(folder, case)
     if not path.is_file():
         raise AutosegError(f"case {case}: {folder} holds no complete preprocessed data of it. "
                            "Run autoseg_plan_and_preprocess again; it goes on where it stopped.")
-    stored = StoredCase(folder, read_model(path, StoredCaseDescription))
-    stored._data(), stored._seg()  # what cannot be read is better named now than in the middle of a training
-    return stored
+    return StoredCase(folder, read_model(path, StoredCaseDescription))
 
 
 def is_complete(folder: Path, case: str, digest: str | None = None) -> bool:
@@ -156,14 +165,6 @@ def is_complete(folder: Path, case: str, digest: str | None = None) -> bool:
         return digest is None or read_model(path, StoredCaseDescription).digest == digest
     except AutosegError:
         return False
-
-
-def is_of_plans(folder: Path, case: str, plans_digest: str) -> bool:
-    """Whether a case that is stored whole was made by these plans, as far as is known: earlier versions did not store it.
-
-    Raises AutosegError where its description is damaged.
-    """
-    return read_model(description_path(folder, case), StoredCaseDescription).plans_digest in (plans_digest, "")
 
 
 def stored_cases(folder: Path) -> list[str]:

@@ -24,8 +24,9 @@ from autoseg.inference.member import EnsembleMember
 from autoseg.inference.model import LoadedModel
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.sliding_window import stream_logits
-from autoseg.preprocessing.pipeline import preprocess_image
+from autoseg.preprocessing.pipeline import plans_digest, preprocess_image
 from autoseg.preprocessing.properties import CaseProperties
+from autoseg.preprocessing.store import write_case
 
 CPU = torch.device("cpu")
 REGIONS = Labels(values={"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1, 2))
@@ -243,6 +244,23 @@ def test_a_case_whose_image_changed_between_two_preprocessings_is_refused(descri
                 for member, shape in zip(predictor.members, ((13, 18, 16), (13, 19, 16)), strict=True)]
     with pytest.raises(AutosegError, match="case x: its preprocessed versions do not come from one image: shape_original"):
         predictor.predict_combinations(prepared, [(0, 1)])
+
+
+def test_a_case_that_other_plans_preprocessed_is_refused(describe: Any, tmp_path: Path) -> None:
+    """A dataset that was planned anew has other voxels: the model would predict them without a word."""
+    description = describe(3, **ISOTROPIC)
+    (member,) = ensemble_of(model_of(description, Channels(1, 0, 1, 2))).members
+    data, properties = member.preprocess(random_image(3), "x")
+    digest = plans_digest(description.labels, description.plans, description.configuration)
+    for stored in (digest, ""):  # earlier versions did not store it
+        write_case(tmp_path, "x", data, data[:1].astype(np.int8), properties, description.labels, plans_digest=stored)
+        read, again = member.read_preprocessed(tmp_path, "x")
+        assert np.array_equal(read, data) and again == properties
+    other = describe(3, **COARSE)
+    (planned_anew,) = ensemble_of(model_of(other, Channels(1, 0, 1, 2))).members
+    write_case(tmp_path, "x", data, data[:1].astype(np.int8), properties, description.labels, plans_digest=digest)
+    with pytest.raises(AutosegError, match=r"case x: .* preprocessed by other plans .* the model tiny, default .*--restart"):
+        planned_anew.read_preprocessed(tmp_path, "x")
 
 
 def test_labels_are_postprocessed_on_the_images_own_grid(describe: Any) -> None:

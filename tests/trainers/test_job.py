@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,16 @@ import torch
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.preprocessing.pipeline import plans_digest
 from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.store import description_path, write_case
+from autoseg.trainers.cases import settle_cases
 from autoseg.trainers.fold import train_fold
-from autoseg.trainers.job import Job, describe_model, load_fold_data
+from autoseg.trainers.job import Job, check_begun_folds, describe_model, load_fold_data
 from autoseg.trainers.settings import Settings
-from autoseg.workspace import DatasetFolder, write_json, write_text
+from autoseg.workspace import DatasetFolder, read_model, write_json, write_text
 
 CASES = tuple("abc")
 LABELS = Labels(values={"background": 0, "cube": 1})
@@ -112,6 +115,40 @@ def test_a_fold_that_was_begun_with_other_plans_does_not_go_on_with_these(job: J
         describe_model(job, data, Settings(), other)
     job.model.fold("1").training_state.unlink()
     describe_model(job, data, Settings(), other)
+
+
+def test_a_run_that_goes_on_is_told_of_folds_with_other_labels_or_plans_or_cases(job: Job) -> None:
+    data = load_fold_data(job)
+    assert check_begun_folds(job, data) == []
+    describe_model(job, data, Settings(batch_size=1, patch_size=(2, 4, 4)), data.configuration)
+    settle_cases(job.model.fold("1"), data.cases_of("1"))
+    write_text(job.model.fold("1").checkpoint_final, "trained")
+    assert check_begun_folds(job, data) == []
+    turned = replace(data, splits=data.splits[::-1])
+    assert check_begun_folds(job, turned) == []  # fold 1 is in the middle
+    with pytest.raises(AutosegError, match="fold_1 was begun with other cases"):
+        check_begun_folds(job, replace(data, splits=[data.splits[1], data.splits[0]]))
+    described = read_model(job.model.model_json, ModelDescription)
+    write_json(job.model.model_json, described.model_copy(update={"labels": Labels(values={"background": 0, "ball": 1})}))
+    with pytest.raises(AutosegError, match=r"holds folds \(1\) that were begun with other labels or plans .* Move that folder"):
+        check_begun_folds(job, data)
+
+
+def test_predictions_of_weights_that_are_gone_are_not_taken_for_those_of_new_ones(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a --restart leaves them that was killed while it removed the fold."""
+    cpu = Job(job.folder, job.configuration, job.recipe, "0", Settings(), "cpu")
+    write_text(cpu.fold_folder.summary_json, "{}")
+    found: list[bool] = []
+    monkeypatch.setattr("autoseg.trainers.fold.train_network", lambda *arguments: None)
+    monkeypatch.setattr(
+        "autoseg.trainers.fold.validate_fold", lambda *arguments: found.append(cpu.fold_folder.validation.exists()))
+    train_fold(cpu, load_fold_data(cpu), lambda share, text: None)
+    write_text(cpu.fold_folder.checkpoint_final, "trained")
+    write_text(cpu.fold_folder.validation / "a.nii.gz", "predicted")
+    train_fold(cpu, load_fold_data(cpu), lambda share, text: None)
+    assert found == [False, True]
 
 
 @pytest.mark.parametrize("error", [
