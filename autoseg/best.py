@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -70,8 +71,8 @@ class Member(Frozen):
 
     @property
     def name(self) -> str:
-        """"3d_fullres" for the default recipe, else "3d_fullres/multiscale"."""
-        return self.configuration if self.recipe == "default" else f"{self.configuration}/{self.recipe}"
+        """See `model_name`."""
+        return model_name(self.configuration, self.recipe)
 
     def __hash__(self) -> int:
         return hash((self.configuration, self.recipe, *sorted(self.weights.items())))
@@ -105,8 +106,8 @@ class Candidate(Frozen):
 
     @property
     def name(self) -> str:
-        """The members' names."""
-        return " + ".join(member.name for member in self.members)
+        """See `ensemble_name`."""
+        return ensemble_name(self.members)
 
 
 class Best(Frozen):
@@ -125,6 +126,21 @@ class Best(Frozen):
     versions: dict[str, str]
 
     @property
+    def name(self) -> str:
+        """See `ensemble_name`."""
+        return ensemble_name(self.members)
+
+    @property
     def postprocessing(self) -> tuple[Rule, ...]:
         """The accepted rules, in order."""
         return tuple(tried.rule for tried in self.rules if tried.accepted)
+
+
+def model_name(configuration: str, recipe: str) -> str:
+    """"3d_fullres" for the default recipe, else "3d_fullres/multiscale"."""
+    return configuration if recipe == "default" else f"{configuration}/{recipe}"
+
+
+def ensemble_name(members: Iterable[Member]) -> str:
+    """"2d + 3d_fullres"; of a single model its own name."""
+    return " + ".join(member.name for member in members)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autoseg.best import Candidate, Difference, Member
+from autoseg.best import Candidate, Difference, Member, ensemble_name
 from autoseg.errors import AutosegError
 from autoseg.evaluation.confidence import paired_comparison
-from autoseg.evaluation.metrics import mean_without_nan
 from autoseg.evaluation.summary import Summary
 
 SIGNIFICANT = 0.05
@@ -74,9 +73,9 @@ def _rank(summary: Summary) -> float:
 
 
 def _dice_of_cases(summary: Summary) -> list[float]:
-    """Each case's mean over its classes, nan where it has none; in the order of the cases' names."""
+    """Each case's mean, in the order of the cases' names."""
     cases = sorted(summary.metric_per_case, key=lambda case: case.case)
-    return [mean_without_nan([float(of_class["Dice"]) for of_class in case.metrics.values()]) for case in cases]
+    return [case.mean_dice for case in cases]
 
 
 def _require_same_cases(summaries: Mapping[Members, Summary]) -> None:
@@ -85,13 +84,10 @@ def _require_same_cases(summaries: Mapping[Members, Summary]) -> None:
     for members, found in others:
         if differing := sorted(found ^ first[1]):
             raise AutosegError(
-                f"{_name(members)} and {_name(first[0])} were not validated on the same cases: {', '.join(differing[:5])} "
-                f"({len(differing)} in all) belong to one of them only. Train both with the same splits.json."
+                f"{ensemble_name(members)} and {ensemble_name(first[0])} were not validated on the same cases: "
+                f"{', '.join(differing[:5])} ({len(differing)} in all) belong to one of them only. Train both with the same "
+                "splits.json."
             )
-
-
-def _name(members: Members) -> str:
-    return " + ".join(member.name for member in members)
 
 
 def _known(value: float) -> float | None:

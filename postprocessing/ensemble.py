@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
-from autoseg.best import Member
+from autoseg.best import Member, ensemble_name
 from autoseg.console import Report
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
-from autoseg.inference.model import load_model, weights_digest
+from autoseg.inference.model import load_model
 from autoseg.inference.predictor import Predictor
 from autoseg.plan import Frozen
 from autoseg.workspace import DatasetFolder, ModelFolder, read_model, remove_leftovers, write_json
@@ -47,12 +47,6 @@ class _Ensemble:
         return self.folder / f"{case.name}{label_ending(file_ending(_reference(case)))}"
 
 
-def member_of(model: ModelFolder, folds: int) -> Member:
-    """A model by its name and the digests of its folds' final weights."""
-    weights = {str(fold): weights_digest(model.fold(fold).checkpoint_final) for fold in range(folds)}
-    return Member(configuration=model.configuration, recipe=model.recipe, weights=weights)
-
-
 def predict_pairs(
     folder: DatasetFolder, dataset: Dataset, validated: Sequence[Sequence[str]], models: Sequence[ModelFolder],
     members: Sequence[Member], device: torch.device, report: Report, workers: int | None = None,
@@ -64,7 +58,7 @@ def predict_pairs(
     for one of the models, or memory runs out.
     """
     pairs = [
-        _Ensemble(pair, chosen, folder.ensemble(" + ".join(member.name for member in chosen)))
+        _Ensemble(pair, chosen, folder.ensemble(ensemble_name(chosen)))
         for pair in combinations(range(len(models)), 2) if (chosen := tuple(members[index] for index in pair))
     ]
     for pair in pairs:

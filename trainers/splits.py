@@ -12,18 +12,18 @@ import numpy as np
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
+from autoseg.evaluation.cross_validation import USUAL_FOLDS
 from autoseg.fingerprint import Fingerprint
 from autoseg.groups import Patients, Together, listed_patients, patients_of, suspicion
 from autoseg.trainers.stratify import SEED, spread
 from autoseg.workspace import DatasetFolder, read_json, read_model, write_json
 
-FOLDS = 5
 SHOWN = 5
 
 Splits = list[dict[str, list[str]]]
 
 
-def five_fold_splits(cases: list[str], folds: int = FOLDS) -> Splits:
+def five_fold_splits(cases: list[str], folds: int = USUAL_FOLDS) -> Splits:
     """Shuffled folds over the sorted case names, as scikit-learn's KFold(5, shuffle=True, random_state=12345) gives.
 
     Each entry is {"train": names, "val": names}; with fewer than `folds` cases there are as many folds as cases.
@@ -65,7 +65,7 @@ def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Colle
         return MadeSplits(five_fold_splits(cases), [])
     if len(groups) < 2:
         raise AutosegError(_one_patient(patients, cases))
-    folds = spread(groups, labels or {}, min(FOLDS, len(groups)))
+    folds = spread(groups, labels or {}, min(USUAL_FOLDS, len(groups)))
     splits: Splits = [{"train": sorted(set(cases) - set(held_out)), "val": held_out} for held_out in folds]
     notes = [_about_patients(patients)] if patients.together else []
     if uneven:
@@ -187,9 +187,9 @@ def _notes_of_making(
 def _all_notes(splits: Splits, patients: Patients, cases: list[str], folder: DatasetFolder, beside: Path) -> list[str]:
     """An unusual number of folds, patients on both sides of a fold, and names that let suspect so."""
     notes = []
-    if len(splits) != FOLDS:
+    if len(splits) != USUAL_FOLDS:
         of_patients = f" of {len(patients.groups(cases))} patients" if patients.together else ""
-        notes.append(f"{len(cases)} cases{of_patients}: {len(splits)} folds instead of {FOLDS}.")
+        notes.append(f"{len(cases)} cases{of_patients}: {len(splits)} folds instead of {USUAL_FOLDS}.")
     if leaking := _on_both_sides(splits, patients.together):
         files = f"{folder.splits_json} and {beside}" if beside.exists() else f"{folder.splits_json}"
         notes.append(

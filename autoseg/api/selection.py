@@ -31,6 +31,7 @@ from autoseg.postprocessing.files import postprocess_files
 from autoseg.postprocessing.selection import choose_rules
 from autoseg.postprocessing.tables import candidates_table, rules_table
 from autoseg.versions import versions
+from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, write_json
 
 
@@ -87,9 +88,7 @@ def find_best(
 
 def current_members(folder: DatasetFolder, models: Sequence[ModelFolder]) -> list[Member]:
     """The models by name and by what their weights are now."""
-    from autoseg.postprocessing.ensemble import member_of
-
-    return [member_of(model, number_of_folds(folder)) for model in models]
+    return [member_of(model, range(number_of_folds(folder))) for model in models]
 
 
 def is_current(folder: DatasetFolder, models: Sequence[ModelFolder]) -> bool:

@@ -13,7 +13,7 @@ from autoseg import image_io, layouts
 from autoseg.dataset import Labels, grid_differences
 from autoseg.errors import AutosegError
 from autoseg.evaluation.lesions import LesionCounts, lesion_counts_by_value
-from autoseg.evaluation.metrics import ConfusionCounts, class_keys, counts_by_class
+from autoseg.evaluation.metrics import ConfusionCounts, class_keys, counts_by_class, mean_without_nan
 from autoseg.evaluation.surface import SurfaceDistances, surface_distances_by_value
 from autoseg.image import Image
 from autoseg.plan import Frozen
@@ -45,6 +45,11 @@ class CaseSummary(Frozen):
     @property
     def case(self) -> str:
         return layouts.stem(Path(self.reference_file))
+
+    @property
+    def mean_dice(self) -> float:
+        """Over the classes that reference or prediction hold; nan where neither holds any."""
+        return mean_without_nan([float(of_class["Dice"]) for of_class in self.metrics.values()])
 
 
 class Pair(NamedTuple):

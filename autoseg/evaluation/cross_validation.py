@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from autoseg.best import Member
-from autoseg.commands import command_line
+from autoseg.best import Member, ensemble_name
+from autoseg.commands import command_line, model_flags
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Summary, pooled_summary, write_csv, write_summary
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
@@ -78,7 +78,7 @@ def prediction_files(folder: DatasetFolder, members: Sequence[Member], summary: 
     """
     names = {case.case: Path(case.prediction_file).name for case in summary.metric_per_case}
     if len(members) > 1:
-        root = folder.ensemble(" + ".join(member.name for member in members))
+        root = folder.ensemble(ensemble_name(members))
         return {case: root / name for case, name in names.items()}
     model = folder.model(members[0].configuration, members[0].recipe)
     fold_of = {case: fold for fold in members[0].weights for case in _validated(model.fold(fold))}
@@ -104,7 +104,7 @@ def missing_folds(folder: DatasetFolder, model: ModelFolder, folds: int) -> list
     by_state: dict[State, list[str]] = {}
     for fold, state in incomplete_folds(model, folds):
         by_state.setdefault(state, []).append(fold)
-    which = ["-c", model.configuration, *(["-tr", model.recipe] if model.recipe != "default" else [])]
+    which = model_flags(model.configuration, model.recipe)
     missing = []
     for state, names in by_state.items():
         flags = _flags(model) if state == "missing" else ["--continue"]

@@ -6,7 +6,6 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from autoseg.evaluation.metrics import mean_without_nan
 from autoseg.evaluation.summary import Summary, has_several_lesions
 
 CLASSES_IN_CASE_TABLE = 8
@@ -50,7 +49,7 @@ def cases_table(summary: Summary) -> Table:
         table.add_column(column, justify="right")
     for case in summary.metric_per_case:
         dice = {key: metrics["Dice"] for key, metrics in case.metrics.items()}
-        table.add_row(escape(case.case), _share(mean_without_nan(list(dice.values()))), *(_share(dice.get(key)) for key in keys))
+        table.add_row(escape(case.case), _share(case.mean_dice), *(_share(dice.get(key)) for key in keys))
     return table
 
 

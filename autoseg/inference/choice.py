@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autoseg.best import Best, Member, Rule
 from autoseg.errors import AutosegError
-from autoseg.inference.model import weights_digest
+from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 
@@ -104,8 +104,7 @@ def _choose_named(folder: DatasetFolder, configuration: Sequence[str], recipe: S
 
 def _with_rules(folder: DatasetFolder, members: tuple[ModelFolder, ...], best: Best, why: str) -> Chosen:
     accepted = [tried for tried in best.rules if tried.accepted]
-    weights = {(member.configuration, member.recipe): member.weights for member in best.members}
-    changed = any(_weights(found) != weights[found.configuration, found.recipe] for found in members)
+    changed = {_of_today(found) for found in members} != set(best.members)
     note = f"best.json was chosen for other weights than those there are now; run: autoseg find-best {folder.name}"
     return Chosen(members, best.postprocessing, why, tuple(tried.says for tried in accepted), note if changed else "")
 
@@ -131,10 +130,9 @@ def _fitting(folder: DatasetFolder, configuration: Sequence[str], recipe: Sequen
                  if (not configuration or found.configuration in configuration) and (not recipe or found.recipe in recipe))
 
 
-def _weights(model: ModelFolder) -> dict[str, str]:
-    """Fold to digest, of the cross-validation."""
-    folds = [fold for fold in model.finished_folds() if fold != "all"] or model.finished_folds()
-    return {fold: weights_digest(model.fold(fold).checkpoint_final) for fold in folds}
+def _of_today(model: ModelFolder) -> Member:
+    """With the weights that its cross-validation has now."""
+    return member_of(model, [fold for fold in model.finished_folds() if fold != "all"] or model.finished_folds())
 
 
 def _keys(models: Sequence[ModelFolder]) -> set[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.workspace import ModelFolder, read_model
 
 Checkpoint = Literal["final", "best"]
-DIGEST_BYTES_AT_ONCE = 2**20
 NETWORK = "network."  # weights are named "<module of the recipe>.<weight>"; this is the module that segments
 
 
@@ -111,18 +109,6 @@ def load_network(description: ModelDescription, weights: Path, device: torch.dev
     _check_fit(network.state_dict(), state, weights)
     network.load_state_dict(state, assign=True)
     return to_device(network.float(), device, description.configuration.dimensions).eval()
-
-
-def weights_digest(path: Path) -> str:
-    """16 hexadecimal digits (BLAKE2b) of a weights file's bytes, read in pieces. Raises AutosegError."""
-    digest = hashlib.blake2b(digest_size=8)
-    try:
-        with open(path, "rb") as file:
-            while piece := file.read(DIGEST_BYTES_AT_ONCE):
-                digest.update(piece)
-    except OSError as error:
-        raise AutosegError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return digest.hexdigest()
 
 
 def _checkpoints(folder: ModelFolder, folds: Sequence[str] | None, checkpoint: Checkpoint) -> dict[str, Path]:

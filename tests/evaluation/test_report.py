@@ -16,7 +16,7 @@ import pytest
 from markupsafe import escape
 
 from autoseg.api.reporting import report
-from autoseg.best import Best, Candidate, Difference, DropSmall, KeepLargest, Member, TriedRule
+from autoseg.best import Best, Candidate, Difference, DropSmall, KeepLargest, TriedRule
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import Pair
@@ -28,6 +28,7 @@ from autoseg.image_io import write_image, write_label
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.training_log import Epoch, write_log
 from autoseg.verification.findings import Finding
+from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, Workspace, write_json
 
 NAME = "Dataset007_<b>Bold</b>&Co"
@@ -185,9 +186,8 @@ def write_folds(folder: DatasetFolder, dataset: Dataset, name: str) -> None:
     write_summary(model.summary_json, pooled_summary(summaries))
 
 
-def best() -> Best:
-    two, three = (Member(configuration=name, recipe="default", weights={"0": "a", "1": "b", "2": "c"})
-                  for name in ("2d", "3d_fullres"))
+def best(folder: DatasetFolder) -> Best:
+    two, three = (member_of(folder.model(name, "default"), range(3)) for name in ("2d", "3d_fullres"))
     classes: dict[str, float | None] = {"1": 0.6, "2": None}
     tried = TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep the largest piece of it", accepted=True,
                       dice_before=0.6, dice_after=0.6512, classes_before=classes, classes_after={"1": 0.6512, "2": None})
@@ -209,8 +209,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> DatasetFolder:
     dataset = write_data(folder, root / "source")
     for name in ("2d", "3d_fullres"):
         write_folds(folder, dataset, name)
-    write_json(folder.best_json, best())
-    shutil.copytree(folder.model("3d_fullres", "default").root, folder.postprocessed)
+    write_json(folder.best_json, best(folder))
+    model = folder.model("3d_fullres", "default")
+    for fold in range(len(FOLDS)):
+        shutil.copytree(model.fold(fold).validation, folder.postprocessed, dirs_exist_ok=True)
+    shutil.copyfile(model.summary_json, folder.postprocessed / "summary.json")
     write_json(folder.run_json, {"steps": {"plan": 95.0, "2d default fold 0": 3725.0}, "whole": ["plan"]})
     return folder
 
@@ -325,7 +328,7 @@ def test_a_damaged_file_is_named_and_hides_nothing_else(folder: DatasetFolder, t
     damaged.findings_json.write_text('{"no": "list"}')
     damaged.model("3d_fullres", "default").fold(0).log_jsonl.write_text("no json")
     text = parsed(build_report(damaged)).text
-    assert "fingerprint.json does not fit" in text and "findings.json holds no list" in text and "log.jsonl is damaged" in text
+    assert "fingerprint.json does not fit" in text and "findings.json is no list" in text and "log.jsonl is damaged" in text
     assert "keep the largest piece of it" in text
 
 
@@ -338,17 +341,50 @@ def test_an_image_that_is_gone_is_told_in_place_of_its_picture(folder: DatasetFo
     assert len(found.all("img")) == 4 and "gone.nii.gz" in found.text and "cannot be drawn" in found.text
 
 
+def test_predictions_are_found_where_the_workspace_lies_now(folder: DatasetFolder, tmp_path: Path) -> None:
+    """Summaries name the place where they were made, as it was seen from there."""
+    for name, without in (("Dataset014_Moved", ()), ("Dataset015_Alone", ("best.json", "postprocessed"))):
+        moved = copied(folder, tmp_path, name, without)
+        for path in moved.root.rglob("summary.json"):
+            path.write_text(path.read_text().replace(str(folder.root.parent), "autoseg_workspace"))
+        found = parsed(build_report(moved))
+        assert len(found.all("img")) == 5 and "cannot be drawn" not in found.text
+
+
+def test_a_fold_that_was_trained_anew_counts_and_the_choice_before_it_is_told_to_be_old(
+    folder: DatasetFolder, tmp_path: Path
+) -> None:
+    again = copied(folder, tmp_path, "Dataset016_Again", without=("postprocessed",))
+    assert "other weights" not in parsed(build_report(again)).text
+    fold = again.model("3d_fullres", "default").fold(0)
+    fold.checkpoint_final.write_bytes(b"other weights")
+    summary = json.loads(fold.summary_json.read_text())
+    for case in summary["metric_per_case"]:
+        case["metrics"]["1"]["Dice"] = case["metrics"]["2"]["Dice"] = 0.0125
+    fold.summary_json.write_text(json.dumps(summary))
+    text = parsed(build_report(again)).text
+    assert "The choice was made for other weights than those there are now: autoseg find-best Dataset016_Again" in text
+    assert "case_0 0.013 0.013 0.013" in text
+
+
+def test_folds_that_share_a_case_are_told_and_hide_nothing_else(folder: DatasetFolder, tmp_path: Path) -> None:
+    twice = copied(folder, tmp_path, "Dataset017_Twice", without=("postprocessed",))
+    model = twice.model("3d_fullres", "default")
+    shutil.copyfile(model.fold(0).summary_json, model.fold(1).summary_json)
+    text = parsed(build_report(twice)).text
+    assert "case case_0 is in two of the summaries" in text and "keep the largest piece of it" in text
+
+
 def test_of_many_classes_the_worst_are_shown_and_the_others_folded_away(folder: DatasetFolder, tmp_path: Path) -> None:
     many = copied(folder, tmp_path, "Dataset012_Many", without=("best.json", "fingerprint.json", "dataset.json"))
-    model = many.model("3d_fullres", "default")
-    summary = json.loads(model.summary_json.read_text())
     keys = [str(key) for key in range(1, 61)]
-    summary["names"] = {key: f"structure {key}." for key in keys}
-    summary["mean"] = {key: {**summary["mean"]["1"], "Dice": int(key) / 100} for key in keys}
-    for case in summary["metric_per_case"]:
-        case["metrics"] = dict.fromkeys(keys, case["metrics"]["1"])
-        case["volumes_ml"] = dict.fromkeys(keys, case["volumes_ml"]["1"])
-    model.summary_json.write_text(json.dumps(summary))
+    for path in (many.model("3d_fullres", "default").fold(fold).summary_json for fold in range(len(FOLDS))):
+        summary = json.loads(path.read_text())
+        summary["names"], summary["mean"] = {key: f"structure {key}." for key in keys}, {key: {} for key in keys}
+        for case in summary["metric_per_case"]:
+            case["metrics"] = {key: {**case["metrics"]["1"], "Dice": int(key) / 100} for key in keys}
+            case["volumes_ml"] = dict.fromkeys(keys, case["volumes_ml"]["1"])
+        path.write_text(json.dumps(summary))
     found = parsed(build_report(many))
     assert "The other 48 classes" in found.folded
     assert all((f"structure {key}." in found.folded) == (int(key) > 12) for key in keys)

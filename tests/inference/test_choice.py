@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from autoseg.best import Best, Candidate, DropSmall, KeepLargest, Member, TriedRule
+from autoseg.best import Best, Candidate, DropSmall, KeepLargest, TriedRule
 from autoseg.cli.predict import main
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image
 from autoseg.inference.choice import Chosen, choose_members
-from autoseg.inference.model import weights_digest
+from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
 NAME = "Dataset001_Tiny"
@@ -54,8 +54,7 @@ class Place:
     def best(self, *names: tuple[str, str]) -> None:
         """find-best's choice, of the weights that are there now: drop what is small, and a rule that was not accepted."""
         members = tuple(
-            Member(configuration=configuration, recipe=recipe,
-                   weights={fold: weights_digest(model.fold(fold).checkpoint_final) for fold in model.finished_folds()})
+            member_of(model, model.finished_folds())
             for configuration, recipe in names for model in [self.folder().model(configuration, recipe)])
         tried = {"dice_before": 0.8, "dice_after": 0.9, "classes_before": {}, "classes_after": {}}
         write_json(self.folder().best_json, Best(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autoseg.errors import AutosegError
-from autoseg.inference.model import ModelDescription, load_model, weights_digest
+from autoseg.inference.model import ModelDescription, load_model
 from autoseg.workspace import ModelFolder, read_model
 
 
@@ -108,16 +107,3 @@ def test_a_description_that_contradicts_itself_is_refused(
     folder.model_json.write_text(json.dumps({**content, key: value}))
     with pytest.raises(AutosegError, match=message):
         load_model(folder)
-
-
-def test_the_digest_of_a_weights_file_is_that_of_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(bytes(range(256)) * 3)
-    expected = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
-    assert weights_digest(path) == expected
-    monkeypatch.setattr("autoseg.inference.model.DIGEST_BYTES_AT_ONCE", 7)
-    assert weights_digest(path) == expected
-    path.write_bytes(b"other")
-    assert weights_digest(path) != expected
-    with pytest.raises(AutosegError, match="missing.safetensors cannot be read"):
-        weights_digest(tmp_path / "missing.safetensors")

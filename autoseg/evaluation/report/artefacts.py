@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from autoseg.best import Best
+from autoseg.best import Best, Member, model_name
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
-from autoseg.evaluation.cross_validation import State, fold_states
+from autoseg.evaluation.cross_validation import USUAL_FOLDS, State, fold_states, number_of_folds
 from autoseg.evaluation.summary import Summary, pooled_summary
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Plans
 from autoseg.steps import RunRecord
 from autoseg.training_log import Epoch, read_log
-from autoseg.verification.findings import Finding
+from autoseg.verification.findings import Finding, read_findings
+from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
 
 Value = TypeVar("Value")
 ModelType = TypeVar("ModelType", bound=BaseModel)
-USUAL_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Model:
-    """Folds of one configuration and recipe. description: content of model.json. summary: validation cases of all folds."""
+    """Folds of one configuration and recipe. description: content of model.json. summary: all cases validated so far."""
 
     configuration: str
     recipe: str
@@ -48,14 +48,15 @@ class Model:
 
     @property
     def name(self) -> str:
-        """As `autoseg.best.Member.name`."""
-        return self.configuration if self.recipe == "default" else f"{self.configuration}/{self.recipe}"
+        """See `autoseg.best.model_name`."""
+        return model_name(self.configuration, self.recipe)
 
 
 @dataclass
 class Artefacts:
     """What was found. troubles: in words, files that are there and could not be read. fold_count: folds of a whole
-    cross-validation. ensemble: validation of the chosen ensemble; postprocessed: of the choice after its rules."""
+    cross-validation. is_outdated: whether `best` was chosen for other weights than those of today. ensemble: validation of
+    the chosen ensemble; postprocessed: of the choice after its rules."""
 
     folder: DatasetFolder
     plans: Plans
@@ -65,6 +66,7 @@ class Artefacts:
     fold_count: int = USUAL_FOLDS
     models: list[Model] = field(default_factory=list)
     best: Best | None = None
+    is_outdated: bool = False
     ensemble: Summary | None = None
     postprocessed: Summary | None = None
     run: RunRecord | None = None
@@ -80,16 +82,17 @@ def read_artefacts(folder: DatasetFolder) -> Artefacts:
     found = Artefacts(folder, read_model(folder.plans_json, Plans))
     found.dataset = _model(found, folder.dataset_json, Dataset)
     found.fingerprint = _model(found, folder.fingerprint_json, Fingerprint)
-    found.findings = _read(found, folder.findings_json, _read_findings)
-    found.fold_count = _read(found, folder.splits_json, _count_splits) or USUAL_FOLDS
+    found.findings = _read(found, folder.findings_json, read_findings)
+    found.fold_count = _read(found, folder.splits_json, lambda path: number_of_folds(folder)) or USUAL_FOLDS
     found.models = [_read_one_model(found, model) for model in folder.models()]
     found.best = _model(found, folder.best_json, Best)
     found.run = _model(found, folder.run_json, RunRecord)
-    if found.best is not None and len(found.best.members) > 1:
-        name = " + ".join(member.name for member in found.best.members)
-        found.ensemble = _model(found, folder.ensemble(name) / "summary.json", Summary)
-    if found.best is not None and found.best.postprocessing:
-        found.postprocessed = _model(found, folder.postprocessed / "summary.json", Summary)
+    if found.best is not None:
+        found.is_outdated = not all(_is_of_today(folder, member) for member in found.best.members)
+        if len(found.best.members) > 1:
+            found.ensemble = _summary(found, folder.ensemble(found.best.name))
+        if found.best.postprocessing:
+            found.postprocessed = _summary(found, folder.postprocessed)
     return found
 
 
@@ -108,18 +111,21 @@ def _model(found: Artefacts, path: Path, model: type[ModelType]) -> ModelType | 
     return _read(found, path, lambda file: read_model(file, model))
 
 
-def _read_findings(path: Path) -> list[Finding]:
+def _summary(found: Artefacts, folder: Path) -> Summary | None:
+    """The summary.json beside predictions, which lie there, wherever the workspace lay when they were made."""
+    summary = _model(found, folder / "summary.json", Summary)
+    if summary is None:
+        return None
+    return summary.model_copy(update={"metric_per_case": tuple(
+        case.model_copy(update={"prediction_file": str(folder / Path(case.prediction_file).name)})
+        for case in summary.metric_per_case)})
+
+
+def _is_of_today(folder: DatasetFolder, member: Member) -> bool:
     try:
-        return [Finding.model_validate(entry) for entry in read_json(path)]
-    except (TypeError, ValueError) as error:
-        raise AutosegError(f"{path} holds no list of findings.") from error
-
-
-def _count_splits(path: Path) -> int:
-    splits = read_json(path)
-    if not isinstance(splits, list):
-        raise AutosegError(f"{path} holds no list of folds.")
-    return len(splits)
+        return member_of(folder.model(member.configuration, member.recipe), member.weights) == member
+    except AutosegError:
+        return False  # a fold is gone
 
 
 def _read_one_model(found: Artefacts, model: ModelFolder) -> Model:
@@ -127,13 +133,18 @@ def _read_one_model(found: Artefacts, model: ModelFolder) -> Model:
     if model.fold("all").root.is_dir():
         states = {"all": None, **(states if set(states.values()) != {"missing"} else {})}
     folds = [_read_fold(found, model.fold(name), name, state) for name, state in states.items()]
-    summaries = [fold.summary for fold in folds if fold.summary is not None]
-    summary = _model(found, model.summary_json, Summary)
-    evaluated = sum(len(fold.metric_per_case) for fold in summaries)
-    if summaries and (summary is None or len(summary.metric_per_case) < evaluated):  # folds were finished since
-        summary = pooled_summary(summaries)
+    summary = _pooled(found, [fold.summary for fold in folds if fold.summary is not None])
     description = _read(found, model.model_json, _read_object) or {}
     return Model(model.configuration, model.recipe, description, folds, summary)
+
+
+def _pooled(found: Artefacts, summaries: list[Summary]) -> Summary | None:
+    """Anew, as folds may have been finished or trained again since find-best wrote it."""
+    try:
+        return pooled_summary(summaries) if summaries else None
+    except AutosegError as error:
+        found.troubles.append(str(error))
+        return None
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -145,7 +156,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _read_fold(found: Artefacts, fold: FoldFolder, name: str, state: State | None) -> Fold:
     log = _read(found, fold.log_jsonl, read_log) or []
-    return Fold(name, state, log, _model(found, fold.summary_json, Summary))
+    return Fold(name, state, log, _summary(found, fold.validation))
 
 
 @dataclass(frozen=True)
@@ -161,7 +172,7 @@ class Answer:
 def answer(found: Artefacts) -> Answer | None:
     """What was chosen, or as long as nothing is, the model with the highest mean Dice; None without any validation."""
     if found.best is not None:
-        name = " + ".join(member.name for member in found.best.members)
+        name = found.best.name
         if found.postprocessed is not None:
             return Answer(f"{name}, post-processed", found.postprocessed, True)
         before = found.ensemble or next((model.summary for model in found.models if model.name == name), None)

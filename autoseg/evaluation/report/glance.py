@@ -5,7 +5,7 @@ from __future__ import annotations
 from autoseg.evaluation.report.artefacts import Answer, Artefacts, answer
 from autoseg.evaluation.report.elements import Block, Command, Explained, Explanations, Text
 from autoseg.evaluation.report.missing import next_steps, prediction_command
-from autoseg.evaluation.report.results import dice_of_case, mean_dice, mean_hd95
+from autoseg.evaluation.report.results import mean_dice, mean_hd95
 from autoseg.evaluation.report.words import MISSING, counted, dice, listed
 from autoseg.evaluation.report.worst import worst_cases
 
@@ -37,10 +37,9 @@ def _choice(found: Artefacts) -> list[Explained]:
     if found.best is None:
         return [Explained("Chosen", "nothing yet")]
     rules = len(found.best.postprocessing)
-    name = " + ".join(member.name for member in found.best.members)
     kind = "an ensemble: the mean of these models' probabilities" if len(found.best.members) > 1 else "a single model"
     after = f", then {counted(rules, 'rule')} of post-processing" if rules else ", no post-processing"
-    return [Explained("Chosen", name, kind + after)]
+    return [Explained("Chosen", found.best.name, kind + after)]
 
 
 def _result(final: Answer | None) -> list[Explained]:
@@ -53,5 +52,5 @@ def _result(final: Answer | None) -> list[Explained]:
     if (hd95 := mean_hd95(final.summary)) != MISSING:
         entries.append(Explained("Mean HD95", f"{hd95} mm", "How far apart the surfaces are, the farthest 5 % left out."))
     if worst := worst_cases(final.summary):
-        entries.append(Explained("Worst case", f"{worst[0].case}, Dice {dice(dice_of_case(worst[0]))}", "Pictures are below."))
+        entries.append(Explained("Worst case", f"{worst[0].case}, Dice {dice(worst[0].mean_dice)}", "Pictures are below."))
     return entries

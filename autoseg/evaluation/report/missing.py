@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import NamedTuple
 
-from autoseg.commands import command_line, workspace_flags
+from autoseg.commands import command_line, model_flags, workspace_flags
 from autoseg.evaluation.cross_validation import missing_folds
-from autoseg.evaluation.report.artefacts import Artefacts, Model, answer
+from autoseg.evaluation.report.artefacts import Artefacts, answer
 
 
 class Step(NamedTuple):
@@ -26,7 +26,7 @@ def prediction_command(found: Artefacts) -> str | None:
     if found.best is None and len(usable) > 1:
         final = answer(found)
         model = next((model for model in usable if final is not None and model.name == final.name), usable[0])
-        arguments += _model(model)
+        arguments += model_flags(model.configuration, model.recipe)
     return "autoseg_predict -i IMAGES -o SEGMENTATIONS " + shlex.join([*arguments, *workspace_flags(found.folder)])
 
 
@@ -38,11 +38,10 @@ def next_steps(found: Artefacts) -> list[Step]:
     steps = [
         Step(f"{model.name}: {lack.words}", lack.command) for model in found.models
         for lack in missing_folds(found.folder, found.folder.model(model.configuration, model.recipe), found.fold_count)]
+    if found.is_outdated:
+        steps.append(Step("the choice was made for other weights than those there are now",
+                          command_line(found.folder, "autoseg find-best")))
     if found.best is None:
         steps.append(Step("nothing has been chosen yet (models are compared once their folds are complete)",
                           command_line(found.folder, "autoseg find-best")))
     return steps
-
-
-def _model(model: Model) -> list[str]:
-    return ["-c", model.configuration, *(["-tr", model.recipe] if model.recipe != "default" else [])]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from autoseg.evaluation.case import CaseSummary
-from autoseg.evaluation.metrics import mean_without_nan
 from autoseg.evaluation.report.artefacts import Answer, Artefacts, answer
 from autoseg.evaluation.report.elements import (
     Block,
@@ -36,9 +34,9 @@ def results_section(found: Artefacts) -> Section:
     section = Section("results", "Cross-validation")
     final = answer(found)
     if final is None:
-        step = next_steps(found)[0]
-        section.blocks += [Text(f"There are no validated cases yet: {step.missing}. This goes on:", is_note=True),
-                           Command(step.line)]
+        section.blocks.append(Text("There are no validated cases that could be shown.", is_note=True))
+        for step in next_steps(found)[:1]:
+            section.blocks += [Text(f"So far, {step.missing}. This goes on:"), Command(step.line)]
         return section
     section.blocks += [
         Text("Every training case was predicted by the fold that did not train on it, and compared with its reference label. "
@@ -46,11 +44,6 @@ def results_section(found: Artefacts) -> Section:
         Explanations(_words(final.summary)), Heading("Models"), *_models(found, final),
         Heading(f"Classes: {final.name}"), *_classes(final.summary), Heading("Cases"), *_cases(final.summary)]
     return section
-
-
-def dice_of_case(case: CaseSummary) -> float:
-    """Mean Dice over the classes that reference or prediction hold; nan where neither holds any."""
-    return mean_without_nan([float(metrics["Dice"]) for metrics in case.metrics.values()])
 
 
 def mean_dice(summary: Summary) -> str:
@@ -86,7 +79,7 @@ def _has(summary: Summary, metric: str) -> bool:
 def _models(found: Artefacts, final: Answer) -> list[Block]:
     summaries = {model.name: model.summary for model in found.models if model.summary is not None}
     if found.ensemble is not None and found.best is not None:
-        summaries[" + ".join(member.name for member in found.best.members)] = found.ensemble
+        summaries[found.best.name] = found.ensemble
     summaries[final.name] = final.summary
     unfinished = {
         model.name: [fold for fold in model.folds if fold.state not in (None, "complete")] for model in found.models}
@@ -97,7 +90,7 @@ def _models(found: Artefacts, final: Answer) -> list[Block]:
                      str(len(summary.metric_per_case)), f"without fold {listed(without)}" if without else "complete"])
     marked = frozenset(i for i, name in enumerate(summaries) if name == final.name)
     by_model = {  # by "post-processed", as "3d_fullres, post-processed" is too long for a figure
-        name.split(", ")[-1]: [dice_of_case(case) for case in summary.metric_per_case] for name, summary in summaries.items()}
+        name.split(", ")[-1]: [case.mean_dice for case in summary.metric_per_case] for name, summary in summaries.items()}
     picture = box_rows("Mean Dice of each validation case, by model", by_model, "Dice", limits=_dice_limits(by_model.values()))
     blocks: list[Block] = [Table("Mean over the classes (95 % interval)", ("model", "Dice", "HD95, mm", "NSD", "cases", "folds"),
                                  rows, frozenset({5}), marked)]
@@ -166,10 +159,10 @@ def _bounds(summary: Summary, key: str, metric: str) -> tuple[float, float] | No
 
 def _cases(summary: Summary) -> list[Block]:
     """All cases, lowest Dice first; many of them folded away."""
-    ordered = sorted(summary.metric_per_case, key=lambda case: _lowest_first(dice_of_case(case)))
+    ordered = sorted(summary.metric_per_case, key=lambda case: _lowest_first(case.mean_dice))
     keys = list(summary.mean) if len(summary.mean) <= CLASSES_IN_CASE_TABLE else []
     columns = ("case", "mean Dice", *(summary.names.get(key, key) for key in keys))
-    rows = [[case.case, dice(dice_of_case(case)), *(dice(float(case.metrics[key]["Dice"])) for key in keys)] for case in ordered]
+    rows = [[case.case, dice(case.mean_dice), *(dice(metric_values([case], key, "Dice")[0]) for key in keys)] for case in ordered]
     blocks: list[Block] = [Table("Dice of the cases, the lowest first", columns, rows[:CASES_SHOWN])]
     if len(rows) > CASES_SHOWN:
         rest = Table("Dice of the cases, continued", columns, rows[CASES_SHOWN:])

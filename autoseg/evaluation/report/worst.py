@@ -10,7 +10,6 @@ from autoseg.evaluation.case import CaseSummary
 from autoseg.evaluation.report.artefacts import Artefacts, answer
 from autoseg.evaluation.report.elements import Block, Figure, Figures, Section, Text
 from autoseg.evaluation.report.overlay import Overlay, overlay, window_of
-from autoseg.evaluation.report.results import dice_of_case
 from autoseg.evaluation.report.words import dice, listed, number
 from autoseg.evaluation.summary import Summary
 
@@ -46,12 +45,12 @@ def worst_section(found: Artefacts) -> Section:
 
 def worst_cases(summary: Summary) -> list[CaseSummary]:
     """The lowest mean Dice first; cases where neither reference nor prediction holds anything are left out."""
-    rated = [case for case in summary.metric_per_case if not math.isnan(dice_of_case(case))]
-    return sorted(rated, key=dice_of_case)[:WORST]
+    rated = [case for case in summary.metric_per_case if not math.isnan(case.mean_dice)]
+    return sorted(rated, key=lambda case: case.mean_dice)[:WORST]
 
 
 def _cannot_be_drawn(case: CaseSummary, error: AutosegError) -> Block:
-    return Text(f"{case.case} (mean Dice {dice(dice_of_case(case))}) cannot be drawn: {error}", is_note=True)
+    return Text(f"{case.case} (mean Dice {dice(case.mean_dice)}) cannot be drawn: {error}", is_note=True)
 
 
 def _figure(summary: CaseSummary, dataset: Dataset, found: Artefacts, of_all: Summary) -> Figure:
@@ -59,12 +58,12 @@ def _figure(summary: CaseSummary, dataset: Dataset, found: Artefacts, of_all: Su
     if case is None:
         raise AutosegError(f"dataset.json in {found.folder.root} has no training case of this name.")
     drawn = overlay(case, summary, dataset, window_of(dataset, found.plans))
-    return Figure(f"{summary.case}: mean Dice {dice(dice_of_case(summary))}", drawn.element(_alternative(case, summary, drawn)),
+    return Figure(f"{summary.case}: mean Dice {dice(summary.mean_dice)}", drawn.element(_alternative(case, summary, drawn)),
                   _note(summary, drawn, of_all))
 
 
 def _alternative(case: Case, summary: CaseSummary, drawn: Overlay) -> str:
-    return (f"{drawn.where} of case {case.name}, mean Dice {dice(dice_of_case(summary))}, {drawn.channel} image in gray: the "
+    return (f"{drawn.where} of case {case.name}, mean Dice {dice(summary.mean_dice)}, {drawn.channel} image in gray: the "
             f"reference's outlines in solid blue, the prediction's in dashed orange. {drawn.differing}")
 
 
