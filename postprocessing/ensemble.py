@@ -83,35 +83,47 @@ def predict_pairs(
 def _predict_case(
     folder: DatasetFolder, case: Case, models: Sequence[ModelFolder], pairs: Sequence[_Ensemble], predictor: Predictor
 ) -> None:
+    """Write what is not there yet of a case."""
+    missing = [pair for pair in pairs if not pair.path(case).exists()]
     prepared = [
         member.read_preprocessed(folder.preprocessed(model.configuration), case.name)
         for member, model in zip(predictor.members, models, strict=True)
     ]
-    segmentations = predictor.predict_combinations(prepared, [pair.models for pair in pairs])
+    segmentations = predictor.predict_combinations(prepared, [pair.models for pair in missing])
     like = read_label(_reference(case))
-    for pair, segmentation in zip(pairs, segmentations, strict=True):
+    for pair, segmentation in zip(missing, segmentations, strict=True):
         write_label(pair.path(case), segmentation, like=like)
 
 
 def _keep_only_what_these_weights_made(pair: _Ensemble) -> None:
-    """Remove predictions of other weights, and note which ones make those that follow."""
-    record = pair.folder / RECORD
-    made_by = read_model(record, EnsembleRecord).members if record.exists() else None
-    if pair.folder.exists() and made_by != pair.members:
+    """Remove predictions of other or unknown weights, and note which ones make those that follow."""
+    if pair.folder.exists() and not _is_made_by(pair):
         shutil.rmtree(pair.folder)
     remove_leftovers(pair.folder)
-    write_json(record, EnsembleRecord(members=pair.members))
+    write_json(pair.folder / RECORD, EnsembleRecord(members=pair.members))
+
+
+def _is_made_by(pair: _Ensemble) -> bool:
+    try:
+        return read_model(pair.folder / RECORD, EnsembleRecord).members == pair.members
+    except AutosegError:
+        return False
 
 
 def _evaluate(pair: _Ensemble, cases: Sequence[Case], dataset: Dataset, workers: int | None) -> Summary:
     path = pair.folder / SUMMARY
-    if path.exists():
-        return read_model(path, Summary)
     files = [Pair(case.name, _reference(case), pair.path(case)) for case in cases]
+    if path.exists() and path.stat().st_mtime_ns > max(_changed_ns(entry) for entry in files):
+        return read_model(path, Summary)
     summary = without_failures(evaluate_pairs(files, dataset.labels, workers=workers))
     write_csv(path.with_suffix(".csv"), summary)
     write_summary(path, summary)
     return summary
+
+
+def _changed_ns(pair: Pair) -> int:
+    """When the prediction or its reference changed last; never where one is gone, which the evaluation will tell."""
+    return max((path.stat().st_mtime_ns for path in (pair.reference, pair.prediction) if path.exists()), default=0)
 
 
 def _reference(case: Case) -> Path:
