@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError, model_validator
 
 from autoseg import image_io, layouts
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.image import Image
 from autoseg.plan import Frozen
 from autoseg.workspace import Workspace, read_json
@@ -198,7 +198,7 @@ def _require_unique_names(dataset: Dataset, source: Path) -> None:
     for cases in (dataset.training, dataset.test):
         twice = sorted(name for name, count in Counter(case.name for case in cases).items() if count > 1)
         if twice:
-            raise AutosegError(f"{source} lists {', '.join(twice[:5])} more than once. Leave one entry for each case.")
+            raise AutosegError(f"{source} lists {some(twice)} more than once. Leave one entry for each case.")
 
 
 def find_dataset(argument: str, workspace: Workspace) -> Path:

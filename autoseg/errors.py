@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class AutosegError(Exception):
     """Something that the user's data, flags or disk caused.
@@ -9,3 +11,9 @@ class AutosegError(Exception):
     The message is one or more full sentences: what was found, what was expected, what to do, with the case and file.
     Commands print it without a traceback and exit with 1.
     """
+
+
+def some(names: Iterable[object], most: int = 5) -> str:
+    """The first of many names, as a message lists them: "a, b, c, d, e, ..."."""
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:most]) + (", ..." if len(texts) > most else "")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoseg import image_io
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 IGNORE = "ignore"
@@ -146,17 +146,13 @@ def groups(content: dict[str, Any], cases: Collection[str], source: Path) -> dic
             found[case].add(str(group))
     if unknown := sorted(found.keys() - set(cases)):
         raise AutosegError(
-            f'{source}: "groups" names {len(unknown)} cases that are not in the dataset: {_some(unknown)}. Correct them (the '
-            f"cases are called {_some(sorted(cases), 3)}) or take them out. Expected is {GROUPS_EXAMPLE}.")
+            f'{source}: "groups" names {len(unknown)} cases that are not in the dataset: {some(unknown)}. Correct them (the '
+            f"cases are called {some(sorted(cases), 3)}) or take them out. Expected is {GROUPS_EXAMPLE}.")
     twice = [f"{case} into {' and '.join(sorted(of))}" for case, of in sorted(found.items()) if len(of) > 1]
     if twice:
-        raise AutosegError(f'{source}: "groups" puts {_some(twice)}. Leave each case in one group.')
+        raise AutosegError(f'{source}: "groups" puts {some(twice)}. Leave each case in one group.')
     of_case = {case: min(of) for case, of in sorted(found.items())}
     return {group: group for group in sorted(set(of_case.values()) & (set(cases) - set(of_case)))} | of_case
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def decathlon_cases(folder: Path, content: dict[str, Any]) -> tuple[list[CaseFiles], list[CaseFiles]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from autoseg.best import Candidate, Difference, Member, ensemble_name
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.confidence import paired_comparison
 from autoseg.evaluation.summary import Summary
 
@@ -85,7 +85,7 @@ def _require_same_cases(summaries: Mapping[Members, Summary]) -> None:
         if differing := sorted(found ^ first[1]):
             raise AutosegError(
                 f"{ensemble_name(members)} and {ensemble_name(first[0])} were not validated on the same cases: "
-                f"{', '.join(differing[:5])} ({len(differing)} in all) belong to one of them only. Train both with the same "
+                f"{some(differing)} ({len(differing)} in all) belong to one of them only. Train both with the same "
                 "splits.json."
             )
 

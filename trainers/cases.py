@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.plan import Frozen
 from autoseg.preprocessing.store import StoredCase
 from autoseg.workspace import FoldFolder, read_model, write_json
-
-SHOWN = 5
 
 
 class FoldCases(Frozen):
@@ -42,20 +40,16 @@ def changed_cases(folder: FoldFolder, now: FoldCases) -> list[str]:
     if (begun.train.keys(), begun.val.keys()) != (now.train.keys(), now.val.keys()):
         other = sorted((begun.train.keys() ^ now.train.keys()) | (begun.val.keys() ^ now.val.keys()))
         raise AutosegError(
-            f"{folder.root} was begun with other cases than the folds have now ({_listed(other)}): splits.json or the dataset "
+            f"{folder.root} was begun with other cases than the folds have now ({some(other)}): splits.json or the dataset "
             "changed since, and it may have trained on cases that it would now be validated on. Begin all folds of this model "
             "anew with --restart, or put splits.json and the cases back.")
     digests = now.train | now.val
     changed = sorted(name for name, digest in (begun.train | begun.val).items() if digests[name] != digest)
     if not changed:
         return []
-    return [f"{folder.root} was begun before the images or labels of {len(changed)} cases changed ({_listed(changed)}). To have "
+    return [f"{folder.root} was begun before the images or labels of {len(changed)} cases changed ({some(changed)}). To have "
             "it trained and validated on those of today, begin it anew with --restart."]
 
 
 def _digests(cases: Iterable[StoredCase]) -> dict[str, str]:
     return {case.name: case.description.digest[:16] for case in sorted(cases, key=lambda case: case.name)}
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

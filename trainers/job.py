@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from autoseg.dataset import Dataset
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, Plans
 from autoseg.preprocessing.pipeline import plans_digest
@@ -86,7 +86,7 @@ def load_fold_data(job: Job) -> FoldData:
     if missing:
         raise AutosegError(
             f"{len(missing)} of {len(dataset.training)} cases are not preprocessed for {job.configuration}: "
-            f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. "
+            f"{some(missing)}. "
             f"Run: autoseg_plan_and_preprocess {job.folder.name} -c {job.configuration}"
         )
     configuration = plans.configurations[job.configuration]
@@ -104,7 +104,7 @@ def _require_these_plans(job: Job, digest: str, cases: dict[str, StoredCase]) ->
     if other:
         raise AutosegError(
             f"{len(other)} of {len(cases)} cases were preprocessed by other plans than those in {job.folder.plans_json}: "
-            f"{', '.join(other[:5])}{', ...' if len(other) > 5 else ''}. "
+            f"{some(other)}. "
             f"Run: autoseg_plan_and_preprocess {job.folder.name} -c {job.configuration}"
         )
 

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from autoseg.dataset import Dataset
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import USUAL_FOLDS
 from autoseg.fingerprint import Fingerprint
 from autoseg.groups import Patients, Together, listed_patients, patients_of, suspicion
 from autoseg.trainers.stratify import SEED, spread
 from autoseg.workspace import DatasetFolder, read_json, read_model, write_json
-
-SHOWN = 5
 
 Splits = list[dict[str, list[str]]]
 
@@ -69,8 +67,8 @@ def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Colle
     splits: Splits = [{"train": sorted(set(cases) - set(held_out)), "val": held_out} for held_out in folds]
     notes = [_about_patients(patients)] if patients.together else []
     if uneven:
-        shown = [f"{label} in {count} of {len(cases)} cases" for label, count in list(uneven.items())[:SHOWN]]
-        notes.append(f"Folds hold labels equally often: {', '.join(shown)}{', ...' if len(uneven) > SHOWN else ''}.")
+        counts = some(f"{label} in {count} of {len(cases)} cases" for label, count in uneven.items())
+        notes.append(f"Folds hold labels equally often: {counts}.")
     return MadeSplits(splits, notes)
 
 
@@ -91,8 +89,8 @@ def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[st
     unknown = sorted({name for split in splits for name in split["train"] + split["val"]} - set(usable))
     if unknown:
         raise AutosegError(
-            f"{source} names {len(unknown)} cases that are not among the preprocessed ones: {', '.join(unknown[:5])}"
-            f"{', ...' if len(unknown) > 5 else ''}. Correct the file, or remove it to have new splits made."
+            f"{source} names {len(unknown)} cases that are not among the preprocessed ones: {some(unknown)}. "
+            "Correct the file, or remove it to have new splits made."
         )
     if source != folder.splits_json:
         write_json(folder.splits_json, splits)
@@ -123,10 +121,15 @@ def _validated(content: Any, source: str) -> Splits:
     if not good:
         raise AutosegError(f'{source} must be a list of {{"train": [case names], "val": [case names]}}, one per fold.')
     splits: Splits = [{"train": split["train"], "val": split["val"]} for split in content]
+    if others := [name for split in splits for name in split["train"] + split["val"] if not isinstance(name, str)]:
+        raise AutosegError(f"{source}: case names must be texts, but it holds {some(others)}. Correct the file.")
     for number, split in enumerate(splits):
         both = sorted(set(split["train"]) & set(split["val"]))
+        if not (split["train"] and split["val"]):
+            lacking = "validate" if split["train"] else "train"
+            raise AutosegError(f"{source}: fold {number} has no case to {lacking} on. Correct the file.")
         if both:
-            raise AutosegError(f"{source}: fold {number} trains and validates on {', '.join(both[:5])}. Correct the file.")
+            raise AutosegError(f"{source}: fold {number} trains and validates on {some(both)}. Correct the file.")
     return splits
 
 
@@ -140,7 +143,7 @@ def _labels_of_cases(folder: DatasetFolder, cases: list[str]) -> tuple[dict[str,
     if missing:
         return None, [
             f"Folds do not mind which labels a case holds: {folder.fingerprint_json} lacks {len(missing)} cases: "
-            f"{', '.join(missing[:SHOWN])}{', ...' if len(missing) > SHOWN else ''}. Plan the dataset again to mend that."]
+            f"{some(missing)}. Plan the dataset again to mend that."]
     names = {value: label.name for value, label in fingerprint.labels.items()}
     return {case: [names.get(value, value) for value in fingerprint.cases[case].labels] for case in cases}, []
 
@@ -185,13 +188,19 @@ def _notes_of_making(
 
 
 def _all_notes(splits: Splits, patients: Patients, cases: list[str], folder: DatasetFolder, beside: Path) -> list[str]:
-    """An unusual number of folds, patients on both sides of a fold, and names that let suspect so."""
+    """Cases without a fold or with several, an unusual number of folds, patients on both sides of one, names that suggest so."""
+    files = f"{folder.splits_json} and {beside}" if beside.exists() else f"{folder.splits_json}"
     notes = []
+    held_out = Counter(name for split in splits for name in split["val"])
+    if left_out := sorted(set(cases) - held_out.keys() - {name for split in splits for name in split["train"]}):
+        notes.append(f"{folder.splits_json} leaves {len(left_out)} cases out: {some(left_out)}. They are neither trained nor "
+                     f"validated on. To have folds made of all cases, remove {files} and train anew.")
+    if several := sorted(name for name, count in held_out.items() if count > 1):
+        notes.append(f"Several folds validate on {some(several)}: the folds cannot be pooled and compared by autoseg find-best.")
     if len(splits) != USUAL_FOLDS:
         of_patients = f" of {len(patients.groups(cases))} patients" if patients.together else ""
         notes.append(f"{len(cases)} cases{of_patients}: {len(splits)} folds instead of {USUAL_FOLDS}.")
     if leaking := _on_both_sides(splits, patients.together):
-        files = f"{folder.splits_json} and {beside}" if beside.exists() else f"{folder.splits_json}"
         notes.append(
             f"Cases of one patient are both trained and validated on, which makes the cross-validation look better than it is: "
             f"{listed_patients(leaking)}. To have folds made that keep patients together, remove {files} and train anew."

@@ -13,7 +13,7 @@ from autoseg.api.training import cross_validation_of
 from autoseg.best import Best, Member, TriedRule
 from autoseg.commands import command_line
 from autoseg.dataset import Dataset
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import (
     USUAL_FOLDS,
     Missing,
@@ -144,7 +144,7 @@ def _require_known_cases(folder: DatasetFolder, dataset: Dataset, summaries: Map
         if gone := sorted({case.case for case in summary.metric_per_case} - labelled):
             raise AutosegError(
                 f"The cross-validation of {member.name} holds {len(gone)} cases that {folder.name} does not have any more: "
-                f"{', '.join(gone[:5])}{', ...' if len(gone) > 5 else ''}. Put them back and plan again, or train all folds of "
+                f"{some(gone)}. Put them back and plan again, or train all folds of "
                 f"the model anew without them: remove {folder.splits_json}, then autoseg_train with --restart.")
 
 

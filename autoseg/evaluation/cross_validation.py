@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from autoseg.best import Member, ensemble_name
 from autoseg.commands import command_line, model_flags
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.summary import Summary, pooled_summary, write_csv, write_summary
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
 
@@ -65,7 +65,7 @@ def cases_by_fold(models: Sequence[ModelFolder], folds: int) -> list[list[str]]:
             if differing := sorted(set(found[fold]) ^ set(_validated(model.fold(fold)))):
                 raise AutosegError(
                     f"Fold {fold} of {model.root} and of {models[0].root} validated on different cases "
-                    f"({', '.join(differing[:5])}{', ...' if len(differing) > 5 else ''}). They cannot be compared: train one "
+                    f"({some(differing)}). They cannot be compared: train one "
                     "of them anew with the splits.json of today (--restart)."
                 )
     return found

@@ -15,7 +15,7 @@ import numpy as np
 from autoseg import image_io, layouts
 from autoseg.console import Report, counted
 from autoseg.dataset import Labels, load_labels
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.case import BYTES_PER_VOXEL, CaseSummary, Pair, case_summary, compare, labels_that_occur
 from autoseg.evaluation.confidence import Interval, percentile_intervals, resampled_means
 from autoseg.evaluation.metrics import class_names, mean_of_finite
@@ -69,7 +69,7 @@ def evaluate_folder(
     if not pairs:
         raise AutosegError(
             f"No prediction in {prediction_dir} has the name of a reference in {reference_dir}. Predictions: "
-            f"{_some(predictions)}; references: {_some(references)}. Give the folder of references first.")
+            f"{_names(predictions)}; references: {_names(references)}. Give the folder of references first.")
     missing = dict.fromkeys(sorted(references.keys() - predictions), f"no prediction in {prediction_dir}")
     labels = labels or _labels_beside(reference_dir, prediction_dir)
     return evaluate_pairs(pairs, labels, missing, workers, tolerance_mm, report)
@@ -217,9 +217,8 @@ def _label_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _some(files: dict[str, Path]) -> str:
-    names = [path.name for path in files.values()][:3]
-    return (", ".join(names) + (", ..." if len(files) > 3 else "")) if names else "none"
+def _names(files: Mapping[str, Path]) -> str:
+    return some((path.name for path in files.values()), 3) or "none"
 
 
 def _labels_beside(reference_dir: Path, prediction_dir: Path) -> Labels | None:
