@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -33,6 +33,17 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
         "dataset", metavar="DATASET",
         help="path of a dataset folder, or name or number of one in the workspace, $AUTOSEG_RAW or $nnUNet_raw",
     )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """For commands that work on several cases at once."""
+    parser.add_argument("-np", dest="workers", type=int, metavar="N",
+                        help="at most so many processes (default: one per core, fewer where memory is short)")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """For commands that run networks."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
 
 
 def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], int]:
@@ -64,3 +75,23 @@ def execute(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace)
         print(f"Error: {error.strerror}{f': {error.filename}' if error.filename else ''}. Nothing that was whole is lost; "
               "run the same command again when it is mended.", file=sys.stderr)
         return 1
+
+
+def tell_written(
+    written: Collection[str], failed: Mapping[str, str], already_there: int, output: str, what: tuple[str, str, str]
+) -> int:
+    """Say what a command wrote into a folder, of the rest why it failed, and what comes next; the exit code.
+
+    written, failed: by name, the latter with reasons. what: ("segmentations", "images", "segmented") of which these are.
+    """
+    made, sources, done = what
+    there = f" ({already_there} were there already; --overwrite makes them anew)" if already_there else ""
+    print(f"Wrote {len(written)} {made} to {output}{there}.")
+    for reason in failed.values():
+        print(f"Failed: {reason}", file=sys.stderr)
+    if failed:
+        print(f"Error: {len(failed)} of {len(failed) + len(written)} {sources} could not be {done}: {', '.join(failed)}. The "
+              "same command tries them again.", file=sys.stderr)
+        return 1
+    print(f"Next: autoseg evaluate REFERENCE_DIR {output}   (where you have reference labels)")
+    return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_workspace
+from autoseg.cli.command import Command, add_workers, add_workspace
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +16,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                         help="default: PREDICTION_DIR/summary.json; a table, summary.csv, is written beside it")
     parser.add_argument("--tolerance-mm", type=float, default=2.0, metavar="MM",
                         help="distance up to which surfaces agree, for the normalised surface Dice (default: 2.0)")
-    parser.add_argument("-np", dest="workers", type=int, metavar="N",
-                        help="at most so many processes (default: one per core, fewer where memory is short)")
+    add_workers(parser)
     add_workspace(parser)
 
 

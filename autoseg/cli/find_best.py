@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_workspace
+from autoseg.cli.command import Command, add_dataset, add_device, add_workers, add_workspace
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -13,8 +13,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", metavar="RECIPE", help="compare only these (default: all)")
     parser.add_argument("--no-ensembles", action="store_true",
                         help="compare single models only (pairs predict the validation cases once more)")
-    parser.add_argument("-np", dest="workers", type=int, metavar="N", help="at most so many processes")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
+    add_workers(parser)
+    add_device(parser)
     add_workspace(parser)
 
 

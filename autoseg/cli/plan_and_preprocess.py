@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_workspace, main_of
+from autoseg.cli.command import Command, add_dataset, add_workers, add_workspace, main_of
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -14,8 +14,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--planner", default="default", help="who decides (default: default)")
     parser.add_argument("--memory-gb", type=float, default=8.0, metavar="GB",
                         help="GPU memory that training may take (default: 8)")
-    parser.add_argument("-np", dest="workers", type=int, metavar="N",
-                        help="at most so many processes (default: one per core, fewer where memory is short)")
+    add_workers(parser)
     parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
     add_workspace(parser)
 

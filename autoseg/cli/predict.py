@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from autoseg.cli.command import Command, add_workspace, main_of
+from autoseg.cli.command import Command, add_device, add_workspace, main_of, tell_written
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-postprocessing", action="store_true", help="leave out the rules that find-best chose")
     parser.add_argument("--save-probabilities", action="store_true", help="also write each class's probabilities (.b2nd)")
     parser.add_argument("--overwrite", action="store_true", help="predict also what is already there")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
+    add_device(parser)
     add_workspace(parser)
 
 
@@ -38,16 +37,8 @@ def run(flags: argparse.Namespace) -> int:
         postprocessing=not flags.no_postprocessing, save_probabilities=flags.save_probabilities, overwrite=flags.overwrite,
         device=flags.device, workspace=flags.workspace,
     )
-    there = f" ({result.already_there} were there already; --overwrite predicts them anew)" if result.already_there else ""
-    print(f"Wrote {len(result.written)} segmentations to {flags.output}{there}.")
-    for reason in result.failed.values():
-        print(f"Failed: {reason}", file=sys.stderr)
-    if result.failed:
-        print(f"Error: {len(result.failed)} of {len(result.failed) + len(result.written)} images could not be segmented: "
-              f"{', '.join(result.failed)}. The same command tries them again.", file=sys.stderr)
-        return 1
-    print(f"Next: autoseg evaluate REFERENCE_DIR {flags.output}   (where you have reference labels)")
-    return 0
+    words = ("segmentations", "images", "segmented")
+    return tell_written(result.written, result.failed, result.already_there, flags.output, words)
 
 
 COMMAND = Command("predict", "Segment images with a trained model.", add_flags, run)

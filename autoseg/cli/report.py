@@ -13,9 +13,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg.api.reporting import report
+    from autoseg import api
 
-    path = report(flags.dataset, workspace=flags.workspace)
+    path = api.report(flags.dataset, workspace=flags.workspace)
     print(f"Wrote {path.resolve()}\nNext: open it in a browser")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_workspace
+from autoseg.cli.command import Command, add_dataset, add_device, add_workers, add_workspace
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
                         help="any other setting of training, such as --set learning_rate=0.005")
     parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
-    parser.add_argument("-np", dest="workers", type=int, metavar="N", help="at most so many processes")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
+    add_workers(parser)
+    add_device(parser)
     add_workspace(parser)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_workspace, main_of
+from autoseg.cli.command import Command, add_dataset, add_device, add_workspace, main_of
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: 250)")
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="fit the schedule into this time per fold; the learning rate still ends at zero")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
+    add_device(parser)
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
                         help="any other setting, such as --set learning_rate=0.005; a wrong key lists them all")
     add_workspace(parser)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_workspace
+from autoseg.cli.command import Command, add_dataset, add_workers, add_workspace
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
-    parser.add_argument("-np", dest="workers", type=int, metavar="N", help="at most so many processes")
+    add_workers(parser)
     parser.add_argument("--repair", metavar="DIR",
                         help="write a copy of the dataset with mended label values to DIR (the dataset itself stays as it is)")
     add_workspace(parser)
