@@ -1,6 +1,7 @@
 """autoseg: from a folder of images and labels to a segmentation model.
 
-    from autoseg import plan_and_preprocess, train, predict, predict_files, verify, evaluate
+    from autoseg import run, predict_files
+    from autoseg import verify, plan_and_preprocess, train, cross_validation, find_best, report, predict, evaluate, postprocess
 
 Each verb is explained where it stands, in `autoseg.api`; nothing heavy is imported before one is used.
 """
@@ -10,10 +11,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoseg.api import evaluate, plan_and_preprocess, predict, predict_files, train, verify
+    from autoseg.api import (
+        cross_validation,
+        evaluate,
+        find_best,
+        plan_and_preprocess,
+        postprocess,
+        predict,
+        predict_files,
+        report,
+        run,
+        train,
+        verify,
+    )
     from autoseg.errors import AutosegError
 
-__all__ = ["AutosegError", "evaluate", "plan_and_preprocess", "predict", "predict_files", "train", "verify"]
+__all__ = [
+    "AutosegError", "cross_validation", "evaluate", "find_best", "plan_and_preprocess", "postprocess", "predict",
+    "predict_files", "report", "run", "train", "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

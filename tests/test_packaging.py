@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,27 @@ def test_every_package_is_autosegs_and_every_file_lies_in_one_package(arguments:
         for path in (ROOT / folder).rglob("*.py"):
             if not any(parent.is_symlink() for parent in path.parents):
                 assert path.parent in real, f"{path} would not be installed"
+
+
+def test_every_other_file_of_a_package_is_installed_with_it(arguments: dict[str, Any]) -> None:
+    folders = {name: ROOT / place for name, place in arguments["package_dir"].items()}
+    others = {
+        path for folder in folders.values() for path in folder.iterdir()
+        if path.is_file() and path.suffix not in (".py", ".pyc") and not path.name.startswith(".")
+    }
+    installed = {
+        path for name, patterns in arguments["package_data"].items() for pattern in patterns
+        for path in folders[name].glob(pattern)
+    }
+    assert others == installed and {path.name for path in installed} == {"py.typed", "template.html"}
+
+
+def test_every_verb_is_there_at_once_and_nothing_heavy_with_it() -> None:
+    script = ("import sys, autoseg; assert not {'torch', 'numpy', 'rich'} & set(sys.modules); "
+              "assert all(callable(getattr(autoseg, name)) for name in autoseg.__all__); "
+              "assert {'run', 'find_best', 'report', 'postprocess', 'cross_validation'} <= set(autoseg.__all__); "
+              "assert not {'torch', 'matplotlib', 'SimpleITK', 'scipy.stats', 'jinja2'} & set(sys.modules)")
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=ROOT)
 
 
 def test_the_four_commands_have_entry_points_that_exist(arguments: dict[str, Any]) -> None:
