@@ -20,10 +20,10 @@ if TYPE_CHECKING:
         predict,
         predict_files,
         report,
-        run,
         train,
         verify,
     )
+    from autoseg.api.run import run
     from autoseg.errors import AutosegError
 
 __all__ = [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.components import ComponentGraph, component_graph
+from autoseg.components.graph import ComponentGraph, component_graph
 from autoseg.fingerprint import LabelOfCase, Range
 from autoseg.voxels import count_pairs
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from autoseg import image_io
-from autoseg.components import ComponentGraph, component_graph
+from autoseg.components.graph import ComponentGraph, component_graph
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, UnionOfCase, UnionOfDataset, linked, union_key
 from autoseg.parallel import run_parallel

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autoseg.best import DropDetached, DropSmall, KeepLargest, Rule
-from autoseg.components import ComponentGraph
+from autoseg.components.graph import ComponentGraph
 
 TOLERANCE = 1e-5  # relative; measures in rules are written with six digits, and a component just as small or far counts in
 

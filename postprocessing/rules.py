@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from autoseg.best import DropSmall, KeepLargest, Rule
-from autoseg.components import component_graph
+from autoseg.components.graph import component_graph
 from autoseg.dataset import Labels
 from autoseg.postprocessing.components import surviving
 from autoseg.voxels import slabs

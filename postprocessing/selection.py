@@ -11,7 +11,7 @@ import numpy as np
 
 from autoseg import image_io
 from autoseg.best import Rule, TriedRule
-from autoseg.components import ComponentGraph, component_graph
+from autoseg.components.graph import ComponentGraph, component_graph
 from autoseg.console import Report
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoseg.components import label_components
+from autoseg.components.labelling import label_components
 from autoseg.errors import AutosegError
 from autoseg.voxels import slabs
 
@@ -36,15 +36,14 @@ def lesion_counts(reference: np.ndarray, prediction: np.ndarray) -> LesionCounts
     """Of two masks (Z, Y, X), bool, on one grid. Raises AutosegError where the shapes differ."""
     if reference.shape != prediction.shape:
         raise AutosegError(f"The prediction has shape (z, y, x) {prediction.shape}, its reference {reference.shape}.")
-    counts = lesion_counts_by_value(*((mask != 0).view(np.uint8) for mask in (reference, prediction)))
+    counts = lesion_counts_by_value(reference != 0, prediction != 0)
     return counts.get(1, LesionCounts(tp=0, fp=0, fn=0))
 
 
 def lesion_counts_by_value(reference: np.ndarray, prediction: np.ndarray) -> dict[int, LesionCounts]:
-    """Of every value other than 0 that occurs in one of two label volumes (Z, Y, X), integers, of one shape.
+    """Of every value other than 0 that occurs in one of two label volumes (Z, Y, X), integers or bool, of one shape.
 
-    Not for bool: connected-components-3d 4.1 fails on bool rows of a few voxels. Memory: the numbered components of
-    one volume at a time.
+    Memory: the numbered components of one volume at a time.
     """
     in_reference = _components_by_value(reference, prediction)
     in_prediction = _components_by_value(prediction, reference)

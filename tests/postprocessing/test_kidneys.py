@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from autoseg.best import KeepLargest, TriedRule
-from autoseg.components import label_components
+from autoseg.components.labelling import label_components
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.evaluation.summary import Pair
 from autoseg.fingerprint import CaseFingerprint, Fingerprint

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from autoseg import component_surfaces
-from autoseg.component_surfaces import LARGE
-from autoseg.components import component_graph, label_components
+from autoseg.components import surfaces
+from autoseg.components.graph import component_graph
+from autoseg.components.labelling import label_components
+from autoseg.components.surfaces import LARGE
 from autoseg.voxels import SLAB_VOXELS
 
 TOUCHING = np.ones((3, 3, 3))
@@ -90,7 +91,7 @@ def test_labels_of_another_byte_order_are_labelled_alike() -> None:
 def test_distances_are_those_between_the_nearest_voxels(
     shape: tuple[int, int, int], large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(component_surfaces, "LARGE", large)
+    monkeypatch.setattr(surfaces, "LARGE", large)
     labels, spacing_mm = scattered(shape, seed=1, share=0.1), (3.0, 0.7, 1.1)
     graph = component_graph(labels, spacing_mm)
     numbers = np.arange(1, len(graph.values))
