@@ -21,3 +21,19 @@ def workspace_flags(folder: DatasetFolder) -> list[str]:
     """`--workspace DIR`, or nothing where commands that are typed here and now find this workspace by themselves."""
     root = folder.root.resolve().parent
     return [] if Workspace.at(None).root.resolve() == root else ["--workspace", str(root)]
+
+
+def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -> str:
+    """The line that segments new images, by what find-best chose, else by the model that is named.
+
+    Dataset and model stand in it only where autoseg_predict would ask which one is meant.
+    """
+    others = [other for other in Workspace(folder.root.parent).planned_datasets() if other.root != folder.root]
+    arguments = ["-d", folder.name] if any(_trained(other) for other in others) else []
+    if not folder.best_json.exists() and _trained(folder) > 1:
+        arguments += model_flags(configuration, recipe)
+    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SEGMENTATIONS", *arguments, *workspace_flags(folder)])
+
+
+def _trained(folder: DatasetFolder) -> int:
+    return sum(bool(model.finished_folds()) for model in folder.models())

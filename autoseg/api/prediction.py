@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg import console
-from autoseg.api.common import PathLike, planned
+from autoseg.api.common import PathLike, default_configuration, planned
+from autoseg.commands import prediction_command
 from autoseg.errors import AutosegError
 from autoseg.workspace import Workspace
 
@@ -89,6 +90,14 @@ def predict(
     chosen = _choose(Workspace.at(workspace), dataset, model, configuration, recipe)
     predictor = _predictor(chosen, folds, checkpoint, mirroring, postprocessing, device, quiet=True)
     return predictor.predict_image(Image(image, Geometry((z, y, x))), "array")
+
+
+def next_prediction(
+    dataset: PathLike, configuration: str | None = None, recipe: str = "default", workspace: PathLike | None = None
+) -> str:
+    """The command line that segments new images with a dataset's models. configuration, recipe: where nothing is chosen."""
+    folder = planned(str(dataset), Workspace.at(workspace))
+    return prediction_command(folder, configuration or default_configuration(folder), recipe)
 
 
 def _choose(

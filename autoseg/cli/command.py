@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,13 +38,19 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """For commands that work on several cases at once."""
-    parser.add_argument("-np", dest="workers", type=int, metavar="N",
+    parser.add_argument("-np", dest="workers", type=_one_or_more, metavar="N",
                         help="at most so many processes (default: one per core, fewer where memory is short)")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """For commands that run networks."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
+
+
+def _one_or_more(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 or more")
+    return int(text)
 
 
 def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], int]:
@@ -58,7 +65,15 @@ def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], 
 
 
 def execute(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace) -> int:
-    """Run a command: 0, or 1 after one clear message for anything that data, flags or disk can cause."""
+    """Run a command: 0, or 1 after one clear message for anything that data, flags or disk can cause; 130 after Ctrl-C."""
+    try:
+        return _run(run, flags)
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is whole; the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def _run(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace) -> int:
     from autoseg import api  # heavy imports begin here, after the flags have been read and -h answered
 
     try:
@@ -66,15 +81,18 @@ def execute(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace)
     except api.AutosegError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("Stopped. What was finished is whole; the same command goes on from there.", file=sys.stderr)
-        return 130
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EPIPE):
             raise
         print(f"Error: {error.strerror}{f': {error.filename}' if error.filename else ''}. Nothing that was whole is lost; "
               "run the same command again when it is mended.", file=sys.stderr)
         return 1
+
+
+def command_like(flags: argparse.Namespace, program: str, *arguments: str) -> str:
+    """A line to type next: `program` with the dataset and the workspace as they were typed."""
+    workspace = ["--workspace", flags.workspace] if flags.workspace else []
+    return shlex.join([*program.split(), flags.dataset, *arguments, *workspace])
 
 
 def tell_written(
@@ -93,5 +111,5 @@ def tell_written(
         print(f"Error: {len(failed)} of {len(failed) + len(written)} {sources} could not be {done}: {', '.join(failed)}. The "
               "same command tries them again.", file=sys.stderr)
         return 1
-    print(f"Next: autoseg evaluate REFERENCE_DIR {output}   (where you have reference labels)")
+    print(f"Next: autoseg evaluate REFERENCE_DIR {shlex.quote(output)}   (where you have reference labels)")
     return 0

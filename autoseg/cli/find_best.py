@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_device, add_workers, add_workspace
+from autoseg.cli.command import Command, add_dataset, add_device, add_workers, add_workspace, command_like
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,8 @@ def run(flags: argparse.Namespace) -> int:
         device=flags.device, workers=flags.workers, workspace=flags.workspace,
     )
     print(result.best.reason)
-    print(f"Wrote {result.path}\nNext: autoseg report {flags.dataset}\n"
-          "      autoseg_predict -i IMAGES -o SEGMENTATIONS   (uses what was found)")
+    print(f"Wrote {result.path}\nNext: {command_like(flags, 'autoseg report')}\n"
+          f"      {api.next_prediction(flags.dataset, workspace=flags.workspace)}   (uses what was found)")
     return 0
 
 

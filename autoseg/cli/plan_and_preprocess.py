@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_workers, add_workspace, main_of
+from autoseg.cli.command import Command, add_dataset, add_workers, add_workspace, command_like, main_of
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,8 @@ def run(flags: argparse.Namespace) -> int:
         for name, reason in result.failed.items():
             print(f"  {name}: {reason}")
         return 1
-    print(f"Next: autoseg_train {result.name} 0")
+    which = ["-c", flags.configurations[0]] if flags.configurations and "3d_fullres" not in flags.configurations else []
+    print(f"Next: {command_like(flags, 'autoseg_train', '0', *which)}")
     return 0
 
 

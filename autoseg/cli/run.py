@@ -34,7 +34,8 @@ def run(flags: argparse.Namespace) -> int:
         workers=flags.workers, device=flags.device, workspace=flags.workspace,
     )
     print(result.best.reason)
-    print(f"Report: {result.report}\nNext: autoseg_predict -i IMAGES -o SEGMENTATIONS   (uses what was found)")
+    print(f"Report: {result.report.resolve()}\n"
+          f"Next: {api.next_prediction(flags.dataset, workspace=flags.workspace)}   (uses what was found)")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_device, add_workspace, main_of
+from autoseg.cli.command import Command, add_dataset, add_device, add_workspace, command_like, main_of
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +40,13 @@ def run(flags: argparse.Namespace) -> int:
               f"{', validation/' if result.summary else ''}")
     pooled = api.cross_validation(flags.dataset, flags.configuration, flags.recipe, workspace=flags.workspace)
     if pooled.summary is not None:
-        print(f"Wrote {pooled.path}\nNext: autoseg find-best {flags.dataset}")
+        print(f"Wrote {pooled.path}\nNext: {command_like(flags, 'autoseg find-best')}")
         return 0
     if pooled.missing:
         print(f"Of the cross-validation, {', '.join(lack.words for lack in pooled.missing)}. To complete it:")
         for lack in pooled.missing:
             print(f"  {lack.command}")
-    print("Next: autoseg_predict -i IMAGES -o SEGMENTATIONS")
+    print(f"Next: {api.next_prediction(flags.dataset, flags.configuration, flags.recipe, flags.workspace)}")
     return 0
 
 

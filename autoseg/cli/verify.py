@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
-from autoseg.cli.command import Command, add_dataset, add_workers, add_workspace
+from autoseg.cli.command import Command, add_dataset, add_workers, add_workspace, command_like
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -20,15 +21,15 @@ def run(flags: argparse.Namespace) -> int:
 
     if flags.repair:
         api.repair(flags.dataset, flags.repair, workers=flags.workers, workspace=flags.workspace)
-        print(f"Wrote {flags.repair}\nNext: autoseg verify {flags.repair}")
+        print(f"Wrote {flags.repair}\nNext: autoseg verify {shlex.quote(flags.repair)}")
         return 0
     findings = api.verify(flags.dataset, workers=flags.workers, workspace=flags.workspace)
     errors = sum(finding.severity == "error" for finding in findings)
     if errors:
         print(f"{errors} errors, {len(findings) - errors} warnings. Mend them, or leave these cases out with "
-              f"autoseg_plan_and_preprocess {flags.dataset} --skip-bad-cases")
+              f"{command_like(flags, 'autoseg_plan_and_preprocess', '--skip-bad-cases')}")
         return 1
-    print(f"No errors, {len(findings)} warnings.\nNext: autoseg_plan_and_preprocess {flags.dataset}")
+    print(f"No errors, {len(findings)} warnings.\nNext: {command_like(flags, 'autoseg_plan_and_preprocess')}")
     return 0
 
 
