@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,11 @@ SHORT = ("--epochs", "2", "--iterations", "2", "--set", "batch_size=2")
 
 @dataclass(frozen=True)
 class Trained:
-    """source: the raw dataset. workspace: with its plans and fold 0 of 3d_fullres."""
+    """source: the raw dataset. workspace: with its plans and fold 0 of 3d_fullres, trained with the flags `short`."""
 
     source: Path
     workspace: Path
+    short: tuple[str, ...] = SHORT
 
     @property
     def name(self) -> str:
@@ -33,13 +35,17 @@ class Trained:
         return self.folder / "models" / "3d_fullres" / "default"
 
 
-def run(*arguments: object) -> int:
-    """The exit code of `autoseg ARGUMENTS`."""
-    return main([str(argument) for argument in arguments])
+Run = Callable[..., int]
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def run() -> Run:
+    """A function that gives the exit code of `autoseg ARGUMENTS`."""
+    return lambda *arguments: main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Trained:
     root = tmp_path_factory.mktemp("trained")
     source = make_synthetic_dataset(root, training=6, test=2, shape=(10, 32, 36))
     workspace = root / "workspace"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,13 +15,7 @@ import pytest
 
 import autoseg
 from autoseg.cli.main import main
-from autoseg.image_io import read_image, read_label, write_image
-
-SHORT = ("--epochs", "2", "--iterations", "2", "--set", "batch_size=2")
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
+from autoseg.image_io import read_image, read_label, write_image, write_label
 
 
 def test_every_artefact_lies_where_the_design_says(trained) -> None:
@@ -38,7 +35,7 @@ def test_every_artefact_lies_where_the_design_says(trained) -> None:
     assert not list(folder.rglob(".tmp-*"))
 
 
-def test_the_only_model_predicts_without_being_named_and_a_second_run_does_nothing(trained, tmp_path, capsys) -> None:
+def test_the_only_model_predicts_without_being_named_and_a_second_run_does_nothing(run, trained, tmp_path, capsys) -> None:
     out = tmp_path / "out"
     assert run("predict", "-i", trained.source / "imagesTs", "-o", out, "--workspace", trained.workspace) == 0
     assert "3d_fullres, default, fold 0" in capsys.readouterr().out
@@ -64,7 +61,7 @@ def test_an_array_in_memory_gives_the_same_segmentation_as_its_file(trained, tmp
     assert np.array_equal(labels, read_label(next(iter(result.written.values()))).array[0])
 
 
-def test_one_bad_image_is_named_at_the_end_and_the_others_are_done(trained, tmp_path, capsys) -> None:
+def test_one_bad_image_is_named_at_the_end_and_the_others_are_done(run, trained, tmp_path, capsys) -> None:
     images = tmp_path / "images"
     shutil.copytree(trained.source / "imagesTs", images)
     good = sorted(images.iterdir())[1]
@@ -76,22 +73,22 @@ def test_one_bad_image_is_named_at_the_end_and_the_others_are_done(trained, tmp_
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 2
 
 
-def test_images_of_another_dataset_are_refused_with_what_was_expected(trained, tmp_path, capsys) -> None:
+def test_images_of_another_dataset_are_refused_with_what_was_expected(run, trained, tmp_path, capsys) -> None:
     image = read_image(sorted((trained.source / "imagesTs").iterdir())[0])
     write_image(tmp_path / "images" / "two_channels.nii.gz", np.concatenate([image.array] * 2), like=image)
     assert run("predict", "-i", tmp_path / "images", "-o", tmp_path / "out", "--workspace", trained.workspace) == 1
     assert "has 2 channels, but the model takes 1 (CT)" in capsys.readouterr().err
 
 
-def test_a_finished_fold_is_not_trained_again_and_says_so(trained, capsys) -> None:
+def test_a_finished_fold_is_not_trained_again_and_says_so(run, trained, capsys) -> None:
     weights = trained.model / "fold_0" / "checkpoint_final.safetensors"
     before = weights.stat().st_mtime_ns
-    assert run("train", trained.name, "0", "--workspace", trained.workspace, *SHORT) == 0
+    assert run("train", trained.name, "0", "--workspace", trained.workspace, *trained.short) == 0
     assert "is trained already (--restart" in capsys.readouterr().out
     assert weights.stat().st_mtime_ns == before
 
 
-def test_planning_again_changes_nothing_that_is_whole(trained) -> None:
+def test_planning_again_changes_nothing_that_is_whole(run, trained) -> None:
     stored = trained.folder / "preprocessed" / "3d_fullres" / "synthetic_000.b2nd"
     plans = (trained.folder / "plans.json").read_text()
     before = stored.stat().st_mtime_ns
@@ -99,10 +96,10 @@ def test_planning_again_changes_nothing_that_is_whole(trained) -> None:
     assert stored.stat().st_mtime_ns == before and (trained.folder / "plans.json").read_text() == plans
 
 
-def test_fold_all_and_the_2d_configuration_train_and_then_several_models_are_listed(trained, tmp_path, capsys) -> None:
+def test_fold_all_and_the_2d_configuration_train_and_then_several_models_are_listed(run, trained, tmp_path, capsys) -> None:
     workspace = tmp_path / "workspace"
     shutil.copytree(trained.workspace, workspace)
-    assert run("train", trained.name, "all", "-c", "2d", "--workspace", workspace, *SHORT) == 0
+    assert run("train", trained.name, "all", "-c", "2d", "--workspace", workspace, *trained.short) == 0
     fold = workspace / trained.name / "models" / "2d" / "default" / "fold_all"
     assert (fold / "checkpoint_final.safetensors").is_file() and not (fold / "validation").exists()
     images = trained.source / "imagesTs"
@@ -113,7 +110,7 @@ def test_fold_all_and_the_2d_configuration_train_and_then_several_models_are_lis
     assert run("predict", "-i", images, "-o", tmp_path / "out", "-c", "2d", "--workspace", workspace) == 0
 
 
-def test_an_unfinished_fold_goes_on_and_other_settings_are_refused(trained, tmp_path, capsys) -> None:
+def test_an_unfinished_fold_goes_on_and_other_settings_are_refused(run, trained, tmp_path, capsys) -> None:
     workspace = tmp_path / "workspace"
     shutil.copytree(trained.workspace, workspace)
     fold = workspace / trained.name / "models" / "3d_fullres" / "default" / "fold_0"
@@ -141,7 +138,7 @@ def test_an_unfinished_fold_goes_on_and_other_settings_are_refused(trained, tmp_
     (("predict", "-i", "{source}/imagesTs", "-o", "out", "-m", "{source}"), "no trained model"),
     (("evaluate", "nowhere", "{source}/labelsTs"), "nowhere is no folder"),
 ])
-def test_what_a_user_gets_wrong_gives_one_clear_error(trained, arguments, message, capsys) -> None:
+def test_what_a_user_gets_wrong_gives_one_clear_error(run, trained, arguments, message, capsys) -> None:
     filled = [argument.format(name=trained.name, source=trained.source) for argument in arguments]
     extra = ("--workspace", trained.workspace) if filled[0] != "evaluate" else ()
     assert run(*filled, *extra) == 1
@@ -149,19 +146,17 @@ def test_what_a_user_gets_wrong_gives_one_clear_error(trained, arguments, messag
     assert message in error and error.startswith("Error: ") and "Traceback" not in error
 
 
-def test_a_folder_without_dataset_json_says_what_is_expected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_dataset_json_says_what_is_expected(run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plan_and_preprocess", tmp_path, "--workspace", tmp_path / "w") == 1
     assert "dataset.json" in capsys.readouterr().err
 
 
-def test_bad_cases_stop_planning_or_are_left_out(trained, tmp_path, capsys) -> None:
+def test_bad_cases_stop_planning_or_are_left_out(run, trained, tmp_path, capsys) -> None:
     source = tmp_path / "Dataset901_Bad"
     shutil.copytree(trained.source, source)
     label = sorted((source / "labelsTr").iterdir())[0]
     like = read_label(label)
     like.array[like.array == 2] = 3
-    from autoseg.image_io import write_label
-
     write_label(label, like.array[0].astype(np.uint8), like=like)
     image = sorted((source / "imagesTr").iterdir())[1]
     image.write_bytes(image.read_bytes()[:3000])
@@ -176,8 +171,6 @@ def test_bad_cases_stop_planning_or_are_left_out(trained, tmp_path, capsys) -> N
 
 
 def test_help_answers_without_importing_anything_heavy() -> None:
-    import subprocess
-
     script = ("import sys; from autoseg.cli.predict import main\ntry:\n    main(['-h'])\nexcept SystemExit: pass\n"
               "heavy = {'torch', 'numpy', 'pydantic', 'rich'} & set(sys.modules)\nassert not heavy, heavy")
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
@@ -191,10 +184,7 @@ def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
 
 
-def test_a_full_disk_is_named_and_what_was_whole_stays(trained, tmp_path, capsys, monkeypatch) -> None:
-    import errno
-    import os
-
+def test_a_full_disk_is_named_and_what_was_whole_stays(run, trained, tmp_path, capsys, monkeypatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,8 +114,6 @@ def test_prediction_runs_what_best_json_names(
 def test_find_best_names_the_folds_that_are_missing_and_the_commands_that_complete_them(
     killed_everywhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
     workspace = tmp_path / "workspace"
     shutil.copytree(killed_everywhere, workspace)
     folder = dataset_folder(workspace)
@@ -127,7 +126,7 @@ def test_find_best_names_the_folds_that_are_missing_and_the_commands_that_comple
     assert f"autoseg_train {folder.name} 1 -c 2d --epochs 1 --iterations 2 --set batch_size=2" in said
     assert main(["find-best", folder.name, "-c", "2d", "--workspace", str(workspace)]) == 1
     error = capsys.readouterr().err
-    assert "no complete cross-validation" in error.replace("has a complete", "no complete") and "--continue" in error
+    assert f"No model of {folder.name} has a complete cross-validation: 2d, default: fold 1" in error and "--continue" in error
 
 
 def test_hours_that_are_over_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
