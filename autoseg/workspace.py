@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,7 +249,8 @@ def read_json(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise AutosegError(f"{path} cannot be read: {error}.") from error
     except json.JSONDecodeError as error:
-        raise AutosegError(f"{path} is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg}).") from error
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise AutosegError(f"{path} is not valid JSON ({where}).{how_to_mend(path)}") from error
 
 
 def read_model(path: Path, model: type[ModelType]) -> ModelType:
@@ -258,7 +260,31 @@ def read_model(path: Path, model: type[ModelType]) -> ModelType:
         return model.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5])
-        raise AutosegError(f"{path} does not fit what this version of autoseg expects: {wrong}.") from error
+        raise AutosegError(f"{path} does not fit what this version of autoseg expects: {wrong}.{how_to_mend(path)}") from error
+
+
+def how_to_mend(path: Path) -> str:
+    """What to do where a file that autoseg made is damaged or of another version, with a space before it; "" for others."""
+    dataset = shlex.quote(path.parent.name)
+    plan, train = "autoseg_plan_and_preprocess", "autoseg run, or autoseg_train with --continue,"
+    if path.name == "dataset.json":
+        return f" To make it anew: {plan} with the path of your dataset." if (path.parent / "plans.json").exists() else ""
+    if path.name == "summary.json":
+        made_by = train if path.parent.name == "validation" else "autoseg find-best"
+        return f" Remove it: {made_by} makes it again from the predictions that are there."
+    if path.parent.parent.name == "preprocessed":
+        return f" Remove it: {plan} {shlex.quote(path.parents[2].name)} makes it again."
+    remedies = {
+        "plans.json": f"To make it anew: {plan} {dataset}", "fingerprint.json": f"To make it anew: {plan} {dataset}",
+        "findings.json": f"To make it anew: {plan} {dataset}", "best.json": f"To make it anew: autoseg find-best {dataset}",
+        "splits.json": "Correct it, or remove it to have it made anew.",
+        "run.json": "Remove it: it says no more than how long each step took.",
+        "model.json": f"Remove it: {train} writes it again.",
+        "cases.json": "Begin this fold anew with --restart.",
+        "autoseg_prediction.json": "Choose another folder with -o, or replace what is there with --overwrite.",
+        "autoseg_postprocessing.json": "Choose another folder with -o, or replace what is there with --overwrite.",
+    }
+    return f" {remedies[path.name]}" if path.name in remedies else ""
 
 
 def remove_leftovers(folder: Path) -> None:

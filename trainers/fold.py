@@ -39,9 +39,11 @@ def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
     if device.type == "cpu":
         keep_large_blocks()
     settle_cases(job.fold_folder, data.cases_of(job.fold))
-    if not job.fold_folder.checkpoint_final.exists():
-        configuration = effective_configuration(data.configuration, settings)
+    configuration = effective_configuration(data.configuration, settings)
+    is_trained = job.fold_folder.checkpoint_final.exists()
+    if not is_trained or not job.model.model_json.exists():
         describe_model(job, data, settings, configuration)
+    if not is_trained:
         remove_leftovers(job.fold_folder.root)
         if job.fold_folder.validation.exists():  # of weights that are gone: a --restart that was killed leaves it
             shutil.rmtree(job.fold_folder.validation)

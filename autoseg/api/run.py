@@ -46,13 +46,13 @@ class _Fold:
 
     @property
     def is_complete(self) -> bool:
-        """Trained and validated."""
-        return state_of(self.model.fold(self.fold)) == "complete"
+        """Trained and validated, and usable: the model is described."""
+        return state_of(self.model.fold(self.fold)) == "complete" and self.model.model_json.exists()
 
     @property
     def is_begun(self) -> bool:
-        """Stopped midway: it goes on with the settings that it was started with."""
-        return state_of(self.model.fold(self.fold)) in ("unfinished", "not validated")
+        """It goes on with the settings that it was started with."""
+        return state_of(self.model.fold(self.fold)) != "missing"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
-from autoseg.workspace import read_json
+from autoseg.workspace import how_to_mend, read_json
 
 Severity = Literal["error", "warning"]
 LEAVE_OUT = "or leave the case out with --skip-bad-cases"
@@ -42,7 +42,7 @@ def read_findings(path: Path) -> list[Finding]:
     try:
         return TypeAdapter(list[Finding]).validate_python(content)
     except ValidationError as error:
-        raise AutosegError(f"{path} is no list of findings ({error.errors()[0]['msg']}). Plan the dataset again.") from error
+        raise AutosegError(f"{path} is no list of findings ({error.errors()[0]['msg']}).{how_to_mend(path)}") from error
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
