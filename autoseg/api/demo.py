@@ -9,7 +9,7 @@ from autoseg.api.common import PathLike
 from autoseg.api.evaluation import evaluate
 from autoseg.api.prediction import predict_files
 from autoseg.api.run import run
-from autoseg.demo import make_synthetic_dataset
+from autoseg.demo import NAME, make_synthetic_dataset
 from autoseg.evaluation.summary import Summary
 
 EPOCHS, ITERATIONS = 4, 12  # of each fold: enough to see kidneys found
@@ -29,7 +29,9 @@ def demo(output: PathLike, quiet: bool = False) -> DemoResult:
     """Make a synthetic dataset in `output`, run the whole job on it, and predict and evaluate its test images."""
     root = Path(output)
     workspace = root / "workspace"
-    source = make_synthetic_dataset(root)
+    source = root / NAME
+    if not (source / "dataset.json").exists():  # it is written last
+        make_synthetic_dataset(root)
     result = run(source, configurations=["3d_fullres"], epochs=EPOCHS, iterations=ITERATIONS, settings=SETTINGS,
                  workspace=workspace, quiet=quiet)
     predict_files(source / "imagesTs", root / "segmentations", workspace=workspace, quiet=quiet)
