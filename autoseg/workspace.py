@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -285,6 +285,12 @@ def how_to_mend(path: Path) -> str:
         "autoseg_postprocessing.json": "Choose another folder with -o, or replace what is there with --overwrite.",
     }
     return f" {remedies[path.name]}" if path.name in remedies else ""
+
+
+def is_newer(file: Path, than: Iterable[Path]) -> bool:
+    """Whether `file` is there and none of the others that are there has changed since it was written."""
+    changed_ns = max((path.stat().st_mtime_ns for path in than if path.exists()), default=0)
+    return file.exists() and file.stat().st_mtime_ns >= changed_ns
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -23,7 +23,7 @@ from autoseg.image_io import file_ending, label_ending, read_label, write_label
 from autoseg.inference.model import load_model
 from autoseg.inference.predictor import Predictor
 from autoseg.plan import Frozen
-from autoseg.workspace import DatasetFolder, ModelFolder, read_model, remove_leftovers, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, is_newer, read_model, remove_leftovers, write_json
 
 SUMMARY = "summary.json"
 RECORD = "members.json"
@@ -113,17 +113,12 @@ def _is_made_by(pair: _Ensemble) -> bool:
 def _evaluate(pair: _Ensemble, cases: Sequence[Case], dataset: Dataset, workers: int | None) -> Summary:
     path = pair.folder / SUMMARY
     files = [Pair(case.name, _reference(case), pair.path(case)) for case in cases]
-    if path.exists() and path.stat().st_mtime_ns > max(_changed_ns(entry) for entry in files):
+    if is_newer(path, (file for pair in files for file in (pair.reference, pair.prediction))):
         return read_model(path, Summary)
     summary = without_failures(evaluate_pairs(files, dataset.labels, workers=workers))
     write_csv(path.with_suffix(".csv"), summary)
     write_summary(path, summary)
     return summary
-
-
-def _changed_ns(pair: Pair) -> int:
-    """When the prediction or its reference changed last; never where one is gone, which the evaluation will tell."""
-    return max((path.stat().st_mtime_ns for path in (pair.reference, pair.prediction) if path.exists()), default=0)
 
 
 def _reference(case: Case) -> Path:

@@ -19,7 +19,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.plan import Plans
 from autoseg.steps import Step, Steps, read_record
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, is_newer, read_model
 
 PLAN, FIND_BEST, REPORT = "plan", "find-best", "report"
 KEPT_FOR_THE_END = 0.05  # share of --max-hours that finding the best and the report may take
@@ -98,7 +98,7 @@ def run(
             with steps.run(FIND_BEST, overall) as report, console.inside(report):
                 find_best(source.name, [model.configuration for model in models], recipes, device=device, workers=workers,
                           workspace=workspace, quiet=quiet)
-        if not _is_newer(folder.report_html, folder.best_json):
+        if not is_newer(folder.report_html, [folder.best_json]):
             with steps.run(REPORT, overall) as report, console.inside(report):
                 make_report(source.name, workspace=workspace, quiet=True)
         overall(1.0, "")
@@ -189,7 +189,3 @@ def _steps(folds: Sequence[_Fold], max_hours: float | None) -> list[Step]:
     return [
         Step(PLAN, PLAN, 60), *training, Step(FIND_BEST, FIND_BEST, 0.03 * fold_s * len(folds), True), Step(REPORT, REPORT, 10)
     ]
-
-
-def _is_newer(file: Path, than: Path) -> bool:
-    return file.exists() and file.stat().st_mtime_ns >= than.stat().st_mtime_ns

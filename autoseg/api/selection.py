@@ -9,7 +9,6 @@ from pathlib import Path
 
 from autoseg import console
 from autoseg.api.common import PathLike, planned
-from autoseg.api.training import cross_validation_of
 from autoseg.best import Best, Member, TriedRule
 from autoseg.commands import command_line
 from autoseg.dataset import Dataset
@@ -18,7 +17,10 @@ from autoseg.evaluation.cross_validation import (
     USUAL_FOLDS,
     Missing,
     cases_by_fold,
+    evaluate_changed_labels,
+    missing_folds,
     number_of_folds,
+    pooled_folds,
     prediction_files,
 )
 from autoseg.evaluation.metrics import class_names
@@ -32,7 +34,7 @@ from autoseg.postprocessing.selection import choose_rules
 from autoseg.postprocessing.tables import candidates_table, rules_table
 from autoseg.versions import versions
 from autoseg.weights import member_of
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, is_newer, read_model, write_json
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,15 @@ def find_best(
     Raises AutosegError where no model's cross-validation is complete; it says how to complete one.
     """
     folder = planned(str(dataset), Workspace.at(workspace))
-    models, left_out = _complete_models(folder, configurations, recipes)
+    known = read_model(folder.dataset_json, Dataset)
+    complete, left_out = _complete_models(folder, known, configurations, recipes, workers)
     if not quiet:
         for name, missing in left_out.items():
             words = f"Left out: {_lacks(name, missing)}. To complete it:"
             console.show("\n  ".join([words, *(lack.command for lack in missing)]))
-    known = read_model(folder.dataset_json, Dataset)
+    models = list(complete)
     members = current_members(folder, models)
-    summaries: dict[Members, Summary] = {
-        (member,): read_model(model.summary_json, Summary) for member, model in zip(members, models, strict=True)
-    }
+    summaries: dict[Members, Summary] = {(member,): complete[model] for member, model in zip(members, models, strict=True)}
     _require_known_cases(folder, known, summaries)
     if ensembles and len(models) > 1:
         summaries |= _pairs(folder, known, models, members, device, workers, quiet)
@@ -92,35 +93,40 @@ def current_members(folder: DatasetFolder, models: Sequence[ModelFolder]) -> lis
 
 
 def is_current(folder: DatasetFolder, models: Sequence[ModelFolder]) -> bool:
-    """Whether best.json is there, and compared just these models, and all pairs of them, with the weights that they have now."""
+    """Whether best.json is there, and compared just these models, and all pairs of them, with today's weights and labels."""
     if not folder.best_json.exists():
         return False
     try:
+        training = read_model(folder.dataset_json, Dataset).training
         compared = [candidate.members for candidate in read_model(folder.best_json, Best).candidates]
     except AutosegError:
         return False  # of another version
+    if not is_newer(folder.best_json, (case.label for case in training if case.label is not None)):
+        return False
     alone = {members[0] for members in compared if len(members) == 1}
     return alone == set(current_members(folder, models)) and len(compared) == len(alone) * (len(alone) + 1) // 2
 
 
 def _complete_models(
-    folder: DatasetFolder, configurations: Sequence[str] | None, recipes: Sequence[str] | None
-) -> tuple[list[ModelFolder], dict[str, tuple[Missing, ...]]]:
-    """Models that all folds are there of; and what the others lack, by name."""
+    folder: DatasetFolder, dataset: Dataset, configurations: Sequence[str] | None, recipes: Sequence[str] | None,
+    workers: int | None,
+) -> tuple[dict[ModelFolder, Summary], dict[str, tuple[Missing, ...]]]:
+    """Models that all folds are there of, with their results against today's labels; and what the others lack, by name."""
     train = command_line(folder, "autoseg_train", *map(str, range(USUAL_FOLDS)))
-    if not number_of_folds(folder):
+    folds = number_of_folds(folder)
+    if not folds:
         raise AutosegError(f"{folder.name} has no splits.json: no fold of a cross-validation has been trained yet. Run: {train}")
-    complete, left_out = [], {}
+    complete, left_out = {}, {}
     fitting = [
         model for model in folder.models()
         if (not configurations or model.configuration in configurations) and (not recipes or model.recipe in recipes)
     ]
     for model in fitting:
-        result = cross_validation_of(folder, model)
-        if result.summary is not None:
-            complete.append(model)
+        if missing := tuple(missing_folds(folder, model, folds)):
+            left_out[f"{model.configuration}, {model.recipe}"] = missing
         else:
-            left_out[f"{model.configuration}, {model.recipe}"] = result.missing
+            evaluate_changed_labels(model, folds, dataset, workers)
+            complete[model] = pooled_folds(model, folds)
     if complete:
         return complete, left_out
     if left_out:

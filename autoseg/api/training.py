@@ -14,7 +14,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
+from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
     from autoseg.trainers.settings import Settings
@@ -90,16 +90,10 @@ def cross_validation(
     """The validation cases of all folds of a model together; or which folds are missing, and the commands for them."""
     folder = planned(str(dataset), Workspace.at(workspace))
     model = folder.model(configuration or default_configuration(folder), recipe)
-    result = cross_validation_of(folder, model)
-    if result.summary is not None and not quiet:
-        console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
-        console.show(summary_table(result.summary))
-    return result
-
-
-def cross_validation_of(folder: DatasetFolder, model: ModelFolder) -> CrossValidation:
-    """As `cross_validation`, of a model in the workspace."""
     folds = number_of_folds(folder)
     missing = tuple(missing_folds(folder, model, folds))
     summary = None if missing or not folds else pooled_folds(model, folds)
+    if summary is not None and not quiet:
+        console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
+        console.show(summary_table(summary))
     return CrossValidation(model.configuration, model.recipe, summary, model.summary_json, missing)

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 
 from autoseg.best import Member, ensemble_name
 from autoseg.commands import command_line, model_flags
+from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
-from autoseg.evaluation.summary import Summary, pooled_summary, write_csv, write_summary
-from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
+from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, pooled_summary, without_failures, write_csv, write_summary
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, is_newer, read_json, read_model
 
 USUAL_FOLDS = 5
 State = Literal["missing", "unfinished", "not validated", "complete"]
@@ -41,6 +42,20 @@ def fold_states(model: ModelFolder, folds: int) -> list[FoldState]:
 def incomplete_folds(model: ModelFolder, folds: int) -> list[FoldState]:
     """The folds that a cross-validation still lacks."""
     return [state for state in fold_states(model, folds) if state.state != "complete"]
+
+
+def evaluate_changed_labels(model: ModelFolder, folds: int, dataset: Dataset, workers: int | None = None) -> None:
+    """Compare the validation predictions of complete folds anew where a case's label has changed since they were compared.
+
+    Raises AutosegError where one cannot be compared. Cases that the dataset does not have any more change nothing.
+    """
+    references = {case.name: case.label for case in dataset.training if case.label is not None}
+    for place in map(model.fold, range(folds)):
+        files = {case.case: case.prediction_file for case in read_model(place.summary_json, Summary).metric_per_case}
+        pairs = [Pair(name, references[name], place.validation / Path(file).name)
+                 for name, file in files.items() if name in references]
+        if len(pairs) == len(files) and not is_newer(place.summary_json, (pair.reference for pair in pairs)):
+            write_summary(place.summary_json, without_failures(evaluate_pairs(pairs, dataset.labels, workers=workers)))
 
 
 def pooled_folds(model: ModelFolder, folds: int) -> Summary:

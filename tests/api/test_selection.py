@@ -11,7 +11,7 @@ import pytest
 
 from autoseg.api.selection import find_best, is_current
 from autoseg.best import Best
-from autoseg.dataset import load_dataset
+from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_summary
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, Range
@@ -92,6 +92,21 @@ def test_a_choice_is_of_today_as_long_as_models_and_weights_are_the_same(folder:
     assert not is_current(folder, [two, three])  # their pair was not compared
     write_text(two.fold(0).checkpoint_final, "trained anew")
     assert not is_current(folder, [two])
+
+
+def test_labels_that_were_corrected_are_compared_anew(folder: DatasetFolder) -> None:
+    """The user sees on the report that a reference was wrong, and draws the voxel that the model had found."""
+    before = choose(folder)
+    label = read_model(folder.dataset_json, Dataset).training[0].label
+    assert label is not None
+    corrected = read_label(label)
+    corrected.array[0, 0, 5, 0] = 1
+    write_label(label, corrected.array[0].astype(np.uint8), like=corrected)
+    assert not is_current(folder, [folder.model("2d", "default")])
+    after = choose(folder)
+    assert is_current(folder, [folder.model("2d", "default")])
+    kept = (2 * 8 / (8 + 9), (1 + 2 * 2 * 8 / (8 + 9)) / 3)  # organ: 8 voxels, 9 predicted; then one case is right
+    assert [best.candidates[0].classes["1"] for best in (before, after)] == pytest.approx(kept)
 
 
 def test_cases_that_the_dataset_lost_are_named(folder: DatasetFolder) -> None:
