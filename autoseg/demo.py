@@ -10,8 +10,8 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.workspace import write_json
 
-SHAPE = (16, 56, 64)  # (z, y, x)
-SPACING_MM = (6.0, 4.0, 4.0)
+SHAPE = (12, 48, 56)  # (z, y, x)
+SPACING_MM = (8.0, 4.8, 4.8)
 AIR, FAT, MUSCLE, BONE, KIDNEY, TUMOUR = -1000, -100, 50, 500, 160, 90  # Hounsfield units
 NAME = "Dataset900_SyntheticKidneys"
 
