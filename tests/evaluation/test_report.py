@@ -20,7 +20,7 @@ from autoseg.best import Best, Candidate, Difference, DropSmall, KeepLargest, Tr
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import Pair
-from autoseg.evaluation.report import build_report, words
+from autoseg.evaluation.report import build_report
 from autoseg.evaluation.summary import evaluate_pairs, pooled_summary, write_summary
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfCase, LabelOfDataset, Range
 from autoseg.image import Geometry, Image
@@ -29,7 +29,7 @@ from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.training_log import Epoch, write_log
 from autoseg.verification.findings import Finding
 from autoseg.weights import member_of
-from autoseg.workspace import DatasetFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
 NAME = "Dataset007_<b>Bold</b>&Co"
 HOSTILE_CLASS = "<script>alert(1)</script>"
@@ -168,7 +168,7 @@ def write_data(folder: DatasetFolder, source: Path) -> Dataset:
     return dataset
 
 
-def write_folds(folder: DatasetFolder, dataset: Dataset, name: str) -> None:
+def write_folds(folder: DatasetFolder, dataset: Dataset, name: str) -> ModelFolder:
     """A model with all folds."""
     model = folder.model(name, "default")
     write_json(model.model_json, {"flags": ["--epochs", "4", "--iterations", "9"], "versions": {"python": "3.11.0"}})
@@ -184,6 +184,7 @@ def write_folds(folder: DatasetFolder, dataset: Dataset, name: str) -> None:
         write_log(model.fold(fold).log_jsonl, epochs(fold))
         model.fold(fold).checkpoint_final.write_bytes(b"weights")
     write_summary(model.summary_json, pooled_summary(summaries))
+    return model
 
 
 def best(folder: DatasetFolder) -> Best:
@@ -208,9 +209,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> DatasetFolder:
     folder = Workspace(root / "workspace").dataset(NAME.replace("/", "∕"))
     dataset = write_data(folder, root / "source")
     for name in ("2d", "3d_fullres"):
-        write_folds(folder, dataset, name)
+        model = write_folds(folder, dataset, name)
     write_json(folder.best_json, best(folder))
-    model = folder.model("3d_fullres", "default")
     for fold in range(len(FOLDS)):
         shutil.copytree(model.fold(fold).validation, folder.postprocessed, dirs_exist_ok=True)
     shutil.copyfile(model.summary_json, folder.postprocessed / "summary.json")
@@ -311,7 +311,6 @@ def test_a_planned_dataset_has_a_report_that_says_how_to_go_on(tmp_path: Path) -
 def test_unfinished_folds_are_named_with_the_command_that_completes_them(folder: DatasetFolder, tmp_path: Path) -> None:
     begun = copied(folder, tmp_path, "Dataset009_Half", without=("best.json",))
     model = begun.model("3d_fullres", "default")
-    model.summary_json.unlink()
     shutil.rmtree(model.fold(0).root)
     model.fold(1).checkpoint_final.rename(model.fold(1).training_state)
     model.fold(1).summary_json.unlink()
@@ -341,40 +340,6 @@ def test_an_image_that_is_gone_is_told_in_place_of_its_picture(folder: DatasetFo
     assert len(found.all("img")) == 4 and "gone.nii.gz" in found.text and "cannot be drawn" in found.text
 
 
-def test_predictions_are_found_where_the_workspace_lies_now(folder: DatasetFolder, tmp_path: Path) -> None:
-    """Summaries name the place where they were made, as it was seen from there."""
-    for name, without in (("Dataset014_Moved", ()), ("Dataset015_Alone", ("best.json", "postprocessed"))):
-        moved = copied(folder, tmp_path, name, without)
-        for path in moved.root.rglob("summary.json"):
-            path.write_text(path.read_text().replace(str(folder.root.parent), "autoseg_workspace"))
-        found = parsed(build_report(moved))
-        assert len(found.all("img")) == 5 and "cannot be drawn" not in found.text
-
-
-def test_a_fold_that_was_trained_anew_counts_and_the_choice_before_it_is_told_to_be_old(
-    folder: DatasetFolder, tmp_path: Path
-) -> None:
-    again = copied(folder, tmp_path, "Dataset016_Again", without=("postprocessed",))
-    assert "other weights" not in parsed(build_report(again)).text
-    fold = again.model("3d_fullres", "default").fold(0)
-    fold.checkpoint_final.write_bytes(b"other weights")
-    summary = json.loads(fold.summary_json.read_text())
-    for case in summary["metric_per_case"]:
-        case["metrics"]["1"]["Dice"] = case["metrics"]["2"]["Dice"] = 0.0125
-    fold.summary_json.write_text(json.dumps(summary))
-    text = parsed(build_report(again)).text
-    assert "The choice was made for other weights than those there are now: autoseg find-best Dataset016_Again" in text
-    assert "case_0 0.013 0.013 0.013" in text
-
-
-def test_folds_that_share_a_case_are_told_and_hide_nothing_else(folder: DatasetFolder, tmp_path: Path) -> None:
-    twice = copied(folder, tmp_path, "Dataset017_Twice", without=("postprocessed",))
-    model = twice.model("3d_fullres", "default")
-    shutil.copyfile(model.fold(0).summary_json, model.fold(1).summary_json)
-    text = parsed(build_report(twice)).text
-    assert "case case_0 is in two of the summaries" in text and "keep the largest piece of it" in text
-
-
 def test_of_many_classes_the_worst_are_shown_and_the_others_folded_away(folder: DatasetFolder, tmp_path: Path) -> None:
     many = copied(folder, tmp_path, "Dataset012_Many", without=("best.json", "fingerprint.json", "dataset.json"))
     keys = [str(key) for key in range(1, 61)]
@@ -395,14 +360,6 @@ def test_the_command_writes_the_page_into_the_workspace(tmp_path: Path) -> None:
     write_json(folder.plans_json, plans())
     path = report(folder.name, workspace=tmp_path, quiet=True)
     assert path == folder.report_html and path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-
-
-def test_numbers_times_and_names_read_well() -> None:
-    numbers = [words.number(value) for value in (0.1234, 12.34, 1234.5, -0.5, float("nan"), None)]
-    assert numbers == ["0.123", "12.3", "1,230", "−0.5", "–", "–"]
-    times = [words.duration(seconds).replace("\u00a0", " ") for seconds in (7, 65, 3725, 200_000)]
-    assert times == ["7 s", "1 min 5 s", "1 h 2 min", "2 days 7 h"]
-    assert words.shortened("gluteus_maximus_left", 11) == "glute…_left" and words.shortened("liver", 11) == "liver"
 
 
 def browse(*arguments: str) -> str:
