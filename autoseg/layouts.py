@@ -48,6 +48,11 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
 
 
+def image_files(folder: Path) -> list[Path]:
+    """The visible files of a folder that are named like images or labels that are read, sorted."""
+    return [path for path in visible_files(folder) if path.name.lower().endswith(image_io.ENDINGS)]
+
+
 def stem(path: Path) -> str:
     """A file's name without its ending (.nii.gz as a whole)."""
     return path.name[:len(path.name) - len(image_io.file_ending(path))]

@@ -8,6 +8,7 @@ from pathlib import Path
 from autoseg import console, image_io, layouts
 from autoseg.api.common import PathLike, planned
 from autoseg.best import Best
+from autoseg.commands import command_line
 from autoseg.errors import AutosegError
 from autoseg.parallel import Outcome
 from autoseg.postprocessing.files import output_paths, postprocess_files
@@ -61,7 +62,7 @@ def _best_json(rules: PathLike | None, dataset: PathLike | None, place: Workspac
         folder = planned(str(dataset), place)
         if not folder.best_json.exists():
             raise AutosegError(f"{folder.best_json} does not exist: no rules were chosen for {folder.name} yet. "
-                               f"Run: autoseg find-best {folder.name}")
+                               f"Run: {command_line(folder, 'autoseg find-best')}")
         return folder.best_json
     found = [folder for folder in place.planned_datasets() if folder.best_json.exists()]
     if len(found) == 1:
@@ -77,7 +78,7 @@ def _label_files(source: Path) -> list[Path]:
     """The label files of a folder, or the one file. Raises AutosegError where there is none."""
     if source.is_file():
         return [source]
-    found = [path for path in layouts.visible_files(source) if path.name.lower().endswith(image_io.ENDINGS)]
+    found = layouts.image_files(source)
     if not found:
         what = "holds no label file" if source.is_dir() else "does not exist"
         raise AutosegError(f"{source} {what}. Expected a label file, or a folder of them, that end with "

@@ -209,11 +209,10 @@ def _label_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise AutosegError(f"{folder} is no folder. Expected a folder of label files.")
     files: dict[str, Path] = {}
-    for path in layouts.visible_files(folder):
-        if path.name.lower().endswith(image_io.ENDINGS):
-            other = files.setdefault(layouts.stem(path), path)
-            if other != path:
-                raise AutosegError(f"{other} and {path} are both called {layouts.stem(path)}. Leave only one of them.")
+    for path in layouts.image_files(folder):
+        other = files.setdefault(layouts.stem(path), path)
+        if other != path:
+            raise AutosegError(f"{other} and {path} are both called {layouts.stem(path)}. Leave only one of them.")
     return files
 
 

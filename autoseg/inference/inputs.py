@@ -7,13 +7,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg import layouts
 from autoseg.dataset import grid_differences, stack_channels
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import ENDINGS, file_ending, read_geometry, read_image
 from autoseg.inference.model import ModelDescription
 
-CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 Channels = dict[int, list[Path]]
 
 
@@ -41,7 +41,7 @@ def list_inputs(path: Path, description: ModelDescription) -> list[PredictionInp
     Raises AutosegError where `path` does not exist or holds no image.
     """
     if path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if _is_image(file)]
+        files = layouts.image_files(path)
         if not files:
             raise AutosegError(f"{path} holds no image. Images end in {', '.join(ENDINGS)}.")
     elif path.is_file():
@@ -76,19 +76,11 @@ def read_input(item: PredictionInput) -> Image:
     return stack_channels(channels)
 
 
-def _is_image(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and path.name.lower().endswith(tuple(ENDINGS))
-
-
-def _stem(path: Path) -> str:
-    return path.name[: -len(file_ending(path))]
-
-
 def _with_siblings(path: Path, channels: int) -> list[Path]:
     """One image that a user named; where it is a channel of several, all files of its case."""
-    if not path.name.lower().endswith(tuple(ENDINGS)):
+    if not path.name.lower().endswith(ENDINGS):
         raise AutosegError(f"{path} is no image that autoseg reads. Images end in {', '.join(ENDINGS)}.")
-    match = CHANNEL_SUFFIX.match(_stem(path))
+    match = layouts.CHANNEL_SUFFIX.match(layouts.stem(path))
     if match is None or channels == 1:
         return [path]
     pattern = re.compile(re.escape(match["case"]) + r"_\d{4}" + re.escape(file_ending(path)))
@@ -97,11 +89,11 @@ def _with_siblings(path: Path, channels: int) -> list[Path]:
 
 def _split_names(files: list[Path], channels: int) -> list[tuple[str, int | None, Path]]:
     """(case, channel or None, file). For models of one channel, `patient_0007` without a `patient_0000` is a name."""
-    matches = [(file, CHANNEL_SUFFIX.match(_stem(file))) for file in files]
+    matches = [(file, layouts.CHANNEL_SUFFIX.match(layouts.stem(file))) for file in files]
     first = {match["case"] for _, match in matches if match and int(match["channel"]) == 0}
     return [
         (match["case"], int(match["channel"]), file) if match and (channels > 1 or match["case"] in first)
-        else (_stem(file), None, file)
+        else (layouts.stem(file), None, file)
         for file, match in matches
     ]
 
