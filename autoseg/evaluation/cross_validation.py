@@ -132,8 +132,9 @@ def _flags(model: ModelFolder) -> list[str]:
     """Those that the model's other folds were trained with."""
     if not model.model_json.exists():
         return []
-    flags = read_json(model.model_json).get("flags", [])
-    return [str(flag) for flag in flags]
+    content = read_json(model.model_json)
+    flags = content.get("flags", []) if isinstance(content, dict) else []
+    return [str(flag) for flag in flags] if isinstance(flags, list) else []
 
 
 def state_of(fold: FoldFolder) -> State:

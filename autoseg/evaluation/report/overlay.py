@@ -187,7 +187,7 @@ def _clearest(plane: Plane) -> int:
     if len(plane.channels) == 1 or not inside.any() or inside.all():
         return 0
     contrasts = [abs(c[inside].mean() - c[~inside].mean()) / (c[~inside].std() + 1e-6) for c in plane.channels]
-    return int(np.nanargmax(np.nan_to_num(contrasts)))
+    return int(np.argmax(np.nan_to_num(contrasts)))
 
 
 def _draw(plane: Plane, picture: np.ndarray, window: Window) -> tuple[bytes, tuple[int, int]]:
