@@ -9,18 +9,12 @@ from autoseg.workspace import DatasetFolder, Workspace
 
 def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
     """`program`, such as "autoseg find-best", for this dataset; names the workspace where commands would take another."""
-    return shlex.join([*program.split(), folder.name, *arguments, *workspace_flags(folder)])
+    return shlex.join([*program.split(), folder.name, *arguments, *folder.workspace_flags])
 
 
 def model_flags(configuration: str, recipe: str) -> list[str]:
     """Which model a command means; the default recipe goes without saying."""
     return ["-c", configuration, *(["-tr", recipe] if recipe != "default" else [])]
-
-
-def workspace_flags(folder: DatasetFolder) -> list[str]:
-    """`--workspace DIR`, or nothing where commands that are typed here and now find this workspace by themselves."""
-    root = folder.root.resolve().parent
-    return [] if Workspace.at(None).root.resolve() == root else ["--workspace", str(root)]
 
 
 def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -> str:
@@ -32,7 +26,7 @@ def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -
     arguments = ["-d", folder.name] if any(_trained(other) for other in others) else []
     if not folder.best_json.exists() and _trained(folder) > 1:
         arguments += model_flags(configuration, recipe)
-    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SEGMENTATIONS", *arguments, *workspace_flags(folder)])
+    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SEGMENTATIONS", *arguments, *folder.workspace_flags])
 
 
 def _trained(folder: DatasetFolder) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,8 +213,7 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
     known = known_datasets(workspace)
     if argument in known:
         return known[argument]
-    numbers = {name: NUMBERED_NAME.match(name) for name in known}
-    fitting = [name for name, match in numbers.items() if match and argument.isdigit() and int(match[1]) == int(argument)]
+    fitting = numbered(argument, known)
     if len(fitting) == 1:
         return known[fitting[0]]
     if fitting:
@@ -223,6 +222,12 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
     raise AutosegError(
         f"{argument} is no folder, and no dataset of this name or number lies under {places}. "
         + (f"There are: {', '.join(sorted(known))}." if known else "No dataset lies there at all. Give the path of one."))
+
+
+def numbered(argument: str, names: Iterable[str]) -> list[str]:
+    """The names that have the number ("4", "004") that `argument` is; none where it is no number."""
+    numbers = {name: NUMBERED_NAME.match(name) for name in names}
+    return [name for name, match in numbers.items() if match and argument.isdigit() and int(match[1]) == int(argument)]
 
 
 def known_datasets(workspace: Workspace) -> dict[str, Path]:

@@ -51,6 +51,12 @@ class DatasetFolder:
         return self.root.name
 
     @property
+    def workspace_flags(self) -> list[str]:
+        """`--workspace DIR`, or nothing where commands that are typed here and now find this workspace by themselves."""
+        root = self.root.resolve().parent
+        return [] if Workspace.at(None).root.resolve() == root else ["--workspace", str(root)]
+
+    @property
     def dataset_json(self) -> Path:
         return self.root / "dataset.json"
 
@@ -265,7 +271,7 @@ def read_model(path: Path, model: type[ModelType]) -> ModelType:
 
 def how_to_mend(path: Path) -> str:
     """What to do where a file that autoseg made is damaged or of another version, with a space before it; "" for others."""
-    dataset = shlex.quote(path.parent.name)
+    dataset = _dataset_and_workspace(path.parent)
     plan, train = "autoseg_plan_and_preprocess", "autoseg run, or autoseg_train with --continue,"
     if path.name == "dataset.json":
         return f" To make it anew: {plan} with the path of your dataset." if (path.parent / "plans.json").exists() else ""
@@ -273,7 +279,7 @@ def how_to_mend(path: Path) -> str:
         made_by = train if path.parent.name == "validation" else "autoseg find-best"
         return f" Remove it: {made_by} makes it again from the predictions that are there."
     if path.parent.parent.name == "preprocessed":
-        return f" Remove it: {plan} {shlex.quote(path.parents[2].name)} makes it again."
+        return f" Remove it: {plan} {_dataset_and_workspace(path.parents[2])} makes it again."
     remedies = {
         "plans.json": f"To make it anew: {plan} {dataset}", "fingerprint.json": f"To make it anew: {plan} {dataset}",
         "findings.json": f"To make it anew: {plan} {dataset}", "best.json": f"To make it anew: autoseg find-best {dataset}",
@@ -285,6 +291,11 @@ def how_to_mend(path: Path) -> str:
         "autoseg_postprocessing.json": "Choose another folder with -o, or replace what is there with --overwrite.",
     }
     return f" {remedies[path.name]}" if path.name in remedies else ""
+
+
+def _dataset_and_workspace(folder: Path) -> str:
+    """As a shell takes them."""
+    return shlex.join([folder.name, *DatasetFolder(folder).workspace_flags])
 
 
 def is_newer(file: Path, than: Iterable[Path]) -> bool:

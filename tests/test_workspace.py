@@ -13,7 +13,10 @@ from autoseg.workspace import DatasetFolder, read_json, read_model
 
 
 @pytest.mark.parametrize("text", ["", '{"dataset": "Dat', "[]", '{"version": 1}'])
-def test_a_damaged_or_old_file_is_named_with_what_makes_it_anew(tmp_path: Path, text: str) -> None:
+def test_a_damaged_or_old_file_is_named_with_what_makes_it_anew(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOSEG_WORKSPACE", str(tmp_path))
     folder = DatasetFolder(tmp_path / "Dataset 1")
     folder.root.mkdir()
     for path, model, command in (
@@ -26,7 +29,8 @@ def test_a_damaged_or_old_file_is_named_with_what_makes_it_anew(tmp_path: Path, 
         assert str(raised.value).startswith(str(path)) and str(raised.value).endswith(f"To make it anew: {command}")
 
 
-def test_a_summary_is_made_again_by_who_made_it(tmp_path: Path) -> None:
+def test_a_summary_is_made_again_by_who_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOSEG_WORKSPACE", str(tmp_path))
     folder = DatasetFolder(tmp_path / "D")
     for path, command in (
         (folder.model("2d", "default").fold(1).summary_json, "autoseg_train"),

@@ -6,6 +6,7 @@ import shutil
 
 import torch
 
+from autoseg.commands import command_line
 from autoseg.console import Report
 from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
@@ -117,5 +118,5 @@ def _memory_error(job: Job, configuration: Configuration, device: torch.device) 
     return AutosegError(
         f"{where} ran out while fold {job.fold} of {job.configuration} was trained on {configuration.batch_size} patches of "
         f"{patch} at a time. Close other programs; or take fewer (--set batch_size={max(1, configuration.batch_size // 2)}); "
-        f"or plan for less: autoseg_plan_and_preprocess {job.folder.name} --memory-gb 4"
+        f"or plan for less: {command_line(job.folder, 'autoseg_plan_and_preprocess', '--memory-gb', '4')}"
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from autoseg.commands import command_line
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.inference.model import ModelDescription
@@ -71,7 +72,7 @@ def load_fold_data(job: Job) -> FoldData:
     """Dataset, plans and the fold's cases. Raises AutosegError where planning or preprocessing is missing."""
     if not (job.folder.plans_json.exists() and job.folder.dataset_json.exists()):
         raise AutosegError(
-            f"{job.folder.name} has no plans in {job.folder.root}. Run: autoseg_plan_and_preprocess {job.folder.name}"
+            f"{job.folder.name} has no plans in {job.folder.root}. Run: {command_line(job.folder, 'autoseg_plan_and_preprocess')}"
         )
     dataset = read_model(job.folder.dataset_json, Dataset)
     plans = read_model(job.folder.plans_json, Plans)
@@ -87,7 +88,7 @@ def load_fold_data(job: Job) -> FoldData:
         raise AutosegError(
             f"{len(missing)} of {len(dataset.training)} cases are not preprocessed for {job.configuration}: "
             f"{some(missing)}. "
-            f"Run: autoseg_plan_and_preprocess {job.folder.name} -c {job.configuration}"
+            f"Run: {command_line(job.folder, 'autoseg_plan_and_preprocess', '-c', job.configuration)}"
         )
     configuration = plans.configurations[job.configuration]
     stored = {name: described_case(store, name) for name in usable}
@@ -105,7 +106,7 @@ def _require_these_plans(job: Job, digest: str, cases: dict[str, StoredCase]) ->
         raise AutosegError(
             f"{len(other)} of {len(cases)} cases were preprocessed by other plans than those in {job.folder.plans_json}: "
             f"{some(other)}. "
-            f"Run: autoseg_plan_and_preprocess {job.folder.name} -c {job.configuration}"
+            f"Run: {command_line(job.folder, 'autoseg_plan_and_preprocess', '-c', job.configuration)}"
         )
 
 

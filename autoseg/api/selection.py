@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg import console
 from autoseg.api.common import PathLike, planned
 from autoseg.best import Best, Member, TriedRule
-from autoseg.commands import command_line
+from autoseg.commands import command_line, model_flags
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import (
@@ -169,12 +169,18 @@ def _pairs(
 def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], summary: Summary) -> list[Pair]:
     """Reference and prediction of each validation case. Raises AutosegError where a prediction is gone."""
     predictions = prediction_files(folder, members, summary)
-    if gone := [str(path) for path in predictions.values() if not path.exists()]:
+    if gone := [path for path in predictions.values() if not path.exists()]:
+        which = model_flags(members[0].configuration, members[0].recipe)  # those of ensembles were just made
         raise AutosegError(
-            f"{len(gone)} of {len(predictions)} validation predictions are gone, such as {gone[0]}. The fold's training makes "
-            "them again: autoseg_train with --continue.")
+            f"{len(gone)} of {len(predictions)} validation predictions are gone, such as {gone[0]}. To make them again: "
+            + command_line(folder, "autoseg_train", *_folds_of(gone), *which, "--continue"))
     references = {case.name: case.label for case in dataset.training if case.label is not None}
     return [Pair(name, references[name], prediction) for name, prediction in predictions.items()]
+
+
+def _folds_of(predictions: Sequence[Path]) -> list[str]:
+    """Whose validation they are."""
+    return sorted({path.parents[1].name.removeprefix("fold_") for path in predictions})
 
 
 def _rules(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.best import Best, Member, Rule
+from autoseg.commands import command_line, model_flags
 from autoseg.errors import AutosegError
 from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
@@ -53,8 +54,8 @@ def choose_members(
     candidates = _candidates(folder)
     if len(candidates) > 1:
         raise AutosegError(
-            f"{len(candidates)} models could be meant. Let autoseg find-best {folder.name} choose, or say which (several "
-            f"-c or -tr make an ensemble), with one of:\n{_listed([folder])}")
+            f"{len(candidates)} models could be meant. Let {command_line(folder, 'autoseg find-best')} choose, or say which "
+            f"(several -c or -tr make an ensemble), with one of:\n{_listed([folder])}")
     return Chosen(candidates, (), "the only model there is")
 
 
@@ -105,7 +106,7 @@ def _choose_named(folder: DatasetFolder, configuration: Sequence[str], recipe: S
 def _with_rules(folder: DatasetFolder, members: tuple[ModelFolder, ...], best: Best, why: str) -> Chosen:
     accepted = [tried for tried in best.rules if tried.accepted]
     changed = {_of_today(found) for found in members} != set(best.members)
-    note = f"best.json was chosen for other weights than those there are now; run: autoseg find-best {folder.name}"
+    note = f"best.json was chosen for other weights than those there are now; run: {command_line(folder, 'autoseg find-best')}"
     return Chosen(members, best.postprocessing, why, tuple(tried.says for tried in accepted), note if changed else "")
 
 
@@ -113,11 +114,11 @@ def _members_of_best(folder: DatasetFolder, best: Best) -> tuple[ModelFolder, ..
     there = {(found.configuration, found.recipe): found for found in _candidates(folder)}
     for member in best.members:
         if _key_of_member(member) not in there:
-            missing = folder.model(member.configuration, member.recipe)
+            missing, flags = folder.model(member.configuration, member.recipe), model_flags(member.configuration, member.recipe)
             raise AutosegError(
                 f"{folder.best_json} names the model {member.name}, but {missing.root} holds none with a finished fold. "
-                f"Train it with autoseg_train {folder.name} 0 1 2 3 4 -c {member.configuration} -tr {member.recipe}, choose "
-                f"anew with autoseg find-best {folder.name}, or name another:\n{_listed([folder])}")
+                f"Train it with {command_line(folder, 'autoseg_train', *member.weights, *flags)}, choose anew with "
+                f"{command_line(folder, 'autoseg find-best')}, or name another:\n{_listed([folder])}")
     return tuple(there[_key_of_member(member)] for member in best.members)
 
 

@@ -158,5 +158,11 @@ def _names(origin: Origin) -> str:
 
 
 def _rules(origin: Origin) -> str:
-    return ", ".join(f"{rule.kind} {rule.model_dump(exclude={'kind'}, exclude_defaults=True)}"
-                     for rule in origin.postprocessing) or "none"
+    return ", ".join(f"{rule.kind} ({_numbers(rule)})" for rule in origin.postprocessing) or "none"
+
+
+def _numbers(rule: Rule) -> str:
+    """"labels 1 2, count 2"."""
+    numbers = rule.model_dump(exclude={"kind"}, exclude_defaults=True)
+    words = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in numbers.items()}
+    return ", ".join(f"{name} {value}" for name, value in words.items())

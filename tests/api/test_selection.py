@@ -119,7 +119,7 @@ def test_cases_that_the_dataset_lost_are_named(folder: DatasetFolder) -> None:
 
 def test_a_validation_prediction_that_is_gone_is_named_with_the_way_to_make_it_again(folder: DatasetFolder) -> None:
     (folder.model("2d", "default").fold(1).validation / "tiny_1.nii.gz").unlink()
-    with pytest.raises(AutosegError, match=r"1 of 3 validation predictions are gone.*tiny_1.nii.gz.*--continue"):
+    with pytest.raises(AutosegError, match=r"1 of 3 validation predictions are gone.*tiny_1.nii.gz.*: autoseg_train Dataset\w+ 1 -c 2d --continue"):
         choose(folder)
 
 

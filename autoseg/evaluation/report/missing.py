@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import NamedTuple
 
-from autoseg.commands import command_line, model_flags, workspace_flags
+from autoseg.commands import command_line, model_flags
 from autoseg.evaluation.cross_validation import missing_folds
 from autoseg.evaluation.report.artefacts import Artefacts, answer
 
@@ -27,7 +27,7 @@ def prediction_command(found: Artefacts) -> str | None:
         final = answer(found)
         model = next((model for model in usable if final is not None and model.name == final.name), usable[0])
         arguments += model_flags(model.configuration, model.recipe)
-    return "autoseg_predict -i IMAGES -o SEGMENTATIONS " + shlex.join([*arguments, *workspace_flags(found.folder)])
+    return "autoseg_predict -i IMAGES -o SEGMENTATIONS " + shlex.join([*arguments, *found.folder.workspace_flags])
 
 
 def next_steps(found: Artefacts) -> list[Step]:

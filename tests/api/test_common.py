@@ -1,0 +1,27 @@
+"""Which planned dataset a command line means."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autoseg.api.common import planned
+from autoseg.errors import AutosegError
+from autoseg.workspace import Workspace, write_json
+
+
+def test_a_planned_dataset_is_found_by_name_and_number_though_the_users_folder_is_gone(tiny_dataset: Path, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "work")
+    folder = place.dataset("Dataset042_Moved")
+    for path in (folder.dataset_json, folder.plans_json):
+        write_json(path, {"layout": "nnunet", "folder": str(tmp_path / "gone")})
+    for argument in ("Dataset042_Moved", "42", "042"):
+        assert planned(argument, place).root == folder.root
+    with pytest.raises(AutosegError, match="7 is no folder, and no dataset of this name or number"):
+        planned("7", place)
+    shutil.rmtree(folder.root)
+    command = f"autoseg_plan_and_preprocess {tiny_dataset} --workspace {place.root}"
+    with pytest.raises(AutosegError, match=f"has not been planned in the workspace .* Run: {command}"):
+        planned(str(tiny_dataset), place)
