@@ -12,7 +12,9 @@ from autoseg.errors import AutosegError
 from autoseg.workspace import Workspace, write_json
 
 
-def test_a_planned_dataset_is_found_by_name_and_number_though_the_users_folder_is_gone(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_a_planned_dataset_is_found_by_name_and_number_though_the_users_folder_is_gone(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
     place = Workspace(tmp_path / "work")
     folder = place.dataset("Dataset042_Moved")
     for path in (folder.dataset_json, folder.plans_json):

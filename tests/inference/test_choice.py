@@ -91,7 +91,7 @@ def test_the_only_model_is_taken_and_one_without_a_finished_fold_is_none(place: 
 def test_of_several_models_without_a_choice_the_flags_are_listed(place: Place) -> None:
     place.add("2d")
     place.add("3d_fullres")
-    with pytest.raises(AutosegError, match=f"2 models could be meant. Let autoseg find-best {NAME} --workspace .* choose") as error:
+    with pytest.raises(AutosegError, match=f"2 models could be meant. Let autoseg find-best {NAME} .* choose") as error:
         place.choose()
     assert f"\n  -d {NAME} -c 2d -tr default\n  -d {NAME} -c 3d_fullres -tr default" in str(error.value)
     assert names(place.choose(c=("2d",))) == ["2d/default"]
