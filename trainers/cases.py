@@ -30,7 +30,7 @@ def settle_cases(folder: FoldFolder, now: FoldCases) -> None:
 
 
 def changed_cases(folder: FoldFolder, now: FoldCases) -> list[str]:
-    """In words, where images or labels of a fold that was begun have changed since; those of earlier versions do not say.
+    """In words, where images, labels or plans of a fold that was begun have changed since; those of earlier versions do not say.
 
     Raises AutosegError where it was begun with other cases: it may have trained on some that it would be validated on.
     """
@@ -47,7 +47,7 @@ def changed_cases(folder: FoldFolder, now: FoldCases) -> list[str]:
     changed = sorted(name for name, digest in (begun.train | begun.val).items() if digests[name] != digest)
     if not changed:
         return []
-    return [f"{folder.root} was begun before the images or labels of {len(changed)} cases changed ({some(changed)}). To have "
+    return [f"{folder.root} was begun before the images, labels or plans of {len(changed)} cases changed ({some(changed)}). To have "
             "it trained and validated on those of today, begin it anew with --restart."]
 
 

@@ -39,7 +39,7 @@ def test_a_fold_that_would_be_validated_on_what_it_trained_on_is_refused(begun: 
 
 def test_images_that_changed_since_are_named(begun: FoldFolder) -> None:
     (note,) = changed_cases(begun, FoldCases(train={"a": "1", "b": "new"}, val={"c": "new"}))
-    assert "images or labels of 2 cases changed (b, c)" in note and "--restart" in note
+    assert "images, labels or plans of 2 cases changed (b, c)" in note and "--restart" in note
 
 
 def test_a_fold_that_is_not_begun_takes_the_cases_of_today(begun: FoldFolder) -> None:
