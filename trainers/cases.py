@@ -47,8 +47,8 @@ def changed_cases(folder: FoldFolder, now: FoldCases) -> list[str]:
     changed = sorted(name for name, digest in (begun.train | begun.val).items() if digests[name] != digest)
     if not changed:
         return []
-    return [f"{folder.root} was begun before the images, labels or plans of {len(changed)} cases changed ({some(changed)}). To have "
-            "it trained and validated on those of today, begin it anew with --restart."]
+    return [f"{folder.root} was begun before the images, labels or plans of {len(changed)} cases changed ({some(changed)}). To "
+            "have it trained and validated on those of today, begin it anew with --restart."]
 
 
 def _digests(cases: Iterable[StoredCase]) -> dict[str, str]:
