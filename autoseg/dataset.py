@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from autoseg import image_io, layouts
 from autoseg.errors import AutosegError, some
 from autoseg.image import Image
 from autoseg.plan import Frozen
-from autoseg.workspace import Workspace, read_json
+from autoseg.workspace import DatasetFolder, Workspace, read_json
 
 RAW_VARIABLES = ("AUTOSEG_RAW", "nnUNet_raw")
 NUMBERED_NAME = re.compile(r"^(?:Dataset|Task)(\d+)_")
@@ -218,10 +219,22 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
         return known[fitting[0]]
     if fitting:
         raise AutosegError(f"Several datasets have the number {argument}: {', '.join(fitting)}. Give a name or a path.")
+    for folder in workspace.planned_datasets():
+        if folder.name in (argument, *numbered(argument, [folder.name])):
+            require_there(_users_folder(folder.root), folder)
     places = ", ".join([f"the workspace {workspace.root}", *(f"${name}" for name in RAW_VARIABLES)])
     raise AutosegError(
         f"{argument} is no folder, and no dataset of this name or number lies under {places}. "
         + (f"There are: {', '.join(sorted(known))}." if known else "No dataset lies there at all. Give the path of one."))
+
+
+def require_there(source: Path, folder: DatasetFolder) -> None:
+    """Raises AutosegError where the user's folder that `folder` was planned from is gone, with the way to go on."""
+    if not source.is_dir():
+        again = shlex.join([*folder.workspace_flags, "PATH"])
+        raise AutosegError(
+            f"{folder.name} was planned from {source}, which is not there any more. Put it back, or plan it from where it lies "
+            f"now, which keeps what is preprocessed and trained: autoseg_plan_and_preprocess {again}")
 
 
 def numbered(argument: str, names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from autoseg.commands import command_line
-from autoseg.dataset import Dataset
+from autoseg.dataset import Dataset, require_there
 from autoseg.errors import AutosegError, some
 from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, Plans
@@ -81,6 +81,7 @@ def load_fold_data(job: Job) -> FoldData:
             f'{job.folder.name} has no configuration "{job.configuration}". '
             f"There are: {', '.join(plans.configurations)}."
         )
+    require_there(dataset.folder, job.folder)
     store = job.folder.preprocessed(job.configuration)
     usable = [case.name for case in dataset.training if is_complete(store, case.name)]
     missing = [case.name for case in dataset.training if case.name not in set(usable)]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from autoseg import console
 from autoseg.api.common import PathLike
-from autoseg.dataset import Dataset, find_dataset, load_dataset
-from autoseg.errors import AutosegError
+from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
+from autoseg.errors import AutosegError, some
 from autoseg.plan import Plans
 from autoseg.planners import PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
@@ -50,13 +50,19 @@ def plan_where_needed(
     skip_bad_cases: bool = False, quiet: bool = False,
 ) -> PlanResult:
     """As `plan_and_preprocess`, but plans that were made for these cases stay: only what is missing is preprocessed."""
-    usable, plans = stored_plans(source, folder) or _plan(
-        source, folder, configurations, "default", 8.0, workers, skip_bad_cases, quiet)
+    stored = stored_plans(source, folder)
+    if stored and not quiet and len(stored[0].training) < len(source.training):
+        left_out = sorted({case.name for case in source.training} - {case.name for case in stored[0].training})
+        console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
+    usable, plans = stored or _plan(source, folder, configurations, "default", 8.0, workers, skip_bad_cases, quiet)
     return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
 
 
 def stored_plans(source: Dataset, folder: DatasetFolder) -> tuple[Dataset, Plans] | None:
-    """The dataset as it was planned, and its plans, where both are of the cases, channels and labels that it has now."""
+    """The dataset as it was planned, and its plans, where both are of the cases, channels and labels that it has now.
+
+    Cases that had errors count as gone, as long as their files have not changed since.
+    """
     written = (folder.findings_json, folder.fingerprint_json, folder.plans_json, folder.dataset_json)
     if not all(path.exists() for path in written):
         return None
@@ -66,8 +72,16 @@ def stored_plans(source: Dataset, folder: DatasetFolder) -> tuple[Dataset, Plans
     except AutosegError:
         return None  # of another version
     bad = {finding.case for finding in findings if finding.severity == "error"}
+    if any(_has_changed(case, folder.findings_json) for case in source.training if case.name in bad):
+        return None  # mended, it may be
     expected = source.model_copy(update={"training": tuple(case for case in source.training if case.name not in bad)})
     return (usable, plans) if usable == expected else None
+
+
+def _has_changed(case: Case, since: Path) -> bool:
+    """Whether one of its files came or changed after `since` was written."""
+    files = [path for path in (*case.images, case.label) if path is not None and path.exists()]
+    return any(max(path.stat().st_mtime_ns, path.stat().st_ctime_ns) > since.stat().st_mtime_ns for path in files)
 
 
 def _plan(

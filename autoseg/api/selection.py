@@ -11,7 +11,7 @@ from autoseg import console
 from autoseg.api.common import PathLike, planned
 from autoseg.best import Best, Member, TriedRule
 from autoseg.commands import command_line, model_flags
-from autoseg.dataset import Dataset
+from autoseg.dataset import Dataset, require_there
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import (
     USUAL_FOLDS,
@@ -60,6 +60,7 @@ def find_best(
     """
     folder = planned(str(dataset), Workspace.at(workspace))
     known = read_model(folder.dataset_json, Dataset)
+    require_there(known.folder, folder)
     complete, left_out = _complete_models(folder, known, configurations, recipes, workers)
     if not quiet:
         for name, missing in left_out.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.api.common import planned
+from autoseg.dataset import find_dataset
 from autoseg.errors import AutosegError
 from autoseg.workspace import Workspace, write_json
 
@@ -21,6 +22,9 @@ def test_a_planned_dataset_is_found_by_name_and_number_though_the_users_folder_i
         write_json(path, {"layout": "nnunet", "folder": str(tmp_path / "gone")})
     for argument in ("Dataset042_Moved", "42", "042"):
         assert planned(argument, place).root == folder.root
+    again = rf"was planned from {tmp_path}/gone, which is not there .*: autoseg_plan_and_preprocess --workspace {place.root} PATH"
+    with pytest.raises(AutosegError, match=again):
+        find_dataset("42", place)
     with pytest.raises(AutosegError, match="7 is no folder, and no dataset of this name or number"):
         planned("7", place)
     shutil.rmtree(folder.root)

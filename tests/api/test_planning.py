@@ -1,0 +1,31 @@
+"""Plans that are kept, and those that are made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autoseg.api.planning import plan_and_preprocess, plan_where_needed
+from autoseg.dataset import load_dataset
+from autoseg.demo import make_synthetic_dataset
+from autoseg.workspace import DatasetFolder
+
+
+def test_cases_that_were_left_out_are_told_until_their_files_are_mended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = make_synthetic_dataset(tmp_path, training=3, test=0, shape=(6, 14, 14))
+    image = dataset / "imagesTr" / "synthetic_001_0000.nii.gz"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:400])
+    source, folder = load_dataset(dataset), DatasetFolder(tmp_path / "work" / dataset.name)
+    plan_and_preprocess(dataset, ["2d"], workers=1, skip_bad_cases=True, workspace=folder.root.parent, quiet=True)
+    planned = folder.plans_json.read_bytes()
+    plan_where_needed(source, folder, ["2d"], workers=1)
+    assert "Left out, as they had errors when the dataset was planned: synthetic_001." in capsys.readouterr().out
+    assert folder.plans_json.read_bytes() == planned and not (folder.preprocessed("2d") / "synthetic_001.json").exists()
+    image.write_bytes(whole)
+    plan_where_needed(source, folder, ["2d"], workers=1)
+    assert "Left out" not in capsys.readouterr().out
+    assert folder.plans_json.read_bytes() != planned and (folder.preprocessed("2d") / "synthetic_001.json").exists()
