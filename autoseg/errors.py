@@ -17,3 +17,8 @@ def some(names: Iterable[object], most: int = 5) -> str:
     """The first of many names, as a message lists them: "a, b, c, d, e, ..."."""
     texts = [str(name) for name in names]
     return ", ".join(texts[:most]) + (", ..." if len(texts) > most else "")
+
+
+def many(count: int, noun: str) -> str:
+    """"1 case", "2 cases"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoseg import image_io
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, many, some
 
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 IGNORE = "ignore"
@@ -151,8 +151,8 @@ def groups(content: dict[str, Any], cases: Collection[str], source: Path) -> dic
             found[case].add(str(group))
     if unknown := sorted(found.keys() - set(cases)):
         raise AutosegError(
-            f'{source}: "groups" names {len(unknown)} cases that are not in the dataset: {some(unknown)}. Correct them (the '
-            f"cases are called {some(sorted(cases), 3)}) or take them out. Expected is {GROUPS_EXAMPLE}.")
+            f'{source}: "groups" names {many(len(unknown), "case")} that the dataset does not have: {some(unknown)}. '
+            f"Correct them (the cases are called {some(sorted(cases), 3)}) or take them out. Expected is {GROUPS_EXAMPLE}.")
     twice = [f"{case} into {' and '.join(sorted(of))}" for case, of in sorted(found.items()) if len(of) > 1]
     if twice:
         raise AutosegError(f'{source}: "groups" puts {some(twice)}. Leave each case in one group.')

@@ -123,8 +123,8 @@ def test_the_real_decathlon_hippocampus_lists_207_cases(shared_data: Path) -> No
     ({"groups": {"tiny_0": None}}, "\"groups\" holds 'tiny_0': None, expected"),
     ({"groups": {"p": ["tiny_0", 1]}}, "expected"),
     ({"groups": {"p": []}}, "expected"),
-    ({"groups": {"p": ["tiny_0", "tiny_8", "tiny_9"]}}, "names 2 cases that are not in the dataset: tiny_8, tiny_9. "),
-    ({"groups": {"p": "tiny_0"}}, "not in the dataset: p. Correct them (the cases are called tiny_0, tiny_1, tiny_2, ...)"),
+    ({"groups": {"p": ["tiny_0", "tiny_8", "tiny_9"]}}, "names 2 cases that the dataset does not have: tiny_8, tiny_9. "),
+    ({"groups": {"p": "tiny_0"}}, "does not have: p. Correct them (the cases are called tiny_0, tiny_1, tiny_2, ...)"),
     ({"groups": {"p": ["tiny_0", "tiny_1"], "q": ["tiny_1"]}}, "puts tiny_1 into p and q. Leave each case in one group."),
     ({"groups": {"p": ["tiny_0"], "tiny_0": "q"}}, "puts tiny_0 into p and q."),
 ])

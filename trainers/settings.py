@@ -12,7 +12,7 @@ from autoseg.plan import Frozen
 FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
 
 
-class Settings(Frozen):
+class Settings(Frozen, allow_inf_nan=False):
     """All settings of the recipes, with the values that `default` uses.
 
     epochs, iterations: optimizer steps are epochs × iterations. validation_iterations: batches of the online

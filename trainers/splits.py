@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autoseg.dataset import Dataset
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.cross_validation import USUAL_FOLDS
 from autoseg.fingerprint import Fingerprint
 from autoseg.groups import Patients, Together, listed_patients, patients_of, suspicion
@@ -89,7 +89,7 @@ def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[st
     unknown = sorted({name for split in splits for name in split["train"] + split["val"]} - set(usable))
     if unknown:
         raise AutosegError(
-            f"{source} names {len(unknown)} cases that are not among the preprocessed ones: {some(unknown)}. "
+            f"{source} names {many(len(unknown), 'case')} of which there is no preprocessed data: {some(unknown)}. "
             "Correct the file, or remove it to have new splits made."
         )
     if source != folder.splits_json:
@@ -142,7 +142,7 @@ def _labels_of_cases(folder: DatasetFolder, cases: list[str]) -> tuple[dict[str,
     missing = [name for name in cases if name not in fingerprint.cases]
     if missing:
         return None, [
-            f"Folds do not mind which labels a case holds: {folder.fingerprint_json} lacks {len(missing)} cases: "
+            f"Folds do not mind which labels a case holds: {folder.fingerprint_json} lacks {many(len(missing), 'case')}: "
             f"{some(missing)}. Plan the dataset again to mend that."]
     names = {value: label.name for value, label in fingerprint.labels.items()}
     return {case: [names.get(value, value) for value in fingerprint.cases[case].labels] for case in cases}, []
@@ -193,8 +193,8 @@ def _all_notes(splits: Splits, patients: Patients, cases: list[str], folder: Dat
     notes = []
     held_out = Counter(name for split in splits for name in split["val"])
     if left_out := sorted(set(cases) - held_out.keys() - {name for split in splits for name in split["train"]}):
-        notes.append(f"{folder.splits_json} leaves {len(left_out)} cases out: {some(left_out)}. They are neither trained nor "
-                     f"validated on. To have folds made of all cases, remove {files} and train anew.")
+        notes.append(f"{folder.splits_json} leaves {many(len(left_out), 'case')} out: {some(left_out)}, which no fold trains "
+                     f"or validates on. To have folds made of all cases, remove {files} and train anew.")
     if several := sorted(name for name, count in held_out.items() if count > 1):
         notes.append(f"Several folds validate on {some(several)}: the folds cannot be pooled and compared by autoseg find-best.")
     if len(splits) != USUAL_FOLDS:

@@ -9,9 +9,9 @@ from pathlib import Path
 from autoseg import console
 from autoseg.api.common import PathLike
 from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, many, some
 from autoseg.plan import Plans
-from autoseg.planners import PLANNERS
+from autoseg.planners import CONFIGURATIONS, PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
 from autoseg.planners.unions import with_unions
 from autoseg.preprocessing.pipeline import preprocess_dataset
@@ -38,6 +38,7 @@ def plan_and_preprocess(
     configurations: "2d", "3d_fullres", "3d_lowres"; None for all that were planned. memory_gb: of the GPU.
     Cases that are already preprocessed by the same plans stay as they are.
     """
+    check_names(configurations)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = place.dataset(source.name)
@@ -134,13 +135,19 @@ def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool, qui
     bad = {finding.case for finding in errors}
     if errors and not skip:
         raise AutosegError(
-            f"{source.name} has {len(errors)} errors in {len(bad)} cases, listed above. Mend them (autoseg verify "
-            f"{source.folder} lists them again), or leave these cases out with --skip-bad-cases."
+            f"{source.name} has {many(len(errors), 'error')} in {many(len(bad), 'case')}, listed above. Mend them "
+            f"(autoseg verify {source.folder} lists them again), or leave these cases out with --skip-bad-cases."
         )
     usable = tuple(case for case in source.training if case.name not in bad)
     if not usable:
         raise AutosegError(f"{source.name}: no training case is without errors. Mend those that are listed above.")
     return source.model_copy(update={"training": usable})
+
+
+def check_names(configurations: Sequence[str] | None) -> None:
+    """Raises AutosegError for a configuration that no data is planned for, before hours are spent on them."""
+    if unknown := [name for name in configurations or () if name not in CONFIGURATIONS]:
+        raise AutosegError(f'There is no configuration {some(unknown)}. There are: {", ".join(CONFIGURATIONS)}.')
 
 
 def known_configurations(configurations: Sequence[str] | None, plans: Plans) -> list[str]:
@@ -150,4 +157,4 @@ def known_configurations(configurations: Sequence[str] | None, plans: Plans) -> 
         raise AutosegError(
             f'{plans.dataset} has no configuration {", ".join(unknown)}. Planned were: {", ".join(plans.configurations)}.'
         )
-    return list(configurations or plans.configurations)
+    return list(dict.fromkeys(configurations or plans.configurations))

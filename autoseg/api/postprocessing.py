@@ -9,7 +9,7 @@ from autoseg import console, image_io, layouts
 from autoseg.api.common import PathLike, planned
 from autoseg.best import Best
 from autoseg.commands import command_line
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, many
 from autoseg.parallel import Outcome
 from autoseg.postprocessing.files import output_paths, postprocess_files
 from autoseg.postprocessing.record import begin
@@ -45,7 +45,7 @@ def postprocess(
     waiting = begin(inputs, folder, best.postprocessing, overwrite)
     failed = {}
     outcome: Outcome[Path]
-    with console.progress(f"Post-processing {len(waiting)} files", quiet) as report:
+    with console.progress(f"Post-processing {many(len(waiting), 'file')}", quiet) as report:
         finish = console.counted(report, len(waiting))
         for outcome in postprocess_files(waiting, folder, best.postprocessing, workers):
             finish(outcome.item.name)

@@ -13,7 +13,7 @@ import numpy as np
 from autoseg import console
 from autoseg.api.common import PathLike, default_configuration, planned
 from autoseg.commands import prediction_command
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, many
 from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def predict_files(
     predictor = _predictor(chosen, folds, checkpoint, mirroring, postprocessing, device, quiet)
     inputs = list_inputs(Path(input), predictor.description)
     written, failed, there = {}, {}, 0
-    with console.progress(f"Segmenting {len(inputs)} images", quiet) as report:
+    with console.progress(f"Segmenting {many(len(inputs), 'image')}", quiet) as report:
         done = 0
 
         def tiles(case: str, tile: int, tile_count: int) -> None:

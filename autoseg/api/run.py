@@ -8,14 +8,14 @@ from pathlib import Path
 
 from autoseg import console
 from autoseg.api.common import PathLike
-from autoseg.api.planning import known_configurations, plan_where_needed
+from autoseg.api.planning import check_names, known_configurations, plan_where_needed
 from autoseg.api.reporting import report as make_report
 from autoseg.api.selection import find_best, is_current
 from autoseg.api.training import train
 from autoseg.best import Best
 from autoseg.console import Report
 from autoseg.dataset import Dataset, find_dataset, load_dataset
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.plan import Plans
 from autoseg.steps import Step, Steps, read_record
@@ -82,6 +82,8 @@ def run(
     Raises AutosegError where a step cannot be done, or the hours are over before every fold was trained.
     """
     wanted = _Wanted(epochs, iterations, settings, max_hours, device, workspace)
+    recipes = tuple(dict.fromkeys(recipes))
+    check_names(configurations)
     _check(wanted, recipes)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
@@ -124,7 +126,7 @@ def _plan(
     result = plan_where_needed(source, folder, configurations, workers, skip_bad_cases, quiet)
     if result.failed:
         listed = "\n".join(f"  {reason}" for reason in result.failed.values())
-        raise AutosegError(f"{len(result.failed)} cases of {folder.name} could not be preprocessed:\n{listed}")
+        raise AutosegError(f"{many(len(result.failed), 'case')} of {folder.name} could not be preprocessed:\n{listed}")
     return result.plans
 
 

@@ -12,7 +12,7 @@ from autoseg.api.common import PathLike, planned
 from autoseg.best import Best, Member, TriedRule
 from autoseg.commands import command_line, model_flags
 from autoseg.dataset import Dataset, require_there
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.cross_validation import (
     USUAL_FOLDS,
     Missing,
@@ -150,8 +150,8 @@ def _require_known_cases(folder: DatasetFolder, dataset: Dataset, summaries: Map
     for (member, *_), summary in summaries.items():
         if gone := sorted({case.case for case in summary.metric_per_case} - labelled):
             raise AutosegError(
-                f"The cross-validation of {member.name} holds {len(gone)} cases that {folder.name} does not have any more: "
-                f"{some(gone)}. Put them back and plan again, or train all folds of "
+                f"The cross-validation of {member.name} holds {many(len(gone), 'case')} that {folder.name} does not "
+                f"have any more: {some(gone)}. Put them back and plan again, or train all folds of "
                 f"the model anew without them: remove {folder.splits_json}, then autoseg_train with --restart.")
 
 

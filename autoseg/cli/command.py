@@ -100,7 +100,7 @@ def tell_written(
 ) -> int:
     """Say what a command wrote into a folder, of the rest why it failed, and what comes next; the exit code.
 
-    written, failed: by name, the latter with reasons. what: ("segmentations", "images", "segmented") of which these are.
+    written, failed: by name, the latter with reasons. what: ("segmentation(s)", "images", "segmented") of which these are.
     """
     made, sources, done = what
     there = f" ({already_there} were there already; --overwrite makes them anew)" if already_there else ""

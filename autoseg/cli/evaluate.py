@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from autoseg.cli.command import Command, add_workers, add_workspace
 
@@ -28,7 +29,11 @@ def run(flags: argparse.Namespace) -> int:
         tolerance_mm=flags.tolerance_mm, workers=flags.workers,
     )
     print(f"Wrote {result.path} and {result.csv_path}")
-    return 1 if result.summary.failed else 0
+    if failed := result.summary.failed:
+        total = len(failed) + len(result.summary.metric_per_case)
+        print(f"Error: {len(failed)} of {total} cases could not be evaluated, as listed above.", file=sys.stderr)
+        return 1
+    return 0
 
 
 COMMAND = Command(

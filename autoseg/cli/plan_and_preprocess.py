@@ -28,7 +28,7 @@ def run(flags: argparse.Namespace) -> int:
     )
     print(f"Wrote {result.folder}: dataset.json, fingerprint.json, plans.json, preprocessed/")
     if result.failed:
-        print(f"{len(result.failed)} cases could not be preprocessed:")
+        print(f"{len(result.failed)} case(s) could not be preprocessed:")
         for name, reason in result.failed.items():
             print(f"  {name}: {reason}")
         return 1

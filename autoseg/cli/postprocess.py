@@ -25,7 +25,7 @@ def run(flags: argparse.Namespace) -> int:
         flags.input, flags.output, dataset=flags.dataset, rules=flags.rules, workers=flags.workers,
         overwrite=flags.overwrite, workspace=flags.workspace,
     )
-    words = ("label files", "files", "post-processed")
+    words = ("label file(s)", "files", "post-processed")
     return tell_written(result.written, result.failed, result.already_there, flags.output, words)
 
 

@@ -37,7 +37,7 @@ def run(flags: argparse.Namespace) -> int:
         postprocessing=not flags.no_postprocessing, save_probabilities=flags.save_probabilities, overwrite=flags.overwrite,
         device=flags.device, workspace=flags.workspace,
     )
-    words = ("segmentations", "images", "segmented")
+    words = ("segmentation(s)", "images", "segmented")
     return tell_written(result.written, result.failed, result.already_there, flags.output, words)
 
 

@@ -26,10 +26,10 @@ def run(flags: argparse.Namespace) -> int:
     findings = api.verify(flags.dataset, workers=flags.workers, workspace=flags.workspace)
     errors = sum(finding.severity == "error" for finding in findings)
     if errors:
-        print(f"{errors} errors, {len(findings) - errors} warnings. Mend them, or leave these cases out with "
+        print(f"{errors} error(s), {len(findings) - errors} warning(s). Mend them, or leave these cases out with "
               f"{command_like(flags, 'autoseg_plan_and_preprocess', '--skip-bad-cases')}")
         return 1
-    print(f"No errors, {len(findings)} warnings.\nNext: {command_like(flags, 'autoseg_plan_and_preprocess')}")
+    print(f"No errors, {len(findings)} warning(s).\nNext: {command_like(flags, 'autoseg_plan_and_preprocess')}")
     return 0
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from autoseg.api.planning import plan_and_preprocess, plan_where_needed
+from autoseg.api.run import run
 from autoseg.dataset import load_dataset
 from autoseg.demo import make_synthetic_dataset
+from autoseg.errors import AutosegError
 from autoseg.workspace import DatasetFolder
 
 
@@ -29,3 +31,10 @@ def test_cases_that_were_left_out_are_told_until_their_files_are_mended(
     plan_where_needed(source, folder, ["2d"], workers=1)
     assert "Left out" not in capsys.readouterr().out
     assert folder.plans_json.read_bytes() != planned and (folder.preprocessed("2d") / "synthetic_001.json").exists()
+
+
+def test_a_configuration_that_is_none_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    for verb in (plan_and_preprocess, run):
+        with pytest.raises(AutosegError, match="There is no configuration 4d. There are: 2d, 3d_fullres, 3d_lowres"):
+            verb(tmp_path / "nowhere", configurations=["2d", "4d"], workspace=tmp_path / "work")
+    assert not (tmp_path / "work").exists()

@@ -113,7 +113,7 @@ def test_cases_that_the_dataset_lost_are_named(folder: DatasetFolder) -> None:
     content = json.loads(folder.dataset_json.read_text())
     content["training"].pop(1)
     folder.dataset_json.write_text(json.dumps(content))
-    with pytest.raises(AutosegError, match=r"cross-validation of 2d holds 1 cases that .* does not have any more: tiny_1"):
+    with pytest.raises(AutosegError, match=r"cross-validation of 2d holds 1 case that .* does not have any more: tiny_1"):
         choose(folder)
 
 

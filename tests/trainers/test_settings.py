@@ -35,3 +35,8 @@ def test_a_bad_value_is_named(text: str) -> None:
 def test_an_assignment_without_equals_sign_is_refused() -> None:
     with pytest.raises(AutosegError, match="key=value"):
         parse_settings(["epochs"])
+
+
+def test_hours_that_never_end_are_refused() -> None:
+    with pytest.raises(AutosegError, match="max_hours=inf: Input should be a finite number"):
+        parse_settings([], max_hours=float("inf"))

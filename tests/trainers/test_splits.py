@@ -212,13 +212,13 @@ def test_cases_that_splits_leave_out_or_validate_several_times_are_said(folder: 
     write_json(folder.splits_json, [
         {"train": PLAIN[:2], "val": PLAIN[2:4]}, {"train": PLAIN[:2], "val": PLAIN[3:5]}])
     notes = load(folder, PLAIN[:6]).notes
-    assert f"leaves 1 cases out: {PLAIN[5]}. They are neither trained nor" in notes[0] and str(folder.splits_json) in notes[0]
+    assert f"leaves 1 case out: {PLAIN[5]}, which no fold trains or" in notes[0] and str(folder.splits_json) in notes[0]
     assert f"Several folds validate on {PLAIN[3]}: " in notes[1] and len(notes) == 3
 
 
 def test_splits_that_name_unknown_cases_or_are_none_are_refused(folder: DatasetFolder) -> None:
     write_json(folder.splits_json, [{"train": ["liver_000"], "val": ["absent"]}])
-    with pytest.raises(AutosegError, match=r"splits\.json names 1 cases that are not among the preprocessed ones: absent"):
+    with pytest.raises(AutosegError, match=r"splits\.json names 1 case of which there is no preprocessed data: absent"):
         load(folder, PLAIN)
     write_json(folder.splits_json, [{"train": ["liver_000"], "val": ["liver_000"]}])
     with pytest.raises(AutosegError, match="fold 0 trains and validates on liver_000"):
