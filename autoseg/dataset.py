@@ -219,13 +219,14 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
         return known[fitting[0]]
     if fitting:
         raise AutosegError(f"Several datasets have the number {argument}: {', '.join(fitting)}. Give a name or a path.")
+    there = {*known, *(folder.name for folder in workspace.planned_datasets())}
     for folder in workspace.planned_datasets():
         if folder.name in (argument, *numbered(argument, [folder.name])):
             require_there(_users_folder(folder.root), folder)
     places = ", ".join([f"the workspace {workspace.root}", *(f"${name}" for name in RAW_VARIABLES)])
     raise AutosegError(
         f"{argument} is no folder, and no dataset of this name or number lies under {places}. "
-        + (f"There are: {', '.join(sorted(known))}." if known else "No dataset lies there at all. Give the path of one."))
+        + (f"There are: {', '.join(sorted(there))}." if there else "No dataset lies there at all. Give the path of one."))
 
 
 def require_there(source: Path, folder: DatasetFolder) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from autoseg import console
 from autoseg.api.common import PathLike
 from autoseg.dataset import find_dataset, load_dataset
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
 from autoseg.workspace import Workspace
@@ -48,4 +48,12 @@ def evaluate(
         console.show(summary_table(summary))
         if summary.failed:
             console.show(failures_table(summary))
+        if absent := _absent(summary):
+            console.show(f"Note: no reference holds {some(absent)}. Values that dataset.json does not name count as background.")
     return EvaluateResult(summary, path, csv_path)
+
+
+def _absent(summary: Summary) -> list[str]:
+    """Names of the classes that occur in no reference."""
+    cases = [case.metrics for case in summary.metric_per_case]
+    return [summary.names.get(key, key) for key in summary.mean if not any(metrics[key]["n_ref"] for metrics in cases)]

@@ -11,7 +11,7 @@ from autoseg.cli.command import Command, add_workers, add_workspace
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE_DIR", help="folder of reference labels")
     parser.add_argument("prediction", metavar="PREDICTION_DIR", help="folder of predictions, with the same names")
-    parser.add_argument("--labels", metavar="DATASET",
+    parser.add_argument("-d", "--labels", metavar="DATASET",
                         help="dataset whose label names and regions count (default: the values in the files)")
     parser.add_argument("-o", dest="output", metavar="FILE",
                         help="default: PREDICTION_DIR/summary.json; a table, summary.csv, is written beside it")

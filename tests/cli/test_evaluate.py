@@ -30,3 +30,13 @@ def test_a_json_that_would_be_its_own_table_and_a_tolerance_that_is_none_are_ref
     assert "ends in .json" in capsys.readouterr().err
     assert main(["evaluate", labels, labels, "-o", str(tmp_path / "a.json"), "--tolerance-mm", "-1"]) == 1
     assert "expected 0 or a positive number" in capsys.readouterr().err and not list(tmp_path.glob("*.csv"))
+
+
+def test_a_class_that_no_reference_holds_is_told(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As where dataset.json says 1 and the files hold 255."""
+    labels, dataset = str(tiny_dataset / "labelsTr"), tiny_dataset / "dataset.json"
+    assert main(["evaluate", labels, labels, "-d", str(tiny_dataset), "-o", str(tmp_path / "a.json"), "-np", "1"]) == 0
+    assert "no reference holds" not in capsys.readouterr().out
+    dataset.write_text(dataset.read_text().replace('"lesion": 2', '"lesion": 3'))
+    assert main(["evaluate", labels, labels, "-d", str(tiny_dataset), "-o", str(tmp_path / "a.json"), "-np", "1"]) == 0
+    assert "no reference holds lesion. Values that dataset.json does not name count" in capsys.readouterr().out
