@@ -20,7 +20,7 @@ from autoseg.plan import Frozen
 from autoseg.workspace import DatasetFolder, Workspace, read_json
 
 RAW_VARIABLES = ("AUTOSEG_RAW", "nnUNet_raw")
-NUMBERED_NAME = re.compile(r"^(?:Dataset|Task)(\d+)_")
+NUMBERED_NAME = re.compile(r"^(?:Dataset|Task)(\d+)(?!\d)")
 
 
 class Labels(Frozen):

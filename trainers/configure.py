@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -18,15 +19,17 @@ def effective_configuration(configuration: Configuration, settings: Settings) ->
     patch = settings.patch_size or configuration.patch_size
     if len(patch) != configuration.dimensions:
         raise AutosegError(f"patch_size={patch} has {len(patch)} entries, but the configuration {configuration.dimensions} axes.")
-    for axis, size in enumerate(patch):
-        factor = 1
-        for stride in configuration.network.strides:
-            factor *= stride[axis]
-        if size % factor:
+    factors = [math.prod(stride[axis] for stride in configuration.network.strides) for axis in range(len(patch))]
+    for axis, (size, factor) in enumerate(zip(patch, factors, strict=True)):
+        if size < factor or size % factor:
             raise AutosegError(
                 f"patch_size={patch}: axis {axis} is pooled by {factor} in all, so its size must be a multiple of {factor}, "
                 f"such as {max(1, round(size / factor)) * factor}."
             )
+    if tuple(patch) == tuple(factors):
+        raise AutosegError(
+            f"patch_size={patch}: a single voxel would be left of it where it is pooled most, and the network needs two or more. "
+            f"Give twice as much along one axis at least, such as {','.join(str(2 * factor) for factor in factors)}.")
     return configuration.model_copy(update={
         "patch_size": tuple(patch), "batch_size": settings.batch_size or configuration.batch_size,
     })

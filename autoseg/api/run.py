@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoseg import console
 from autoseg.api.common import PathLike
@@ -20,6 +21,9 @@ from autoseg.evaluation.cross_validation import state_of
 from autoseg.plan import Plans
 from autoseg.steps import Step, Steps, read_record
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, is_newer, read_model
+
+if TYPE_CHECKING:
+    from autoseg.trainers.settings import Settings
 
 PLAN, FIND_BEST, REPORT = "plan", "find-best", "report"
 KEPT_FOR_THE_END = 0.05  # share of --max-hours that finding the best and the report may take
@@ -66,6 +70,12 @@ class _Wanted:
     device: str
     workspace: PathLike | None
 
+    def parsed(self) -> Settings:
+        """Raises AutosegError that names what is wrong."""
+        from autoseg.trainers.settings import parse_settings
+
+        return parse_settings(list(self.settings), epochs=self.epochs, iterations=self.iterations, max_hours=self.max_hours)
+
 
 def run(
     dataset: PathLike, max_hours: float | None = None, configurations: Sequence[str] | None = None,
@@ -91,7 +101,9 @@ def run(
     with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_json).spent_s) as overall:
         with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
             plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet)
-        folds = _folds(folder, known_configurations(configurations, plans), recipes, quiet)
+        chosen = known_configurations(configurations, plans)
+        _check_patches(plans, chosen, wanted)
+        folds = _folds(folder, chosen, recipes, quiet)
         steps = Steps(folder.run_json, _steps(folds, max_hours))
         steps.know({fold.step: fold.is_complete for fold in folds})
         _train(folder, folds, steps, wanted, overall, quiet)
@@ -111,12 +123,19 @@ def _check(wanted: _Wanted, recipes: Sequence[str]) -> None:
     """Say what is wrong with the flags now, not after hours of planning and training."""
     from autoseg.device import resolve_device
     from autoseg.trainers.recipes import find_recipe
-    from autoseg.trainers.settings import parse_settings
 
-    parse_settings(list(wanted.settings), epochs=wanted.epochs, iterations=wanted.iterations, max_hours=wanted.max_hours)
+    wanted.parsed()
     resolve_device(wanted.device)
     for recipe in recipes:
         find_recipe(recipe)
+
+
+def _check_patches(plans: Plans, configurations: Sequence[str], wanted: _Wanted) -> None:
+    """Say what does not fit a network now, not when its turn comes."""
+    from autoseg.trainers.configure import effective_configuration, mirror_axes_of
+
+    for name in configurations:
+        mirror_axes_of(effective_configuration(plans.configurations[name], wanted.parsed()), wanted.parsed())
 
 
 def _plan(

@@ -208,6 +208,11 @@ def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyP
 def test_a_patch_that_cannot_be_pooled_is_refused_with_one_that_can() -> None:
     with pytest.raises(AutosegError, match=r"axis 1 is pooled by 2 .* such as 16"):
         effective_configuration(configuration(), Settings(patch_size=(16, 15, 16)))
+    with pytest.raises(AutosegError, match=r"axis 1 is pooled by 2 .* such as 2"):
+        effective_configuration(configuration(), Settings(patch_size=(16, 0, 16)))
+    pooled = tuple(np.prod(configuration().network.strides, axis=0).tolist())
+    with pytest.raises(AutosegError, match="a single voxel would be left"):
+        effective_configuration(configuration(), Settings(patch_size=pooled))
 
 
 def test_a_recipe_of_ones_own_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
