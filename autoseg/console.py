@@ -9,22 +9,25 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Column
 
 Report = Callable[[float, str], None]
 """Called with the share of the work that is done (0..1) and a word about it."""
 
 SECONDS_BETWEEN_LINES = 30
+WIDTH_BESIDE_TITLE = 80  # characters that bar, time and text take
 
 _outer: list[Report] = []  # where progress goes while a longer job shows its own
+_bars: list[Console] = []  # of the bar that is shown now: what is printed through it stands above the bar
 
 
 def show(content: Any) -> None:
     """Print text (as it is) or a rich table."""
+    console = _bars[-1] if _bars else Console()
     if isinstance(content, str):
-        Console(soft_wrap=True, highlight=False).print(escape(content))
+        console.print(escape(content), soft_wrap=True, highlight=False)
     else:
-        console = Console()
         (console if console.is_terminal else Console(width=160)).print(content)
 
 
@@ -40,9 +43,8 @@ def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> I
     elif quiet:
         yield lambda share, text: None
     elif Console().is_terminal:
-        with _bar() as bar:
-            task = bar.add_task(title, total=1.0, time="", text="")
-            yield lambda share, text: bar.update(task, completed=share, time=clock.read(share), text=escape(text))
+        with _bar(title) as bar:
+            yield lambda share, text: bar.update(TaskID(0), completed=share, time=clock.read(share), text=escape(text))
     else:
         yield _Lines(title, clock)
 
@@ -69,11 +71,25 @@ def counted(report: Report, total: int) -> Callable[[object], None]:
     return finish
 
 
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=30), TaskProgressColumn(), TextColumn("{task.fields[time]}"),
-        TextColumn("{task.fields[text]}"),
+@contextlib.contextmanager
+def _bar(title: str) -> Iterator[Progress]:
+    """A bar with one task. Where the line is short the title stands above it, so that time and text are not cut."""
+    console = Console()
+    is_wide = console.width - len(title) >= WIDTH_BESIDE_TITLE
+    if not is_wide:
+        console.print(escape(title), highlight=False)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.fields[time]}"),
+        TextColumn("{task.fields[text]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        console=console, expand=True,
     )
+    bar.add_task(escape(title) if is_wide else "", total=1.0, time="", text="")
+    _bars.append(console)
+    try:
+        with bar:
+            yield bar
+    finally:
+        _bars.pop()
 
 
 class _Clock:

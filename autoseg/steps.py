@@ -20,8 +20,8 @@ SHORTEST_MEASURED = 0.02  # share of a step from which its length can be told
 class Step(NamedTuple):
     """name: such as "2d default fold 3". kind: steps of one kind take about as long as each other.
 
-    guess_s: what is expected until one of its kind was measured. is_scaled: whether the guesses of all such steps are off by
-    one factor, so that a step of another kind that was measured mends them.
+    guess_s: what is expected until one of its kind was measured. is_scaled: whether nothing is known of its length: the
+    guesses of all such steps are off by one factor, so that a step of another kind that was measured mends them.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Steps:
     def run(self, name: str, overall: Report) -> Iterator[Report]:
         """A step. The block reports the share of it that is done, `overall` hears the share of all steps.
 
+        That stays 0 as long as there are scaled steps and none was measured: then nobody knows how long the job takes.
         Where the block ends without an exception, the step is whole.
         """
         before, started, written = self._seconds.get(name, 0.0), time.monotonic(), time.monotonic()
@@ -76,7 +77,7 @@ class Steps:
             nonlocal written
             self._seconds[name] = before + time.monotonic() - started
             left_s = self._left_s(name, share)
-            overall(self.spent_s / max(self.spent_s + left_s, 1e-9), text)
+            overall(self.spent_s / max(self.spent_s + left_s, 1e-9) if left_s is not None else 0.0, text)
             if time.monotonic() - written > SECONDS_BETWEEN_WRITES:
                 self._write()
                 written = time.monotonic()
@@ -89,21 +90,28 @@ class Steps:
             self._seconds[name] = before + time.monotonic() - started
             self._write()
 
-    def _left_s(self, running: str, share: float) -> float:
+    def _left_s(self, running: str, share: float) -> float | None:
         """Expected seconds of what is left, from the steps that are whole and the share of the one that is running."""
-        expected = self._expected_s(running, share)
+        means = self._mean_s(running, share)
+        scaled = {step.kind for step in self._steps.values() if step.is_scaled}
+        if scaled and not scaled & means.keys():
+            return None
+        expected = self._expected_s(means)
         left = sum(seconds for name, seconds in expected.items() if name not in self._whole and name != running)
         return left + expected[running] * (1 - share)
 
-    def _expected_s(self, running: str, share: float) -> dict[str, float]:
-        """Of every step: as long as those of its kind took; else the guess, scaled as the guesses of other kinds were off."""
+    def _mean_s(self, running: str, share: float) -> dict[str, float]:
+        """By kind, what its steps took."""
         measured: dict[str, list[float]] = defaultdict(list)
         for name in self._whole & self._steps.keys() & self._seconds.keys():
             measured[self._steps[name].kind].append(self._seconds[name])
         step = self._steps[running]
         if share >= SHORTEST_MEASURED and step.kind not in measured:
             measured[step.kind].append(self._seconds[running] / share)
-        means = {kind: sum(seconds) / len(seconds) for kind, seconds in measured.items()}
+        return {kind: sum(seconds) / len(seconds) for kind, seconds in measured.items()}
+
+    def _expected_s(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Of every step: as long as those of its kind took; else the guess, scaled as the guesses of other kinds were off."""
         known = {step.kind: step.guess_s for step in self._steps.values() if step.is_scaled and step.kind in means}
         scale = sum(means[kind] for kind in known) / sum(known.values()) if known else 1.0
         return {

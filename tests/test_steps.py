@@ -54,6 +54,7 @@ def test_a_guess_is_mended_by_what_steps_of_another_kind_took(tmp_path: Path, cl
     with Steps(tmp_path / "run.json", guessed).run("2d fold 0", lambda share, text: heard.append(share)) as report:
         clock.now = 10
         report(0.5, "")  # 20 s instead of 1000 s: then 40 s instead of 2000 s; the report is not scaled
+    assert heard[0] == 0  # nothing is known yet
     assert heard[1] == pytest.approx(10 / (10 + 10 + 40 + 5))
 
 

@@ -200,13 +200,15 @@ def _hours(max_hours: float | None, spent_s: float, waiting: int, folds: int) ->
 
 
 def _before_planning(max_hours: float | None) -> list[Step]:
-    return [Step(PLAN, PLAN, 60), Step("all that follows", "all", 3600 * (max_hours or 1))]
+    return [Step(PLAN, PLAN, 60), Step("all that follows", "all", 3600 * (max_hours or 1), max_hours is None)]
 
 
 def _steps(folds: Sequence[_Fold], max_hours: float | None) -> list[Step]:
-    """All steps. Folds are expected to take as long as they may, or an hour until one of their model was measured."""
+    """All steps. Folds are expected to take as long as they may; else nothing is known until one was measured."""
+    unknown = max_hours is None
     fold_s = 3600 * (max_hours * (1 - KEPT_FOR_THE_END) / len(folds) if max_hours else 1)
-    training = [Step(fold.step, f"{fold.model.configuration} {fold.model.recipe}", fold_s, True) for fold in folds]
+    training = [Step(fold.step, f"{fold.model.configuration} {fold.model.recipe}", fold_s, unknown) for fold in folds]
     return [
-        Step(PLAN, PLAN, 60), *training, Step(FIND_BEST, FIND_BEST, 0.03 * fold_s * len(folds), True), Step(REPORT, REPORT, 10)
+        Step(PLAN, PLAN, 60), *training, Step(FIND_BEST, FIND_BEST, 0.03 * fold_s * len(folds), unknown),
+        Step(REPORT, REPORT, 10),
     ]
