@@ -194,7 +194,7 @@ def test_the_command_says_what_it_applied_and_fails_where_a_file_does(
              "--rules", str(best_json(tmp_path / "best.json", LARGEST))]
     assert main(flags) == 0
     printed = capsys.readouterr().out
-    assert "keep the largest component of organ" in printed and "Wrote 3 label files" in printed
+    assert "keep the largest component of organ" in printed and "Wrote 3 label file(s)" in printed
     (inputs / "b.nrrd").write_text("no image")
     assert main(flags) == 1
     captured = capsys.readouterr()
