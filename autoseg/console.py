@@ -19,6 +19,7 @@ SECONDS_BETWEEN_LINES = 30
 WIDTH_BESIDE_TITLE = 80  # characters that bar, time and text take
 
 _outer: list[Report] = []  # where progress goes while a longer job shows its own
+_told: set[str] = set()
 _bars: list[Console] = []  # of the bar that is shown now: what is printed through it stands above the bar
 
 
@@ -29,6 +30,13 @@ def show(content: Any) -> None:
         console.print(escape(content), soft_wrap=True, highlight=False)
     else:
         (console if console.is_terminal else Console(width=160)).print(content)
+
+
+def show_once(text: str) -> None:
+    """Print a text that this process has not printed yet."""
+    if text not in _told:
+        _told.add(text)
+        show(text)
 
 
 @contextlib.contextmanager

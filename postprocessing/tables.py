@@ -61,4 +61,7 @@ def _dice(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    return UNKNOWN if value != value else f"{value:+.4f}"
+    """Four digits; as a power of ten where they would hide that there is a difference."""
+    if value != value:
+        return UNKNOWN
+    return f"{value:+.0e}" if 0 < abs(value) < 0.00005 else f"{value:+.4f}"

@@ -9,6 +9,7 @@ import torch
 
 from autoseg.commands import command_line
 from autoseg.dataset import Dataset, require_there
+from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, some
 from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, Plans
@@ -16,7 +17,8 @@ from autoseg.preprocessing.pipeline import plans_digest
 from autoseg.preprocessing.store import StoredCase, described_case, is_complete
 from autoseg.trainers.cases import FoldCases, changed_cases
 from autoseg.trainers.checkpoint import load_state
-from autoseg.trainers.configure import mirror_axes_of
+from autoseg.trainers.configure import effective_configuration, mirror_axes_of
+from autoseg.trainers.recipes import find_recipe
 from autoseg.trainers.settings import Settings, flags_of
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
@@ -152,6 +154,14 @@ def check_begun_folds(job: Job, data: FoldData) -> list[str]:
                 f"{job.folder.name} has now. Move that folder away to have them trained anew, or plan the dataset as it was.")
     known = [fold for fold in begun if fold.isdigit() and int(fold) < data.folds]
     return [note for fold in known for note in changed_cases(job.model.fold(fold), data.cases_of(fold))]
+
+
+def check_job(job: Job, data: FoldData) -> None:
+    """Raises AutosegError where the fold could not begin: before an older one is thrown away for it."""
+    resolve_device(job.device)
+    find_recipe(job.recipe)
+    settings = job.settings or Settings()
+    mirror_axes_of(effective_configuration(data.configuration, settings), settings)
 
 
 def describe_model(job: Job, data: FoldData, settings: Settings, configuration: Configuration) -> None:

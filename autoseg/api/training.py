@@ -56,7 +56,7 @@ def train(
     """
     from autoseg.trainers.cases import changed_cases
     from autoseg.trainers.fold import train_fold
-    from autoseg.trainers.job import Job, load_fold_data
+    from autoseg.trainers.job import Job, check_job, load_fold_data
     from autoseg.trainers.settings import parse_settings
 
     if resume and restart:
@@ -67,13 +67,16 @@ def train(
         chosen = None
     job = Job(folder, configuration or default_configuration(folder), recipe, str(fold), chosen, device)
     data = load_fold_data(job)
-    notes = list(data.notes)
+    check_job(job, data)
+    notes = []
     if job.fold_folder.checkpoint_final.exists() and not restart:
         notes.append(f"Fold {fold} of {job.configuration}, {recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
     notes += changed_cases(job.fold_folder, data.cases_of(job.fold))
     if not quiet:
+        for note in data.notes:
+            console.show_once(note)  # of all folds
         for note in notes:
             console.show(note)
     with console.progress(f"{job.configuration} fold {fold}", quiet) as report:

@@ -8,7 +8,7 @@ import math
 import pytest
 from rich.console import Console
 
-from autoseg.best import Best, Candidate, Difference, Member
+from autoseg.best import Best, Candidate, Difference, KeepLargest, Member, TriedRule
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import CaseSummary, Volumes
 from autoseg.evaluation.summary import Summary, pooled_summary
@@ -102,3 +102,12 @@ def test_tables_show_what_is_not_defined_as_a_dash() -> None:
     text = console.export_text()
     assert "nan" not in text and "-0.1000" in text and "not worse" in text and "suggests no rule" in text
     assert next(line for line in text.splitlines() if "→" in line).split()[1] == "2d"
+
+
+def test_a_gain_that_four_digits_would_hide_is_shown_as_a_power_of_ten() -> None:
+    rule = TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep it", accepted=True, dice_before=0.5, dice_after=0.50002,
+                     classes_before={}, classes_after={})
+    best = Best(dataset="D", members=(A,), reason="", rules=(rule,), names={}, versions={}, candidates=())
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(rules_table(best))
+    assert "+2e-05" in console.export_text()

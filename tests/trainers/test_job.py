@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from autoseg.api.training import train
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.inference.model import ModelDescription
@@ -176,3 +177,19 @@ def test_other_errors_of_a_training_keep_their_traceback(job: Job, monkeypatch: 
     cpu = Job(job.folder, job.configuration, job.recipe, "0", Settings(), "cpu")
     with pytest.raises(RuntimeError, match="a shape does not fit"):
         train_fold(cpu, load_fold_data(cpu), lambda share, text: None)
+
+
+@pytest.mark.parametrize(("recipe", "settings", "device", "words"), [
+    ("default", Settings(patch_size=(4, 4)), "cpu", "2 entries"), ("default", Settings(mirror_axes=(3,)), "cpu", "mirror_axes"),
+    ("gone.module:build", Settings(), "cpu", "cannot be imported"), ("default", Settings(), "quantum", "no device"),
+])
+def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
+    job: Job, recipe: str, settings: Settings, device: str, words: str
+) -> None:
+    weights = job.folder.model("3d_fullres", recipe).fold("1").checkpoint_final
+    write_text(weights, "trained for days")
+    assignments = [f"{key}={','.join(map(str, value))}" for key, value in settings.model_dump(exclude_defaults=True).items()]
+    with pytest.raises(AutosegError, match=words):
+        train(job.folder.name, 1, "3d_fullres", recipe, restart=True, device=device, settings=assignments,
+              workspace=job.folder.root.parent, quiet=True)
+    assert weights.exists()
