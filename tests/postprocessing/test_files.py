@@ -198,7 +198,7 @@ def test_the_command_says_what_it_applied_and_fails_where_a_file_does(
     (inputs / "b.nrrd").write_text("no image")
     assert main(flags) == 1
     captured = capsys.readouterr()
-    assert "Wrote 2 label files" in captured.out and "(2 were there already; --overwrite" in captured.out
+    assert "Wrote 2 label file(s)" in captured.out and "(2 were there already; --overwrite" in captured.out
     assert "b.nrrd" in captured.err
     assert main([*flags[:4], str(inputs), *flags[5:]]) == 1
     assert "leaves its input as it is" in capsys.readouterr().err
