@@ -25,6 +25,7 @@ def save_weights(path: Path, modules: dict[str, nn.Module], facts: dict[str, str
     with atomic_path(path) as temporary:
         try:
             save_file(tensors, temporary, metadata={**facts, **versions()})
+            temporary.chmod(0o666 & temporary.parent.stat().st_mode)  # safetensors lets nobody else read it
         except SafetensorError as error:
             raise _disk_full(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -256,3 +257,11 @@ def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredC
 def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredCase], monkeypatch) -> None:
     monkeypatch.setattr(in_memory, "free_memory_bytes", lambda: 1000)
     assert kept_in_memory(cases, channels=1) == cases
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_weights_can_be_read_by_who_can_read_their_folder(tmp_path: Path) -> None:
+    for mode, expected in ((0o755, 0o644), (0o750, 0o640), (0o700, 0o600)):
+        tmp_path.chmod(mode)
+        save_weights(tmp_path / "weights.safetensors", {"network": torch.nn.Linear(1, 1)}, {})
+        assert (tmp_path / "weights.safetensors").stat().st_mode & 0o777 == expected
