@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Normalization = Literal["ct", "zscore", "rescale_0_1", "rgb", "none"]
+Norm = Literal["instance", "batch"]
 
 
 class Frozen(BaseModel):
@@ -28,9 +29,13 @@ class IntensityStatistics(Frozen):
 class Topology(Frozen):
     """A network's shape, finest stage first. Axis order (z, y, x), or (y, x) in 2D.
 
-    features: channels of each stage. strides: of each stage's first convolution; the first stage's is 1.
-    kernel_sizes: of each stage. convs_per_stage: convolutions in each encoder stage; decoder stages have as many as
-    the encoder stage at their resolution.
+    name: of the network, see `autoseg.networks`. features: channels of each stage. strides: by which each stage is coarser
+    than the one before it; the first stage's is 1. kernel_sizes: of each stage.
+    convs_per_stage: convolutions in each encoder stage, or residual blocks of two in a residual encoder.
+    decoder_convs_per_stage: convolutions in each decoder stage, one entry fewer; None for as many as the encoder's.
+    norm: of the sample (instance norm) or of the batch (batch norm).
+    deep_supervision: logits at every decoder level in training, not at the finest alone.
+    classification_guided: a head that tells which classes a patch holds (see `autoseg.networks.unet3plus`).
     """
 
     name: str = "unet"
@@ -38,18 +43,34 @@ class Topology(Frozen):
     strides: tuple[tuple[int, ...], ...]
     kernel_sizes: tuple[tuple[int, ...], ...]
     convs_per_stage: tuple[int, ...]
+    decoder_convs_per_stage: tuple[int, ...] | None = None
+    norm: Norm = "instance"
+    deep_supervision: bool = True
+    classification_guided: bool = False
 
     @model_validator(mode="after")
     def _one_entry_per_stage(self) -> Topology:
         lengths = {len(self.features), len(self.strides), len(self.kernel_sizes), len(self.convs_per_stage)}
         if len(lengths) != 1:
             raise ValueError("features, strides, kernel_sizes and convs_per_stage must have one entry per stage each")
+        if self.decoder_convs_per_stage is not None and len(self.decoder_convs_per_stage) != len(self.features) - 1:
+            raise ValueError("decoder_convs_per_stage must have one entry per stage but the last")
         return self
 
     @property
     def dimensions(self) -> int:
         """2 or 3."""
         return len(self.strides[0])
+
+    @property
+    def stages(self) -> int:
+        """Resolutions, the finest and the coarsest included."""
+        return len(self.features)
+
+    @property
+    def convs_up(self) -> tuple[int, ...]:
+        """Convolutions of each decoder stage, finest first."""
+        return self.decoder_convs_per_stage or self.convs_per_stage[:-1]
 
 
 class Configuration(Frozen):

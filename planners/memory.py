@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from autoseg.errors import AutosegError
 from autoseg.plan import Topology
-from autoseg.planners.topology import Pooling, first_patch_size, pool, unet_topology
+from autoseg.planners.patch import first_patch_size
+from autoseg.topology.pooling import Pooling, pool
+from autoseg.topology.shapes import unet_topology
+from autoseg.topology.values import values_put_out
 
 REFERENCE_GB = 8
 REFERENCE_VALUES = {2: 85_000_000, 3: 560_000_000}  # put out for one patch, at 8 GB and the reference batch
@@ -29,23 +32,6 @@ class Fit:
     values: int
     first: tuple[int, ...]
     shrunk: int
-
-
-def values_put_out(patch_size: Sequence[int], topology: Topology, classes: int) -> int:
-    """How many values the convolutions of a U-Net put out for one patch: a measure of its memory, without building it.
-
-    Counted are every convolution of both sides, the transposed convolutions, and the finest logit head.
-
-    patch_size: voxels, divisible by the strides. classes: channels of the head.
-    """
-    values, size = 0, list(patch_size)
-    bottleneck = len(topology.features) - 1
-    for stage, (features, convs) in enumerate(zip(topology.features, topology.convs_per_stage, strict=True)):
-        size = [n // stride for n, stride in zip(size, topology.strides[stage], strict=True)]
-        layers = convs if stage == bottleneck else 2 * convs + 1  # encoder and decoder, and the way up into the decoder
-        values += layers * features * math.prod(size)
-    head = classes * math.prod(patch_size) if bottleneck > 0 else 0
-    return values + head
 
 
 def budget(dimensions: int, memory_gb: float) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.planners import memory, spacing, topology
+from autoseg.planners import memory, patch, spacing
+from autoseg.topology import pooling, shapes
 
 AXES = ("z", "y", "x")
 NORMALIZATIONS = {
@@ -42,8 +43,8 @@ def lowres_spacing(fullres_mm: np.ndarray, steps: int) -> str:
 def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Sequence[float], memory_gb: float) -> str:
     """Why this patch."""
     dimensions = len(spacing_mm)
-    wanted = topology.first_patch_size(spacing_mm, (math.inf,) * dimensions)
-    text = (f"Equal extent along all axes with the voxels of {topology.FIRST_PATCH_EDGE[dimensions]}^{dimensions} is "
+    wanted = patch.first_patch_size(spacing_mm, (math.inf,) * dimensions)
+    text = (f"Equal extent along all axes with the voxels of {patch.FIRST_PATCH_EDGE[dimensions]}^{dimensions} is "
             f"{_times(wanted)}; within the median shape {_times(median_shape, 'g')} and grown to a multiple of the "
             f"strides it is {_times(fit.first)}.")
     if fit.shrunk:
@@ -59,12 +60,12 @@ def network(fit: memory.Fit) -> str:
     smallest = [n // d for n, d in zip(fit.pooling.patch_size, fit.pooling.divisors, strict=True)]
     first = ", slice axis first," if dimensions == 3 else ""
     text = (f"{fit.pooling.stages} stages: the axes{first} are halved {', '.join(map(str, pools))} times, each while "
-            f"{2 * topology.SMALLEST_EDGE} voxels ({3 * topology.SMALLEST_EDGE} for a last single axis) are left "
+            f"{2 * pooling.SMALLEST_EDGE} voxels ({3 * pooling.SMALLEST_EDGE} for a last single axis) are left "
             f"and its spacing is below twice the finest; {_times(smallest)} voxels remain at the bottom.")
     if any(1 in kernel for kernel in fit.pooling.kernel_sizes):
         text += " Kernels are 1 along an axis while its spacing is twice the finest or more."
-    return text + (f" Features start at {topology.BASE_FEATURES}, double with each stage and stop at "
-                   f"{topology.MOST_FEATURES[dimensions]}.")
+    return text + (f" Features start at {shapes.BASE_FEATURES}, double with each stage and stop at "
+                   f"{shapes.MOST_FEATURES[dimensions]}.")
 
 
 def batch_size(fit: memory.Fit, memory_gb: float, voxels_of_dataset: float) -> str:

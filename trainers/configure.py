@@ -32,6 +32,7 @@ def effective_configuration(configuration: Configuration, settings: Settings) ->
             f"Give twice as much along one axis at least, such as {','.join(str(2 * factor) for factor in factors)}.")
     return configuration.model_copy(update={
         "patch_size": tuple(patch), "batch_size": settings.batch_size or configuration.batch_size,
+        "network": configuration.network.model_copy(update={"deep_supervision": settings.deep_supervision}),
     })
 
 

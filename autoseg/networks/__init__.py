@@ -1,4 +1,4 @@
-"""Networks by name: each is built as `Network(topology, channels_in, classes, deep_supervision)`."""
+"""Networks by name: each is built as `Network(topology, channels_in, classes)`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from autoseg.plan import Topology
 NETWORKS: dict[str, Any] = {"unet": UNet}
 
 
-def build_network(topology: Topology, channels_in: int, classes: int, deep_supervision: bool = True) -> nn.Module:
+def build_network(topology: Topology, channels_in: int, classes: int) -> nn.Module:
     """The network that `topology.name` names. Raises AutosegError that lists the names there are."""
     if topology.name not in NETWORKS:
         raise AutosegError(f'There is no network "{topology.name}". There are: {", ".join(sorted(NETWORKS))}.')
-    network: nn.Module = NETWORKS[topology.name](topology, channels_in, classes, deep_supervision)
+    network: nn.Module = NETWORKS[topology.name](topology, channels_in, classes)
     return network

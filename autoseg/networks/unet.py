@@ -17,9 +17,8 @@ class UNet(nn.Module):
     product of the strides along each axis.
     """
 
-    def __init__(self, topology: Topology, channels_in: int, classes: int, deep_supervision: bool = True) -> None:
+    def __init__(self, topology: Topology, channels_in: int, classes: int) -> None:
         super().__init__()
-        self.deep_supervision = deep_supervision
         features, strides, kernels = topology.features, topology.strides, topology.kernel_sizes
         ones = (1,) * topology.dimensions
         inputs = (channels_in, *features[:-1])
@@ -30,9 +29,10 @@ class UNet(nn.Module):
         levels = range(len(features) - 1)  # finest first
         self.up = nn.ModuleList(upsampling(features[i + 1], features[i], strides[i + 1]) for i in levels)
         self.decoder = nn.ModuleList(
-            ConvStage(2 * features[i], features[i], kernels[i], ones, topology.convs_per_stage[i]) for i in levels
+            ConvStage(2 * features[i], features[i], kernels[i], ones, topology.convs_up[i]) for i in levels
         )
-        self.heads = nn.ModuleList(head(features[i], classes, topology.dimensions) for i in levels)
+        heads = levels if topology.deep_supervision else levels[:1]
+        self.heads = nn.ModuleList(head(features[i], classes, topology.dimensions) for i in heads)
         initialize_he(self)
 
     def forward(self, x: torch.Tensor) -> Logits:
@@ -42,7 +42,7 @@ class UNet(nn.Module):
             skips.append(x)
         x = skips.pop()
         logits: Logits = []
-        wanted = len(self.heads) if self.deep_supervision and self.training else 1
+        wanted = len(self.heads) if self.training else 1
         for level in reversed(range(len(self.decoder))):
             x = torch.cat((self.up[level](x), skips.pop()), dim=1)  # popped, so that prediction can free it
             x = self.decoder[level](x)

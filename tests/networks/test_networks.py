@@ -39,7 +39,7 @@ def test_prediction_and_training_without_deep_supervision_give_the_finest_logits
     network = build_network(topology, 1, 2)
     assert len(network(torch.randn(1, 1, 8, 8, 8))) == 2
     assert len(network.eval()(torch.randn(1, 1, 8, 8, 8))) == 1
-    assert len(build_network(topology, 1, 2, deep_supervision=False)(torch.randn(1, 1, 8, 8, 8))) == 1
+    assert len(build_network(topology.model_copy(update={"deep_supervision": False}), 1, 2)(torch.randn(1, 1, 8, 8, 8))) == 1
 
 
 def test_the_unet_has_as_many_parameters_as_the_published_layer_sizes_give() -> None:

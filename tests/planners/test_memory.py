@@ -8,8 +8,10 @@ from torch import nn
 
 from autoseg.errors import AutosegError
 from autoseg.networks.unet import UNet
-from autoseg.planners.memory import Fit, batch_size, budget, fit_patch, values_put_out
-from autoseg.planners.topology import pool, unet_topology
+from autoseg.planners.memory import Fit, batch_size, budget, fit_patch
+from autoseg.topology.pooling import pool
+from autoseg.topology.shapes import unet_topology
+from autoseg.topology.values import values_put_out
 
 
 def _counted_in_a_forward_pass(network: nn.Module, patch: torch.Tensor) -> int:

@@ -20,9 +20,7 @@ from autoseg.trainers.supervision import DeepSupervision, Loss
 def build(configuration: Configuration, labels: Labels, settings: Settings, device: torch.device) -> SegmentationTask:
     """A U-Net of the plan with the loss that the labels ask for: softmax for classes, sigmoid for regions."""
     torch.manual_seed(settings.seed)
-    network = build_network(
-        configuration.network, len(configuration.normalization), labels.output_channels, settings.deep_supervision
-    )
+    network = build_network(configuration.network, len(configuration.normalization), labels.output_channels)
     network = to_device(network, device, configuration.dimensions)
     optimizer = torch.optim.SGD(
         network.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay,

@@ -1,4 +1,4 @@
-"""Network depth from patch size and spacing: where to pool, and how wide the kernels are."""
+"""Where to pool, and how wide the kernels are: from patch size and spacing."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from autoseg.plan import Topology
-
 SMALLEST_EDGE = 4  # voxels that pooling leaves of an axis, at least
 SIMILAR_RATIO = 2  # spacings that differ by less than this count as equal
-FIRST_PATCH_EDGE = {2: 2048, 3: 256}  # of the square or cube with as many voxels as the first patch
-BASE_FEATURES = 32
-MOST_FEATURES = {2: 512, 3: 320}
-CONVS_PER_STAGE = 2
 
 
 @dataclass(frozen=True)
@@ -33,17 +25,6 @@ class Pooling:
     @property
     def stages(self) -> int:
         return len(self.strides)
-
-
-def first_patch_size(spacing_mm: Sequence[float], median_shape: Sequence[float]) -> tuple[float, ...]:
-    """The patch to start from: of equal extent in mm along all axes, 256³ (2D: 2048²) voxels, within the median shape.
-
-    spacing_mm: (z, y, x) or (y, x). median_shape: voxels, same axes; may end in .5. So may the result.
-    """
-    dimensions = len(spacing_mm)
-    per_mm = 1 / np.array(spacing_mm, dtype=float)
-    edges = per_mm * (FIRST_PATCH_EDGE[dimensions] ** dimensions / per_mm.prod()) ** (1 / dimensions)
-    return tuple(min(round(float(edge)), size) for edge, size in zip(edges, median_shape, strict=True))
 
 
 def pool(spacing_mm: Sequence[float], size: Sequence[float]) -> Pooling:
@@ -70,17 +51,6 @@ def pool(spacing_mm: Sequence[float], size: Sequence[float]) -> Pooling:
     divisors = tuple(math.prod(stride[axis] for stride in strides) for axis in range(dimensions))
     patch_size = tuple(math.ceil(n / divisor) * divisor for n, divisor in zip(size, divisors, strict=True))
     return Pooling(patch_size, tuple(strides), tuple(kernels), divisors)
-
-
-def unet_topology(pooling: Pooling) -> Topology:
-    """A plain U-Net over this pooling: 32 features, doubled at each stage up to 320 (3D) or 512 (2D)."""
-    most = MOST_FEATURES[len(pooling.patch_size)]
-    return Topology(
-        features=tuple(min(most, BASE_FEATURES * 2**stage) for stage in range(pooling.stages)),
-        strides=pooling.strides,
-        kernel_sizes=pooling.kernel_sizes,
-        convs_per_stage=(CONVS_PER_STAGE,) * pooling.stages,
-    )
 
 
 def _axes_to_pool(spacings_mm: Sequence[float], sizes: Sequence[float]) -> list[int]:

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from autoseg.planners.topology import first_patch_size, pool, unet_topology
+from autoseg.planners.patch import first_patch_size
+from autoseg.topology.pooling import pool
+from autoseg.topology.shapes import unet_topology
 
 
 def test_the_first_patch_has_equal_extent_in_mm_and_the_voxels_of_a_cube_of_256() -> None:
