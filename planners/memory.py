@@ -10,7 +10,7 @@ from autoseg.errors import AutosegError
 from autoseg.plan import Topology
 from autoseg.planners.patch import first_patch_size
 from autoseg.topology.pooling import Pooling, pool
-from autoseg.topology.shapes import unet_topology
+from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import values_put_out
 
 REFERENCE_GB = 8
@@ -51,11 +51,11 @@ def fit_patch(spacing_mm: Sequence[float], median_shape: Sequence[float], classe
     dimensions = len(spacing_mm)
     pooling = pool(spacing_mm, first_patch_size(spacing_mm, median_shape))
     first, shrunk = pooling.patch_size, 0
-    topology = unet_topology(pooling)
+    topology = topology_of("unet", pooling)
     values = values_put_out(pooling.patch_size, topology, classes)
     while values / REFERENCE_BATCH[dimensions] * SMALLEST_BATCH > budget(dimensions, memory_gb):
         pooling = _shrink(spacing_mm, pooling, _largest_share(pooling.patch_size, median_shape), memory_gb)
-        topology = unet_topology(pooling)
+        topology = topology_of("unet", pooling)
         values = values_put_out(pooling.patch_size, topology, classes)
         shrunk += 1
     return Fit(pooling, topology, values, first, shrunk)

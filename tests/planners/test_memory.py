@@ -10,7 +10,7 @@ from autoseg.errors import AutosegError
 from autoseg.networks.unet import UNet
 from autoseg.planners.memory import Fit, batch_size, budget, fit_patch
 from autoseg.topology.pooling import pool
-from autoseg.topology.shapes import unet_topology
+from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import values_put_out
 
 
@@ -28,7 +28,7 @@ def _counted_in_a_forward_pass(network: nn.Module, patch: torch.Tensor) -> int:
 @pytest.mark.parametrize(("spacing_mm", "size"), [((1.0, 1.0), (24, 16)), ((4.0, 1.0, 1.0), (8, 32, 24))])
 def test_values_put_out_are_those_of_a_forward_pass(spacing_mm: tuple[float, ...], size: tuple[int, ...]) -> None:
     pooling = pool(spacing_mm, size)
-    topology = unet_topology(pooling)
+    topology = topology_of("unet", pooling)
     network = UNet(topology, channels_in=2, classes=5)
     with torch.no_grad():
         counted = _counted_in_a_forward_pass(network, torch.zeros(1, 2, *pooling.patch_size))
@@ -68,5 +68,5 @@ def test_the_batch_is_bounded_by_memory_dataset_and_two(voxels_of_dataset: float
     pooling = pool((1.0, 1.0, 1.0), (10, 10, 10))
     pooling = type(pooling)((10, 10, 10), pooling.strides, pooling.kernel_sizes, pooling.divisors)
     values = round(5.6e8 * 2 / 9.2)  # 9.2 patches fit into 8 GB
-    fit = Fit(pooling, unet_topology(pooling), values, (10, 10, 10), 0)
+    fit = Fit(pooling, topology_of("unet", pooling), values, (10, 10, 10), 0)
     assert batch_size(fit, 8, voxels_of_dataset) == expected

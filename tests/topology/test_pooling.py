@@ -8,7 +8,7 @@ import pytest
 
 from autoseg.planners.patch import first_patch_size
 from autoseg.topology.pooling import pool
-from autoseg.topology.shapes import unet_topology
+from autoseg.topology.shapes import topology_of
 
 
 def test_the_first_patch_has_equal_extent_in_mm_and_the_voxels_of_a_cube_of_256() -> None:
@@ -54,6 +54,6 @@ def test_a_patch_that_cannot_be_pooled_has_one_stage() -> None:
 
 @pytest.mark.parametrize(("dimensions", "most"), [(3, 320), (2, 512)])
 def test_features_double_up_to_a_limit(dimensions: int, most: int) -> None:
-    topology = unet_topology(pool((1,) * dimensions, (256,) * dimensions))
+    topology = topology_of("unet", pool((1,) * dimensions, (256,) * dimensions))
     assert topology.features == (32, 64, 128, 256, most, most, most)
     assert topology.convs_per_stage == (2,) * 7
