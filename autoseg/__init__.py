@@ -23,12 +23,13 @@ if TYPE_CHECKING:
         train,
         verify,
     )
+    from autoseg.api.recipes import recipes
     from autoseg.api.run import run
     from autoseg.errors import AutosegError
 
 __all__ = [
     "AutosegError", "cross_validation", "evaluate", "find_best", "plan_and_preprocess", "postprocess", "predict",
-    "predict_files", "report", "run", "train", "verify",
+    "predict_files", "recipes", "report", "run", "train", "verify",
 ]
 
 

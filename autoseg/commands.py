@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
-from autoseg.workspace import DatasetFolder, Workspace
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
 
 
 def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
@@ -13,8 +14,21 @@ def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
 
 
 def model_flags(configuration: str, recipe: str) -> list[str]:
-    """Which model a command means; the default recipe goes without saying."""
+    """Which model a command means; the default recipe goes without saying. recipe: or the name that the model was given."""
     return ["-c", configuration, *(["-tr", recipe] if recipe != "default" else [])]
+
+
+def training_flags(model: ModelFolder) -> list[str]:
+    """Which model autoseg_train is to train: configuration, recipe, and its name where that is another."""
+    recipe = str(described(model).get("recipe", model.recipe))
+    name = ["--name", model.recipe] if recipe != model.recipe else []
+    return [*model_flags(model.configuration, recipe), *name]
+
+
+def described(model: ModelFolder) -> dict[str, Any]:
+    """What model.json says, whatever version wrote it; nothing where there is none."""
+    content = read_json(model.model_json) if model.model_json.exists() else {}
+    return content if isinstance(content, dict) else {}
 
 
 def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -> str:

@@ -1,4 +1,4 @@
-"""What the plan's configuration and the settings make together: patch and batch size, mirroring, batches."""
+"""What the plan's configuration and the settings make together: network, patch and batch size, mirroring, batches."""
 
 from __future__ import annotations
 
@@ -8,32 +8,85 @@ from collections.abc import Sequence
 import torch
 
 from autoseg.errors import AutosegError
-from autoseg.plan import Configuration
+from autoseg.plan import Configuration, Topology
+from autoseg.topology.pooling import SMALLEST_EDGE, pool
+from autoseg.topology.shapes import reshaped, topology_of
+from autoseg.topology.values import values_put_out
 from autoseg.trainers.augmentation import Augmentation
 from autoseg.trainers.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
 from autoseg.trainers.settings import Settings
 
+SMALLEST_BATCH = 2
+MOST_OF_PLAN = 1.2  # times the planned memory that a step may take without a word
 
-def effective_configuration(configuration: Configuration, settings: Settings) -> Configuration:
-    """The plan's configuration with the batch and patch size of the settings. Raises AutosegError for a bad patch."""
+
+def effective_configuration(configuration: Configuration, settings: Settings, classes: int) -> Configuration:
+    """The plan's configuration with the network, patch and batch size of the settings.
+
+    Where the network then costs more for a patch than the planned one, and the settings name no batch size, fewer patches
+    are taken, so that a step needs the memory that was planned; two at least. classes: channels of the logits.
+    Raises AutosegError for a patch or a network that cannot be.
+    """
     patch = settings.patch_size or configuration.patch_size
-    if len(patch) != configuration.dimensions:
-        raise AutosegError(f"patch_size={patch} has {len(patch)} entries, but the configuration {configuration.dimensions} axes.")
-    factors = [math.prod(stride[axis] for stride in configuration.network.strides) for axis in range(len(patch))]
-    for axis, (size, factor) in enumerate(zip(patch, factors, strict=True)):
-        if size < factor or size % factor:
-            raise AutosegError(
-                f"patch_size={patch}: axis {axis} is pooled by {factor} in all, so its size must be a multiple of {factor}, "
-                f"such as {max(1, round(size / factor)) * factor}."
-            )
-    if tuple(patch) == tuple(factors):
+    topology = _network(configuration.network, settings)
+    if tuple(patch) != configuration.patch_size:
+        topology = _for_patch(topology, tuple(patch), configuration.spacing_mm)
+    effective = configuration.model_copy(update={"patch_size": tuple(patch), "network": topology})
+    that_fit = int(configuration.batch_size / max(1.0, cost(effective, configuration, classes)))
+    fewest = min(SMALLEST_BATCH, configuration.batch_size)
+    return effective.model_copy(update={"batch_size": settings.batch_size or max(fewest, that_fit)})
+
+
+def cost(effective: Configuration, planned: Configuration, classes: int) -> float:
+    """How many times as many values the network puts out for one patch than the one that was planned (see `values_put_out`)."""
+    of_plan = values_put_out(planned.patch_size, planned.network, classes)
+    return values_put_out(effective.patch_size, effective.network, classes) / of_plan
+
+
+def cost_note(effective: Configuration, planned: Configuration, classes: int) -> str | None:
+    """What the user should know where a step needs about as much memory as planned only with fewer patches, or more than that."""
+    ratio = cost(effective, planned, classes)
+    step = ratio * effective.batch_size / planned.batch_size
+    costs = f"The network ({effective.network.name}) costs {ratio:.1f} times as much for a patch as what was planned"
+    if step > MOST_OF_PLAN:
+        return (f"{costs}, and a step on {effective.batch_size} patches {step:.1f} times as much. Where memory runs out: fewer "
+                "or smaller patches (--set batch_size=, --set patch_size=), or a plan that makes room for it "
+                "(autoseg_plan_and_preprocess --planner, or more --memory-gb).")
+    if effective.batch_size < planned.batch_size and ratio > 1:
+        return f"{costs}, so {effective.batch_size} patches make a batch instead of {planned.batch_size} (--set batch_size=)."
+    return None
+
+
+def _network(planned: Topology, settings: Settings) -> Topology:
+    """The plan's network as the settings change it."""
+    topology = reshaped(planned, settings.network, settings.base_features, settings.norm)
+    if settings.classification_guided and topology.name != "unet3plus":
+        raise AutosegError(f"classification_guided=true is for the network unet3plus, but this one is {topology.name}. "
+                           "Add --set network=unet3plus, or leave it out.")
+    return topology.model_copy(update={
+        "deep_supervision": settings.deep_supervision, "classification_guided": settings.classification_guided})
+
+
+def _for_patch(topology: Topology, patch: tuple[int, ...], spacing_mm: Sequence[float]) -> Topology:
+    """The network for another patch than the planned one: as deep as planned where that halves the patch evenly and leaves two
+    voxels or more of it, else as deep as the planner's rule has it. Raises AutosegError for a patch that no depth fits."""
+    axes = "z,y,x"[-2 * topology.dimensions + 1:]
+    if len(patch) != topology.dimensions:
         raise AutosegError(
-            f"patch_size={patch}: a single voxel would be left of it where it is pooled most, and the network needs two or more. "
-            f"Give twice as much along one axis at least, such as {','.join(str(2 * factor) for factor in factors)}.")
-    return configuration.model_copy(update={
-        "patch_size": tuple(patch), "batch_size": settings.batch_size or configuration.batch_size,
-        "network": configuration.network.model_copy(update={"deep_supervision": settings.deep_supervision}),
-    })
+            f"patch_size={patch} has {len(patch)} entries, but the configuration {topology.dimensions} axes ({axes}).")
+    factors = [math.prod(stride[axis] for stride in topology.strides) for axis in range(len(patch))]
+    if all(size % factor == 0 for size, factor in zip(patch, factors, strict=True)) and math.prod(patch) > math.prod(factors):
+        return topology
+    pooling = pool(spacing_mm, patch)
+    if min(patch) < 1 or pooling.stages == 1:
+        raise AutosegError(f"patch_size={patch} ({axes}) is too small: two axes of {2 * SMALLEST_EDGE} voxels, or one of "
+                           f"{3 * SMALLEST_EDGE}, are needed to be halved once.")
+    if pooling.patch_size != patch:
+        raise AutosegError(f"patch_size={patch} ({axes}) cannot be halved evenly as often as a network of this size would. The "
+                           f"next one up that can is {','.join(map(str, pooling.patch_size))}.")
+    return topology_of(topology.name, pooling, topology.features[0]).model_copy(update={
+        "norm": topology.norm, "deep_supervision": topology.deep_supervision,
+        "classification_guided": topology.classification_guided})
 
 
 def mirror_axes_of(configuration: Configuration, settings: Settings) -> tuple[int, ...]:

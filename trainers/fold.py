@@ -40,7 +40,7 @@ def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
     if device.type == "cpu":
         keep_large_blocks()
     settle_cases(job.fold_folder, data.cases_of(job.fold))
-    configuration = effective_configuration(data.configuration, settings)
+    configuration = effective_configuration(data.configuration, settings, data.dataset.labels.output_channels)
     is_trained = job.fold_folder.checkpoint_final.exists()
     if not is_trained or not job.model.model_json.exists():
         describe_model(job, data, settings, configuration)
@@ -65,7 +65,7 @@ def train_network(
     store = job.folder.preprocessed(job.configuration)
     channels = len(configuration.normalization)
     training = kept_in_memory([open_case(store, name) for name in data.training], channels)
-    task = find_recipe(job.recipe)(configuration, data.dataset.labels, settings, device)
+    task = find_recipe(job.recipe).build(configuration, data.known, settings, device)
     augmentation = augmentation_for(configuration, settings)
     threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
     streams = [batch_stream(training, configuration, settings, augmentation, device, threads, seed=settings.seed)]

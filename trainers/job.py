@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +19,24 @@ from autoseg.preprocessing.pipeline import plans_digest
 from autoseg.preprocessing.store import StoredCase, described_case, is_complete
 from autoseg.trainers.cases import FoldCases, changed_cases
 from autoseg.trainers.checkpoint import load_state
-from autoseg.trainers.configure import effective_configuration, mirror_axes_of
-from autoseg.trainers.recipes import find_recipe
-from autoseg.trainers.settings import Settings, flags_of
+from autoseg.trainers.configure import cost_note, effective_configuration, mirror_axes_of
+from autoseg.trainers.data import TrainingData
+from autoseg.trainers.recipes import RECIPES, find_recipe
+from autoseg.trainers.settings import Settings, differences, flags_of, written
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model, write_json
 
+MUST_AGREE = ("recipe", "channel_names", "labels", "plans", "mirror_axes")  # among the folds of a model
+MAY_DIFFER = ("epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup")  # between folds
+
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be trained. settings: None to go on with those that the unfinished fold was started with."""
+    """What is to be trained. settings: None to go on with those that the unfinished fold was started with.
+
+    name: of the model, where it is not that of its recipe.
+    """
 
     folder: DatasetFolder
     configuration: str
@@ -35,10 +44,11 @@ class Job:
     fold: str
     settings: Settings | None
     device: str = "auto"
+    name: str | None = None
 
     @property
     def model(self) -> ModelFolder:
-        return self.folder.model(self.configuration, self.recipe)
+        return self.folder.model(self.configuration, self.name or self.recipe)
 
     @property
     def fold_folder(self) -> FoldFolder:
@@ -63,6 +73,12 @@ class FoldData:
     def folds(self) -> int:
         """How many there are."""
         return len(self.splits)
+
+    @property
+    def known(self) -> TrainingData:
+        """What the recipe may know of the training cases."""
+        cases = [self.stored[name] for name in self.training]
+        return TrainingData.of(self.dataset.labels, [(math.prod(case.shape), case.foreground_counts) for case in cases])
 
     def cases_of(self, fold: str) -> FoldCases:
         """Which cases a fold trains and validates on."""
@@ -118,20 +134,19 @@ def settle_settings(job: Job) -> Settings:
 
     Raises AutosegError where an unfinished fold was started with others, and where there is nothing to go on with.
     """
+    defaults = find_recipe(job.recipe).settings
     state = job.fold_folder.training_state
     if not state.exists():
         if job.settings is None and not job.fold_folder.checkpoint_final.exists():
             raise AutosegError(f"Fold {job.fold} has nothing to continue: {state} does not exist. Leave out --continue.")
-        return job.settings or Settings()
-    started_with = Settings.model_validate(load_state(state, torch.device("cpu"))["settings"])
+        return job.settings or defaults
+    started_with = type(defaults).model_validate(load_state(state, torch.device("cpu"))["settings"])
     if job.settings is None or job.fold_folder.checkpoint_final.exists():
         return started_with
-    different = [
-        f"{key}={getattr(started_with, key)} (now {value})" for key, value in job.settings if value != getattr(started_with, key)
-    ]
-    if different:
+    if different := differences(started_with, job.settings):
+        listed = ", ".join(f"{key}={written(then)} (now {written(now)})" for key, (then, now) in different.items())
         raise AutosegError(
-            f"Fold {job.fold} was started with other settings and is not finished: {', '.join(different)}. "
+            f"Fold {job.fold} was started with other settings and is not finished: {listed}. "
             "Finish it as it was started with --continue, or start it anew with --restart."
         )
     return started_with
@@ -156,12 +171,43 @@ def check_begun_folds(job: Job, data: FoldData) -> list[str]:
     return [note for fold in known for note in changed_cases(job.model.fold(fold), data.cases_of(fold))]
 
 
-def check_job(job: Job, data: FoldData) -> None:
-    """Raises AutosegError where the fold could not begin: before an older one is thrown away for it."""
+def check_job(job: Job, data: FoldData) -> list[str]:
+    """What the user should know before the fold begins.
+
+    Raises AutosegError where it could not begin: before an older one is thrown away for it.
+    """
     resolve_device(job.device)
-    find_recipe(job.recipe)
-    settings = job.settings or Settings()
-    mirror_axes_of(effective_configuration(data.configuration, settings), settings)
+    _check_name(job)
+    settings = job.settings or find_recipe(job.recipe).settings
+    classes = data.dataset.labels.output_channels
+    effective = effective_configuration(data.configuration, settings, classes)
+    mirror_axes_of(effective, settings)
+    note = cost_note(effective, data.configuration, classes) if job.settings is not None else None
+    return [*([note] if note else []), *_other_settings(job)]
+
+
+def _check_name(job: Job) -> None:
+    """Raises AutosegError for a model's name that no folder can have, or that means something else."""
+    if job.name is None or job.name == job.recipe:
+        return
+    if not re.fullmatch(r"[\w+-][\w.+-]*", job.name):
+        raise AutosegError(f'--name "{job.name}" is to become a folder: give letters, digits, "_", "-", "+" and "." only.')
+    if job.name in RECIPES:
+        raise AutosegError(f'--name {job.name} is the name of a recipe, but the recipe is {job.recipe}. Choose another name.')
+
+
+def _other_settings(job: Job) -> list[str]:
+    """A note where the model's other folds were trained with other settings: such folds are hard to compare."""
+    others = [fold for fold in job.model.begun_folds() if fold != job.fold]
+    if job.settings is None or not others or not job.model.model_json.exists():
+        return []
+    there = read_model(job.model.model_json, ModelDescription).settings
+    now = job.settings.model_dump(mode="json")
+    changed = [key for key in now if key in there and now[key] != there[key] and key not in MAY_DIFFER]
+    if not changed:
+        return []
+    return [f"The model's other folds ({', '.join(others)}) were trained with another {', '.join(changed)}: "
+            f"{job.model.model_json} says which. --name keeps models apart."]
 
 
 def describe_model(job: Job, data: FoldData, settings: Settings, configuration: Configuration) -> None:
@@ -170,26 +216,27 @@ def describe_model(job: Job, data: FoldData, settings: Settings, configuration: 
         dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
         file_ending=data.dataset.file_ending, configuration_name=job.configuration,
         plans=data.plans.model_copy(update={"configurations": {job.configuration: configuration}}),
-        recipe=job.recipe, settings=settings.model_dump(mode="json"), flags=flags_of(settings),
-        mirror_axes=mirror_axes_of(configuration, settings) if settings.augmentation == "default" else (),
-        versions=versions(),
+        recipe=job.recipe, settings=settings.model_dump(mode="json"),
+        flags=flags_of(settings, find_recipe(job.recipe).settings),
+        mirror_axes=mirror_axes_of(configuration, settings) if settings.augmentation != "none" else (),
+        versions=versions(), name=job.name,
     )
     if not job.model.begun_folds() or not job.model.model_json.exists():
         write_json(job.model.model_json, description)
         return
     there = read_model(job.model.model_json, ModelDescription)
-    different = [field for field in ("channel_names", "labels", "plans", "mirror_axes") if _differ(there, description, field)]
+    different = [field for field in MUST_AGREE if _differ(there, description, field)]
     if different:
         raise AutosegError(
             f"{job.model.root} holds folds ({', '.join(job.model.begun_folds())}) of a model with other {', '.join(different)}. "
-            "Folds of one model must agree: move that folder away, or train with the settings and plans that it was made with; "
-            "where no other fold was begun, --restart begins this one anew."
+            "Folds of one model must agree: give this one a name of its own (--name), or train with the recipe, settings "
+            "and plans that the others were made with; where no other fold was begun, --restart begins this one anew."
         )
 
 
 def _differ(one: ModelDescription, other: ModelDescription, field: str) -> bool:
     def plain(description: ModelDescription) -> Any:
         content = description.model_dump(mode="json")[field]
-        return {k: v for k, v in content.items() if k != "versions"} if field == "plans" else content
+        return {k: v for k, v in content.items() if k not in ("versions", "planner")} if field == "plans" else content
 
     return bool(plain(one) != plain(other))

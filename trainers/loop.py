@@ -51,14 +51,15 @@ def train(run: Run) -> None:
     """
     resume(run)
     saved = drawn = time.monotonic()
-    while run.next_epoch < run.schedule.epochs:
+    while not is_over(run):
         epoch = train_epoch(run)
         run.history.append(epoch)
+        run.task.end_epoch(epoch.training_loss)
         write_log(run.folder.log_jsonl, run.history)
         if epoch.smoothed_dice is not None and epoch.smoothed_dice > run.best:
             run.best = epoch.smoothed_dice
             save_weights(run.folder.checkpoint_best, run.task.modules, _facts(run))
-        is_last = run.next_epoch >= run.schedule.epochs
+        is_last = is_over(run)
         if time.monotonic() - saved > SECONDS_BETWEEN_STATES or is_last:
             save_state(run.folder.training_state, _state(run))
             saved = time.monotonic()
@@ -66,6 +67,11 @@ def train(run: Run) -> None:
             draw_progress(run.folder.progress_png, run.history, _title(run))
             drawn = time.monotonic()
     save_weights(run.folder.checkpoint_final, run.task.modules, _facts(run))
+
+
+def is_over(run: Run) -> bool:
+    """Whether all epochs are done, or the recipe says that more would change nothing."""
+    return run.next_epoch >= run.schedule.epochs or run.task.is_exhausted
 
 
 def train_epoch(run: Run) -> Epoch:

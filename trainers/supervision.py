@@ -1,4 +1,4 @@
-"""Deep supervision: the loss of every decoder level, against the label at that level's resolution."""
+"""Deep supervision: the loss of every decoder level, against the label."""
 
 from __future__ import annotations
 
@@ -7,30 +7,72 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+from autoseg.dataset import Labels
+from autoseg.plan import Topology
+from autoseg.trainers.losses import Loss
+from autoseg.trainers.losses.targets import outputs_of
+from autoseg.trainers.settings import Settings, SupervisionSettings
+
+LevelsLoss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
+LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
-def level_weights(levels: int) -> list[float]:
-    """1, 1/2, 1/4, ..., the lowest off (unless it is the only one), scaled to the sum 1 (Isensee et al. 2021)."""
-    weights = [0.5**level for level in range(levels)]
-    if levels > 1:
-        weights[-1] = 0.0
-    return [weight / sum(weights) for weight in weights]
+def supervise(loss: Loss, topology: Topology, labels: Labels, settings: Settings) -> LevelsLoss:
+    """The loss of all that a network of this topology puts out in training."""
+    levels = DeepSupervision(loss, settings.supervision)
+    return ClassificationGuided(levels, labels) if topology.classification_guided else levels
 
 
 class DeepSupervision:
-    """Weighted sum of `loss` over decoder levels; the label is brought to each level by its nearest voxel."""
+    """Weighted sum of `loss` over decoder levels, each at its own resolution or brought up to the label's."""
 
-    def __init__(self, loss: Loss) -> None:
+    def __init__(self, loss: Loss, settings: SupervisionSettings) -> None:
         self.loss = loss
+        self.settings = settings
 
     def __call__(self, logits: list[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
         """logits: finest first, (B, K, *spatial_i); label (B, 1, *spatial_0) integer -> scalar float32."""
         total = torch.zeros((), device=label.device)
-        for weight, level in zip(level_weights(len(logits)), logits, strict=True):
+        for weight, level in zip(level_weights(len(logits), self.settings.weights), logits, strict=True):
             if weight > 0:
-                total = total + weight * self.loss(level, label_at(label, level.shape[2:]))
+                total = total + weight * self._of_level(level, label)
         return total
+
+    def _of_level(self, level: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        if self.settings.resolution == "level" or level.shape[2:] == label.shape[2:]:
+            return self.loss(level, label_at(label, level.shape[2:]))
+        full = functional.interpolate(level.float(), label.shape[2:], mode=LINEAR[level.ndim - 2], align_corners=False)
+        return self.loss(full, label)
+
+
+class ClassificationGuided:
+    """The loss of all levels, and the binary cross-entropy of which classes the patch holds (Huang et al. 2020)."""
+
+    def __init__(self, levels: LevelsLoss, labels: Labels) -> None:
+        self.levels = levels
+        self.labels = labels
+
+    def __call__(self, logits: list[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
+        """logits: as `DeepSupervision` takes them, and in training the presence of each class, (B, K, 1, ...), at the end."""
+        if len(logits) == 1:  # prediction: the network has used the presence itself
+            return self.levels(logits, label)
+        *levels, presence = logits
+        present = outputs_of(label, self.labels).flatten(2).amax(2)
+        told = functional.binary_cross_entropy_with_logits(presence.float().flatten(1), present)
+        return self.levels(levels, label) + told
+
+
+def level_weights(levels: int, scheme: str = "halving") -> list[float]:
+    """For each level, finest first; their sum is 1.
+
+    halving: 1, 1/2, 1/4, ..., the lowest off, unless it is the only one (Isensee et al. 2021). equal: all alike.
+    """
+    if scheme == "equal":
+        return [1 / levels] * levels
+    weights = [0.5**level for level in range(levels)]
+    if levels > 1:
+        weights[-1] = 0.0
+    return [weight / sum(weights) for weight in weights]
 
 
 def label_at(label: torch.Tensor, size: torch.Size) -> torch.Tensor:

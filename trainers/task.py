@@ -22,6 +22,13 @@ class Task(Protocol):
     def set_progress(self, progress: float) -> None:
         """Set the learning rates for this share (0..1) of the training done."""
 
+    def end_epoch(self, training_loss: float) -> None:
+        """Told after each epoch, with the mean of its training losses."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the training is over before its last epoch."""
+
     def training_step(self, batch: Batch) -> dict[str, float]:
         """One optimizer step; the losses by name, "loss" among them."""
 

@@ -11,6 +11,7 @@ from autoseg.api.evaluation import evaluate
 from autoseg.api.planning import plan_and_preprocess
 from autoseg.api.postprocessing import postprocess
 from autoseg.api.prediction import next_prediction, predict, predict_files
+from autoseg.api.recipes import recipes
 from autoseg.api.reporting import report
 from autoseg.api.run import run
 from autoseg.api.selection import find_best
@@ -19,5 +20,5 @@ from autoseg.errors import AutosegError
 
 __all__ = [
     "AutosegError", "cross_validation", "demo", "evaluate", "find_best", "next_prediction", "plan_and_preprocess",
-    "postprocess", "predict", "predict_files", "repair", "report", "run", "train", "verify",
+    "postprocess", "predict", "predict_files", "recipes", "repair", "report", "run", "train", "verify",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autoseg import console
 from autoseg.api.common import PathLike
+from autoseg.commands import command_line
 from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.plan import Plans
@@ -30,12 +31,13 @@ class PlanResult:
 
 
 def plan_and_preprocess(
-    dataset: PathLike, configurations: Sequence[str] | None = None, planner: str = "default", memory_gb: float = 8.0,
+    dataset: PathLike, configurations: Sequence[str] | None = None, planner: str = "default", memory_gb: float | None = None,
     workers: int | None = None, skip_bad_cases: bool = False, workspace: PathLike | None = None, quiet: bool = False,
 ) -> PlanResult:
     """Check a dataset, measure its fingerprint, plan it, and preprocess its cases for each configuration.
 
-    configurations: "2d", "3d_fullres", "3d_lowres"; None for all that were planned. memory_gb: of the GPU.
+    configurations: "2d", "3d_fullres", "3d_lowres"; None for all that were planned. planner: see `autoseg.planners.PLANNERS`.
+    memory_gb: of the GPU; None for what the planner is made for.
     Cases that are already preprocessed by the same plans stay as they are.
     """
     check_names(configurations)
@@ -48,14 +50,22 @@ def plan_and_preprocess(
 
 def plan_where_needed(
     source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None = None, workers: int | None = None,
-    skip_bad_cases: bool = False, quiet: bool = False,
+    skip_bad_cases: bool = False, quiet: bool = False, planner: str | None = None, memory_gb: float | None = None,
 ) -> PlanResult:
-    """As `plan_and_preprocess`, but plans that were made for these cases stay: only what is missing is preprocessed."""
+    """As `plan_and_preprocess`, but plans that were made for these cases stay: only what is missing is preprocessed.
+
+    planner: None for whichever planned it, or "default". Raises AutosegError where another one planned it.
+    """
     stored = stored_plans(source, folder)
+    if stored and planner not in (None, stored[1].planner):
+        raise AutosegError(
+            f"{source.name} was planned by {stored[1].planner}, not by {planner}. Leave out --planner to go on with these plans, "
+            f"or plan anew: {command_line(folder, 'autoseg_plan_and_preprocess', '--planner', str(planner))}")
     if stored and not quiet and len(stored[0].training) < len(source.training):
         left_out = sorted({case.name for case in source.training} - {case.name for case in stored[0].training})
         console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
-    usable, plans = stored or _plan(source, folder, configurations, "default", 8.0, workers, skip_bad_cases, quiet)
+    usable, plans = stored or _plan(
+        source, folder, configurations, planner or "default", memory_gb, workers, skip_bad_cases, quiet)
     return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
 
 
@@ -86,12 +96,12 @@ def _has_changed(case: Case, since: Path) -> bool:
 
 
 def _plan(
-    source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None, planner: str, memory_gb: float,
+    source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None, planner: str, memory_gb: float | None,
     workers: int | None, skip_bad_cases: bool, quiet: bool,
 ) -> tuple[Dataset, Plans]:
     """Read every case, decide, and write it down; the dataset without the cases that have errors, and the plans."""
     if planner not in PLANNERS:
-        raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(sorted(PLANNERS))}.')
+        raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(PLANNERS)}.')
     inspections = []
     with console.progress(f"Checking and measuring {source.name}", quiet) as report:
         finish = console.counted(report, len(source.training) + len(source.test))

@@ -140,7 +140,7 @@ def _predictor(
 def _in_words(chosen: Chosen, loaded: Sequence[LoadedModel], device: str, postprocessing: bool) -> str:
     """Which models, folds and post-processing run, and why these."""
     models = [
-        f"{model.description.dataset}, {model.description.configuration_name}, {model.description.recipe}, "
+        f"{model.description.dataset}, {model.description.configuration_name}, {model.description.called}, "
         f"fold {' '.join(model.folds)} ({folder.root})"
         for model, folder in zip(loaded, chosen.members, strict=True)
     ]

@@ -15,7 +15,7 @@ from autoseg.api.selection import find_best, is_current
 from autoseg.api.training import train
 from autoseg.best import Best
 from autoseg.console import Report
-from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.plan import Plans
@@ -70,18 +70,20 @@ class _Wanted:
     device: str
     workspace: PathLike | None
 
-    def parsed(self) -> Settings:
-        """Raises AutosegError that names what is wrong."""
+    def parsed(self, recipe: str) -> Settings:
+        """Those of this recipe. Raises AutosegError that names what is wrong."""
+        from autoseg.trainers.recipes import find_recipe
         from autoseg.trainers.settings import parse_settings
 
-        return parse_settings(list(self.settings), epochs=self.epochs, iterations=self.iterations, max_hours=self.max_hours)
+        return parse_settings(list(self.settings), find_recipe(recipe).settings, epochs=self.epochs,
+                              iterations=self.iterations, max_hours=self.max_hours)
 
 
 def run(
     dataset: PathLike, max_hours: float | None = None, configurations: Sequence[str] | None = None,
     recipes: Sequence[str] = ("default",), epochs: int | None = None, iterations: int | None = None,
     settings: Sequence[str] = (), skip_bad_cases: bool = False, workers: int | None = None, device: str = "auto",
-    workspace: PathLike | None = None, quiet: bool = False,
+    planner: str | None = None, memory_gb: float | None = None, workspace: PathLike | None = None, quiet: bool = False,
 ) -> RunResult:
     """Plan, train every fold of every configuration and recipe, find the best, write the report.
 
@@ -100,9 +102,9 @@ def run(
     folder = place.dataset(source.name)
     with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_json).spent_s) as overall:
         with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
-            plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet)
+            plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet, planner, memory_gb)
         chosen = known_configurations(configurations, plans)
-        _check_patches(plans, chosen, wanted)
+        _check_networks(source.labels, plans, chosen, recipes, wanted, quiet)
         folds = _folds(folder, chosen, recipes, quiet)
         steps = Steps(folder.run_json, _steps(folds, max_hours))
         steps.know({fold.step: fold.is_complete for fold in folds})
@@ -122,27 +124,32 @@ def run(
 def _check(wanted: _Wanted, recipes: Sequence[str]) -> None:
     """Say what is wrong with the flags now, not after hours of planning and training."""
     from autoseg.device import resolve_device
-    from autoseg.trainers.recipes import find_recipe
 
-    wanted.parsed()
     resolve_device(wanted.device)
     for recipe in recipes:
-        find_recipe(recipe)
+        wanted.parsed(recipe)
 
 
-def _check_patches(plans: Plans, configurations: Sequence[str], wanted: _Wanted) -> None:
-    """Say what does not fit a network now, not when its turn comes."""
-    from autoseg.trainers.configure import effective_configuration, mirror_axes_of
+def _check_networks(
+    labels: Labels, plans: Plans, configurations: Sequence[str], recipes: Sequence[str], wanted: _Wanted, quiet: bool
+) -> None:
+    """Say what does not fit a network, or costs more than planned, now and not when its turn comes."""
+    from autoseg.trainers.configure import cost_note, effective_configuration, mirror_axes_of
 
     for name in configurations:
-        mirror_axes_of(effective_configuration(plans.configurations[name], wanted.parsed()), wanted.parsed())
+        for recipe in recipes:
+            planned, settings = plans.configurations[name], wanted.parsed(recipe)
+            effective = effective_configuration(planned, settings, labels.output_channels)
+            mirror_axes_of(effective, settings)
+            if not quiet and (note := cost_note(effective, planned, labels.output_channels)):
+                console.show(f"{name}, {recipe}: {note}")
 
 
 def _plan(
     source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None, workers: int | None, skip_bad_cases: bool,
-    quiet: bool,
+    quiet: bool, planner: str | None, memory_gb: float | None,
 ) -> Plans:
-    result = plan_where_needed(source, folder, configurations, workers, skip_bad_cases, quiet)
+    result = plan_where_needed(source, folder, configurations, workers, skip_bad_cases, quiet, planner, memory_gb)
     if result.failed:
         listed = "\n".join(f"  {reason}" for reason in result.failed.values())
         raise AutosegError(f"{many(len(result.failed), 'case')} of {folder.name} could not be preprocessed:\n{listed}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg import console
 from autoseg.api.common import PathLike, planned
 from autoseg.best import Best, Member, TriedRule
-from autoseg.commands import command_line, model_flags
+from autoseg.commands import command_line, training_flags
 from autoseg.dataset import Dataset, require_there
 from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.cross_validation import (
@@ -171,7 +171,7 @@ def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], s
     """Reference and prediction of each validation case. Raises AutosegError where a prediction is gone."""
     predictions = prediction_files(folder, members, summary)
     if gone := [path for path in predictions.values() if not path.exists()]:
-        which = model_flags(members[0].configuration, members[0].recipe)  # those of ensembles were just made
+        which = training_flags(folder.model(members[0].configuration, members[0].recipe))  # those of ensembles were just made
         raise AutosegError(
             f"{len(gone)} of {len(predictions)} validation predictions are gone, such as {gone[0]}. To make them again: "
             + command_line(folder, "autoseg_train", *_folds_of(gone), *which, "--continue"))

@@ -46,31 +46,36 @@ class CrossValidation:
 def train(
     dataset: PathLike, fold: int | str, configuration: str | None = None, recipe: str = "default", resume: bool = False,
     restart: bool = False, epochs: int | None = None, iterations: int | None = None, max_hours: float | None = None,
-    device: str = "auto", settings: Sequence[str] = (), workspace: PathLike | None = None, quiet: bool = False,
+    device: str = "auto", settings: Sequence[str] = (), name: str | None = None, workspace: PathLike | None = None,
+    quiet: bool = False,
 ) -> TrainResult:
     """Train one fold to its end and validate it; goes on where an earlier run stopped.
 
     fold: 0..4, or "all" (every case, no validation). configuration: None for 3d_fullres where it was planned, else 2d.
     resume: go on with an unfinished fold, whatever settings it was started with. restart: throw it away first.
-    settings: "key=value" texts; see `autoseg.trainers.settings.Settings`.
+    recipe: "default", "multiscale", "unet3plus", or your own as "module:function". settings: "key=value" texts that change
+    the recipe's own; see `autoseg.trainers.settings.Settings`. name: of the model's folder, and for find_best and predict;
+    None for that of the recipe.
     """
     from autoseg.trainers.cases import changed_cases
     from autoseg.trainers.fold import train_fold
     from autoseg.trainers.job import Job, check_job, load_fold_data
+    from autoseg.trainers.recipes import find_recipe
     from autoseg.trainers.settings import parse_settings
 
     if resume and restart:
         raise AutosegError("--continue and --restart contradict each other. Give one of them.")
     folder = planned(str(dataset), Workspace.at(workspace))
-    chosen: Settings | None = parse_settings(list(settings), epochs=epochs, iterations=iterations, max_hours=max_hours)
+    defaults = find_recipe(recipe).settings
+    chosen: Settings | None = parse_settings(
+        list(settings), defaults, epochs=epochs, iterations=iterations, max_hours=max_hours)
     if resume:
         chosen = None
-    job = Job(folder, configuration or default_configuration(folder), recipe, str(fold), chosen, device)
+    job = Job(folder, configuration or default_configuration(folder), recipe, str(fold), chosen, device, name)
     data = load_fold_data(job)
-    check_job(job, data)
-    notes = []
+    notes = check_job(job, data)
     if job.fold_folder.checkpoint_final.exists() and not restart:
-        notes.append(f"Fold {fold} of {job.configuration}, {recipe} is trained already (--restart begins anew).")
+        notes.append(f"Fold {fold} of {job.configuration}, {name or recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
     notes += changed_cases(job.fold_folder, data.cases_of(job.fold))
@@ -79,7 +84,7 @@ def train(
             console.show_once(note)  # of all folds
         for note in notes:
             console.show(note)
-    with console.progress(f"{job.configuration} fold {fold}", quiet) as report:
+    with console.progress(f"{job.configuration} {job.model.recipe} fold {fold}", quiet) as report:
         summary = train_fold(job, data, report)
     if summary is not None and not quiet:
         console.show(summary_table(summary))
@@ -90,7 +95,10 @@ def cross_validation(
     dataset: PathLike, configuration: str | None = None, recipe: str = "default", workspace: PathLike | None = None,
     quiet: bool = False,
 ) -> CrossValidation:
-    """The validation cases of all folds of a model together; or which folds are missing, and the commands for them."""
+    """The validation cases of all folds of a model together; or which folds are missing, and the commands for them.
+
+    recipe: or the name that the model was given.
+    """
     folder = planned(str(dataset), Workspace.at(workspace))
     model = folder.model(configuration or default_configuration(folder), recipe)
     folds = number_of_folds(folder)

@@ -42,6 +42,14 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
                         help="at most so many processes (default: one per core, fewer where memory is short)")
 
 
+def add_planner(parser: argparse.ArgumentParser, default: str | None = "default") -> None:
+    """For commands that plan."""
+    parser.add_argument("--planner", default=default,
+                        help="who decides: default, resenc_m, resenc_l, resenc_xl or unet3plus (default: default)")
+    parser.add_argument("--memory-gb", type=float, metavar="GB",
+                        help="GPU memory that training may take (default: the planner's: 8, resenc_l 24, resenc_xl 40)")
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """For commands that run networks."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")

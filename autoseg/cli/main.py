@@ -5,12 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from autoseg.cli import demo, evaluate, find_best, plan_and_preprocess, postprocess, predict, report, run, train, verify
+from autoseg.cli import (
+    demo,
+    evaluate,
+    find_best,
+    plan_and_preprocess,
+    postprocess,
+    predict,
+    recipes,
+    report,
+    run,
+    train,
+    verify,
+)
 from autoseg.cli.command import execute
 
 COMMANDS = (
     run.COMMAND, verify.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, find_best.COMMAND, report.COMMAND, predict.COMMAND,
-    postprocess.COMMAND, evaluate.COMMAND, demo.COMMAND,
+    postprocess.COMMAND, evaluate.COMMAND, recipes.COMMAND, demo.COMMAND,
 )
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_workers, add_workspace, command_like, main_of
+from autoseg.cli.command import Command, add_dataset, add_planner, add_workers, add_workspace, command_like, main_of
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
     parser.add_argument("-c", dest="configurations", nargs="+", metavar="CONFIG",
                         help="what to preprocess: 2d 3d_fullres 3d_lowres (default: all that were planned)")
-    parser.add_argument("--planner", default="default", help="who decides (default: default)")
-    parser.add_argument("--memory-gb", type=float, default=8.0, metavar="GB",
-                        help="GPU memory that training may take (default: 8)")
+    add_planner(parser)
     add_workers(parser)
     parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
     add_workspace(parser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_device, add_workers, add_workspace
+from autoseg.cli.command import Command, add_dataset, add_device, add_planner, add_workers, add_workspace
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -12,13 +12,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", dest="configurations", nargs="+", metavar="CONFIG",
                         help="2d 3d_fullres 3d_lowres (default: all that are planned)")
     parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=["default"], metavar="RECIPE",
-                        help='default, or your own as "module:function"')
+                        help='default, multiscale, unet3plus, or your own as "module:function"; several are compared')
+    add_planner(parser, default=None)
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="finish in so many hours, which are divided over configurations and folds")
     parser.add_argument("--epochs", type=int, metavar="N", help="of each fold (default: 1000)")
     parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: 250)")
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
-                        help="any other setting of training, such as --set learning_rate=0.005")
+                        help="any other setting of training, such as --set learning_rate=0.005; `autoseg recipes` lists them")
     parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
     add_workers(parser)
     add_device(parser)
@@ -31,7 +32,7 @@ def run(flags: argparse.Namespace) -> int:
     result = api.run(
         flags.dataset, max_hours=flags.max_hours, configurations=flags.configurations, recipes=flags.recipes,
         epochs=flags.epochs, iterations=flags.iterations, settings=flags.assignments, skip_bad_cases=flags.skip_bad_cases,
-        workers=flags.workers, device=flags.device, workspace=flags.workspace,
+        workers=flags.workers, device=flags.device, planner=flags.planner, memory_gb=flags.memory_gb, workspace=flags.workspace,
     )
     print(result.best.reason)
     print(f"Report: {result.report.resolve()}\n"

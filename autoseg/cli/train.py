@@ -13,7 +13,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", dest="configuration", metavar="CONFIG",
                         help="2d, 3d_fullres or 3d_lowres (default: 3d_fullres where it was planned, else 2d)")
     parser.add_argument("-tr", "--trainer", dest="recipe", default="default", metavar="RECIPE",
-                        help='what is trained and how: default, or your own as "module:function"')
+                        help='what is trained and how: default, multiscale, unet3plus, or your own as "module:function"; '
+                             "`autoseg recipes` explains them (default: default)")
+    parser.add_argument("--name", metavar="NAME",
+                        help="of the model, where other settings than the recipe's are tried (default: the recipe's name)")
     parser.add_argument("--continue", dest="resume", action="store_true",
                         help="go on with an unfinished fold, with the settings that it was started with")
     parser.add_argument("--restart", action="store_true", help="throw away what there is of these folds and begin anew")
@@ -23,7 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                         help="fit the schedule into this time per fold; the learning rate still ends at zero")
     add_device(parser)
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
-                        help="any other setting, such as --set learning_rate=0.005; a wrong key lists them all")
+                        help="any other setting, such as --set loss=exp_log; `autoseg recipes` lists them all")
     add_workspace(parser)
 
 
@@ -34,11 +37,12 @@ def run(flags: argparse.Namespace) -> int:
         result = api.train(
             flags.dataset, fold, configuration=flags.configuration, recipe=flags.recipe, resume=flags.resume,
             restart=flags.restart, epochs=flags.epochs, iterations=flags.iterations, max_hours=flags.max_hours,
-            device=flags.device, settings=flags.assignments, workspace=flags.workspace,
+            device=flags.device, settings=flags.assignments, name=flags.name, workspace=flags.workspace,
         )
         print(f"Wrote {result.folder}: checkpoint_final.safetensors, log.jsonl, progress.png"
               f"{', validation/' if result.summary else ''}")
-    pooled = api.cross_validation(flags.dataset, flags.configuration, flags.recipe, workspace=flags.workspace)
+    model = flags.name or flags.recipe
+    pooled = api.cross_validation(flags.dataset, flags.configuration, model, workspace=flags.workspace)
     if pooled.summary is not None:
         print(f"Wrote {pooled.path}\nNext: {command_like(flags, 'autoseg find-best')}")
         return 0
@@ -46,7 +50,7 @@ def run(flags: argparse.Namespace) -> int:
         print(f"Of the cross-validation, {', '.join(lack.words for lack in pooled.missing)}. To complete it:")
         for lack in pooled.missing:
             print(f"  {lack.command}")
-    print(f"Next: {api.next_prediction(flags.dataset, flags.configuration, flags.recipe, flags.workspace)}")
+    print(f"Next: {api.next_prediction(flags.dataset, flags.configuration, model, flags.workspace)}")
     return 0
 
 

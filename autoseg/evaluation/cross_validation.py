@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from autoseg.best import Member, ensemble_name
-from autoseg.commands import command_line, model_flags
+from autoseg.commands import command_line, described, training_flags
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, pooled_summary, without_failures, write_csv, write_summary
@@ -119,7 +119,7 @@ def missing_folds(folder: DatasetFolder, model: ModelFolder, folds: int) -> list
     by_state: dict[State, list[str]] = {}
     for fold, state in incomplete_folds(model, folds):
         by_state.setdefault(state, []).append(fold)
-    which = model_flags(model.configuration, model.recipe)
+    which = training_flags(model)
     missing = []
     for state, names in by_state.items():
         flags = _flags(model) if state == "missing" else ["--continue"]
@@ -130,10 +130,7 @@ def missing_folds(folder: DatasetFolder, model: ModelFolder, folds: int) -> list
 
 def _flags(model: ModelFolder) -> list[str]:
     """Those that the model's other folds were trained with."""
-    if not model.model_json.exists():
-        return []
-    content = read_json(model.model_json)
-    flags = content.get("flags", []) if isinstance(content, dict) else []
+    flags = described(model).get("flags", [])
     return [str(flag) for flag in flags] if isinstance(flags, list) else []
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.best import Best, Member, Rule
-from autoseg.commands import command_line, model_flags
+from autoseg.commands import command_line, training_flags
 from autoseg.errors import AutosegError
 from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
@@ -114,11 +114,11 @@ def _members_of_best(folder: DatasetFolder, best: Best) -> tuple[ModelFolder, ..
     there = {(found.configuration, found.recipe): found for found in _candidates(folder)}
     for member in best.members:
         if _key_of_member(member) not in there:
-            missing, flags = folder.model(member.configuration, member.recipe), model_flags(member.configuration, member.recipe)
+            missing = folder.model(member.configuration, member.recipe)
             raise AutosegError(
                 f"{folder.best_json} names the model {member.name}, but {missing.root} holds none with a finished fold. "
-                f"Train it with {command_line(folder, 'autoseg_train', *member.weights, *flags)}, choose anew with "
-                f"{command_line(folder, 'autoseg find-best')}, or name another:\n{_listed([folder])}")
+                f"Train it with {command_line(folder, 'autoseg_train', *member.weights, *training_flags(missing))}, choose anew "
+                f"with {command_line(folder, 'autoseg find-best')}, or name another:\n{_listed([folder])}")
     return tuple(there[_key_of_member(member)] for member in best.members)
 
 

@@ -40,7 +40,7 @@ def require_same_grid(properties: Sequence[CaseProperties]) -> CaseProperties:
 
 
 def _name(description: ModelDescription) -> str:
-    return f"{description.dataset} {description.configuration_name} {description.recipe}"
+    return f"{description.dataset} {description.configuration_name} {description.called}"
 
 
 def _labels(description: ModelDescription) -> str:

@@ -51,7 +51,7 @@ class EnsembleMember:
         """
         stored, description = open_case(folder, case), self.model.description
         if not stored.is_of_plans(plans_digest(description.labels, description.plans, description.configuration)):
-            name = f"{description.configuration_name}, {description.recipe}"
+            name = f"{description.configuration_name}, {description.called}"
             raise AutosegError(
                 f"case {case}: {folder} holds it preprocessed by other plans than those that the model {name} was trained "
                 "with: the dataset was planned anew since. Train the model anew with --restart, or plan the dataset as it was.")

@@ -28,8 +28,9 @@ class ModelDescription(Frozen):
     """All that prediction needs but weights; one to one with `model.json`.
 
     channel_names, labels, file_ending: of the dataset. plans: with the configuration `configuration_name` only.
-    recipe, settings: what was trained and how. mirror_axes: spatial axes of the patch along which training mirrored,
-    so that prediction may too. flags: of autoseg_train, that give these settings. versions: of the packages that trained it.
+    recipe, settings: what was trained and how. name: of the model, where it is not that of its recipe. mirror_axes: spatial
+    axes of the patch along which training mirrored, so that prediction may too. flags: of autoseg_train, that give these
+    settings. versions: of the packages that trained it.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class ModelDescription(Frozen):
     flags: tuple[str, ...] = ()
     mirror_axes: tuple[int, ...]
     versions: dict[str, str]
+    name: str | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelDescription:
@@ -51,6 +53,11 @@ class ModelDescription(Frozen):
         if any(not 0 <= axis < self.configuration.dimensions for axis in self.mirror_axes):
             raise ValueError(f"mirror_axes {self.mirror_axes} are not all axes of the patch")
         return self
+
+    @property
+    def called(self) -> str:
+        """As the user knows it: by its name, or its recipe's."""
+        return self.name or self.recipe
 
     @property
     def configuration(self) -> Configuration:

@@ -138,7 +138,7 @@ def _origin_of_model(model: LoadedModel, mirror_axes: tuple[int, ...]) -> ModelO
             digest.update(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     description = model.description
     return ModelOrigin(
-        dataset=description.dataset, configuration=description.configuration_name, recipe=description.recipe,
+        dataset=description.dataset, configuration=description.configuration_name, recipe=description.called,
         folds=model.folds, weights=digest.hexdigest(), mirror_axes=mirror_axes,
     )
 

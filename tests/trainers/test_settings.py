@@ -5,11 +5,21 @@ from __future__ import annotations
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.trainers.settings import Settings, parse_settings
+from autoseg.trainers.recipes import find_recipe
+from autoseg.trainers.settings import (
+    ExpLogSettings,
+    Settings,
+    choices_of,
+    description_of,
+    differences,
+    flags_of,
+    listed,
+    parse_settings,
+)
 
 
 def test_texts_become_numbers_tuples_and_none() -> None:
-    settings = parse_settings(["patch_size=64,32,16", "mirror_axes=", "batch_size=none", "learning_rate=1e-3"])
+    settings = parse_settings(["patch_size=64,32,16", "mirror_axes=", "batch_size=none", "learning_rate=1e-3"], Settings())
     assert settings.patch_size == (64, 32, 16)
     assert settings.mirror_axes == ()
     assert settings.batch_size is None
@@ -17,26 +27,69 @@ def test_texts_become_numbers_tuples_and_none() -> None:
 
 
 def test_flags_win_over_set_and_none_leaves_the_default() -> None:
-    assert parse_settings(["epochs=5"], epochs=7).epochs == 7
-    assert parse_settings([], epochs=None) == Settings()
+    assert parse_settings(["epochs=5"], Settings(), epochs=7).epochs == 7
+    assert parse_settings([], Settings(), epochs=None) == Settings()
 
 
 def test_an_unknown_key_lists_the_keys_that_there_are() -> None:
     with pytest.raises(AutosegError, match='no setting "learningrate".*learning_rate'):
-        parse_settings(["learningrate=1"])
+        parse_settings(["learningrate=1"], Settings())
 
 
 @pytest.mark.parametrize("text", ["epochs=0", "epochs=many", "momentum=1", "precision=float8", "foreground_share=1.5"])
 def test_a_bad_value_is_named(text: str) -> None:
     with pytest.raises(AutosegError, match=text.split("=")[0]):
-        parse_settings([text])
+        parse_settings([text], Settings())
 
 
 def test_an_assignment_without_equals_sign_is_refused() -> None:
     with pytest.raises(AutosegError, match="key=value"):
-        parse_settings(["epochs"])
+        parse_settings(["epochs"], Settings())
 
 
 def test_hours_that_never_end_are_refused() -> None:
     with pytest.raises(AutosegError, match="max_hours=inf: Input should be a finite number"):
-        parse_settings([], max_hours=float("inf"))
+        parse_settings([], Settings(), max_hours=float("inf"))
+
+
+def test_settings_of_parts_are_named_with_a_dot() -> None:
+    settings = parse_settings(["loss=exp_log", "exp_log.gamma=0.5", "exp_log.class_weights=1,2.5"], Settings())
+    assert settings.exp_log == ExpLogSettings(gamma=0.5, class_weights=(1, 2.5))
+
+
+def test_an_unknown_key_of_a_part_lists_the_keys_that_there_are() -> None:
+    with pytest.raises(AutosegError, match=r'no setting "exp_log.gama".*exp_log.gamma'):
+        parse_settings(["exp_log.gama=1"], Settings())
+
+
+def test_an_unknown_name_lists_the_names_that_there_are() -> None:
+    with pytest.raises(AutosegError, match=r"loss='dice'.*'dice_ce', 'exp_log' or 'hybrid'"):
+        parse_settings(["loss=dice"], Settings())
+
+
+@pytest.mark.parametrize("text", ["exp_log.gamma=0", "exp_log.class_weights=1,-1", "plateau.factor=1", "hybrid.ssim_scales=6"])
+def test_a_bad_value_of_a_part_is_named(text: str) -> None:
+    with pytest.raises(AutosegError, match=text.split("=")[0]):
+        parse_settings([text], Settings())
+
+
+def test_none_is_a_word_where_a_setting_has_it_among_its_names() -> None:
+    assert parse_settings(["augmentation=none"], Settings()).augmentation == "none"
+    assert parse_settings(["network=none"], Settings(network="resunet")).network is None
+
+
+def test_a_recipe_starts_from_its_own_settings_and_tells_what_was_changed() -> None:
+    multiscale = find_recipe("multiscale").settings
+    texts = ["exp_log.gamma=0.5", "deep_supervision=false", "mirror_axes="]
+    settings = parse_settings(texts, multiscale, epochs=7, max_hours=1.5)
+    assert (settings.base_features, settings.learning_rate) == (30, 3e-4)
+    flags = flags_of(settings, multiscale)
+    assert flags[:4] == ("--epochs", "7", "--max-hours", "1.5")
+    assert sorted(flags[5::2]) == ["deep_supervision=false", "exp_log.gamma=0.5", "mirror_axes="]
+    again = parse_settings([flag for flag in flags if "=" in flag], multiscale, epochs=7, max_hours=1.5)
+    assert again == settings and not differences(again, settings)
+
+
+def test_every_setting_has_a_meaning_or_names_its_values() -> None:
+    for key, _ in listed(Settings()):
+        assert description_of(Settings, key) or choices_of(Settings, key) or key in ("learning_rate", "weight_decay"), key

@@ -23,13 +23,15 @@ from autoseg.trainers import in_memory, loop
 from autoseg.trainers.batches import BatchStream, PatchSampler, read_padded
 from autoseg.trainers.checkpoint import save_state, save_weights
 from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
+from autoseg.trainers.data import TrainingData
 from autoseg.trainers.in_memory import CaseInMemory, kept_in_memory
-from autoseg.trainers.recipes import default, find_recipe
 from autoseg.trainers.schedule import Schedule
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.segmentation import SegmentationTask, segmentation_task
+from autoseg.trainers.settings import PlateauSettings, Settings
 from autoseg.workspace import FoldFolder
 
 LABELS = Labels(values={"background": 0, "cube": 1})
+DATA = TrainingData(LABELS, 1000, (900, 100))
 CPU = torch.device("cpu")
 
 
@@ -66,8 +68,8 @@ def cases(tmp_path: Path) -> list[StoredCase]:
 
 
 def make_run(cases: list[StoredCase], folder: Path, settings: Settings, dimensions: int = 3) -> loop.Run:
-    plan = effective_configuration(configuration(dimensions), settings)
-    task = default.build(plan, LABELS, settings, CPU)
+    plan = effective_configuration(configuration(dimensions), settings, 2)
+    task = segmentation_task(plan, DATA, settings, CPU)
     training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
     validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
     return loop.Run(
@@ -143,8 +145,8 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
 
 def test_a_state_goes_on_in_another_precision_as_on_another_device(cases: list[StoredCase], tmp_path: Path) -> None:
     """From a CPU in float32 to float16, as on CUDA, and back: the gradients' scale is in one of the states only."""
-    def task(precision: Literal["float32", "float16"]) -> default.SegmentationTask:
-        return default.build(configuration(), LABELS, Settings(precision=precision), CPU)
+    def task(precision: Literal["float32", "float16"]) -> SegmentationTask:
+        return segmentation_task(configuration(), DATA, Settings(precision=precision), CPU)
 
     batch = next(make_run(cases, tmp_path, Settings()).training.batches(0, 1))
     plain, scaled = task("float32"), task("float16")
@@ -175,7 +177,7 @@ def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_do(cases: list[St
 
 
 def test_the_learning_rate_falls_to_zero_along_the_polynomial() -> None:
-    task = default.build(configuration(), LABELS, Settings(warmup=0.1), CPU)
+    task = segmentation_task(configuration(), DATA, Settings(warmup=0.1), CPU)
     rates = []
     for progress in (0.05, 0.1, 0.5, 1.0):
         task.set_progress(progress)
@@ -206,24 +208,16 @@ def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyP
     assert progress[-1] > 0.95 and all(later >= earlier - 0.05 for earlier, later in pairwise(progress))
 
 
-def test_a_patch_that_cannot_be_pooled_is_refused_with_one_that_can() -> None:
-    with pytest.raises(AutosegError, match=r"axis 1 is pooled by 2 .* such as 16"):
-        effective_configuration(configuration(), Settings(patch_size=(16, 15, 16)))
-    with pytest.raises(AutosegError, match=r"axis 1 is pooled by 2 .* such as 2"):
-        effective_configuration(configuration(), Settings(patch_size=(16, 0, 16)))
-    pooled = tuple(np.prod(configuration().network.strides, axis=0).tolist())
-    with pytest.raises(AutosegError, match="a single voxel would be left"):
-        effective_configuration(configuration(), Settings(patch_size=pooled))
-
-
-def test_a_recipe_of_ones_own_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_recipe.py").write_text("def build(configuration, labels, settings, device):\n    return 'mine'\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert find_recipe("own_recipe:build")(None, None, None, None) == "mine"
-    with pytest.raises(AutosegError, match='no function "make"'):
-        find_recipe("own_recipe:make")
-    with pytest.raises(AutosegError, match="There are: default"):
-        find_recipe("defualt")
+def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredCase], tmp_path: Path) -> None:
+    plateau = PlateauSettings(patience=1, factor=0.01, floor=1e-3, threshold=1e6)
+    settings = Settings(epochs=9, iterations=1, schedule="plateau", plateau=plateau)
+    run = make_run(cases, tmp_path / "fold", settings)
+    loop.train(run)
+    assert [epoch.learning_rate for epoch in run.history] == [0.01, 0.01]  # the first epoch is the best; the second, no better
+    assert run.folder.checkpoint_final.exists()
+    again = make_run(cases, tmp_path / "fold", settings)
+    loop.train(again)
+    assert len(again.history) == 2
 
 
 def test_a_disk_that_is_full_is_named_by_weights_and_states(

@@ -1,19 +1,19 @@
-"""Recipes by name: `build(configuration, labels, settings, device) -> Task`."""
+"""Recipes by name; a user's own is named as "package.module:function"."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any
 
 from autoseg.errors import AutosegError
-from autoseg.trainers.recipes import default
+from autoseg.trainers.recipes import default, multiscale, unet3plus
+from autoseg.trainers.recipes.recipe import Recipe
+from autoseg.trainers.settings import Settings
 
-RECIPES: dict[str, Callable[..., Any]] = {"default": default.build}
+RECIPES: dict[str, Recipe] = {"default": default.RECIPE, "multiscale": multiscale.RECIPE, "unet3plus": unet3plus.RECIPE}
 
 
-def find_recipe(name: str) -> Callable[..., Any]:
-    """A recipe by its name, or a user's own by "package.module:function".
+def find_recipe(name: str) -> Recipe:
+    """A recipe by its name, or a user's own by "package.module:function"; the module's SETTINGS are that recipe's defaults.
 
     Raises AutosegError that lists the recipes there are, or says what of the user's own is missing.
     """
@@ -22,7 +22,7 @@ def find_recipe(name: str) -> Callable[..., Any]:
     module_name, colon, function_name = name.partition(":")
     if not colon:
         raise AutosegError(
-            f'There is no recipe "{name}". There are: {", ".join(sorted(RECIPES))}; your own is named as "module:function".'
+            f'There is no recipe "{name}". There are: {", ".join(RECIPES)}; your own is named as "module:function".'
         )
     try:
         module = importlib.import_module(module_name)
@@ -31,4 +31,9 @@ def find_recipe(name: str) -> Callable[..., Any]:
     build = getattr(module, function_name, None)
     if not callable(build):
         raise AutosegError(f'{module.__file__} has no function "{function_name}", which the recipe "{name}" names.')
-    return build  # type: ignore[no-any-return]
+    settings = getattr(module, "SETTINGS", Settings())
+    if not isinstance(settings, Settings):
+        raise AutosegError(f"{module.__file__}: SETTINGS is {type(settings).__name__}, but must be an "
+                           "autoseg.trainers.settings.Settings, such as SETTINGS = Settings(epochs=200).")
+    summary = (build.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
+    return Recipe(build, settings, summary)

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
 
 from autoseg.evaluation.report.artefacts import Artefacts, Fold, Model
-from autoseg.evaluation.report.elements import Block, Command, Figure, Heading, Section, Table, Text, figures
+from autoseg.evaluation.report.elements import (
+    Block,
+    Command,
+    Explained,
+    Explanations,
+    Figure,
+    Folded,
+    Heading,
+    Section,
+    Table,
+    Text,
+    figures,
+)
 from autoseg.evaluation.report.figures import curves
 from autoseg.evaluation.report.missing import next_steps
-from autoseg.evaluation.report.words import JOINED, counted, dice, duration
+from autoseg.evaluation.report.words import JOINED, counted, dice, duration, shown, times
+from autoseg.plan import Plans
 from autoseg.training_log import Epoch
 
 
@@ -30,7 +46,7 @@ def training_section(found: Artefacts) -> Section:
 
 def _curves_of(model: Model) -> list[Block]:
     begun = [fold for fold in model.folds if fold.log]
-    blocks: list[Block] = [Heading(model.name)]
+    blocks: list[Block] = [Heading(model.name), *_made_of(model)]
     if not begun:
         return [*blocks, Text("No epoch has been finished yet.", is_note=True)]
     return [
@@ -39,6 +55,31 @@ def _curves_of(model: Model) -> list[Block]:
             _figure(model, begun, "Validation loss", lambda epoch: epoch.validation_loss),
             _figure(model, begun, "Validation Dice", lambda epoch: epoch.mean_dice, (0, 1))),
         _folds_table(model)]
+
+
+def _made_of(model: Model) -> list[Block]:
+    """Its recipe, network and settings, as model.json holds them; nothing where that could not be read."""
+    its = model.description
+    try:
+        configuration = Plans.model_validate(its.get("plans")).configurations[model.configuration]
+    except (ValidationError, KeyError):
+        return []
+    network, settings = configuration.network, its.get("settings") or {}
+    kind = f"{network.name}, {counted(network.stages, 'stage')}, {network.features[0]} to {network.features[-1]} features"
+    batch = f"{counted(configuration.batch_size, 'patch', 'patches')} of {times(configuration.patch_size)} voxels in each step"
+    set_by_user = " ".join(map(str, its.get("flags") or ())) or "nothing: all settings are the recipe's own"
+    rows = [[key, shown(value)] for key, value in _flat(settings).items()]
+    return [
+        Explanations([Explained("Recipe", str(its.get("recipe", model.recipe))), Explained("Network", kind),
+                      Explained("Batch", batch), Explained("Set by you", set_by_user)]),
+        Folded("All settings", [Table(f"Settings of {model.name}", ("setting", "value"), rows, frozenset({1}))])]
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of parts as "part.setting"."""
+    parts = {key: part for key, part in settings.items() if isinstance(part, dict)}
+    inner = {f"{key}.{name}": value for key, part in parts.items() for name, value in part.items()}
+    return {key: value for key, value in settings.items() if key not in parts} | inner
 
 
 def _figure(

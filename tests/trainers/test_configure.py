@@ -1,0 +1,75 @@
+"""What the plan and the settings make together."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoseg.errors import AutosegError
+from autoseg.plan import Configuration
+from autoseg.topology.pooling import pool
+from autoseg.topology.shapes import topology_of
+from autoseg.trainers.configure import cost, cost_note, effective_configuration
+from autoseg.trainers.settings import Settings
+
+
+def planned(*patch: int, batch_size: int = 2) -> Configuration:
+    """A U-Net for a patch of voxels of 1 mm."""
+    axes = len(patch)
+    return Configuration(
+        spacing_mm=(1.0,) * axes, median_shape=patch, patch_size=patch, batch_size=batch_size, normalization=("zscore",),
+        normalize_inside_mask=(False,), network=topology_of("unet", pool((1,) * axes, patch)))
+
+
+def test_without_settings_it_is_the_plan() -> None:
+    assert effective_configuration(planned(16, 16, 16), Settings(), 2) == planned(16, 16, 16)
+
+
+def test_a_patch_that_cannot_be_halved_is_refused_with_one_that_can() -> None:
+    with pytest.raises(AutosegError, match=r"\(16, 15, 16\) \(z,y,x\) cannot be halved evenly .* is 16,16,16"):
+        effective_configuration(planned(16, 16, 16), Settings(patch_size=(16, 15, 16)), 2)
+    for patch in ((16, 0, 16), (4, 4, 4), (7, 7, 7)):
+        with pytest.raises(AutosegError, match="is too small: two axes of 8 voxels, or one of 12"):
+            effective_configuration(planned(16, 16, 16), Settings(patch_size=patch), 2)
+    with pytest.raises(AutosegError, match=r"has 3 entries, but the configuration 2 axes \(y,x\)"):
+        effective_configuration(planned(16, 16), Settings(patch_size=(16, 16, 16)), 2)
+
+
+def test_a_patch_that_the_planned_network_halves_evenly_keeps_it() -> None:
+    effective = effective_configuration(planned(16, 16, 16), Settings(patch_size=(32, 64, 16)), 2)
+    assert effective.patch_size == (32, 64, 16) and effective.network == planned(16, 16, 16).network
+
+
+def test_the_depth_of_the_network_follows_a_patch_that_the_planned_one_does_not_fit() -> None:
+    """192 = 6·2⁵ and 48 = 6·2³: the short axis is halved three times, the others five times."""
+    settings = Settings(patch_size=(192, 192, 48), base_features=30, norm="batch", deep_supervision=False)
+    plan = planned(128, 128, 128)
+    effective = effective_configuration(plan, settings, 3)
+    assert effective.network.strides == ((1, 1, 1), *((2, 2, 2),) * 3, *((2, 2, 1),) * 2)
+    assert effective.network.features == (30, 60, 120, 240, 320, 320)
+    assert effective.network.norm == "batch" and not effective.network.deep_supervision
+    assert cost(effective, plan, 3) == pytest.approx(192 * 192 * 48 / 128**3 * 30 / 32, rel=0.02)
+
+
+def test_a_network_that_costs_more_gets_fewer_patches_and_says_so() -> None:
+    plan = planned(16, 16, 16, batch_size=12)
+    costly = effective_configuration(plan, Settings(network="unet3plus"), 2)
+    ratio = cost(costly, plan, 2)
+    assert costly.batch_size == max(2, int(12 / ratio)) < 12
+    assert "costs" in (cost_note(costly, plan, 2) or "")
+    own = effective_configuration(plan, Settings(network="unet3plus", batch_size=12), 2)
+    assert own.batch_size == 12
+    assert f"12 patches {ratio:.1f} times as much. Where memory runs out" in (cost_note(own, plan, 2) or "")
+
+
+def test_a_network_that_costs_less_keeps_the_planned_batch_and_says_nothing() -> None:
+    plan = planned(16, 16, 16, batch_size=12)
+    narrow = effective_configuration(plan, Settings(base_features=2), 2)
+    assert narrow.batch_size == 12 and cost_note(narrow, plan, 2) is None
+    assert cost_note(plan, plan, 2) is None
+
+
+def test_a_guided_network_is_a_unet3plus() -> None:
+    with pytest.raises(AutosegError, match="classification_guided=true is for the network unet3plus, but this one is unet"):
+        effective_configuration(planned(16, 16), Settings(classification_guided=True), 2)
+    guided = effective_configuration(planned(16, 16), Settings(network="unet3plus", classification_guided=True), 2)
+    assert guided.network.classification_guided

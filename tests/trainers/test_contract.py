@@ -1,0 +1,168 @@
+"""One contract for every network with every loss, in 2D, in 3D and on coarse slices, for two classes and for five."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.dataset import Labels
+from autoseg.inference.model import ModelDescription, load_network
+from autoseg.networks import NETWORKS
+from autoseg.plan import Configuration, Plans
+from autoseg.topology.pooling import Pooling
+from autoseg.topology.shapes import topology_of
+from autoseg.trainers.batches import Batch
+from autoseg.trainers.checkpoint import load_state, save_state, save_weights
+from autoseg.trainers.configure import effective_configuration
+from autoseg.trainers.data import TrainingData
+from autoseg.trainers.losses import LOSSES
+from autoseg.trainers.recipes import RECIPES
+from autoseg.trainers.segmentation import SegmentationTask, segmentation_task
+from autoseg.trainers.settings import Settings, with_changes
+
+CPU = torch.device("cpu")
+GRIDS = {
+    "2d": Pooling((16, 24), ((1, 1), (2, 2), (2, 2)), ((3, 3),) * 3, (4, 4)),
+    "3d": Pooling((8, 8, 12), ((1, 1, 1), (2, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 3, (4, 4, 4)),
+    "anisotropic": Pooling((3, 16, 16), ((1, 1, 1), (1, 2, 2), (1, 2, 2)), ((1, 3, 3), (1, 3, 3), (3, 3, 3)), (1, 4, 4)),
+}
+EVERY = [pytest.param(*which, id="-".join(which)) for which in product(sorted(NETWORKS), GRIDS, sorted(LOSSES))]
+
+
+def labels(classes: int) -> Labels:
+    return Labels(values={"background": 0, **{f"class {value}": value for value in range(1, classes)}})
+
+
+def configuration(network: str, grid: str) -> Configuration:
+    pooling = GRIDS[grid]
+    dimensions = len(pooling.patch_size)
+    return Configuration(
+        spacing_mm=(1.0,) * dimensions, median_shape=pooling.patch_size, patch_size=pooling.patch_size, batch_size=2,
+        normalization=("zscore",), normalize_inside_mask=(False,), network=topology_of(network, pooling, 4))
+
+
+def make(network: str, grid: str, loss: str, classes: int = 2, **changes: object) -> SegmentationTask:
+    plain = {"loss": loss, "learning_rate": 0.002, "momentum": 0.0, "precision": "float32"}
+    settings = with_changes(Settings(), plain | changes)
+    planned, known = configuration(network, grid), labels(classes)
+    effective = effective_configuration(planned, settings, known.output_channels)
+    data = TrainingData(known, 1000 * classes, (1000,) * classes)
+    return segmentation_task(effective, data, settings, CPU)
+
+
+def toy(grid: str, classes: int, samples: int = 2) -> Batch:
+    """Blocks of every class, each as bright as its number."""
+    size = GRIDS[grid].patch_size
+    random = torch.Generator().manual_seed(0)
+    coarse = torch.randint(0, classes, (samples, 1, *(max(1, n // 4) for n in size)), generator=random).float()
+    label = torch.nn.functional.interpolate(coarse, size, mode="nearest").to(torch.int16)
+    return Batch(label.float() + 0.1 * torch.randn(label.shape, generator=random), label)
+
+
+def gradients_are_finite(task: SegmentationTask) -> bool:
+    found = [parameter.grad for parameter in task.modules["network"].parameters() if parameter.grad is not None]
+    return bool(found) and all(bool(torch.isfinite(gradient).all()) for gradient in found)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize(("network", "grid", "loss"), EVERY)
+def test_a_step_lowers_the_loss(network: str, grid: str, loss: str, classes: int) -> None:
+    task, batch = make(network, grid, loss, classes), toy(grid, classes)
+    losses = [task.training_step(batch)["loss"] for _ in range(2)]
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(("network", "grid", "loss"), EVERY)
+def test_ten_steps_lower_it_a_good_deal_more(network: str, grid: str, loss: str) -> None:
+    task, batch = make(network, grid, loss, momentum=0.9, learning_rate=0.01), toy(grid, 2)
+    losses = [task.training_step(batch)["loss"] for _ in range(11)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize(("network", "grid", "loss"), EVERY)
+def test_gradients_are_finite_under_bfloat16_for_a_batch_of_one(network: str, grid: str, loss: str, classes: int) -> None:
+    task = make(network, grid, loss, classes, precision="bfloat16", gradient_clip=1e9)
+    assert task.training_step(toy(grid, classes, samples=1))["loss"] == pytest.approx(0, abs=1e3)  # a number
+    assert gradients_are_finite(task)
+
+
+@pytest.mark.parametrize("values", [0, 1], ids=["background alone", "one class alone"])
+@pytest.mark.parametrize(("network", "grid", "loss"), EVERY)
+def test_extreme_logits_and_absent_classes_give_numbers(network: str, grid: str, loss: str, values: int) -> None:
+    task, batch = make(network, grid, loss, 5, learning_rate=1e-6), toy(grid, 5)
+    with torch.no_grad():
+        for name, parameter in task.modules["network"].named_parameters():
+            if "head" in name:
+                parameter.mul_(1e5)
+    only = Batch(batch.image, torch.full_like(batch.label, values))
+    assert abs(task.training_step(only)["loss"]) < 1e9
+    assert gradients_are_finite(task)
+    assert all(bool(torch.isfinite(parameter).all()) for parameter in task.modules["network"].parameters())
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+def test_a_checkpoint_gives_the_same_predictions(network: str, grid: str, norm: str, tmp_path: Path) -> None:
+    task, batch = make(network, grid, "dice_ce", 5, norm=norm), toy(grid, 5)
+    task.training_step(batch)
+    save_weights(tmp_path / "weights.safetensors", task.modules, {})
+    settings = task.settings
+    effective = effective_configuration(configuration(network, grid), settings, 5)
+    plans = Plans(dataset="D", planner="default", transpose=(0, 1, 2), versions={}, foreground_intensities={},
+                  configurations={"c": effective})
+    description = ModelDescription(
+        dataset="D", channel_names=("MRI",), labels=labels(5), file_ending=".nii.gz", configuration_name="c", plans=plans,
+        recipe="default", settings=settings.model_dump(mode="json"), mirror_axes=(), versions={})
+    loaded = load_network(description, tmp_path / "weights.safetensors", CPU)
+    with torch.inference_mode():
+        assert torch.equal(loaded(batch.image)[0], task.modules["network"].eval()(batch.image)[0])
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+@pytest.mark.parametrize("grid", GRIDS)
+def test_training_goes_on_from_its_state_to_the_same_weights(grid: str, recipe: str, tmp_path: Path) -> None:
+    def begin() -> SegmentationTask:
+        settings = with_changes(RECIPES[recipe].settings, {"base_features": 4, "precision": "float32"})
+        effective = effective_configuration(configuration("unet", grid), settings, 2)
+        built: SegmentationTask = RECIPES[recipe].build(effective, TrainingData(labels(2), 100, (90, 10)), settings, CPU)
+        return built
+
+    unbroken, batch = begin(), toy(grid, 2)
+    unbroken.training_step(batch)
+    unbroken.end_epoch(1.0)
+    save_state(tmp_path / "state.pt", unbroken.state_dict())
+    resumed = begin()
+    resumed.load_state_dict(load_state(tmp_path / "state.pt", CPU))
+    for task in (unbroken, resumed):
+        task.set_progress(0.5)
+        task.training_step(batch)
+    for one, other in zip(unbroken.modules["network"].parameters(), resumed.modules["network"].parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_guided_network_learns_which_classes_there_are(loss: str, grid: str) -> None:
+    task = make("unet3plus", grid, loss, 5, classification_guided=True, learning_rate=0.01, momentum=0.9)
+    batch = toy(grid, 5)
+    batch = Batch(batch.image, batch.label.clamp_max(2))
+    for _ in range(30):
+        task.training_step(batch)
+    network = task.modules["network"].train()
+    presence = torch.stack([network(batch.image)[-1].flatten(1) for _ in range(8)]).mean(0)  # over its dropout
+    assert (presence[:, :3] > 0).all() and (presence[:, 3:] < 0).all()
+
+
+@pytest.mark.parametrize("resolution", ["level", "full"])
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+def test_supervision_is_a_setting(network: str, deep: bool, resolution: str) -> None:
+    task = make(network, "anisotropic", "exp_log", 2, deep_supervision=deep, **{"supervision.resolution": resolution})
+    batch = toy("anisotropic", 2)
+    first = task.training_step(batch)["loss"]
+    assert task.training_step(batch)["loss"] < first

@@ -1,0 +1,99 @@
+"""How the learning rate falls: with the share of the training done, or when the training loss stops falling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from autoseg.trainers.settings import Settings
+
+
+class Rate(Protocol):
+    """A schedule of the learning rate."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether more epochs would change nothing."""
+
+    def at(self, progress: float) -> float:
+        """The rate where this share (0..1) of the training is done."""
+
+    def end_epoch(self, training_loss: float) -> None:
+        """Told after each epoch."""
+
+    def state_dict(self) -> dict[str, float]:
+        """Plain values from which training goes on."""
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Take up what `state_dict` gave."""
+
+
+class Polynomial:
+    """(1 - progress)^0.9 (Isensee et al. 2021)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.first = settings.learning_rate
+
+    @property
+    def is_exhausted(self) -> bool:
+        return False
+
+    def at(self, progress: float) -> float:
+        return self.first * max(0.0, 1 - progress) ** 0.9
+
+    def end_epoch(self, training_loss: float) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, float]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        pass
+
+
+class Plateau:
+    """Constant; × `factor` whenever the moving average of the training loss has not improved for `patience` epochs.
+
+    Exhausted when it has fallen below `floor` (Zhao and Zeng 2019). The epochs are counted anew after each fall.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings.plateau
+        self.rate = settings.learning_rate
+        self.smoothed: float | None = None
+        self.best = math.inf
+        self.waited = 0
+
+    @property
+    def is_exhausted(self) -> bool:
+        return self.rate < self.settings.floor
+
+    def at(self, progress: float) -> float:
+        return self.rate
+
+    def end_epoch(self, training_loss: float) -> None:
+        keep = self.settings.smoothing
+        self.smoothed = training_loss if self.smoothed is None else keep * self.smoothed + (1 - keep) * training_loss
+        if self.smoothed < self.best - self.settings.threshold:
+            self.best, self.waited = self.smoothed, 0
+            return
+        self.waited += 1
+        if self.waited >= self.settings.patience:
+            self.rate, self.waited = self.rate * self.settings.factor, 0
+
+    def state_dict(self) -> dict[str, float]:
+        state = {"rate": self.rate, "best": self.best, "waited": self.waited}
+        return state if self.smoothed is None else {**state, "smoothed": self.smoothed}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.rate, self.best, self.waited = state["rate"], state["best"], int(state["waited"])
+        self.smoothed = state.get("smoothed")
+
+
+RATES: dict[str, Callable[[Settings], Rate]] = {"poly": Polynomial, "plateau": Plateau}
+
+
+def build_rate(settings: Settings) -> Rate:
+    """The one that `settings.schedule` names."""
+    return RATES[settings.schedule](settings)
