@@ -1,0 +1,47 @@
+"""Augmentation: what is drawn for a sample, and how it is applied, on whatever device the sample lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from autoseg.trainers.augmentation.intensity import change_intensities
+from autoseg.trainers.augmentation.spatial import SpatialDraw, draw_spatial, warp
+from autoseg.trainers.augmentation.transforms import AUGMENTATIONS, TransformSet
+
+__all__ = ["AUGMENTATIONS", "Augmentation", "SpatialDraw", "TransformSet", "warp"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Draws and applies. patch_size: (z, y, x) or (y, x). mirror_axes: 0 is the patch's first axis.
+
+    masked_channels: channels whose zeros (outside of the non-zero mask) stay zero.
+    """
+
+    patch_size: tuple[int, ...]
+    mirror_axes: tuple[int, ...]
+    masked_channels: tuple[int, ...] = ()
+    transforms: TransformSet = AUGMENTATIONS["default"]
+
+    def draw_spatial(self, rng: np.random.Generator) -> SpatialDraw | None:
+        """What moves voxels; None where nothing does."""
+        return draw_spatial(self.patch_size, self.transforms, rng)
+
+    def apply(
+        self, image: torch.Tensor, label: torch.Tensor, spatial: SpatialDraw | None, seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (C, *region) float32 and label (1, *region) int16 to (C, *patch) and (1, *patch), same dtypes."""
+        rng = np.random.default_rng(seed)
+        if spatial is not None:
+            image, label = warp(image, label, spatial.matrix, self.patch_size, spatial.elastic)
+        outside = [image[channel] == 0 for channel in self.masked_channels]
+        image = change_intensities(image, rng, self.transforms)
+        for channel, is_outside in zip(self.masked_channels, outside, strict=True):
+            image[channel].masked_fill_(is_outside, 0)
+        flipped = [axis + 1 for axis in self.mirror_axes if rng.random() < 0.5]
+        if flipped:
+            image, label = image.flip(flipped), label.flip(flipped)
+        return image, label

@@ -1,0 +1,101 @@
+"""Transforms that move voxels: rotation, scaling and elastic deformation, all in one interpolation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from autoseg.trainers.augmentation.elastic import ElasticField, draw_elastic
+from autoseg.trainers.augmentation.transforms import TransformSet, evenly_around_one
+
+ANISOTROPY = 3  # patches that are so much shorter along their first axis are turned and deformed in-plane only
+ROTATION_2D, ROTATION_LONG_2D = math.pi, math.radians(15)
+
+
+@dataclass(frozen=True)
+class SpatialDraw:
+    """matrix: (d, d), patch offset (z, y, x) from its centre to region offset, in voxels. region_size: voxels to read.
+
+    elastic: what is added to the patch's offset before that; None for nothing.
+    """
+
+    matrix: np.ndarray
+    region_size: tuple[int, ...]
+    elastic: ElasticField | None = None
+
+
+def draw_spatial(patch_size: tuple[int, ...], transforms: TransformSet, rng: np.random.Generator) -> SpatialDraw | None:
+    """Rotation, isotropic scaling and elastic deformation; None where none of them is drawn."""
+    rotate, scale = rng.random() < transforms.rotation, rng.random() < transforms.scaling
+    deform = transforms.elastic > 0 and rng.random() < transforms.elastic
+    if not (rotate or scale or deform):
+        return None
+    factor = evenly_around_one(rng, *transforms.scaling_range) if scale else 1.0
+    in_plane_only = len(patch_size) == 3 and max(patch_size) / patch_size[0] > ANISOTROPY
+    matrix = _rotation(patch_size, transforms, rng, in_plane_only) if rotate else np.eye(len(patch_size))
+    matrix = matrix * factor
+    if in_plane_only:
+        matrix[0], matrix[:, 0] = 0, 0
+        matrix[0, 0] = 1
+    moved = patch_size[1:] if in_plane_only else patch_size
+    alpha = transforms.elastic_alpha if len(moved) == 3 else transforms.elastic_alpha_2d
+    elastic = draw_elastic(moved, alpha, transforms.elastic_sigma, rng) if deform else None
+    margin = elastic.bound(len(patch_size)) if elastic else 0
+    reach = np.abs(matrix) @ ((np.array(patch_size) - 1) / 2 + margin)
+    # the region has the patch's parity, so that their centres coincide
+    region = [p + 2 * max(0, math.ceil(r - (p - 1) / 2)) for p, r in zip(patch_size, reach, strict=True)]
+    return SpatialDraw(matrix, tuple(region), elastic)
+
+
+def warp(
+    image: torch.Tensor, label: torch.Tensor, matrix: np.ndarray, patch_size: Sequence[int], elastic: ElasticField | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sample the patch whose voxel at offset o from the centre lies at `matrix` @ (o + its elastic displacement) from the
+    region's centre.
+
+    Image linearly; label by the class with the greatest linearly interpolated share. Zeros outside of the region.
+    """
+    region = np.array(image.shape[1:])
+    # grid_sample's own frame: x first, -1..1 between the outer voxel centres (align_corners)
+    to_region = matrix * (np.array(patch_size)[None, :] - 1) / np.maximum(region[:, None] - 1, 1)
+    theta = np.zeros((1, len(region), len(region) + 1))
+    theta[0, :, :-1] = to_region[::-1, ::-1]
+    theta_tensor = torch.as_tensor(theta, dtype=torch.float32, device=image.device)
+    grid = functional.affine_grid(theta_tensor, [1, 1, *patch_size], align_corners=True)
+    if elastic is not None:
+        moved = torch.as_tensor(2 * matrix / np.maximum(region[:, None] - 1, 1), dtype=torch.float32, device=image.device)
+        grid = grid + torch.einsum("ij,j...->...i", moved.flip(0), elastic.displacement(patch_size, image.device))[None]
+    warped = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    values = torch.unique(label)
+    shares = torch.stack([(label[0] == value) for value in values]).to(torch.float32)
+    shares = functional.grid_sample(shares[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    inside = shares.sum(0) > 0.5
+    warped_label = torch.where(inside, values[shares.argmax(0)], torch.zeros((), dtype=label.dtype, device=label.device))
+    return warped, warped_label[None]
+
+
+def _rotation(
+    patch_size: tuple[int, ...], transforms: TransformSet, rng: np.random.Generator, in_plane_only: bool
+) -> np.ndarray:
+    if len(patch_size) == 2 or in_plane_only:
+        y, x = patch_size[-2:]
+        limit = ROTATION_LONG_2D if len(patch_size) == 2 and max(y, x) / min(y, x) > 1.5 else ROTATION_2D
+        matrix = np.eye(len(patch_size))
+        matrix[-2:, -2:] = _rotation_2d(rng.uniform(-limit, limit))
+        return matrix
+    matrix = np.eye(3)
+    for axis in range(3):
+        others = [i for i in range(3) if i != axis]
+        step = np.eye(3)
+        step[np.ix_(others, others)] = _rotation_2d(rng.uniform(-transforms.rotation_limit, transforms.rotation_limit))
+        matrix = matrix @ step
+    return matrix
+
+
+def _rotation_2d(angle: float) -> np.ndarray:
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
