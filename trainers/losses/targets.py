@@ -1,0 +1,134 @@
+"""What every loss compares: what a network puts out and what it should have, for classes and for regions alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch.nn import functional
+
+from autoseg.dataset import Labels
+
+TINY = 1e-30
+
+
+def regions_of(label: torch.Tensor, regions: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    """Label (B, 1, *spatial) of class values -> (B, regions, *spatial) float32 of 0 and 1."""
+    inside = [torch.isin(label[:, 0], torch.as_tensor(values, device=label.device, dtype=label.dtype)) for values in regions]
+    return torch.stack(inside, dim=1).float()
+
+
+def outputs_of(label: torch.Tensor, labels: Labels) -> torch.Tensor:
+    """Label (B, 1, *spatial) of class values -> what each output should be, (B, output channels, *spatial) float32 of 0 and 1.
+
+    Classes: one-hot, the channel is the class value, background first. Regions: a channel for each. Voxels of the ignore
+    label are 0 in all channels.
+    """
+    if labels.has_regions:
+        return regions_of(label, list(labels.foreground.values()))
+    one_hot = torch.zeros(len(label), labels.output_channels, *label.shape[2:], device=label.device)
+    known = known_in(label, labels)
+    if known is None:
+        return one_hot.scatter_(1, label.long(), 1)
+    return one_hot.scatter_(1, _classes(label, labels), known)
+
+
+def known_in(label: torch.Tensor, labels: Labels) -> torch.Tensor | None:
+    """(B, 1, *spatial) float32, 0 at voxels of the ignore label and 1 elsewhere; None where the dataset has no such label."""
+    return None if labels.ignore is None else (label != labels.ignore).float()
+
+
+class Comparison:
+    """Logits beside the label: softmax and cross-entropy for classes, sigmoid and its cross-entropy for regions.
+
+    logits: (B, K, *spatial) of any float dtype, computed with as float32. label: (B, 1, *spatial) integer class values.
+    pool_batch: count the whole batch as one image (2D: a slice alone holds too little). Voxels of the ignore label count
+    in no sum and no mean.
+    """
+
+    def __init__(self, logits: torch.Tensor, label: torch.Tensor, labels: Labels, pool_batch: bool) -> None:
+        self.logits = logits.float()
+        self.label = label
+        self.labels = labels
+        self.axes = ([0] if pool_batch else []) + list(range(2, label.ndim))
+        self.known = known_in(label, labels)
+
+    @cached_property
+    def target(self) -> torch.Tensor:
+        """(B, K, *spatial) of 0 and 1; all 0 at voxels of the ignore label."""
+        return outputs_of(self.label, self.labels)
+
+    @cached_property
+    def classes(self) -> torch.Tensor:
+        """(B, 1, *spatial) int64: where there are no regions, the channel of the true class; 0 at voxels of the ignore label."""
+        return _classes(self.label, self.labels)
+
+    @cached_property
+    def probabilities(self) -> torch.Tensor:
+        """(B, K, *spatial)."""
+        return torch.sigmoid(self.logits) if self.labels.has_regions else self._log_softmax.exp()
+
+    @cached_property
+    def foreground(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probabilities and targets of all channels but the background's."""
+        first = 0 if self.labels.has_regions else 1
+        return self.probabilities[:, first:], self.target[:, first:]
+
+    @cached_property
+    def cross_entropy(self) -> torch.Tensor:
+        """-ln p of the truth of each voxel, (B, 1, *spatial), or of each region there, (B, K, *spatial); exact to 1e-7."""
+        if self.labels.has_regions:
+            return functional.binary_cross_entropy_with_logits(self.logits, self.target, reduction="none")
+        return functional.nll_loss(self._log_softmax, self.classes[:, 0], reduction="none")[:, None]
+
+    @cached_property
+    def wrong(self) -> torch.Tensor:
+        """1 - p of the truth, shaped as `cross_entropy`, and exact in proportion: float32 has no p between 1 - 6e-8 and 1."""
+        return torch.sigmoid(self._against) if self.labels.has_regions else self._others.sum(1, keepdim=True)
+
+    @cached_property
+    def error(self) -> torch.Tensor:
+        """|probability - target|, (B, K, *spatial), exact in proportion; at voxels of the ignore label it means nothing."""
+        return self.wrong if self.labels.has_regions else self._others + self.target * self.wrong
+
+    @cached_property
+    def surprise(self) -> torch.Tensor:
+        """The cross-entropy, exact in proportion: its roots and powers are right near p = 1, too."""
+        if self.labels.has_regions:
+            return functional.softplus(self._against)
+        return torch.where(self.wrong < 0.5, -torch.log1p(-self.wrong.clamp(max=0.5)), self.cross_entropy)
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over known voxels of (B, K, *spatial): (B, K), or (K,) where the batch is one image."""
+        return (values if self.known is None else values * self.known).sum(self.axes)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over channels and known voxels of (B, channels, *spatial), a scalar; 0 where no voxel is known."""
+        if self.known is None:
+            return values.mean()
+        return (values * self.known).sum() / (self.known.sum() * values.shape[1]).clamp_min(1)
+
+    @cached_property
+    def _others(self) -> torch.Tensor:
+        """Probabilities of all classes but the true one, which has 0."""
+        return self.probabilities.scatter(1, self.classes, 0)
+
+    @cached_property
+    def _against(self) -> torch.Tensor:
+        """Logit of what is not true of each region."""
+        return self.logits * (1 - 2 * self.target)
+
+    @cached_property
+    def _log_softmax(self) -> torch.Tensor:
+        return functional.log_softmax(self.logits, dim=1)
+
+
+def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
+    """values^exponent of values >= 0, with a finite gradient at 0, too: below 1e-30 they count as that and have none."""
+    return values.clamp_min(TINY).pow(exponent)
+
+
+def _classes(label: torch.Tensor, labels: Labels) -> torch.Tensor:
+    classes = label.long()
+    return classes if labels.ignore is None else torch.where(classes != labels.ignore, classes, 0)
