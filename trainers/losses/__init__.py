@@ -1,1 +1,30 @@
-"""Losses: each is called with logits (B, K, *spatial) and label values (B, 1, *spatial) and gives a scalar."""
+"""Losses by name: each is called with logits (B, K, *spatial) and label values (B, 1, *spatial) and gives a scalar float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from autoseg.errors import AutosegError
+from autoseg.trainers.data import TrainingData
+from autoseg.trainers.losses import dice_ce, exp_log, hybrid
+from autoseg.trainers.settings import Settings
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+LOSSES: dict[str, Callable[[Settings, TrainingData, int], Loss]] = {
+    "dice_ce": dice_ce.build,
+    "exp_log": exp_log.build,
+    "hybrid": hybrid.build,
+}
+
+
+def build_loss(settings: Settings, data: TrainingData, dimensions: int) -> Loss:
+    """The loss that `settings.loss` names, for the dataset's labels and patches of 2 or 3 dimensions.
+
+    Raises AutosegError for an unknown name, and for settings of the loss that do not fit each other or the labels.
+    """
+    if settings.loss not in LOSSES:
+        raise AutosegError(f'There is no loss "{settings.loss}". There are: {", ".join(LOSSES)}.')
+    return LOSSES[settings.loss](settings, data, dimensions)
