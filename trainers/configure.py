@@ -12,7 +12,7 @@ from autoseg.plan import Configuration, Topology
 from autoseg.topology.pooling import SMALLEST_EDGE, pool
 from autoseg.topology.shapes import reshaped, topology_of
 from autoseg.topology.values import values_put_out
-from autoseg.trainers.augmentation import Augmentation
+from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation
 from autoseg.trainers.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
 from autoseg.trainers.settings import Settings
 
@@ -104,7 +104,8 @@ def augmentation_for(configuration: Configuration, settings: Settings) -> Augmen
     if settings.augmentation == "none":
         return None
     masked = tuple(channel for channel, inside in enumerate(configuration.normalize_inside_mask) if inside)
-    return Augmentation(configuration.patch_size, mirror_axes_of(configuration, settings), masked)
+    return Augmentation(
+        configuration.patch_size, mirror_axes_of(configuration, settings), masked, transforms=AUGMENTATIONS[settings.augmentation])
 
 
 def batch_stream(
