@@ -104,8 +104,8 @@ def augmentation_for(configuration: Configuration, settings: Settings) -> Augmen
     if settings.augmentation == "none":
         return None
     masked = tuple(channel for channel, inside in enumerate(configuration.normalize_inside_mask) if inside)
-    return Augmentation(
-        configuration.patch_size, mirror_axes_of(configuration, settings), masked, transforms=AUGMENTATIONS[settings.augmentation])
+    transforms = AUGMENTATIONS[settings.augmentation]
+    return Augmentation(configuration.patch_size, mirror_axes_of(configuration, settings), masked, transforms)
 
 
 def batch_stream(
