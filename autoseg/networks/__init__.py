@@ -7,10 +7,12 @@ from typing import Any
 from torch import nn
 
 from autoseg.errors import AutosegError
+from autoseg.networks.resunet import ResidualEncoderUNet
 from autoseg.networks.unet import UNet
+from autoseg.networks.unet3plus import UNet3Plus
 from autoseg.plan import Topology
 
-NETWORKS: dict[str, Any] = {"unet": UNet}
+NETWORKS: dict[str, Any] = {"unet": UNet, "resunet": ResidualEncoderUNet, "unet3plus": UNet3Plus}
 
 
 def build_network(topology: Topology, channels_in: int, classes: int) -> nn.Module:

@@ -8,8 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from autoseg.plan import Norm
+
+LEAKY = 0.01  # negative slope of Isensee et al. 2021
+
 CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL: dict[int, Any] = {2: functional.max_pool2d, 3: functional.max_pool3d}
+AVERAGE_POOL: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 class InstanceNorm(nn.Module):
@@ -36,34 +43,86 @@ class InstanceNorm(nn.Module):
         return torch.cat(samples) if len(samples) > 1 else samples[0]
 
 
-class ConvNormAct(nn.Sequential):
-    """Convolution ("same" padding), instance norm with scale and shift, LeakyReLU 0.01.
+def normalization(norm: Norm, channels: int, dimensions: int) -> nn.Module:
+    """Instance norm, or batch norm (Ioffe and Szegedy 2015), both with scale and shift."""
+    return InstanceNorm(channels) if norm == "instance" else BATCH_NORM[dimensions](channels)
+
+
+def activation(negative_slope: float) -> nn.Module:
+    """LeakyReLU in place; ReLU for a slope of 0."""
+    return nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution ("same" padding, stride 1 where None is given) and norm.
 
     (B, channels_in, *spatial) -> (B, channels_out, *ceil(spatial / stride)).
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: tuple[int, ...], stride: tuple[int, ...]) -> None:
-        dimensions = len(kernel)
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: tuple[int, ...], stride: tuple[int, ...] | None = None,
+        norm: Norm = "instance", bias: bool = True,
+    ) -> None:
         padding = tuple(k // 2 for k in kernel)
+        convolution = CONVOLUTION[len(kernel)]
         super().__init__(
-            CONVOLUTION[dimensions](channels_in, channels_out, kernel, stride, padding),
-            InstanceNorm(channels_out),
-            nn.LeakyReLU(0.01, inplace=True),
+            convolution(channels_in, channels_out, kernel, stride or 1, padding, bias=bias),
+            normalization(norm, channels_out, len(kernel)),
         )
+
+
+class ConvNormAct(ConvNorm):
+    """ConvNorm and LeakyReLU, or ReLU for a negative slope of 0."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: tuple[int, ...], stride: tuple[int, ...] | None = None,
+        norm: Norm = "instance", negative_slope: float = LEAKY,
+    ) -> None:
+        super().__init__(channels_in, channels_out, kernel, stride, norm)
+        self.append(activation(negative_slope))
 
 
 class ConvStage(nn.Sequential):
     """Several ConvNormAct in a row; the first one has the stride."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, kernel: tuple[int, ...], stride: tuple[int, ...], convs: int
+        self, channels_in: int, channels_out: int, kernel: tuple[int, ...], stride: tuple[int, ...] | None, convs: int,
+        norm: Norm = "instance", negative_slope: float = LEAKY,
     ) -> None:
-        ones = (1,) * len(kernel)
-        first = ConvNormAct(channels_in, channels_out, kernel, stride)
-        super().__init__(first, *(ConvNormAct(channels_out, channels_out, kernel, ones) for _ in range(convs - 1)))
+        first = ConvNormAct(channels_in, channels_out, kernel, stride, norm, negative_slope)
+        others = (ConvNormAct(channels_out, channels_out, kernel, None, norm, negative_slope) for _ in range(convs - 1))
+        super().__init__(first, *others)
 
 
-def initialize_he(module: nn.Module, negative_slope: float = 0.01) -> None:
+class ResidualBlock(nn.Module):
+    """Two convolutions with norms, added to what came in (He et al. 2016), then LeakyReLU.
+
+    Where the block has a stride, what came in is averaged over it; where the channels change, a 1-convolution without bias
+    and a norm bring it to theirs ("ResNet-D", He et al. 2019).
+    (B, channels_in, *spatial) -> (B, channels_out, *(spatial / stride)).
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: tuple[int, ...], stride: tuple[int, ...], norm: Norm = "instance"
+    ) -> None:
+        super().__init__()
+        self.first = ConvNormAct(channels_in, channels_out, kernel, stride, norm)
+        self.second = ConvNorm(channels_out, channels_out, kernel, None, norm)
+        self.skip = nn.Sequential()
+        if max(stride) > 1:
+            self.skip.append(AVERAGE_POOL[len(stride)](stride))
+        if channels_in != channels_out:
+            self.skip.append(ConvNorm(channels_in, channels_out, (1,) * len(kernel), None, norm, bias=False))
+        self.activation = activation(LEAKY)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.second(self.first(x))
+        out += self.skip(x)
+        activated: torch.Tensor = self.activation(out)
+        return activated
+
+
+def initialize_he(module: nn.Module, negative_slope: float = LEAKY) -> None:
     """Kaiming initialization (He et al. 2015) for the leaky slope in every convolution, biases zero."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
@@ -72,15 +131,21 @@ def initialize_he(module: nn.Module, negative_slope: float = 0.01) -> None:
                 nn.init.zeros_(part.bias)
 
 
+def max_pool(x: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:
+    """(B, C, *s) -> (B, C, *(s / stride))."""
+    pooled: torch.Tensor = MAX_POOL[len(stride)](x, stride)
+    return pooled
+
+
 def upsampling(channels_in: int, channels_out: int, stride: tuple[int, ...]) -> nn.Module:
     """Transposed convolution whose kernel equals its stride: (B, C, *s) -> (B, channels_out, *(s · stride))."""
     up: nn.Module = TRANSPOSED[len(stride)](channels_in, channels_out, stride, stride)
     return up
 
 
-def head(channels_in: int, classes: int, dimensions: int) -> nn.Module:
-    """1-convolution to logits: (B, C, *s) -> (B, classes, *s)."""
-    convolution: nn.Module = CONVOLUTION[dimensions](channels_in, classes, 1)
+def head(channels_in: int, classes: int, kernel: tuple[int, ...]) -> nn.Module:
+    """Convolution to logits: (B, C, *s) -> (B, classes, *s)."""
+    convolution: nn.Module = CONVOLUTION[len(kernel)](channels_in, classes, kernel, padding=tuple(k // 2 for k in kernel))
     return convolution
 
 

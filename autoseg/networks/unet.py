@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -17,22 +19,20 @@ class UNet(nn.Module):
     product of the strides along each axis.
     """
 
-    def __init__(self, topology: Topology, channels_in: int, classes: int) -> None:
+    def __init__(
+        self, topology: Topology, channels_in: int, classes: int, encoder: Iterable[nn.Module] | None = None
+    ) -> None:
+        """encoder: stages other than plain ones, finest first; each gives its entry of `topology.features`."""
         super().__init__()
-        features, strides, kernels = topology.features, topology.strides, topology.kernel_sizes
-        ones = (1,) * topology.dimensions
-        inputs = (channels_in, *features[:-1])
-        self.encoder = nn.ModuleList(
-            ConvStage(*arguments)
-            for arguments in zip(inputs, features, kernels, strides, topology.convs_per_stage, strict=True)
-        )
-        levels = range(len(features) - 1)  # finest first
+        features, strides, kernels, norm = topology.features, topology.strides, topology.kernel_sizes, topology.norm
+        self.encoder = nn.ModuleList(plain_encoder(topology, channels_in) if encoder is None else encoder)
+        levels = range(topology.stages - 1)  # finest first
         self.up = nn.ModuleList(upsampling(features[i + 1], features[i], strides[i + 1]) for i in levels)
         self.decoder = nn.ModuleList(
-            ConvStage(2 * features[i], features[i], kernels[i], ones, topology.convs_up[i]) for i in levels
+            ConvStage(2 * features[i], features[i], kernels[i], None, topology.convs_up[i], norm) for i in levels
         )
         heads = levels if topology.deep_supervision else levels[:1]
-        self.heads = nn.ModuleList(head(features[i], classes, topology.dimensions) for i in heads)
+        self.heads = nn.ModuleList(head(features[i], classes, (1,) * topology.dimensions) for i in heads)
         initialize_he(self)
 
     def forward(self, x: torch.Tensor) -> Logits:
@@ -49,3 +49,11 @@ class UNet(nn.Module):
             if level < wanted:
                 logits.append(self.heads[level](x))
         return logits[::-1]
+
+
+def plain_encoder(topology: Topology, channels_in: int) -> list[nn.Module]:
+    """A row of convolutions for each stage, the first of them with the stage's stride."""
+    inputs = (channels_in, *topology.features[:-1])
+    by_stage = zip(
+        inputs, topology.features, topology.kernel_sizes, topology.strides, topology.convs_per_stage, strict=True)
+    return [ConvStage(*arguments, norm=topology.norm) for arguments in by_stage]

@@ -9,17 +9,75 @@ from autoseg.plan import Topology
 
 
 def values_put_out(patch_size: Sequence[int], topology: Topology, classes: int) -> int:
-    """How many values the convolutions of a U-Net put out for one patch: a measure of its memory, without building it.
+    """How many values the convolutions of a network put out for one patch: a measure of its memory, without building it.
 
-    Counted are every convolution of both sides, the transposed convolutions, and the finest logit head.
+    Counted are every convolution of both sides, transposed convolutions, and the finest logit head (Isensee et al. 2021).
+    Most of these values are held twice in training, before the norm and after the activation. What a UNet 3+ holds besides
+    is added, so that a value stands for as much memory in each network.
 
     patch_size: voxels, divisible by the strides. classes: channels of the head.
     """
-    values, size = 0, list(patch_size)
-    bottleneck = len(topology.features) - 1
-    for stage, (features, convs) in enumerate(zip(topology.features, topology.convs_per_stage, strict=True)):
-        size = [n // stride for n, stride in zip(size, topology.strides[stage], strict=True)]
-        layers = convs if stage == bottleneck else 2 * convs + 1  # encoder and decoder, and the way up into the decoder
-        values += layers * features * math.prod(size)
-    head = classes * math.prod(patch_size) if bottleneck > 0 else 0
-    return values + head
+    count = {"resunet": resunet_values, "unet3plus": unet3plus_values}.get(topology.name, unet_values)
+    head = classes * math.prod(patch_size) if topology.stages > 1 else 0
+    return count(voxels_by_stage(patch_size, topology), topology) + head
+
+
+def voxels_by_stage(patch_size: Sequence[int], topology: Topology) -> list[int]:
+    """Of one patch at the resolution of each stage, finest first."""
+    size, voxels = list(patch_size), []
+    for stride in topology.strides:
+        size = [n // step for n, step in zip(size, stride, strict=True)]
+        voxels.append(math.prod(size))
+    return voxels
+
+
+def unet_values(voxels: Sequence[int], topology: Topology) -> int:
+    """Put out by the convolutions of a U-Net's two sides. voxels: by stage."""
+    encoder = _sum(topology.convs_per_stage, topology.features, voxels)
+    return encoder + _decoder_values(voxels, topology)
+
+
+def resunet_values(voxels: Sequence[int], topology: Topology) -> int:
+    """Put out by the convolutions of a residual encoder, its averaging included, and of a U-Net's decoder."""
+    features, strides = topology.features, topology.strides
+    first = features[0] * voxels[0]
+    changed = [stage > 0 and (features[stage - 1] != features[stage] or max(strides[stage]) > 1)
+               for stage in range(topology.stages)]
+    layers = [2 * blocks + skip for blocks, skip in zip(topology.convs_per_stage, changed, strict=True)]
+    return first + _sum(layers, features, voxels) + _decoder_values(voxels, topology)
+
+
+def unet3plus_values(voxels: Sequence[int], topology: Topology) -> int:
+    """Put out by the convolutions of a UNet 3+ but its heads, and what it holds besides. voxels: by stage."""
+    return unet3plus_convolutions(voxels, topology) + unet3plus_besides(voxels, topology)
+
+
+def unet3plus_convolutions(voxels: Sequence[int], topology: Topology) -> int:
+    """Put out by the encoder's convolutions, the skips' and the decoder's."""
+    encoder = _sum(topology.convs_per_stage, topology.features, voxels)
+    fused = topology.stages * topology.features[0]
+    return encoder + sum((1 + convs) * fused * n for convs, n in zip(topology.convs_up, voxels[:-1], strict=True))
+
+
+def unet3plus_besides(voxels: Sequence[int], topology: Topology) -> int:
+    """What a training step holds besides what convolutions put out, in the measure of these, which are held twice each.
+
+    The concatenation of each level (once); finer levels pooled (once, and the place of each maximum, an integer of 8 bytes).
+    At its peak, in the backward pass of the finest level, two tensors are held of the bottleneck at full resolution, itself and
+    its gradient, while concatenation and fusion are gone by then.
+    """
+    features, stages = topology.features, topology.stages
+    fused = stages * features[0]
+    concatenated = sum(fused * n for n in voxels[:-1]) // 2
+    pooled = sum(2 * sum(features[:stage]) * voxels[stage] for stage in range(1, stages))
+    peak = max(0, features[-1] - fused - features[0]) * voxels[0]
+    return concatenated + pooled + peak
+
+
+def _decoder_values(voxels: Sequence[int], topology: Topology) -> int:
+    """Of a U-Net's decoder: of each stage's convolutions, and of the transposed one before them."""
+    return _sum([convs + 1 for convs in topology.convs_up], topology.features[:-1], voxels[:-1])
+
+
+def _sum(layers: Sequence[int], features: Sequence[int], voxels: Sequence[int]) -> int:
+    return sum(math.prod(stage) for stage in zip(layers, features, voxels, strict=True))
