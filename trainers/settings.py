@@ -87,9 +87,9 @@ class Settings(Frozen, allow_inf_nan=False):
     supervision: SupervisionSettings = SupervisionSettings()
 
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="SGD with Nesterov momentum, or Adam")
-    learning_rate: float = Field(0.01, gt=0)
+    learning_rate: float = Field(0.01, gt=0, description="at the start, after the warm-up")
     momentum: float = Field(0.99, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(3e-5, ge=0)
+    weight_decay: float = Field(3e-5, ge=0, description="by which the optimizer pulls weights towards zero")
     gradient_clip: float = Field(12.0, gt=0, description="largest norm of the gradient")
     schedule: Literal["poly", "plateau"] = Field(
         "poly", description="the rate falls as (1 - share done)^0.9, or when the training loss stops falling")

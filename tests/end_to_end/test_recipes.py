@@ -17,7 +17,8 @@ from autoseg.workspace import read_model
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
 OWN = "tversky_recipe:build"
 RECIPES = ("default", "multiscale", "unet3plus", OWN)
-SHORT = ("--epochs", "1", "--iterations", "2", "--set", "batch_size=1", "--set", "base_features=4", "--device", "cpu")
+SHORT = ("--epochs", "1", "--iterations", "2", "--set", "batch_size=1", "--set", "base_features=4", "--set", "mirror_axes=",
+         "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,8 @@ def test_a_model_with_a_name_stands_beside_that_of_its_recipe(
     again = ["train", source.name, "1", "-c", "3d_fullres", *place, *SHORT, "--name", "tried"]
     assert main(again) == 0
     assert "were trained with another loss" in capsys.readouterr().out
-    assert main([*again, "--set", "network=resunet"]) == 1
+    other = ["train", source.name, "2", "-c", "3d_fullres", *place, *SHORT, "--name", "tried", "--set", "network=resunet"]
+    assert main(other) == 1
     assert "give this one a name of its own (--name)" in capsys.readouterr().err
     for name, words in (("multiscale", "is the name of a recipe"), ("a/b", "is to become a folder")):
         assert main([*train, "--name", name]) == 1
