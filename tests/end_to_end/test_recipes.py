@@ -41,7 +41,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory, documented_recipe: Path) 
     workspace = root / "workspace"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(documented_recipe)
-        assert main(["run", str(source), "-c", "3d_fullres", "-tr", *RECIPES, "--workspace", str(workspace), *SHORT]) == 0
+        place = ["--workspace", str(workspace), "-np", "1"]
+        assert main(["run", str(source), "-c", "3d_fullres", "-tr", *RECIPES, *place, *SHORT]) == 0
     return source, workspace / source.name
 
 
