@@ -63,15 +63,15 @@ def unet3plus_besides(voxels: Sequence[int], topology: Topology) -> int:
     """What a training step holds besides what convolutions put out, in the measure of these, which are held twice each.
 
     The concatenation of each level (once); finer levels pooled (once, and the place of each maximum, an integer of 8 bytes).
-    At its peak, in the backward pass of the finest level, two tensors are held of the bottleneck at full resolution, itself and
-    its gradient, while concatenation and fusion are gone by then.
+    And two tensors at the peak, in the backward pass of the finest level: the gradients of what is fused; or, when concatenation
+    and fusion are gone, the bottleneck at full resolution and its gradient. A U-Net's two at its peak are taken off.
     """
     features, stages = topology.features, topology.stages
     fused = stages * features[0]
     concatenated = sum(fused * n for n in voxels[:-1]) // 2
     pooled = sum(2 * sum(features[:stage]) * voxels[stage] for stage in range(1, stages))
-    peak = max(0, features[-1] - fused - features[0]) * voxels[0]
-    return concatenated + pooled + peak
+    at_peak = (max(fused, features[-1] - fused) - features[0]) * voxels[0]
+    return concatenated + pooled + at_peak
 
 
 def _decoder_values(voxels: Sequence[int], topology: Topology) -> int:

@@ -1,38 +1,13 @@
-"""The memory measure against a real network, and patch and batch against hand-worked numbers."""
+"""Patch and batch against hand-worked numbers."""
 
 from __future__ import annotations
 
 import pytest
-import torch
-from torch import nn
 
 from autoseg.errors import AutosegError
-from autoseg.networks.unet import UNet
 from autoseg.planners.memory import Fit, batch_size, budget, fit_patch
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
-from autoseg.topology.values import values_put_out
-
-
-def _counted_in_a_forward_pass(network: nn.Module, patch: torch.Tensor) -> int:
-    """Values that convolutions and transposed convolutions put out, by hooks."""
-    counts: list[int] = []
-    kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-    for module in network.modules():
-        if isinstance(module, kinds):
-            module.register_forward_hook(lambda module, inputs, output: counts.append(output.numel()))
-    network.eval()(patch)
-    return sum(counts)
-
-
-@pytest.mark.parametrize(("spacing_mm", "size"), [((1.0, 1.0), (24, 16)), ((4.0, 1.0, 1.0), (8, 32, 24))])
-def test_values_put_out_are_those_of_a_forward_pass(spacing_mm: tuple[float, ...], size: tuple[int, ...]) -> None:
-    pooling = pool(spacing_mm, size)
-    topology = topology_of("unet", pooling)
-    network = UNet(topology, channels_in=2, classes=5)
-    with torch.no_grad():
-        counted = _counted_in_a_forward_pass(network, torch.zeros(1, 2, *pooling.patch_size))
-    assert values_put_out(pooling.patch_size, topology, classes=5) == counted
 
 
 def test_the_budget_grows_with_the_memory() -> None:
