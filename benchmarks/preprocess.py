@@ -22,7 +22,7 @@ from measure import Measurement, measure, ratios
 
 from autoseg.dataset import load_dataset
 from autoseg.plan import Plans
-from autoseg.planners.default import plan
+from autoseg.planners import PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, run_inspection
 from autoseg.preprocessing.pipeline import preprocess_dataset
 from autoseg.workspace import read_model, write_json
@@ -59,7 +59,7 @@ def write_plans(folder: Path) -> None:
     """Fingerprint and plan, where that is not done."""
     dataset = load_dataset(folder / "raw" / NAME)
     if not (folder / "plans.json").exists():
-        write_json(folder / "plans.json", plan(dataset, build_fingerprint(dataset, run_inspection(dataset))))
+        write_json(folder / "plans.json", PLANNERS["default"](dataset, build_fingerprint(dataset, run_inspection(dataset))))
 
 
 def preprocess(folder: Path, processes: int) -> None:

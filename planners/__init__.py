@@ -1,11 +1,31 @@
-"""Planners by name: `plan(dataset, fingerprint, memory_gb) -> Plans`."""
+"""Planners by name: `PLANNERS[name](dataset, fingerprint, memory_gb) -> Plans`.
+
+All share the rules of nnU-Net v2. `default` and `resenc_*` plan what nnU-Net 2.8.1 plans with its default planner and its
+presets ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` as `default`, with patches for which a UNet 3+ has the memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from autoseg.plan import Plans
-from autoseg.planners.default import plan
+from autoseg.planners.memory import Budget
+from autoseg.planners.planner import Planner
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")  # that a planner may plan, as the data suggest
-PLANNERS: dict[str, Callable[..., Plans]] = {"default": plan}
+
+
+def _like_default(network: str) -> Budget:
+    """nnU-Net's default: the patch leaves room for two, a batch holds 5 % of the dataset."""
+    return Budget(network, memory_gb=8, values={2: 8.5e7, 3: 5.6e8}, patches={2: 2, 3: 2}, share_of_dataset=0.05)
+
+
+def _residual(memory_gb: float, values: dict[int, float]) -> Budget:
+    """nnU-Net's presets: the patch leaves room for the batch that `values` are for, a batch holds all of the dataset."""
+    return Budget("resunet", memory_gb, values, patches={2: 12, 3: 2}, share_of_dataset=1)
+
+
+PLANNERS = {planner.name: planner for planner in (
+    Planner("default", "a plain U-Net, as nnU-Net's default planner has it; for 8 GB", _like_default("unet")),
+    Planner("resenc_m", "a residual encoder U-Net, as nnU-Net's ResEnc M; for 8 GB", _residual(8, {2: 1.35e8, 3: 6.8e8})),
+    Planner("resenc_l", "a residual encoder U-Net, as nnU-Net's ResEnc L; for 24 GB", _residual(24, {2: 3.8e8, 3: 2.1e9})),
+    Planner("resenc_xl", "a residual encoder U-Net, as nnU-Net's ResEnc XL; for 40 GB", _residual(40, {2: 5.6e8, 3: 3.6e9})),
+    Planner("unet3plus", "a UNet 3+, with patches that fit its memory; for 8 GB", _like_default("unet3plus")),
+)}

@@ -1,4 +1,4 @@
-"""The default planner: the rules of nnU-Net v2 (Isensee et al. 2021) for `2d`, `3d_fullres` and `3d_lowres`."""
+"""The rules of nnU-Net v2 (Isensee et al. 2021) for `2d`, `3d_fullres` and `3d_lowres`: what all planners share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autoseg.errors import AutosegError
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Normalization, Plans
 from autoseg.planners import reasons
-from autoseg.planners.memory import Fit, batch_size, fit_patch
+from autoseg.planners.memory import Budget, Fit, batch_size, fit_patch
 from autoseg.planners.spacing import coarser, resampled_shape, slice_axis_first, target_spacing
 from autoseg.versions import versions
 
@@ -30,7 +30,7 @@ class _Given:
 
     cases: int
     classes: int
-    memory_gb: float
+    budget: Budget
     normalization: tuple[Normalization, ...]
     normalize_inside_mask: tuple[bool, ...]
     normalization_reason: str
@@ -45,17 +45,14 @@ class _Grid:
     spacing_reason: str
 
 
-def plan(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float = 8) -> Plans:
+def plan(dataset: Dataset, fingerprint: Fingerprint, budget: Budget, planner: str) -> Plans:
     """Plan `2d`, and for volumes `3d_fullres` and, where its patch sees too little of them, `3d_lowres`.
 
-    Spacing, median shape, patch, strides, kernels, features and batch size equal those of nnU-Net 2.8.1's default
-    planner. A configuration whose images are too small to be halved once is left out.
+    A configuration whose images are too small to be halved once is left out.
 
-    memory_gb: of the GPU that the plan is for, GB.
-    Raises AutosegError where no case is left, memory_gb is too small, or the images are too small for any network.
+    budget: what the network may cost on the GPU that the plan is for. planner: the name that the plans carry.
+    Raises AutosegError where no case is left, the memory is too small, or the images are too small for any network.
     """
-    if not memory_gb > 0:
-        raise AutosegError(f"--memory-gb is {memory_gb:g}, but must be positive: the GPU memory to plan for, in GB.")
     cases = list(fingerprint.cases.values())
     spacings_mm = np.array([case.spacing_mm for case in cases], dtype=float)
     shapes = np.array([case.shape_after_crop for case in cases])
@@ -67,14 +64,14 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float = 8) -> Pl
     fullres = _Grid(
         np.array(target.spacing_mm)[order], median_shape[order], reasons.fullres_spacing(target, transpose)
     )
-    given = _given(dataset, fingerprint, memory_gb)
+    given = _given(dataset, fingerprint, budget)
     configurations = _configure_all(given, fullres)
     if not configurations:
         raise AutosegError(f"The images are too small for a network: their median shape is {_shape(median_shape)} "
                            "voxels after resampling, and two axes of 8 voxels, or one of 12, are needed.")
     return Plans(
         dataset=dataset.name,
-        planner="default",
+        planner=planner,
         transpose=transpose,
         versions=versions(),
         foreground_intensities=fingerprint.foreground_intensities,
@@ -82,14 +79,14 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float = 8) -> Pl
     )
 
 
-def _given(dataset: Dataset, fingerprint: Fingerprint, memory_gb: float) -> _Given:
+def _given(dataset: Dataset, fingerprint: Fingerprint, budget: Budget) -> _Given:
     schemes = tuple(NORMALIZATION_OF_CHANNEL.get(name.casefold(), "zscore") for name in dataset.channel_names)
     share_kept = float(np.median([case.share_kept for case in fingerprint.cases.values()]))
     inside_mask = tuple(scheme == "zscore" and share_kept < MASK_BELOW_SHARE_KEPT for scheme in schemes)
     return _Given(
         cases=len(fingerprint.cases),
         classes=len(dataset.labels.values),
-        memory_gb=memory_gb,
+        budget=budget,
         normalization=schemes,
         normalize_inside_mask=inside_mask,
         normalization_reason=reasons.normalization(dataset.channel_names, schemes, inside_mask, share_kept),
@@ -134,7 +131,7 @@ def _configure_lowres(given: _Given, fullres: _Grid, fullres_fit: Fit) -> tuple[
 
 
 def _fit(given: _Given, grid: _Grid) -> Fit:
-    return fit_patch(grid.spacing_mm.tolist(), grid.median_shape.tolist(), given.classes, given.memory_gb)
+    return fit_patch(grid.spacing_mm.tolist(), grid.median_shape.tolist(), given.classes, given.budget)
 
 
 def _configure(
@@ -146,16 +143,16 @@ def _configure(
     spacing_mm, median_shape = grid.spacing_mm.tolist(), grid.median_shape.tolist()
     why = {
         "spacing_mm": grid.spacing_reason,
-        "patch_size": reasons.patch_size(fit, spacing_mm, median_shape, given.memory_gb),
+        "patch_size": reasons.patch_size(fit, spacing_mm, median_shape, given.budget),
         "network": reasons.network(fit),
-        "batch_size": reasons.batch_size(fit, given.memory_gb, voxels_of_dataset),
+        "batch_size": reasons.batch_size(fit, given.budget, voxels_of_dataset),
         "normalization": given.normalization_reason,
     }
     return Configuration(
         spacing_mm=tuple(spacing_mm),
         median_shape=tuple(round(n) for n in median_shape),
         patch_size=fit.pooling.patch_size,
-        batch_size=batch_size(fit, given.memory_gb, voxels_of_dataset),
+        batch_size=batch_size(fit, given.budget, voxels_of_dataset),
         normalization=given.normalization,
         normalize_inside_mask=given.normalize_inside_mask,
         network=fit.topology,

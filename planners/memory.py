@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoseg.errors import AutosegError
 from autoseg.plan import Topology
@@ -13,11 +13,32 @@ from autoseg.topology.pooling import Pooling, pool
 from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import values_put_out
 
-REFERENCE_GB = 8
-REFERENCE_VALUES = {2: 85_000_000, 3: 560_000_000}  # put out for one patch, at 8 GB and the reference batch
 REFERENCE_BATCH = {2: 12, 3: 2}
 SMALLEST_BATCH = 2
-LARGEST_SHARE_OF_DATASET = 0.05
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the patches of a batch may cost, and the network that they are for. Dicts are by number of axes, 2 or 3.
+
+    network: its name. memory_gb: of the GPU, GB. values: that the network may put out for each patch of a batch of 12 (2D) or
+    2 (3D) then. patches: the batch for which the patch is made small enough. share_of_dataset: of its voxels, that a batch may
+    hold.
+    """
+
+    network: str
+    memory_gb: float
+    values: dict[int, float]
+    patches: dict[int, int]
+    share_of_dataset: float
+
+    def at(self, memory_gb: float) -> Budget:
+        """For another GPU, in proportion. Raises AutosegError where memory_gb is not positive."""
+        if not memory_gb > 0:
+            raise AutosegError(f"--memory-gb is {memory_gb:g}, but must be positive: the GPU memory to plan for, in GB.")
+        per_gb = memory_gb / self.memory_gb
+        values = {dimensions: values * per_gb for dimensions, values in self.values.items()}
+        return replace(self, memory_gb=memory_gb, values=values)
 
 
 @dataclass(frozen=True)
@@ -34,48 +55,43 @@ class Fit:
     shrunk: int
 
 
-def budget(dimensions: int, memory_gb: float) -> float:
-    """Values that may be put out for each patch of a batch of 2 (3D) or 12 (2D), in proportion to the memory in GB."""
-    return REFERENCE_VALUES[dimensions] * (memory_gb / REFERENCE_GB)
-
-
-def fit_patch(spacing_mm: Sequence[float], median_shape: Sequence[float], classes: int, memory_gb: float) -> Fit:
-    """The largest patch of which a batch of two fits, with its network.
+def fit_patch(spacing_mm: Sequence[float], median_shape: Sequence[float], classes: int, budget: Budget) -> Fit:
+    """The largest patch of which a batch of `budget.patches` fits, with its network.
 
     While it is too much, the axis whose patch : median ratio is largest (the last one of equals) shrinks by one
     divisor, and the depth is computed anew.
 
     spacing_mm, median_shape: (z, y, x) or (y, x), mm and voxels. classes: channels of the logit head.
-    Raises AutosegError where memory_gb is too small for any patch.
+    Raises AutosegError where the memory is too small for any patch.
     """
     dimensions = len(spacing_mm)
     pooling = pool(spacing_mm, first_patch_size(spacing_mm, median_shape))
     first, shrunk = pooling.patch_size, 0
-    topology = topology_of("unet", pooling)
+    topology = topology_of(budget.network, pooling)
     values = values_put_out(pooling.patch_size, topology, classes)
-    while values / REFERENCE_BATCH[dimensions] * SMALLEST_BATCH > budget(dimensions, memory_gb):
-        pooling = _shrink(spacing_mm, pooling, _largest_share(pooling.patch_size, median_shape), memory_gb)
-        topology = topology_of("unet", pooling)
+    while values / REFERENCE_BATCH[dimensions] * budget.patches[dimensions] > budget.values[dimensions]:
+        pooling = _shrink(spacing_mm, pooling, _largest_share(pooling.patch_size, median_shape), budget)
+        topology = topology_of(budget.network, pooling)
         values = values_put_out(pooling.patch_size, topology, classes)
         shrunk += 1
     return Fit(pooling, topology, values, first, shrunk)
 
 
-def batch_that_fits(fit: Fit, memory_gb: float) -> int:
+def batch_that_fits(fit: Fit, budget: Budget) -> int:
     """Patches that the memory holds, rounded."""
     dimensions = len(fit.first)
-    return round(budget(dimensions, memory_gb) / fit.values * REFERENCE_BATCH[dimensions])
+    return round(budget.values[dimensions] / fit.values * REFERENCE_BATCH[dimensions])
 
 
-def batch_of_dataset_share(patch_size: Sequence[int], voxels_of_dataset: float) -> int:
-    """Patches that together hold 5 % of the dataset's voxels, rounded: more would make steps too much alike."""
-    return round(voxels_of_dataset * LARGEST_SHARE_OF_DATASET / math.prod(patch_size))
+def batch_of_dataset_share(fit: Fit, budget: Budget, voxels_of_dataset: float) -> int:
+    """Patches that together hold the largest share of the dataset's voxels, rounded: more would make steps too much alike."""
+    return round(voxels_of_dataset * budget.share_of_dataset / math.prod(fit.pooling.patch_size))
 
 
-def batch_size(fit: Fit, memory_gb: float, voxels_of_dataset: float) -> int:
-    """What the memory holds, at most 5 % of the dataset's voxels, at least 2."""
-    by_dataset = batch_of_dataset_share(fit.pooling.patch_size, voxels_of_dataset)
-    return max(SMALLEST_BATCH, min(batch_that_fits(fit, memory_gb), by_dataset))
+def batch_size(fit: Fit, budget: Budget, voxels_of_dataset: float) -> int:
+    """What the memory holds, at most the largest share of the dataset's voxels, at least 2."""
+    by_dataset = batch_of_dataset_share(fit, budget, voxels_of_dataset)
+    return max(SMALLEST_BATCH, min(batch_that_fits(fit, budget), by_dataset))
 
 
 def _largest_share(patch_size: Sequence[int], median_shape: Sequence[float]) -> int:
@@ -84,7 +100,7 @@ def _largest_share(patch_size: Sequence[int], median_shape: Sequence[float]) -> 
     return max(range(len(shares)), key=lambda axis: (shares[axis], axis))
 
 
-def _shrink(spacing_mm: Sequence[float], pooling: Pooling, axis: int, memory_gb: float) -> Pooling:
+def _shrink(spacing_mm: Sequence[float], pooling: Pooling, axis: int, budget: Budget) -> Pooling:
     """The pooling of the next smaller patch along `axis`.
 
     A smaller patch may be pooled less often, and so be divisible by less: from 256 = 8·32 the next is 224 = 7·32, not
@@ -97,6 +113,7 @@ def _shrink(spacing_mm: Sequence[float], pooling: Pooling, axis: int, memory_gb:
     smaller = pool(spacing_mm, size)
     if smaller.stages == 1 or min(smaller.patch_size) < 1:
         edges = " × ".join(map(str, pooling.patch_size))
-        raise AutosegError(f"No patch fits into {memory_gb:g} GB: even two of {edges} voxels are too much. "
+        patches = budget.patches[len(spacing_mm)]
+        raise AutosegError(f"No patch fits into {budget.memory_gb:g} GB: even {patches} of {edges} voxels are too much. "
                            "Give more with --memory-gb.")
     return smaller

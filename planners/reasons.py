@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autoseg.plan import Topology
 from autoseg.planners import memory, patch, spacing
 from autoseg.topology import pooling, shapes
 
@@ -19,6 +20,7 @@ NORMALIZATIONS = {
     "rgb": "divided by 255, as the channel's name asks",
     "none": "left as it is, as the channel's name asks",
 }
+COSTS = {"unet": "puts out", "resunet": "puts out", "unet3plus": "puts out or holds besides"}
 
 
 def fullres_spacing(target: spacing.TargetSpacing, transpose: Sequence[int]) -> str:
@@ -40,7 +42,7 @@ def lowres_spacing(fullres_mm: np.ndarray, steps: int) -> str:
             "covers enough of the median shape.")
 
 
-def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Sequence[float], memory_gb: float) -> str:
+def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Sequence[float], budget: memory.Budget) -> str:
     """Why this patch."""
     dimensions = len(spacing_mm)
     wanted = patch.first_patch_size(spacing_mm, (math.inf,) * dimensions)
@@ -49,7 +51,7 @@ def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Seque
             f"strides it is {_times(fit.first)}.")
     if fit.shrunk:
         text += (f" Shrunk in {fit.shrunk} steps, each along the axis that covered most of the median shape, until a "
-                 f"batch of {memory.SMALLEST_BATCH} fits into {memory_gb:g} GB.")
+                 f"batch of {budget.patches[dimensions]} fits into {budget.memory_gb:g} GB.")
     return text
 
 
@@ -64,19 +66,31 @@ def network(fit: memory.Fit) -> str:
             f"and its spacing is below twice the finest; {_times(smallest)} voxels remain at the bottom.")
     if any(1 in kernel for kernel in fit.pooling.kernel_sizes):
         text += " Kernels are 1 along an axis while its spacing is twice the finest or more."
-    return text + (f" Features start at {shapes.BASE_FEATURES}, double with each stage and stop at "
-                   f"{shapes.MOST_FEATURES[dimensions]}.")
+    text += (f" Features start at {shapes.BASE_FEATURES}, double with each stage and stop at "
+             f"{shapes.MOST_FEATURES[dimensions]}.")
+    return text + _convolutions(fit.topology)
 
 
-def batch_size(fit: memory.Fit, memory_gb: float, voxels_of_dataset: float) -> str:
+def _convolutions(topology: Topology) -> str:
+    """What differs from a plain U-Net of two convolutions a stage."""
+    if topology.name == "resunet":
+        blocks = ", ".join(map(str, topology.convs_per_stage))
+        return f" The encoder's stages have {blocks} residual blocks, the decoder's one convolution each (Isensee et al. 2024)."
+    if topology.name == "unet3plus":
+        return (f" Each decoder level takes {topology.features[0]} channels from each of the {topology.stages} stages "
+                "(Huang et al. 2020).")
+    return ""
+
+
+def batch_size(fit: memory.Fit, budget: memory.Budget, voxels_of_dataset: float) -> str:
     """Why this batch."""
     dimensions = len(fit.first)
-    by_memory = memory.batch_that_fits(fit, memory_gb)
-    by_dataset = memory.batch_of_dataset_share(fit.pooling.patch_size, voxels_of_dataset)
-    held = memory.budget(dimensions, memory_gb) * memory.REFERENCE_BATCH[dimensions]
-    text = (f"The network puts out {fit.values:.3g} values for one patch and {memory_gb:g} GB are taken to hold "
-            f"{held:.3g}: {by_memory} patches fit; {by_dataset} hold {memory.LARGEST_SHARE_OF_DATASET:.0%} of the "
-            "dataset's voxels.")
+    by_memory = memory.batch_that_fits(fit, budget)
+    by_dataset = memory.batch_of_dataset_share(fit, budget, voxels_of_dataset)
+    held = budget.values[dimensions] * memory.REFERENCE_BATCH[dimensions]
+    share = "all" if budget.share_of_dataset == 1 else f"{budget.share_of_dataset:.0%}"
+    text = (f"The network {COSTS[fit.topology.name]} {fit.values:.3g} values for one patch and {budget.memory_gb:g} GB are "
+            f"taken to hold {held:.3g}: {by_memory} patches fit; {by_dataset} hold {share} of the dataset's voxels.")
     if min(by_memory, by_dataset) < memory.SMALLEST_BATCH:
         return f"{text} At least {memory.SMALLEST_BATCH} are taken."
     return f"{text} The smaller number is taken."

@@ -11,14 +11,13 @@ from autoseg.errors import AutosegError
 from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.plan import IntensityStatistics, Plans
 from autoseg.planners import PLANNERS
-from autoseg.planners.default import plan
 
 Triple = tuple[float, float, float]
 
 
 def _plan(
     spacings_mm: list[Triple], shapes: list[tuple[int, int, int]], classes: int = 2,
-    channels: tuple[str, ...] = ("MRI",), share_kept: float = 1.0, memory_gb: float = 8,
+    channels: tuple[str, ...] = ("MRI",), share_kept: float = 1.0, memory_gb: float | None = None, planner: str = "default",
 ) -> Plans:
     names = [f"case_{number:03d}" for number in range(len(shapes))]
     statistics = IntensityStatistics(mean=0, std=1, median=0, percentile_00_5=-2, percentile_99_5=2)
@@ -36,7 +35,7 @@ def _plan(
         labels=Labels(values={f"label_{value}": value for value in range(classes)}),
         training=tuple(Case(name=name, images=(Path(name),), label=Path(name)) for name in names),
     )
-    return plan(dataset, fingerprint, memory_gb)
+    return PLANNERS[planner](dataset, fingerprint, memory_gb)
 
 
 def test_small_isotropic_volumes_get_a_patch_of_the_whole_image() -> None:
@@ -148,4 +147,3 @@ def test_nothing_to_plan_from_and_no_memory_are_refused() -> None:
 def test_plans_survive_the_disk() -> None:
     plans = _plan([(1, 1, 1)] * 3, [(64, 64, 64)] * 3)
     assert Plans.model_validate_json(plans.model_dump_json()) == plans
-    assert PLANNERS["default"] is plan
