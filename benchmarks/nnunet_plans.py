@@ -1,8 +1,9 @@
 """nnU-Net's side of plan_parity.py, run by the Python that nnunetv2 is installed in; nnU-Net's variables must be set.
 
 usage: nnunet_plans.py JOBS.json ANSWERS.json
-JOBS.json: [{"name": a folder in $nnUNet_raw that holds dataset.json, "fingerprint": dict or null, "memory_gb": float}].
-Where the fingerprint is null nnU-Net extracts its own. ANSWERS.json: [{"plans", "fingerprint"} or {"error"}].
+JOBS.json: [{"name": a folder in $nnUNet_raw that holds dataset.json, "fingerprint": dict or null, "planner": its name with us,
+"memory_gb": float, or null for the planner's own}].
+Where the fingerprint is null nnU-Net extracts its own, once for each name. ANSWERS.json: [{"plans", "fingerprint"} or {"error"}].
 """
 
 from __future__ import annotations
@@ -11,13 +12,22 @@ import contextlib
 import io
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
+    nnUNetPlannerResEncL,
+    nnUNetPlannerResEncM,
+    nnUNetPlannerResEncXL,
+)
 from nnunetv2.paths import nnUNet_preprocessed
+
+PLANNERS = {"default": ExperimentPlanner, "resenc_m": nnUNetPlannerResEncM, "resenc_l": nnUNetPlannerResEncL,
+            "resenc_xl": nnUNetPlannerResEncXL}
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
@@ -25,14 +35,16 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     preprocessed = Path(str(nnUNet_preprocessed)) / job["name"]
     preprocessed.mkdir(parents=True, exist_ok=True)
     fingerprint_file = preprocessed / "dataset_fingerprint.json"
-    if job["fingerprint"] is None:
+    if job["fingerprint"] is None and not fingerprint_file.exists():
         DatasetFingerprintExtractor(job["name"], num_processes=2).run()
-    else:
+    elif job["fingerprint"] is not None:
         fingerprint_file.write_text(json.dumps(job["fingerprint"]))
     # The planner builds a network for each patch that it tries; on the meta device that takes no memory and no time.
-    with contextlib.redirect_stdout(io.StringIO()), torch.device("meta"):
-        ExperimentPlanner(job["name"], gpu_memory_target_in_gb=job["memory_gb"]).plan_experiment()
-    plans = json.loads((preprocessed / "nnUNetPlans.json").read_text())
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"), torch.device("meta"):
+        memory = {} if job["memory_gb"] is None else {"gpu_memory_target_in_gb": job["memory_gb"]}
+        planner = PLANNERS[job["planner"]](job["name"], **memory)
+        planner.plan_experiment()
+    plans = json.loads((preprocessed / f"{planner.plans_identifier}.json").read_text())
     return {"plans": plans, "fingerprint": json.loads(fingerprint_file.read_text())}
 
 

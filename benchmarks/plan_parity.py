@@ -1,10 +1,13 @@
-"""Does autoseg's default planner decide what nnU-Net's does? Prints a table of both; exits 1 on any difference.
+"""Do autoseg's planners decide what nnU-Net's do? Prints a table of both; exits 1 on any difference.
 
-usage: python benchmarks/plan_parity.py --nnunet-python PATH [DATASET ...] [--masks FOLDER] [--random N]
+usage: python benchmarks/plan_parity.py --nnunet-python PATH [DATASET ...] [--planners default|resenc_m|resenc_l|resenc_xl ...]
+           [--masks FOLDER] [--random N] [--differences]
 
 DATASET: folders of either layout. Each side extracts its own fingerprint from the same files and plans from it.
 --masks: a folder of kidney masks; CT-like volumes are built around them first.
 --random: so many random datasets, of which both planners are given the same fingerprint. Only differences are shown.
+--differences: of the other datasets, too.
+Datasets are planned for the memory that the planner is made for, random ones for 0.25 to 5 times as much.
 """
 
 from __future__ import annotations
@@ -27,22 +30,25 @@ from random_fingerprints import random_dataset
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Plans
-from autoseg.planners.default import plan
+from autoseg.planners import PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, run_inspection
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
 NORMALIZATIONS = {"CTNormalization": "ct", "ZScoreNormalization": "zscore", "RescaleTo01Normalization": "rescale_0_1",
                   "RGBTo01Normalization": "rgb", "NoNormalization": "none"}
+NETWORKS = {"PlainConvUNet": "unet", "ResidualEncoderUNet": "resunet"}
 SEED = 20240
 
 
 @dataclass(frozen=True)
 class Job:
-    """One dataset for both planners. shared: nnU-Net is given our fingerprint, instead of extracting its own."""
+    """One dataset for both planners. memory_gb: None for the planner's own. shared: nnU-Net is given our fingerprint, instead
+    of extracting its own."""
 
     dataset: Dataset
     fingerprint: Fingerprint
-    memory_gb: float
+    planner: str
+    memory_gb: float | None
     shared: bool
 
 
@@ -66,9 +72,9 @@ def run_nnunet(python: str, jobs: list[Job]) -> list[dict[str, Any]]:
         variables = {f"nnUNet_{name}": str(root / name) for name in ("raw", "preprocessed", "results")}
         for job in jobs:
             raw = root / "raw" / job.dataset.name
-            raw.mkdir(parents=True)
+            raw.mkdir(parents=True, exist_ok=True)
             (raw / "dataset.json").write_text(json.dumps(_raw_description(job)))
-        asked = [{"name": job.dataset.name, "memory_gb": job.memory_gb,
+        asked = [{"name": job.dataset.name, "planner": job.planner, "memory_gb": job.memory_gb,
                   "fingerprint": _nnunet_fingerprint(job.fingerprint) if job.shared else None} for job in jobs]
         (root / "jobs.json").write_text(json.dumps(asked))
         script = Path(__file__).with_name("nnunet_plans.py")
@@ -79,7 +85,7 @@ def run_nnunet(python: str, jobs: list[Job]) -> list[dict[str, Any]]:
 
 def compare(job: Job, answer: dict[str, Any]) -> list[tuple[str, str, str, str, bool]]:
     """Rows of (configuration, quantity, autoseg, nnU-Net, whether they are equal)."""
-    mine = ours(plan(job.dataset, job.fingerprint, job.memory_gb))
+    mine = ours(PLANNERS[job.planner](job.dataset, job.fingerprint, job.memory_gb))
     if "error" in answer:
         return [("all", "plans", "made", answer["error"], False)]
     other = theirs(answer["plans"])
@@ -99,23 +105,31 @@ def main() -> int:
             make_ct_like_dataset(options.masks, Path(folder) / "Dataset048_CTLike")
             folders.append(Path(folder) / "Dataset048_CTLike")
         datasets = [load_dataset(path) for path in folders]
-        jobs = [Job(dataset, build_fingerprint(dataset, list(run_inspection(dataset))), 8, shared=False) for dataset in datasets]
+        measured = [(dataset, build_fingerprint(dataset, list(run_inspection(dataset)))) for dataset in datasets]
+        jobs = [Job(*one, planner, None, shared=False) for planner in options.planners for one in measured]
         answers = run_nnunet(options.nnunet_python, jobs) if jobs else []
-    different = sum(_print_table(job, answer) for job, answer in zip(jobs, answers, strict=True))
-    random = np.random.default_rng(SEED)
-    drawn = [random_dataset(random, number) for number in range(options.random)]
-    random_jobs = [Job(one.dataset, one.fingerprint, one.memory_gb, shared=True) for one in drawn]
-    if random_jobs:
+    different = sum(_print_table(job, answer, options.differences) for job, answer in zip(jobs, answers, strict=True))
+    for planner in options.planners if options.random else []:
+        random_jobs = _random_jobs(planner, options.random)
         different += _print_random(random_jobs, run_nnunet(options.nnunet_python, random_jobs))
     return 1 if different else 0
+
+
+def _random_jobs(planner: str, number: int) -> list[Job]:
+    random = np.random.default_rng(SEED)
+    drawn = [random_dataset(random, index) for index in range(number)]
+    per_gb = PLANNERS[planner].memory_gb / PLANNERS["default"].memory_gb
+    return [Job(one.dataset, one.fingerprint, planner, one.memory_gb * per_gb, shared=True) for one in drawn]
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="*", type=Path, metavar="DATASET")
     parser.add_argument("--nnunet-python", required=True, help="the Python that nnunetv2 is installed in")
+    parser.add_argument("--planners", nargs="+", default=["default"], choices=[name for name in PLANNERS if name != "unet3plus"])
     parser.add_argument("--masks", type=Path, help="a folder of masks to build CT-like volumes around")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="compare N random datasets")
+    parser.add_argument("--differences", action="store_true", help="show rows that differ alone")
     return parser.parse_args()
 
 
@@ -126,7 +140,7 @@ def _our_configuration(configuration: Configuration) -> dict[str, Any]:
         "patch_size": list(configuration.patch_size), "batch_size": configuration.batch_size,
         "strides": _lists(network.strides), "kernel_sizes": _lists(network.kernel_sizes),
         "features": list(network.features), "convs_per_stage": list(network.convs_per_stage),
-        "convs_per_decoder_stage": list(network.convs_per_stage[:-1]),
+        "convs_per_decoder_stage": list(network.convs_up), "network": network.name,
         "normalization": list(configuration.normalization),
         "normalize_inside_mask": list(configuration.normalize_inside_mask),
     }
@@ -139,8 +153,10 @@ def _their_configuration(configuration: dict[str, Any]) -> dict[str, Any]:
         "median_shape": [round(n) for n in configuration["median_image_size_in_voxels"]],
         "patch_size": configuration["patch_size"], "batch_size": configuration["batch_size"],
         "strides": network["strides"], "kernel_sizes": network["kernel_sizes"],
-        "features": network["features_per_stage"], "convs_per_stage": network["n_conv_per_stage"],
+        "features": network["features_per_stage"],
+        "convs_per_stage": network.get("n_conv_per_stage", network.get("n_blocks_per_stage")),
         "convs_per_decoder_stage": network["n_conv_per_stage_decoder"],
+        "network": NETWORKS[configuration["architecture"]["network_class_name"].split(".")[-1]],
         "normalization": [NORMALIZATIONS[name] for name in configuration["normalization_schemes"]],
         "normalize_inside_mask": configuration["use_mask_for_norm"],
     }
@@ -171,12 +187,15 @@ def _nnunet_fingerprint(fingerprint: Fingerprint) -> dict[str, Any]:
     }
 
 
-def _print_table(job: Job, answer: dict[str, Any]) -> int:
+def _print_table(job: Job, answer: dict[str, Any], differences: bool) -> int:
     rows = compare(job, answer)
-    print(f"\n## {job.dataset.name} ({len(job.dataset.training)} cases)\n")
-    print("| configuration | quantity | autoseg | nnU-Net | |\n|---|---|---|---|---|")
-    for name, quantity, a, b, equal in rows:
+    print(f"\n## {job.dataset.name} ({len(job.dataset.training)} cases), {job.planner}\n")
+    shown = [row for row in rows if not (differences and row[-1])]
+    if shown:
+        print("| configuration | quantity | autoseg | nnU-Net | |\n|---|---|---|---|---|")
+    for name, quantity, a, b, equal in shown:
         print(f"| {name} | {quantity} | {a} | {b} | {'equal' if equal else 'DIFFERS'} |")
+    print(f"\n{sum(row[-1] for row in rows)} of {len(rows)} quantities equal.")
     apart = _intensities_apart(job.fingerprint, answer.get("fingerprint", {}))
     print(f"\nForeground intensities, which both sides sample: at most {apart:.3f} standard deviations apart.")
     return sum(not row[-1] for row in rows)
@@ -203,8 +222,8 @@ def _print_random(jobs: list[Job], answers: list[dict[str, Any]]) -> int:
             made[name] += 1
         for name, quantity, a, b, _ in wrong:
             print(f"{job.dataset.name}: {name} {quantity}: {a} against {b}")
-    print(f"\n## {len(jobs)} random datasets (seed {SEED})\n\n{len(jobs) - different - failed} equal, {different} "
-          f"different, {failed} that nnU-Net cannot plan. Configurations compared: "
+    print(f"\n## {len(jobs)} random datasets (seed {SEED}), {jobs[0].planner}\n\n{len(jobs) - different - failed} equal, "
+          f"{different} different, {failed} that nnU-Net cannot plan. Configurations compared: "
           f"{', '.join(f'{count} × {name}' for name, count in made.items())}.")
     return different
 
