@@ -113,7 +113,7 @@ def _plan(
     with console.progress("Measuring components", quiet) as report:
         finish = console.counted(report, len(usable.training))
         fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, finish)
-    plans = PLANNERS[planner](usable, fingerprint, *([] if memory_gb is None else [memory_gb]))
+    plans = PLANNERS[planner](usable, fingerprint, memory_gb)
     known_configurations(configurations, plans)
     write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
     write_json(folder.fingerprint_json, fingerprint)

@@ -29,7 +29,7 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
         console.show(_parts("Networks: --set network=NAME", found.networks))
         console.show(_parts("Losses: --set loss=NAME", found.losses))
         console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME",
-                            {name: getattr(planner, "summary", "") for name, planner in PLANNERS.items()}))
+                            {name: planner.summary for name, planner in PLANNERS.items()}))
         console.show(_settings(found.settings))
     return found
 
