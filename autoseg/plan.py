@@ -79,7 +79,8 @@ class Configuration(Frozen):
     spacing_mm: of the resampled grid, mm. In 2D, slices keep the distance that they have.
     median_shape: of the resampled training cases, voxels. patch_size: voxels of the resampled grid.
     normalization: one per channel. normalize_inside_mask: per channel, z-score over the non-zero voxels only.
-    reasons: for each decision, the rule that gave it, in words.
+    memory_values: how many values (see `autoseg.topology.values`) the memory that was planned for is taken to hold in a step;
+    None where that is not known. reasons: for each decision, the rule that gave it, in words.
     """
 
     spacing_mm: tuple[float, ...]
@@ -89,6 +90,7 @@ class Configuration(Frozen):
     normalization: tuple[Normalization, ...]
     normalize_inside_mask: tuple[bool, ...]
     network: Topology
+    memory_values: float | None = None
     reasons: dict[str, str] = {}
 
     @property

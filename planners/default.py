@@ -12,7 +12,7 @@ from autoseg.errors import AutosegError
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Normalization, Plans
 from autoseg.planners import reasons
-from autoseg.planners.memory import Budget, Fit, batch_size, fit_patch
+from autoseg.planners.memory import Budget, Fit, batch_size, fit_patch, memory_values
 from autoseg.planners.spacing import coarser, resampled_shape, slice_axis_first, target_spacing
 from autoseg.versions import versions
 
@@ -153,6 +153,7 @@ def _configure(
         median_shape=tuple(round(n) for n in median_shape),
         patch_size=fit.pooling.patch_size,
         batch_size=batch_size(fit, given.budget, voxels_of_dataset),
+        memory_values=memory_values(len(spacing_mm), given.budget),
         normalization=given.normalization,
         normalize_inside_mask=given.normalize_inside_mask,
         network=fit.topology,

@@ -77,6 +77,11 @@ def fit_patch(spacing_mm: Sequence[float], median_shape: Sequence[float], classe
     return Fit(pooling, topology, values, first, shrunk)
 
 
+def memory_values(dimensions: int, budget: Budget) -> float:
+    """How many values of a whole batch the memory holds."""
+    return budget.values[dimensions] * REFERENCE_BATCH[dimensions]
+
+
 def batch_that_fits(fit: Fit, budget: Budget) -> int:
     """Patches that the memory holds, rounded."""
     dimensions = len(fit.first)

@@ -87,7 +87,7 @@ def batch_size(fit: memory.Fit, budget: memory.Budget, voxels_of_dataset: float)
     dimensions = len(fit.first)
     by_memory = memory.batch_that_fits(fit, budget)
     by_dataset = memory.batch_of_dataset_share(fit, budget, voxels_of_dataset)
-    held = budget.values[dimensions] * memory.REFERENCE_BATCH[dimensions]
+    held = memory.memory_values(dimensions, budget)
     share = "all" if budget.share_of_dataset == 1 else f"{budget.share_of_dataset:.0%}"
     text = (f"The network {COSTS[fit.topology.name]} {fit.values:.3g} values for one patch and {budget.memory_gb:g} GB are "
             f"taken to hold {held:.3g}: {by_memory} patches fit; {by_dataset} hold {share} of the dataset's voxels.")

@@ -23,8 +23,8 @@ MOST_OF_PLAN = 1.2  # times the planned memory that a step may take without a wo
 def effective_configuration(configuration: Configuration, settings: Settings, classes: int) -> Configuration:
     """The plan's configuration with the network, patch and batch size of the settings.
 
-    Where the network then costs more for a patch than the planned one, and the settings name no batch size, fewer patches
-    are taken, so that a step needs the memory that was planned; two at least. classes: channels of the logits.
+    Where the settings name no batch size, fewer patches than planned are taken if the network would else need more memory
+    than was planned for; two at least. classes: channels of the logits.
     Raises AutosegError for a patch or a network that cannot be.
     """
     patch = settings.patch_size or configuration.patch_size
@@ -32,29 +32,33 @@ def effective_configuration(configuration: Configuration, settings: Settings, cl
     if tuple(patch) != configuration.patch_size:
         topology = _for_patch(topology, tuple(patch), configuration.spacing_mm)
     effective = configuration.model_copy(update={"patch_size": tuple(patch), "network": topology})
-    that_fit = int(configuration.batch_size / max(1.0, cost(effective, configuration, classes)))
+    that_fit = int(memory_planned(configuration, classes) / _values(effective, classes))
     fewest = min(SMALLEST_BATCH, configuration.batch_size)
-    return effective.model_copy(update={"batch_size": settings.batch_size or max(fewest, that_fit)})
+    batch_size = settings.batch_size or min(configuration.batch_size, max(fewest, that_fit))
+    return effective.model_copy(update={"batch_size": batch_size})
 
 
-def cost(effective: Configuration, planned: Configuration, classes: int) -> float:
-    """How many times as many values the network puts out for one patch than the one that was planned (see `values_put_out`)."""
-    of_plan = values_put_out(planned.patch_size, planned.network, classes)
-    return values_put_out(effective.patch_size, effective.network, classes) / of_plan
+def memory_planned(planned: Configuration, classes: int) -> float:
+    """How many values a step may put out (see `values_put_out`) in the memory that was planned for; the planned batch's at least."""
+    return max(planned.memory_values or 0, planned.batch_size * _values(planned, classes))
 
 
 def cost_note(effective: Configuration, planned: Configuration, classes: int) -> str | None:
-    """What the user should know where a step needs about as much memory as planned only with fewer patches, or more than that."""
-    ratio = cost(effective, planned, classes)
-    step = ratio * effective.batch_size / planned.batch_size
-    costs = f"The network ({effective.network.name}) costs {ratio:.1f} times as much for a patch as what was planned"
+    """What the user should know where the network takes more memory than was planned for, or fewer patches for that reason."""
+    ratio = _values(effective, classes) / _values(planned, classes)
+    step = effective.batch_size * _values(effective, classes) / memory_planned(planned, classes)
+    costs = f"The network ({effective.network.name}) takes {ratio:.1f} times as much memory for a patch as the planned one"
     if step > MOST_OF_PLAN:
-        return (f"{costs}, and a step on {effective.batch_size} patches {step:.1f} times as much. Where memory runs out: fewer "
-                "or smaller patches (--set batch_size=, --set patch_size=), or a plan that makes room for it "
+        return (f"{costs}, and a step on {effective.batch_size} patches {step:.1f} times what was planned for. Where memory runs "
+                "out: fewer or smaller patches (--set batch_size=, --set patch_size=), or a plan that makes room for it "
                 "(autoseg_plan_and_preprocess --planner, or more --memory-gb).")
     if effective.batch_size < planned.batch_size and ratio > 1:
         return f"{costs}, so {effective.batch_size} patches make a batch instead of {planned.batch_size} (--set batch_size=)."
     return None
+
+
+def _values(configuration: Configuration, classes: int) -> int:
+    return values_put_out(configuration.patch_size, configuration.network, classes)
 
 
 def _network(planned: Topology, settings: Settings) -> Topology:

@@ -8,7 +8,8 @@ from autoseg.errors import AutosegError
 from autoseg.plan import Configuration
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
-from autoseg.trainers.configure import cost, cost_note, effective_configuration
+from autoseg.topology.values import values_put_out
+from autoseg.trainers.configure import cost_note, effective_configuration, memory_planned
 from autoseg.trainers.settings import Settings
 
 
@@ -47,18 +48,36 @@ def test_the_depth_of_the_network_follows_a_patch_that_the_planned_one_does_not_
     assert effective.network.strides == ((1, 1, 1), *((2, 2, 2),) * 3, *((2, 2, 1),) * 2)
     assert effective.network.features == (30, 60, 120, 240, 320, 320)
     assert effective.network.norm == "batch" and not effective.network.deep_supervision
-    assert cost(effective, plan, 3) == pytest.approx(192 * 192 * 48 / 128**3 * 30 / 32, rel=0.02)
+    assert values_put_out(effective.patch_size, effective.network, 3) == pytest.approx(
+        192 * 192 * 48 / 128**3 * 30 / 32 * values_put_out(plan.patch_size, plan.network, 3), rel=0.02)
 
 
-def test_a_network_that_costs_more_gets_fewer_patches_and_says_so() -> None:
+def test_a_network_that_costs_more_gets_fewer_patches_where_memory_is_short_and_says_so() -> None:
     plan = planned(16, 16, 16, batch_size=12)
     costly = effective_configuration(plan, Settings(network="unet3plus"), 2)
-    ratio = cost(costly, plan, 2)
-    assert costly.batch_size == max(2, int(12 / ratio)) < 12
-    assert "costs" in (cost_note(costly, plan, 2) or "")
+    ratio = values_put_out((16, 16, 16), costly.network, 2) / values_put_out((16, 16, 16), plan.network, 2)
+    assert costly.batch_size == int(12 / ratio) < 12
+    assert f"so {costly.batch_size} patches make a batch instead of 12" in (cost_note(costly, plan, 2) or "")
     own = effective_configuration(plan, Settings(network="unet3plus", batch_size=12), 2)
     assert own.batch_size == 12
-    assert f"12 patches {ratio:.1f} times as much. Where memory runs out" in (cost_note(own, plan, 2) or "")
+    assert f"12 patches {ratio:.1f} times what was planned for. Where memory runs out" in (cost_note(own, plan, 2) or "")
+
+
+def test_a_network_that_costs_more_keeps_its_patches_where_the_memory_is_there() -> None:
+    """As where a batch was held small by the dataset's size, not by memory."""
+    plan = planned(16, 16, 16, batch_size=4)
+    values = values_put_out(plan.patch_size, plan.network, 2)
+    plan = plan.model_copy(update={"memory_values": 40.0 * values})
+    assert memory_planned(plan, 2) == 40 * values
+    costly = effective_configuration(plan, Settings(network="unet3plus"), 2)
+    assert costly.batch_size == 4 and cost_note(costly, plan, 2) is None
+
+
+def test_two_patches_are_taken_at_least_and_what_that_costs_is_told() -> None:
+    plan = planned(16, 16, 16, batch_size=2)
+    costly = effective_configuration(plan, Settings(network="unet3plus"), 2)
+    assert costly.batch_size == 2
+    assert "a plan that makes room for it" in (cost_note(costly, plan, 2) or "")
 
 
 def test_a_network_that_costs_less_keeps_the_planned_batch_and_says_nothing() -> None:
