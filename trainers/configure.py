@@ -39,7 +39,7 @@ def effective_configuration(configuration: Configuration, settings: Settings, cl
 
 
 def memory_planned(planned: Configuration, classes: int) -> float:
-    """How many values (see `values_put_out`) a step may put out in the memory that was planned for; the planned batch's at least."""
+    """How many values (see `values_put_out`) a step may put out in the planned memory; those of the planned batch at least."""
     return max(planned.memory_values or 0, planned.batch_size * _values(planned, classes))
 
 
