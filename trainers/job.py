@@ -21,6 +21,7 @@ from autoseg.trainers.cases import FoldCases, changed_cases
 from autoseg.trainers.checkpoint import load_state
 from autoseg.trainers.configure import cost_note, effective_configuration, mirror_axes_of
 from autoseg.trainers.data import TrainingData
+from autoseg.trainers.losses import build_loss
 from autoseg.trainers.recipes import RECIPES, find_recipe
 from autoseg.trainers.settings import Settings, differences, flags_of, written
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
@@ -182,6 +183,7 @@ def check_job(job: Job, data: FoldData) -> list[str]:
     classes = data.dataset.labels.output_channels
     effective = effective_configuration(data.configuration, settings, classes)
     mirror_axes_of(effective, settings)
+    build_loss(settings, data.known, effective.dimensions)
     note = cost_note(effective, data.configuration, classes) if job.settings is not None else None
     return [*([note] if note else []), *_other_settings(job)]
 

@@ -15,7 +15,7 @@ from autoseg.api.selection import find_best, is_current
 from autoseg.api.training import train
 from autoseg.best import Best
 from autoseg.console import Report
-from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset
+from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.plan import Plans
@@ -104,8 +104,7 @@ def run(
         with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
             plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet, planner, memory_gb)
         chosen = known_configurations(configurations, plans)
-        _check_networks(source.labels, plans, chosen, recipes, wanted, quiet)
-        folds = _folds(folder, chosen, recipes, quiet)
+        folds = _folds(folder, chosen, recipes, wanted, quiet)
         steps = Steps(folder.run_json, _steps(folds, max_hours))
         steps.know({fold.step: fold.is_complete for fold in folds})
         _train(folder, folds, steps, wanted, overall, quiet)
@@ -130,21 +129,6 @@ def _check(wanted: _Wanted, recipes: Sequence[str]) -> None:
         wanted.parsed(recipe)
 
 
-def _check_networks(
-    labels: Labels, plans: Plans, configurations: Sequence[str], recipes: Sequence[str], wanted: _Wanted, quiet: bool
-) -> None:
-    """Say what does not fit a network, or costs more than planned, now and not when its turn comes."""
-    from autoseg.trainers.configure import cost_note, effective_configuration, mirror_axes_of
-
-    for name in configurations:
-        for recipe in recipes:
-            planned, settings = plans.configurations[name], wanted.parsed(recipe)
-            effective = effective_configuration(planned, settings, labels.output_channels)
-            mirror_axes_of(effective, settings)
-            if not quiet and (note := cost_note(effective, planned, labels.output_channels)):
-                console.show(f"{name}, {recipe}: {note}")
-
-
 def _plan(
     source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None, workers: int | None, skip_bad_cases: bool,
     quiet: bool, planner: str | None, memory_gb: float | None,
@@ -156,17 +140,23 @@ def _plan(
     return result.plans
 
 
-def _folds(folder: DatasetFolder, configurations: Sequence[str], recipes: Sequence[str], quiet: bool) -> list[_Fold]:
-    """Every fold of every model, one model after the other; shows what the user should know about splits and old folds."""
-    from autoseg.trainers.job import Job, check_begun_folds, load_fold_data
+def _folds(
+    folder: DatasetFolder, configurations: Sequence[str], recipes: Sequence[str], wanted: _Wanted, quiet: bool
+) -> list[_Fold]:
+    """Every fold of every model, one model after the other; shows what the user should know about splits, networks, old folds.
+
+    Raises AutosegError for what cannot be trained: now, and not when its turn comes.
+    """
+    from autoseg.trainers.job import Job, check_begun_folds, check_job, load_fold_data
 
     folds, notes = [], []
     for configuration in configurations:
         for recipe in recipes:
-            job = Job(folder, configuration, recipe, "0", None)
+            job = Job(folder, configuration, recipe, "0", wanted.parsed(recipe), wanted.device)
             data = load_fold_data(job)
             folds += [_Fold(folder.model(configuration, recipe), str(fold)) for fold in range(data.folds)]
-            notes += [*data.notes, *check_begun_folds(job, data)]
+            begun = [*check_begun_folds(job, data), *check_job(job, data)]
+            notes += [*data.notes, *(f"{configuration}, {recipe}: {note}" for note in begun)]
     for note in dict.fromkeys(notes):
         if not quiet:
             console.show(note)
