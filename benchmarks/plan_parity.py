@@ -189,10 +189,10 @@ def _nnunet_fingerprint(fingerprint: Fingerprint) -> dict[str, Any]:
 
 def _print_table(job: Job, answer: dict[str, Any], differences: bool) -> int:
     rows = compare(job, answer)
-    print(f"\n## {job.dataset.name} ({len(job.dataset.training)} cases), {job.planner}\n")
+    print(f"\n## {job.dataset.name} ({len(job.dataset.training)} cases), {job.planner}")
     shown = [row for row in rows if not (differences and row[-1])]
     if shown:
-        print("| configuration | quantity | autoseg | nnU-Net | |\n|---|---|---|---|---|")
+        print("\n| configuration | quantity | autoseg | nnU-Net | |\n|---|---|---|---|---|")
     for name, quantity, a, b, equal in shown:
         print(f"| {name} | {quantity} | {a} | {b} | {'equal' if equal else 'DIFFERS'} |")
     print(f"\n{sum(row[-1] for row in rows)} of {len(rows)} quantities equal.")
