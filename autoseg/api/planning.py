@@ -43,9 +43,18 @@ def plan_and_preprocess(
     check_names(configurations)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
-    folder = place.dataset(source.name)
+    folder = folder_for(source, place)
     usable, plans = _plan(source, folder, configurations, planner, memory_gb, workers, skip_bad_cases, quiet)
     return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
+
+
+def folder_for(source: Dataset, place: Workspace) -> DatasetFolder:
+    """Where what is made of a dataset goes. Raises AutosegError where that is the raw dataset's own folder."""
+    folder = place.dataset(source.name)
+    if folder.root.resolve() == source.folder.resolve():
+        raise AutosegError(f"{source.folder} is the raw dataset itself, and all that is made of it would be written into it. "
+                           "Choose another --workspace than the folder in which your datasets lie.")
+    return folder
 
 
 def plan_where_needed(

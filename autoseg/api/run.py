@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autoseg import console
 from autoseg.api.common import PathLike
-from autoseg.api.planning import check_names, known_configurations, plan_where_needed
+from autoseg.api.planning import check_names, folder_for, known_configurations, plan_where_needed
 from autoseg.api.reporting import report as make_report
 from autoseg.api.selection import find_best, is_current
 from autoseg.api.training import train
@@ -99,7 +99,7 @@ def run(
     _check(wanted, recipes)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
-    folder = place.dataset(source.name)
+    folder = folder_for(source, place)
     with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_json).spent_s) as overall:
         with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
             plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet, planner, memory_gb)

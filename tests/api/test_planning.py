@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,24 @@ def test_a_configuration_that_is_none_is_told_before_anything_is_read(tmp_path: 
         with pytest.raises(AutosegError, match="There is no configuration 4d. There are: 2d, 3d_fullres, 3d_lowres"):
             verb(tmp_path / "nowhere", configurations=["2d", "4d"], workspace=tmp_path / "work")
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("verb", [plan_and_preprocess, run])
+def test_a_raw_dataset_in_the_workspace_is_not_written_over(tmp_path: Path, verb: Callable[..., object]) -> None:
+    dataset = make_synthetic_dataset(tmp_path, training=3, test=0, shape=(6, 14, 14))
+    before = (dataset / "dataset.json").read_bytes()
+    with pytest.raises(AutosegError, match="is the raw dataset itself.* Choose another --workspace"):
+        verb(dataset, configurations=["2d"], workspace=tmp_path, quiet=True)
+    assert (dataset / "dataset.json").read_bytes() == before
+    assert sorted(path.name for path in dataset.iterdir()) == ["dataset.json", "imagesTr", "labelsTr"]
+
+
+def test_plans_of_another_planner_are_not_thrown_away_by_a_run(tmp_path: Path) -> None:
+    dataset = make_synthetic_dataset(tmp_path, training=3, test=0, shape=(6, 14, 14))
+    source, folder = load_dataset(dataset), DatasetFolder(tmp_path / "work" / dataset.name)
+    first = plan_where_needed(source, folder, ["2d"], workers=1, quiet=True, planner="resenc_m")
+    assert first.plans.planner == "resenc_m" and first.plans.configurations["2d"].network.name == "resunet"
+    assert plan_where_needed(source, folder, ["2d"], workers=1, quiet=True).plans == first.plans
+    with pytest.raises(AutosegError, match=r"was planned by resenc_m, not by unet3plus. .* --planner unet3plus"):
+        plan_where_needed(source, folder, ["2d"], workers=1, quiet=True, planner="unet3plus")
+    assert not folder.preprocessed("3d_fullres").exists()
