@@ -77,6 +77,7 @@ def is_over(run: Run) -> bool:
 def train_epoch(run: Run) -> Epoch:
     """All iterations of one epoch, and the online validation after them."""
     number, started = run.next_epoch, time.monotonic()
+    torch.manual_seed(run.settings.seed + number)  # what networks draw, such as dropout: the same in a run that goes on
     losses: list[float] = []
     rate = 0.0
     batches = run.training.batches(number * run.schedule.iterations, run.schedule.iterations)
