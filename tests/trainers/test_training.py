@@ -125,7 +125,8 @@ def test_training_learns_the_bright_cube(cases: list[StoredCase], tmp_path: Path
     Settings(epochs=4, iterations=3),
     Settings(epochs=4, iterations=3, loss="exp_log", optimizer="adam", schedule="plateau", augmentation="elastic",
              plateau=PlateauSettings(patience=1, factor=0.5, threshold=1.0)),
-    Settings(epochs=4, iterations=3, network="unet3plus", loss="hybrid", norm="batch", classification_guided=True, base_features=2),
+    Settings(epochs=4, iterations=3, network="unet3plus", loss="hybrid", norm="batch", classification_guided=True,
+             base_features=2),
 ], ids=["default", "as multiscale", "guided unet3plus with batch norm and dropout"])
 def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
     cases: list[StoredCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
