@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +14,29 @@ from autoseg.workspace import write_json
 SHAPE = (12, 48, 56)  # (z, y, x)
 SPACING_MM = (8.0, 4.8, 4.8)
 AIR, FAT, MUSCLE, BONE, KIDNEY, TUMOUR = -1000, -100, 50, 500, 160, 90  # Hounsfield units
+NOISE_HU = 15
 NAME = "Dataset900_SyntheticKidneys"
 
+Ellipsoid = tuple[np.ndarray, np.ndarray]  # centre and radii (z, y, x), in a frame that runs from -1 to 1 along each axis
+DrawCase = Callable[[np.random.Generator, tuple[int, int, int]], tuple[Image, np.ndarray]]
+DrawTumour = Callable[[np.random.Generator, Ellipsoid], Ellipsoid | None]
 
-def make_synthetic_dataset(
-    parent: Path, training: int = 10, test: int = 3, seed: int = 0, shape: tuple[int, int, int] = SHAPE
-) -> Path:
-    """Write a dataset in nnU-Net's layout to `parent`/Dataset900_SyntheticKidneys and return its folder.
 
-    Labels: 1 kidney, 2 tumour. The labels of the test images lie in labelsTs. The same seed gives the same voxels.
-    shape: (z, y, x) about which the cases vary by two voxels.
+def large_tumour(rng: np.random.Generator, kidney: Ellipsoid) -> Ellipsoid:
+    """In the front of the kidney, reaching out of it."""
+    centre, radii = kidney
+    place = centre + np.array([rng.uniform(-0.3, 0.3), -radii[1] * 0.8, 0])
+    return place, np.array([0.25, 0.13, 0.12]) * rng.uniform(0.8, 1.3)
+
+
+def synthetic_case(
+    rng: np.random.Generator, about: tuple[int, int, int], tumour: DrawTumour = large_tumour, tumour_hu: float = TUMOUR,
+    noise_hu: float = NOISE_HU,
+) -> tuple[Image, np.ndarray]:
+    """One image, (1, Z, Y, X) int16 in HU, and its label, (Z, Y, X) uint8, of slightly varying size and spacing.
+
+    tumour: where one lies in or on a kidney; None for no tumour. tumour_hu: its intensity. noise_hu: standard deviation.
     """
-    folder = parent / NAME
-    rng = np.random.default_rng(seed)
-    for number in range(training + test):
-        kind = "Tr" if number < training else "Ts"
-        image, label = synthetic_case(rng, shape)
-        name = f"synthetic_{number:03d}"
-        write_image(folder / f"images{kind}" / f"{name}_0000.nii.gz", image.array, like=image)
-        write_label(folder / f"labels{kind}" / f"{name}.nii.gz", label, like=image)
-    write_json(folder / "dataset.json", {
-        "channel_names": {"0": "CT"}, "labels": {"background": 0, "kidney": 1, "tumour": 2},
-        "numTraining": training, "file_ending": ".nii.gz",
-    })
-    return folder
-
-
-def synthetic_case(rng: np.random.Generator, about: tuple[int, int, int]) -> tuple[Image, np.ndarray]:
-    """One image, (1, Z, Y, X) int16 in HU, and its label, (Z, Y, X) uint8, of slightly varying size and spacing."""
     shape = tuple(size + int(rng.integers(-2, 3)) for size in about)
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
     body = (x / 0.9) ** 2 + (y / 0.75) ** 2 < 1
@@ -53,15 +49,39 @@ def synthetic_case(rng: np.random.Generator, about: tuple[int, int, int]) -> tup
         centre = np.array([rng.uniform(-0.15, 0.15), rng.uniform(0.0, 0.15), side * rng.uniform(0.38, 0.48)])
         radii = np.array([rng.uniform(0.5, 0.65), rng.uniform(0.2, 0.26), rng.uniform(0.15, 0.2)])
         label[_ellipsoid(z, y, x, centre, radii)] = 1
-        if side == side_of_tumour:
-            place = centre + np.array([rng.uniform(-0.3, 0.3), -radii[1] * 0.8, 0])
-            label[_ellipsoid(z, y, x, place, np.array([0.25, 0.13, 0.12]) * rng.uniform(0.8, 1.3))] = 2
+        drawn = tumour(rng, (centre, radii)) if side == side_of_tumour else None
+        if drawn is not None:
+            label[_ellipsoid(z, y, x, *drawn)] = 2
     hu[label == 1] = KIDNEY
-    hu[label == 2] = TUMOUR
-    hu += rng.normal(0, 15, shape)
+    hu[label == 2] = tumour_hu
+    hu += rng.normal(0, noise_hu, shape)
     spacing = tuple(float(mm * rng.uniform(0.95, 1.05)) for mm in SPACING_MM)
     geometry = Geometry((spacing[0], spacing[1], spacing[1]), (-100.0, -120.0, 30.0))
     return Image(hu.astype(np.int16)[None], geometry), label
+
+
+def make_synthetic_dataset(
+    parent: Path, training: int = 10, test: int = 3, seed: int = 0, shape: tuple[int, int, int] = SHAPE, name: str = NAME,
+    draw_case: DrawCase = synthetic_case,
+) -> Path:
+    """Write a dataset in nnU-Net's layout to `parent`/`name` and return its folder.
+
+    Labels: 1 kidney, 2 tumour. The labels of the test images lie in labelsTs. The same seed gives the same voxels.
+    shape: (z, y, x) about which the cases vary by two voxels.
+    """
+    folder = parent / name
+    rng = np.random.default_rng(seed)
+    for number in range(training + test):
+        kind = "Tr" if number < training else "Ts"
+        image, label = draw_case(rng, shape)
+        case = f"synthetic_{number:03d}"
+        write_image(folder / f"images{kind}" / f"{case}_0000.nii.gz", image.array, like=image)
+        write_label(folder / f"labels{kind}" / f"{case}.nii.gz", label, like=image)
+    write_json(folder / "dataset.json", {
+        "channel_names": {"0": "CT"}, "labels": {"background": 0, "kidney": 1, "tumour": 2},
+        "numTraining": training, "file_ending": ".nii.gz",
+    })
+    return folder
 
 
 def _ellipsoid(z: np.ndarray, y: np.ndarray, x: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
