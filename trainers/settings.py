@@ -56,7 +56,7 @@ class PlateauSettings(Group):
     factor: float = Field(0.2, gt=0, lt=1, description="by which the rate then falls")
     floor: float = Field(1e-6, gt=0, description="training ends when the rate has fallen below this")
     smoothing: float = Field(0.93, ge=0, lt=1, description="of the training loss: the share that the average keeps, per epoch")
-    threshold: float = Field(0.0, ge=0, description="by how much the smoothed loss must fall to count as improved")
+    threshold: float = Field(1e-3, ge=0, description="by how much the smoothed loss must fall to count as improved")
 
 
 class Settings(Frozen, allow_inf_nan=False):
