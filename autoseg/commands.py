@@ -5,12 +5,30 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from autoseg.plan import Plans
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
 
 
 def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
     """`program`, such as "autoseg find-best", for this dataset; names the workspace where commands would take another."""
     return shlex.join([*program.split(), folder.name, *arguments, *folder.workspace_flags])
+
+
+def planning_command(folder: DatasetFolder, plans: Plans, *arguments: str, memory_gb: float | None = None) -> str:
+    """The line that plans the dataset again as it was planned; memory_gb: for another GPU."""
+    planner = ["--planner", plans.planner] if plans.planner != "default" else []
+    wanted_gb = memory_gb or plans.memory_gb
+    memory = ["--memory-gb", as_flag(wanted_gb)] if wanted_gb else []
+    return command_line(folder, "autoseg_plan_and_preprocess", *arguments, *planner, *memory)
+
+
+def as_flag(value: object) -> str:
+    """A value as --set takes it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(as_flag, value))
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def model_flags(configuration: str, recipe: str) -> list[str]:

@@ -102,6 +102,7 @@ class Configuration(Frozen):
 class Plans(Frozen):
     """Everything that was decided for a dataset.
 
+    planner: who decided. memory_gb: of the GPU that it is for, GB; None for the planner's own.
     transpose: array axis of the raw image that becomes axis 0, 1, 2 (coarsest spacing first).
     foreground_intensities: by channel index, as a string.
     """
@@ -111,4 +112,5 @@ class Plans(Frozen):
     transpose: tuple[int, int, int]
     versions: dict[str, str]
     foreground_intensities: dict[str, IntensityStatistics]
+    memory_gb: float | None = None
     configurations: dict[str, Configuration]

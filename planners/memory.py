@@ -11,10 +11,9 @@ from autoseg.plan import Topology
 from autoseg.planners.patch import first_patch_size
 from autoseg.topology.pooling import Pooling, pool
 from autoseg.topology.shapes import topology_of
-from autoseg.topology.values import values_put_out
+from autoseg.topology.values import SMALLEST_BATCH, values_put_out
 
 REFERENCE_BATCH = {2: 12, 3: 2}
-SMALLEST_BATCH = 2
 
 
 @dataclass(frozen=True)

@@ -31,4 +31,5 @@ class Planner:
         Raises AutosegError where no case is left, memory_gb is too small, or the images are too small for any network.
         """
         budget = self.budget if memory_gb is None else self.budget.at(memory_gb)
-        return default.plan(dataset, fingerprint, budget, self.name)
+        plans = default.plan(dataset, fingerprint, budget, self.name)
+        return plans if memory_gb in (None, self.memory_gb) else plans.model_copy(update={"memory_gb": memory_gb})

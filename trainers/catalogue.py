@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autoseg.commands import as_flag
 from autoseg.networks import NETWORKS
 from autoseg.trainers.losses import LOSSES
 from autoseg.trainers.recipes import RECIPES, find_recipe
 from autoseg.trainers.recipes.recipe import Recipe
-from autoseg.trainers.settings import choices_of, description_of, listed, written
+from autoseg.trainers.settings import choices_of, description_of, listed
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def _settings(recipes: Mapping[str, Recipe]) -> list[ListedSetting]:
     found: dict[str, ListedSetting] = {}
     for name, recipe in recipes.items():
         for key in values[name]:
-            defaults = {other: written(those[key]) for other, those in values.items() if key in those}
+            defaults = {other: as_flag(those[key]) for other, those in values.items() if key in those}
             kind = type(recipe.settings)
             found.setdefault(key, ListedSetting(key, description_of(kind, key), choices_of(kind, key), defaults))
     return list(found.values())

@@ -11,12 +11,11 @@ from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Topology
 from autoseg.topology.pooling import SMALLEST_EDGE, pool
 from autoseg.topology.shapes import reshaped, topology_of
-from autoseg.topology.values import values_put_out
+from autoseg.topology.values import SMALLEST_BATCH, values_put_out
 from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation
 from autoseg.trainers.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
 from autoseg.trainers.settings import Settings
 
-SMALLEST_BATCH = 2
 MOST_OF_PLAN = 1.2  # times the planned memory that a step may take without a word
 
 
@@ -29,13 +28,16 @@ def effective_configuration(configuration: Configuration, settings: Settings, cl
     """
     patch = settings.patch_size or configuration.patch_size
     topology = _network(configuration.network, settings)
-    if tuple(patch) != configuration.patch_size:
-        topology = _for_patch(topology, tuple(patch), configuration.spacing_mm)
-    effective = configuration.model_copy(update={"patch_size": tuple(patch), "network": topology})
+    if patch != configuration.patch_size:
+        topology = _for_patch(topology, patch, configuration.spacing_mm)
+    effective = configuration.model_copy(update={"patch_size": patch, "network": topology})
     that_fit = int(memory_planned(configuration, classes) / _values(effective, classes))
     fewest = min(SMALLEST_BATCH, configuration.batch_size)
     batch_size = settings.batch_size or min(configuration.batch_size, max(fewest, that_fit))
-    return effective.model_copy(update={"batch_size": batch_size})
+    effective = effective.model_copy(update={"batch_size": batch_size})
+    changed = [key for key in ("patch_size", "batch_size", "network") if getattr(effective, key) != getattr(configuration, key)]
+    reasons = configuration.reasons | dict.fromkeys(changed, "As the settings of the training have it.")
+    return effective.model_copy(update={"reasons": reasons})
 
 
 def memory_planned(planned: Configuration, classes: int) -> float:
@@ -47,7 +49,7 @@ def cost_note(effective: Configuration, planned: Configuration, classes: int) ->
     """What the user should know where the network takes more memory than was planned for, or fewer patches for that reason."""
     ratio = _values(effective, classes) / _values(planned, classes)
     step = effective.batch_size * _values(effective, classes) / memory_planned(planned, classes)
-    costs = f"The network ({effective.network.name}) takes {ratio:.1f} times as much memory for a patch as the planned one"
+    costs = f"A patch takes {ratio:.1f} times as much memory ({effective.network.name}) as was planned"
     if step > MOST_OF_PLAN:
         return (f"{costs}, and a step on {effective.batch_size} patches {step:.1f} times what was planned for. Where memory runs "
                 "out: fewer or smaller patches (--set batch_size=, --set patch_size=), or a plan that makes room for it "
@@ -78,11 +80,13 @@ def _for_patch(topology: Topology, patch: tuple[int, ...], spacing_mm: Sequence[
     if len(patch) != topology.dimensions:
         raise AutosegError(
             f"patch_size={patch} has {len(patch)} entries, but the configuration {topology.dimensions} axes ({axes}).")
+    if min(patch) < 1:
+        raise AutosegError(f"patch_size={patch} ({axes}): each axis needs a voxel at least.")
     factors = [math.prod(stride[axis] for stride in topology.strides) for axis in range(len(patch))]
     if all(size % factor == 0 for size, factor in zip(patch, factors, strict=True)) and math.prod(patch) > math.prod(factors):
         return topology
     pooling = pool(spacing_mm, patch)
-    if min(patch) < 1 or pooling.stages == 1:
+    if pooling.stages == 1:
         raise AutosegError(f"patch_size={patch} ({axes}) is too small: two axes of {2 * SMALLEST_EDGE} voxels, or one of "
                            f"{3 * SMALLEST_EDGE}, are needed to be halved once.")
     if pooling.patch_size != patch:

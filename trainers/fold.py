@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 
 import torch
+from torch import nn
 
-from autoseg.commands import command_line
+from autoseg.commands import planning_command
 from autoseg.console import Report
 from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
@@ -14,8 +15,9 @@ from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_fa
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
 from autoseg.inference.model import load_model
 from autoseg.inference.predictor import Predictor
+from autoseg.networks import build_network
 from autoseg.parallel import number_of_cores
-from autoseg.plan import Configuration
+from autoseg.plan import Configuration, Plans
 from autoseg.preprocessing.store import open_case
 from autoseg.trainers.cases import settle_cases
 from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
@@ -27,6 +29,7 @@ from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import Settings
 from autoseg.workspace import remove_leftovers
 
+USUAL_GB = 8  # that most plans are for
 BATCH_THREADS = 6  # on a machine with an accelerator; the CPU has its hands full with the network
 
 
@@ -53,7 +56,7 @@ def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise _memory_error(job, configuration, device) from error
+            raise _memory_error(job, data.plans, configuration, device) from error
         release_cached_memory(device)
     return validate_fold(job, data, device, report)
 
@@ -66,6 +69,7 @@ def train_network(
     channels = len(configuration.normalization)
     training = kept_in_memory([open_case(store, name) for name in data.training], channels)
     task = find_recipe(job.recipe).build(configuration, data.known, settings, device)
+    require_predictable(task.modules, configuration, data.dataset.labels.output_channels, job.recipe)
     augmentation = augmentation_for(configuration, settings)
     threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
     streams = [batch_stream(training, configuration, settings, augmentation, device, threads, seed=settings.seed)]
@@ -82,6 +86,17 @@ def train_network(
     finally:
         for stream in streams:
             stream.close()
+
+
+def require_predictable(modules: dict[str, nn.Module], configuration: Configuration, classes: int, recipe: str) -> None:
+    """Raises AutosegError where a recipe's network is not the one that model.json describes: nothing could predict with it."""
+    with torch.device("meta"):
+        described = build_network(configuration.network, len(configuration.normalization), classes).state_dict()
+    trained = modules["network"].state_dict() if "network" in modules else {}
+    if {name: values.shape for name, values in trained.items()} != {name: values.shape for name, values in described.items()}:
+        raise AutosegError(
+            f'The recipe "{recipe}" trains another network than the configuration\'s ({configuration.network.name}), and nothing '
+            'could predict with it. Its task\'s modules must hold "network", as autoseg.networks.build_network makes it.')
 
 
 def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report) -> Summary | None:
@@ -112,11 +127,11 @@ def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report
     return summary
 
 
-def _memory_error(job: Job, configuration: Configuration, device: torch.device) -> AutosegError:
+def _memory_error(job: Job, plans: Plans, configuration: Configuration, device: torch.device) -> AutosegError:
     where = "Memory" if device.type == "cpu" else f"The memory of {device}"
     patch = " × ".join(map(str, configuration.patch_size))
     return AutosegError(
         f"{where} ran out while fold {job.fold} of {job.configuration} was trained on {configuration.batch_size} patches of "
         f"{patch} at a time. Close other programs; or take fewer (--set batch_size={max(1, configuration.batch_size // 2)}); "
-        f"or plan for less: {command_line(job.folder, 'autoseg_plan_and_preprocess', '--memory-gb', '4')}"
+        f"or plan for less: {planning_command(job.folder, plans, memory_gb=(plans.memory_gb or USUAL_GB) / 2)}"
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
-from autoseg.commands import command_line
+from autoseg.commands import as_flag, command_line, planning_command
 from autoseg.dataset import Dataset, require_there
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, some
@@ -23,7 +25,7 @@ from autoseg.trainers.configure import cost_note, effective_configuration, mirro
 from autoseg.trainers.data import TrainingData
 from autoseg.trainers.losses import build_loss
 from autoseg.trainers.recipes import RECIPES, find_recipe
-from autoseg.trainers.settings import Settings, differences, flags_of, written
+from autoseg.trainers.settings import Settings, differences, flags_of, notes_on
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model, write_json
@@ -108,25 +110,25 @@ def load_fold_data(job: Job) -> FoldData:
         raise AutosegError(
             f"{len(missing)} of {len(dataset.training)} cases are not preprocessed for {job.configuration}: "
             f"{some(missing)}. "
-            f"Run: {command_line(job.folder, 'autoseg_plan_and_preprocess', '-c', job.configuration)}"
+            f"Run: {planning_command(job.folder, plans, '-c', job.configuration)}"
         )
     configuration = plans.configurations[job.configuration]
     stored = {name: described_case(store, name) for name in usable}
-    _require_these_plans(job, plans_digest(dataset.labels, plans, configuration), stored)
+    _require_these_plans(job, plans, plans_digest(dataset.labels, plans, configuration), stored)
     made = MadeSplits([], []) if job.fold == "all" else load_or_make_splits(job.folder, dataset, usable)
     training, validation = cases_of_fold(job.fold, made.splits, usable)
     only = plans.model_copy(update={"configurations": {job.configuration: configuration}})
     return FoldData(dataset, only, configuration, stored, made.splits, training, validation, made.notes)
 
 
-def _require_these_plans(job: Job, digest: str, cases: dict[str, StoredCase]) -> None:
+def _require_these_plans(job: Job, plans: Plans, digest: str, cases: dict[str, StoredCase]) -> None:
     """Raises AutosegError where cases were preprocessed by other plans: planning anew was stopped before they were remade."""
     other = [name for name, case in cases.items() if not case.is_of_plans(digest)]
     if other:
         raise AutosegError(
             f"{len(other)} of {len(cases)} cases were preprocessed by other plans than those in {job.folder.plans_json}: "
             f"{some(other)}. "
-            f"Run: {command_line(job.folder, 'autoseg_plan_and_preprocess', '-c', job.configuration)}"
+            f"Run: {planning_command(job.folder, plans, '-c', job.configuration)}"
         )
 
 
@@ -141,16 +143,27 @@ def settle_settings(job: Job) -> Settings:
         if job.settings is None and not job.fold_folder.checkpoint_final.exists():
             raise AutosegError(f"Fold {job.fold} has nothing to continue: {state} does not exist. Leave out --continue.")
         return job.settings or defaults
-    started_with = type(defaults).model_validate(load_state(state, torch.device("cpu"))["settings"])
+    started_with = _settings_of(state, type(defaults))
     if job.settings is None or job.fold_folder.checkpoint_final.exists():
         return started_with
     if different := differences(started_with, job.settings):
-        listed = ", ".join(f"{key}={written(then)} (now {written(now)})" for key, (then, now) in different.items())
+        listed = ", ".join(f"{key}={as_flag(then)} (now {as_flag(now)})" for key, (then, now) in different.items())
         raise AutosegError(
             f"Fold {job.fold} was started with other settings and is not finished: {listed}. "
             "Finish it as it was started with --continue, or start it anew with --restart."
         )
     return started_with
+
+
+def _settings_of(state: Path, kind: type[Settings]) -> Settings:
+    """Raises AutosegError where the recipe has other settings now than when the fold was begun."""
+    content = load_state(state, torch.device("cpu"))["settings"]
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        keys = ", ".join(".".join(map(str, wrong["loc"])) for wrong in error.errors())
+        raise AutosegError(f"{state} was begun with settings that the recipe does not have, or not so, any more ({keys}). Start "
+                           "the fold anew with --restart, or put the recipe back as it was.") from error
 
 
 def check_begun_folds(job: Job, data: FoldData) -> list[str]:
@@ -172,10 +185,11 @@ def check_begun_folds(job: Job, data: FoldData) -> list[str]:
     return [note for fold in known for note in changed_cases(job.model.fold(fold), data.cases_of(fold))]
 
 
-def check_job(job: Job, data: FoldData) -> list[str]:
-    """What the user should know before the fold begins.
+def check_job(job: Job, data: FoldData, begins: bool = True) -> list[str]:
+    """What the user should know before the fold is trained.
 
-    Raises AutosegError where it could not begin: before an older one is thrown away for it.
+    begins: it begins with `job.settings`; else it goes on with those that it was begun with. Raises AutosegError where it
+    could not begin: before an older one is thrown away for it.
     """
     resolve_device(job.device)
     _check_name(job)
@@ -184,8 +198,14 @@ def check_job(job: Job, data: FoldData) -> list[str]:
     effective = effective_configuration(data.configuration, settings, classes)
     mirror_axes_of(effective, settings)
     build_loss(settings, data.known, effective.dimensions)
-    note = cost_note(effective, data.configuration, classes) if job.settings is not None else None
-    return [*([note] if note else []), *_other_settings(job)]
+    others = [fold for fold in job.model.begun_folds() if fold != job.fold]
+    if job.settings is None or not begins:
+        return []
+    if others and job.model.model_json.exists():
+        _require_same_model(job, _description(job, data, settings, effective), others)
+    cost = cost_note(effective, data.configuration, classes)
+    told = notes_on(settings, find_recipe(job.recipe).settings)
+    return [*([cost] if cost else []), *told, *_other_settings(job, others)]
 
 
 def _check_name(job: Job) -> None:
@@ -198,13 +218,12 @@ def _check_name(job: Job) -> None:
         raise AutosegError(f'--name {job.name} is the name of a recipe, but the recipe is {job.recipe}. Choose another name.')
 
 
-def _other_settings(job: Job) -> list[str]:
+def _other_settings(job: Job, others: list[str]) -> list[str]:
     """A note where the model's other folds were trained with other settings: such folds are hard to compare."""
-    others = [fold for fold in job.model.begun_folds() if fold != job.fold]
-    if job.settings is None or not others or not job.model.model_json.exists():
+    if not others or not job.model.model_json.exists():
         return []
     there = read_model(job.model.model_json, ModelDescription).settings
-    now = job.settings.model_dump(mode="json")
+    now = (job.settings or Settings()).model_dump(mode="json")
     changed = [key for key in now if key in there and now[key] != there[key] and key not in MAY_DIFFER]
     if not changed:
         return []
@@ -214,7 +233,16 @@ def _other_settings(job: Job) -> list[str]:
 
 def describe_model(job: Job, data: FoldData, settings: Settings, configuration: Configuration) -> None:
     """Write `model.json`, or check that the one that is there describes the same model."""
-    description = ModelDescription(
+    description = _description(job, data, settings, configuration)
+    begun = job.model.begun_folds()
+    if begun and job.model.model_json.exists():
+        _require_same_model(job, description, begun)
+    else:
+        write_json(job.model.model_json, description)
+
+
+def _description(job: Job, data: FoldData, settings: Settings, configuration: Configuration) -> ModelDescription:
+    return ModelDescription(
         dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
         file_ending=data.dataset.file_ending, configuration_name=job.configuration,
         plans=data.plans.model_copy(update={"configurations": {job.configuration: configuration}}),
@@ -223,14 +251,15 @@ def describe_model(job: Job, data: FoldData, settings: Settings, configuration: 
         mirror_axes=mirror_axes_of(configuration, settings) if settings.augmentation != "none" else (),
         versions=versions(), name=job.name,
     )
-    if not job.model.begun_folds() or not job.model.model_json.exists():
-        write_json(job.model.model_json, description)
-        return
+
+
+def _require_same_model(job: Job, description: ModelDescription, folds: list[str]) -> None:
+    """Raises AutosegError where model.json, which `folds` were trained by, describes another model."""
     there = read_model(job.model.model_json, ModelDescription)
     different = [field for field in MUST_AGREE if _differ(there, description, field)]
     if different:
         raise AutosegError(
-            f"{job.model.root} holds folds ({', '.join(job.model.begun_folds())}) of a model with other {', '.join(different)}. "
+            f"{job.model.root} holds folds ({', '.join(folds)}) of a model with other {', '.join(different)}. "
             "Folds of one model must agree: give this one a name of its own (--name), or train with the recipe, settings "
             "and plans that the others were made with; where no other fold was begun, --restart begins this one anew."
         )
@@ -239,6 +268,10 @@ def describe_model(job: Job, data: FoldData, settings: Settings, configuration: 
 def _differ(one: ModelDescription, other: ModelDescription, field: str) -> bool:
     def plain(description: ModelDescription) -> Any:
         content = description.model_dump(mode="json")[field]
-        return {k: v for k, v in content.items() if k not in ("versions", "planner")} if field == "plans" else content
+        if field != "plans":
+            return content
+        for configuration in content["configurations"].values():
+            del configuration["reasons"], configuration["memory_values"]
+        return {k: v for k, v in content.items() if k not in ("versions", "planner", "memory_gb")}
 
     return bool(plain(one) != plain(other))

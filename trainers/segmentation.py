@@ -116,7 +116,7 @@ class SegmentationTask:
             module.load_state_dict(state["modules"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        self.rate.load_state_dict(state["rate"])
+        self.rate.load_state_dict(state.get("rate", {}))
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
 

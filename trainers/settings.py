@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from autoseg.commands import as_flag
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen, Norm
 
@@ -70,12 +71,13 @@ class Settings(Frozen, allow_inf_nan=False):
     batch_size: int | None = Field(
         None, ge=1, description="patches per step; none for the plan's, or what fits where the network costs more than planned")
     patch_size: tuple[int, ...] | None = Field(
-        None, description="voxels along z,y,x (2D: y,x), slice axis first; none for the plan's. The network's depth follows")
+        None, min_length=2, max_length=3,
+        description="voxels along z,y,x (2D: y,x), slice axis first; none for the plan's. The network's depth follows")
     foreground_share: float = Field(
         1 / 3, ge=0, le=1, description="share of each batch's patches that are centred on a foreground voxel")
 
     network: Literal["unet", "unet3plus", "resunet"] | None = Field(None, description="none for the plan's")
-    base_features: int | None = Field(None, ge=1, description="channels of the finest stage; none for the plan's")
+    base_features: int | None = Field(None, ge=1, le=320, description="channels of the finest stage; none for the plan's")
     norm: Norm | None = Field(None, description="none for the plan's")
     classification_guided: bool = Field(
         False, description="a head that tells which classes a patch holds and drops the others in prediction (unet3plus only)")
@@ -102,7 +104,7 @@ class Settings(Frozen, allow_inf_nan=False):
         None, description="patch axes that are flipped in training and prediction, 0 the first; none for all, empty for no axis")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="of matrix products; auto is float16 on CUDA, bfloat16 on a CPU that has it, else float32")
-    seed: int = Field(12345, description="of weights, patches and augmentation")
+    seed: int = Field(12345, ge=0, lt=2**31, description="of weights, patches and augmentation")
 
     @property
     def validation_batches(self) -> int:
@@ -164,8 +166,24 @@ def differences(settings: Settings, other: Settings) -> dict[str, tuple[Any, Any
 def flags_of(settings: Settings, defaults: Settings) -> tuple[str, ...]:
     """The flags of autoseg_train that give these settings; what is the recipe's default is left out."""
     changed = {key: value for key, (value, _) in differences(settings, defaults).items()}
-    named = [word for key, flag in FLAGS.items() if key in changed for word in (flag, written(changed.pop(key)))]
-    return (*named, *(word for key, value in changed.items() for word in ("--set", f"{key}={written(value)}")))
+    named = [word for key, flag in FLAGS.items() if key in changed for word in (flag, as_flag(changed.pop(key)))]
+    return (*named, *(word for key, value in changed.items() for word in ("--set", f"{key}={as_flag(value)}")))
+
+
+def notes_on(settings: Settings, defaults: Settings) -> list[str]:
+    """What the user should know of these settings: those of parts that are not in use, and a rate that will not fall."""
+    in_use = {
+        "exp_log": settings.loss == "exp_log", "hybrid": settings.loss == "hybrid", "plateau": settings.schedule == "plateau",
+        "supervision": settings.deep_supervision, "momentum": settings.optimizer == "sgd"}
+    choose = {"exp_log": "loss=exp_log", "hybrid": "loss=hybrid", "plateau": "schedule=plateau",
+              "supervision": "deep_supervision=true", "momentum": "optimizer=sgd"}
+    unused = [key for key in differences(settings, defaults) if not in_use.get(key.partition(".")[0], True)]
+    notes = [f"{key} changes nothing here: it is of --set {choose[key.partition('.')[0]]}." for key in unused]
+    patience = settings.plateau.patience
+    if settings.schedule == "plateau" and (settings.max_hours is not None or settings.epochs <= patience):
+        notes.append(f"schedule=plateau lowers the learning rate after {patience} epochs without improvement, which a short "
+                     "training may not reach: it ends at its first rate then. Add --set schedule=poly for one that falls.")
+    return notes
 
 
 def description_of(settings: type[BaseModel], key: str) -> str:
@@ -177,15 +195,6 @@ def description_of(settings: type[BaseModel], key: str) -> str:
 def choices_of(settings: type[BaseModel], key: str) -> tuple[str, ...]:
     """The names that a key of --set takes; () for numbers."""
     return _named_choices(_field_of(settings, key).annotation)
-
-
-def written(value: object) -> str:
-    """A value as --set takes it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(map(written, value))
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _field_of(settings: type[BaseModel], key: str) -> Any:

@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional
 
 from autoseg.dataset import Labels
+from autoseg.networks.upsampled import upsample
 from autoseg.plan import Topology
 from autoseg.trainers.losses import Loss
-from autoseg.trainers.losses.targets import outputs_of
+from autoseg.trainers.losses.targets import known_in, outputs_of
 from autoseg.trainers.settings import Settings, SupervisionSettings
 
 LevelsLoss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
-LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
 def supervise(loss: Loss, topology: Topology, labels: Labels, settings: Settings) -> LevelsLoss:
@@ -41,12 +41,14 @@ class DeepSupervision:
     def _of_level(self, level: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         if self.settings.resolution == "level" or level.shape[2:] == label.shape[2:]:
             return self.loss(level, label_at(label, level.shape[2:]))
-        full = functional.interpolate(level.float(), label.shape[2:], mode=LINEAR[level.ndim - 2], align_corners=False)
-        return self.loss(full, label)
+        return self.loss(upsample(level.float(), label.shape[2:]), label)
 
 
 class ClassificationGuided:
-    """The loss of all levels, and the binary cross-entropy of which classes the patch holds (Huang et al. 2020)."""
+    """The loss of all levels, and the binary cross-entropy of which classes the patch holds (Huang et al. 2020).
+
+    In a patch with voxels of the ignore label a class that is not seen may yet be there: only those that are seen count.
+    """
 
     def __init__(self, levels: LevelsLoss, labels: Labels) -> None:
         self.levels = levels
@@ -58,8 +60,12 @@ class ClassificationGuided:
             return self.levels(logits, label)
         *levels, presence = logits
         present = outputs_of(label, self.labels).flatten(2).amax(2)
-        told = functional.binary_cross_entropy_with_logits(presence.float().flatten(1), present)
-        return self.levels(levels, label) + told
+        known = known_in(label, self.labels)
+        counts = torch.ones_like(present)
+        if known is not None:
+            counts = torch.maximum(present, known.flatten(1).amin(1, keepdim=True))
+        told = functional.binary_cross_entropy_with_logits(presence.float().flatten(1), present, counts, reduction="sum")
+        return self.levels(levels, label) + told / counts.sum().clamp_min(1)
 
 
 def level_weights(levels: int, scheme: str = "halving") -> list[float]:

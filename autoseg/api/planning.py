@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autoseg import console
 from autoseg.api.common import PathLike
-from autoseg.commands import command_line
+from autoseg.commands import planning_command
 from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.plan import Plans
@@ -63,19 +63,46 @@ def plan_where_needed(
 ) -> PlanResult:
     """As `plan_and_preprocess`, but plans that were made for these cases stay: only what is missing is preprocessed.
 
-    planner: None for whichever planned it, or "default". Raises AutosegError where another one planned it.
+    planner, memory_gb: None for those that it was planned by and for, or "default" and its own. Raises AutosegError where it
+    was planned by another planner, or for another memory.
     """
-    stored = stored_plans(source, folder)
-    if stored and planner not in (None, stored[1].planner):
-        raise AutosegError(
-            f"{source.name} was planned by {stored[1].planner}, not by {planner}. Leave out --planner to go on with these plans, "
-            f"or plan anew: {command_line(folder, 'autoseg_plan_and_preprocess', '--planner', str(planner))}")
+    known_planner(planner or "default")
+    stored, before = stored_plans(source, folder), _plans_there(folder)
+    if stored:
+        _require_planned_so(stored[1], folder, planner, memory_gb)
+    planner, memory_gb = planner or (before.planner if before else "default"), memory_gb or (before.memory_gb if before else None)
     if stored and not quiet and len(stored[0].training) < len(source.training):
         left_out = sorted({case.name for case in source.training} - {case.name for case in stored[0].training})
         console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
     usable, plans = stored or _plan(
-        source, folder, configurations, planner or "default", memory_gb, workers, skip_bad_cases, quiet)
+        source, folder, configurations, planner, memory_gb, workers, skip_bad_cases, quiet)
     return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
+
+
+def known_planner(planner: str) -> None:
+    """Raises AutosegError that lists the planners there are."""
+    if planner not in PLANNERS:
+        raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(PLANNERS)}.')
+
+
+def _require_planned_so(plans: Plans, folder: DatasetFolder, planner: str | None, memory_gb: float | None) -> None:
+    """Raises AutosegError where these plans are of another planner, or for another memory, than the one asked for."""
+    known = PLANNERS.get(plans.planner)
+    its_memory_gb = plans.memory_gb or (known.memory_gb if known else 0)
+    if planner in (None, plans.planner) and memory_gb in (None, its_memory_gb):
+        return
+    wanted = plans.model_copy(update={"planner": planner or plans.planner, "memory_gb": memory_gb})
+    raise AutosegError(
+        f"{folder.name} was planned by {plans.planner} for {its_memory_gb:g} GB. Leave out --planner and --memory-gb to go on "
+        f"with these plans, or plan anew: {planning_command(folder, wanted)}")
+
+
+def _plans_there(folder: DatasetFolder) -> Plans | None:
+    """Those of an earlier planning, whether they fit the dataset of today or not."""
+    try:
+        return read_model(folder.plans_json, Plans) if folder.plans_json.exists() else None
+    except AutosegError:
+        return None  # of another version
 
 
 def stored_plans(source: Dataset, folder: DatasetFolder) -> tuple[Dataset, Plans] | None:
@@ -109,8 +136,7 @@ def _plan(
     workers: int | None, skip_bad_cases: bool, quiet: bool,
 ) -> tuple[Dataset, Plans]:
     """Read every case, decide, and write it down; the dataset without the cases that have errors, and the plans."""
-    if planner not in PLANNERS:
-        raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(PLANNERS)}.')
+    known_planner(planner)
     inspections = []
     with console.progress(f"Checking and measuring {source.name}", quiet) as report:
         finish = console.counted(report, len(source.training) + len(source.test))

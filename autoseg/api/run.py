@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,9 +154,11 @@ def _folds(
         for recipe in recipes:
             job = Job(folder, configuration, recipe, "0", wanted.parsed(recipe), wanted.device)
             data = load_fold_data(job)
-            folds += [_Fold(folder.model(configuration, recipe), str(fold)) for fold in range(data.folds)]
-            begun = [*check_begun_folds(job, data), *check_job(job, data)]
-            notes += [*data.notes, *(f"{configuration}, {recipe}: {note}" for note in begun)]
+            its_folds = [_Fold(folder.model(configuration, recipe), str(fold)) for fold in range(data.folds)]
+            first = next((fold.fold for fold in its_folds if not fold.is_begun), None)
+            told = check_job(replace(job, fold=first or "0"), data, begins=first is not None)
+            folds += its_folds
+            notes += [*data.notes, *check_begun_folds(job, data), *(f"{configuration}, {recipe}: {note}" for note in told)]
     for note in dict.fromkeys(notes):
         if not quiet:
             console.show(note)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from autoseg import console
 from autoseg.api.common import PathLike, default_configuration, planned
 from autoseg.errors import AutosegError
-from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds
+from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds, state_of
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
 from autoseg.workspace import Workspace
@@ -73,7 +73,7 @@ def train(
         chosen = None
     job = Job(folder, configuration or default_configuration(folder), recipe, str(fold), chosen, device, name)
     data = load_fold_data(job)
-    notes = check_job(job, data)
+    notes = check_job(job, data, begins=restart or state_of(job.fold_folder) == "missing")
     if job.fold_folder.checkpoint_final.exists() and not restart:
         notes.append(f"Fold {fold} of {job.configuration}, {name or recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():

@@ -10,7 +10,8 @@ from autoseg.cli.command import Command, add_dataset, add_device, add_workers, a
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
     parser.add_argument("-c", dest="configurations", nargs="+", metavar="CONFIG", help="compare only these (default: all)")
-    parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", metavar="RECIPE", help="compare only these (default: all)")
+    parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", metavar="RECIPE",
+                        help="compare only models of these recipes, or with these names (default: all)")
     parser.add_argument("--no-ensembles", action="store_true",
                         help="compare single models only (pairs predict the validation cases once more)")
     add_workers(parser)

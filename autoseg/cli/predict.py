@@ -16,7 +16,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", dest="configuration", nargs="+", metavar="CONFIG",
                         help="2d, 3d_fullres or 3d_lowres; several make an ensemble (default: what find-best chose)")
     parser.add_argument("-tr", "--trainer", dest="recipe", nargs="+", metavar="RECIPE",
-                        help="the recipe it was trained with; several make an ensemble")
+                        help="the recipe it was trained with, or the name it was given; several make an ensemble")
     parser.add_argument("-f", dest="folds", nargs="+", metavar="FOLD",
                         help="folds of each model to average (default: all finished ones)")
     parser.add_argument("--checkpoint", choices=("final", "best"), default="final", help="default: final")

@@ -23,7 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, metavar="N", help="default: 1000")
     parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: 250)")
     parser.add_argument("--max-hours", type=float, metavar="H",
-                        help="fit the schedule into this time per fold; the learning rate still ends at zero")
+                        help="fit the schedule into this time per fold; with schedule=poly the learning rate still ends at zero")
     add_device(parser)
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
                         help="any other setting, such as --set loss=exp_log; `autoseg recipes` lists them all")

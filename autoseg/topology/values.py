@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from autoseg.plan import Topology
 
+SMALLEST_BATCH = 2  # patches that make a step, at least
+
 
 def values_put_out(patch_size: Sequence[int], topology: Topology, classes: int) -> int:
     """How many values the convolutions of a network put out for one patch: a measure of its memory, without building it.

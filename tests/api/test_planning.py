@@ -57,6 +57,14 @@ def test_plans_of_another_planner_are_not_thrown_away_by_a_run(tmp_path: Path) -
     first = plan_where_needed(source, folder, ["2d"], workers=1, quiet=True, planner="resenc_m")
     assert first.plans.planner == "resenc_m" and first.plans.configurations["2d"].network.name == "resunet"
     assert plan_where_needed(source, folder, ["2d"], workers=1, quiet=True).plans == first.plans
-    with pytest.raises(AutosegError, match=r"was planned by resenc_m, not by unet3plus. .* --planner unet3plus"):
+    with pytest.raises(AutosegError, match=r"was planned by resenc_m for 8 GB. Leave out .* --planner unet3plus"):
         plan_where_needed(source, folder, ["2d"], workers=1, quiet=True, planner="unet3plus")
+    with pytest.raises(AutosegError, match="was planned by resenc_m for 8 GB.* --planner resenc_m --memory-gb 16"):
+        plan_where_needed(source, folder, ["2d"], workers=1, quiet=True, memory_gb=16)
+    with pytest.raises(AutosegError, match='There is no planner "resnec". There are: default, resenc_m'):
+        plan_where_needed(source, folder, ["2d"], workers=1, quiet=True, planner="resnec")
     assert not folder.preprocessed("3d_fullres").exists()
+    (dataset / "imagesTr" / "synthetic_002_0000.nii.gz").unlink()
+    (dataset / "labelsTr" / "synthetic_002.nii.gz").unlink()
+    again = plan_where_needed(load_dataset(dataset), folder, ["2d"], workers=1, quiet=True)
+    assert again.plans.planner == "resenc_m" and again.plans.memory_gb is None

@@ -11,7 +11,7 @@ import pytest
 from autoseg.best import Best
 from autoseg.cli.main import main
 from autoseg.demo import make_synthetic_dataset
-from autoseg.image_io import read_image, read_label
+from autoseg.image_io import read_image, read_label, write_label
 from autoseg.workspace import read_model
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
@@ -115,3 +115,57 @@ def test_what_there_is_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     for words in ("multiscale", "resunet", "hybrid", "resenc_xl", "exp_log.gamma", "plateau.patience", "30 (multiscale)"):
         assert words in told, words
+
+
+def test_a_named_model_goes_on_begins_anew_and_is_chosen_by_its_name(
+    compared: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, folder = compared
+    place = ["--workspace", str(folder.parent)]
+    model = ["-c", "3d_fullres", "-tr", "multiscale", "--name", "adam_poly"]
+    assert main(["train", source.name, "0", "1", "2", *model, *place, *SHORT, "--set", "schedule=poly"]) == 0
+    weights = folder / "models" / "3d_fullres" / "adam_poly" / "fold_0" / "checkpoint_final.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert main(["train", source.name, "0", *model, *place, "--continue"]) == 0
+    assert weights.stat().st_mtime_ns == before
+    assert main(["train", source.name, "0", *model, *place, *SHORT, "--restart", "--set", "schedule=poly"]) == 0
+    assert weights.stat().st_mtime_ns > before
+    assert main(["find-best", source.name, "-tr", "adam_poly", "default", *place, "-np", "1"]) == 0
+    names = {member.name for candidate in read_model(folder / "best.json", Best).candidates for member in candidate.members}
+    assert names == {"3d_fullres/adam_poly", "3d_fullres"}
+    assert main(["report", source.name, *place]) == 0
+    assert "schedule=poly" in (folder / "report.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert main(["train", source.name, "0", "-c", "3d_fullres", "-tr", "adam_poly", *place]) == 1
+    assert 'no recipe "adam_poly"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_regions_an_ignore_label_guidance_and_another_depth_go_together(
+    tmp_path: Path, configuration: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_synthetic_dataset(tmp_path, training=2, test=1, shape=(10, 32, 36))
+    content = json.loads((source / "dataset.json").read_text())
+    content["labels"] = {"background": 0, "kidney with tumour": [1, 2], "tumour": 2, "ignore": 3}
+    content["regions_class_order"] = [1, 2]
+    (source / "dataset.json").write_text(json.dumps(content))
+    for path in (source / "labelsTr").iterdir():
+        label = read_label(path)
+        label.array[..., :5, :] = 3
+        write_label(path, label.array[0], like=label)
+    place = ["--workspace", str(tmp_path / "workspace")]
+    planning = ["plan_and_preprocess", str(source), "-c", configuration, "--planner", "unet3plus", "-np", "1", *place]
+    assert main(planning) == 0
+    patch = "patch_size=28,20" if configuration == "2d" else "patch_size=8,12,24"
+    guided = ["--set", patch, "--set", "classification_guided=true", "--set", "norm=batch"]
+    train = ["train", source.name, "0", "-c", configuration, "-tr", "unet3plus", *place, *SHORT, *guided]
+    assert main(train) == 0
+    assert main(["predict", "-i", str(source / "imagesTs"), "-o", str(tmp_path / "out"), *place]) == 0
+    written = read_label(tmp_path / "out" / "synthetic_002.nii.gz").array
+    assert set(written.ravel().tolist()) <= {0, 1, 2}
+    model = json.loads((tmp_path / "workspace" / source.name / "models" / configuration / "unet3plus" / "model.json").read_text())
+    planned = json.loads((tmp_path / "workspace" / source.name / "plans.json").read_text())
+    assert planned["planner"] == "unet3plus"
+    strides = [it["configurations"][configuration]["network"]["strides"] for it in (model["plans"], planned)]
+    assert strides[0] != strides[1]
+    assert model["plans"]["configurations"][configuration]["reasons"]["network"] == "As the settings of the training have it."

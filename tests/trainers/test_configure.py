@@ -28,7 +28,10 @@ def test_without_settings_it_is_the_plan() -> None:
 def test_a_patch_that_cannot_be_halved_is_refused_with_one_that_can() -> None:
     with pytest.raises(AutosegError, match=r"\(16, 15, 16\) \(z,y,x\) cannot be halved evenly .* is 16,16,16"):
         effective_configuration(planned(16, 16, 16), Settings(patch_size=(16, 15, 16)), 2)
-    for patch in ((16, 0, 16), (4, 4, 4), (7, 7, 7)):
+    for patch in ((16, 0, 16), (-16, -16, 16)):
+        with pytest.raises(AutosegError, match="each axis needs a voxel at least"):
+            effective_configuration(planned(16, 16, 16), Settings(patch_size=patch), 2)
+    for patch in ((4, 4, 4), (7, 7, 7)):
         with pytest.raises(AutosegError, match="is too small: two axes of 8 voxels, or one of 12"):
             effective_configuration(planned(16, 16, 16), Settings(patch_size=patch), 2)
     with pytest.raises(AutosegError, match=r"has 3 entries, but the configuration 2 axes \(y,x\)"):

@@ -19,8 +19,9 @@ from autoseg.preprocessing.pipeline import plans_digest
 from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.store import description_path, write_case
 from autoseg.trainers.cases import settle_cases
+from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.fold import train_fold
-from autoseg.trainers.job import Job, check_begun_folds, describe_model, load_fold_data
+from autoseg.trainers.job import Job, check_begun_folds, describe_model, load_fold_data, settle_settings
 from autoseg.trainers.settings import Settings
 from autoseg.workspace import DatasetFolder, read_model, write_json, write_text
 
@@ -193,3 +194,39 @@ def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
         train(job.folder.name, 1, "3d_fullres", recipe, restart=True, device=device, settings=assignments,
               workspace=job.folder.root.parent, quiet=True)
     assert weights.exists()
+
+
+@pytest.mark.parametrize("other", ["recipe=multiscale", "batch_size=1", "network=resunet", "base_features=8"])
+def test_a_fold_that_cannot_stand_beside_the_others_is_refused_before_restart_throws_it_away(job: Job, other: str) -> None:
+    job = replace(job, name="tried")
+    data = load_fold_data(job)
+    describe_model(job, data, Settings(), data.configuration)
+    for fold in "01":
+        write_text(job.model.fold(fold).checkpoint_final, "trained for days")
+    recipe, settings = ("multiscale", []) if other.startswith("recipe") else ("default", [other])
+    with pytest.raises(AutosegError, match=r"holds folds \(1\) of a model with other .* a name of its own \(--name\)"):
+        train(job.folder.name, 0, "3d_fullres", recipe, restart=True, device="cpu", settings=settings, name="tried",
+              workspace=job.folder.root.parent, quiet=True)
+    assert job.model.fold("0").checkpoint_final.exists()
+
+
+def test_plans_that_differ_in_their_reasons_and_memory_alone_are_the_same_model(job: Job) -> None:
+    data = load_fold_data(job)
+    describe_model(job, data, Settings(), data.configuration)
+    write_text(job.model.fold("1").training_state, "begun")
+    told_otherwise = data.configuration.model_copy(update={"reasons": {"network": "Just so."}, "memory_values": 1e9})
+    describe_model(job, data, Settings(), told_otherwise)
+
+
+def test_a_fold_that_was_begun_with_settings_that_are_gone_is_told(job: Job) -> None:
+    save_state(job.fold_folder.training_state, {"settings": {**Settings().model_dump(mode="json"), "gone": 1}})
+    with pytest.raises(AutosegError, match=r"settings that the recipe does not have, or not so, any more \(gone\)"):
+        settle_settings(job)
+
+
+def test_commands_that_plan_again_keep_the_planner(job: Job) -> None:
+    plans = plans_with(1).model_copy(update={"planner": "resenc_l", "memory_gb": 12.5})
+    write_json(job.folder.plans_json, plans)
+    description_path(job.folder.preprocessed("3d_fullres"), "a").unlink()
+    with pytest.raises(AutosegError, match="-c 3d_fullres --planner resenc_l --memory-gb 12.5"):
+        load_fold_data(job)

@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from autoseg.errors import AutosegError
+from autoseg.networks import build_network
+from autoseg.plan import Configuration
+from autoseg.topology.pooling import pool
+from autoseg.topology.shapes import topology_of
 from autoseg.trainers.catalogue import catalogue
+from autoseg.trainers.fold import require_predictable
 from autoseg.trainers.recipes import RECIPES, find_recipe
 
 OWN_RECIPE = """
@@ -28,6 +34,8 @@ def build(configuration, data, settings, device):
 def own_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_recipe.py").write_text(OWN_RECIPE)
     (tmp_path / "wrong_recipe.py").write_text(OWN_RECIPE.replace("OwnSettings(epochs=7)", "{'epochs': 7}"))
+    (tmp_path / "half_recipe.py").write_text(OWN_RECIPE[:-10] + "(")
+    (tmp_path / "odd_recipe.py").write_text(OWN_RECIPE.replace("epochs=7", "epoch=7"))
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -42,6 +50,12 @@ def test_what_cannot_be_a_recipe_is_refused_with_what_there_is() -> None:
         find_recipe("own_recipe:make")
     with pytest.raises(AutosegError, match="SETTINGS is dict"):
         find_recipe("wrong_recipe:build")
+    for name in (":build", ".own_recipe:build", "own_recipe:", "own recipe:build"):
+        with pytest.raises(AutosegError, match="There is no recipe"):
+            find_recipe(name)
+    for name in ("half_recipe:build", "odd_recipe:build"):
+        with pytest.raises(AutosegError, match="cannot be imported: .* Correct it"):
+            find_recipe(name)
     with pytest.raises(AutosegError, match="There are: default, multiscale, unet3plus; your own"):
         find_recipe("defualt")
 
@@ -65,3 +79,14 @@ def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_re
     assert settings["exp_log.gamma"].defaults["default"] == "0.3"
     assert settings["loss"].choices == ("dice_ce", "exp_log", "hybrid")
     assert settings["alpha"].defaults == {"own_recipe:build": "0.3"}
+
+
+def test_a_network_that_nothing_could_predict_with_is_refused_before_it_is_trained() -> None:
+    configuration = Configuration(
+        spacing_mm=(1.0, 1.0), median_shape=(8, 8), patch_size=(8, 8), batch_size=1, normalization=("zscore",),
+        normalize_inside_mask=(False,), network=topology_of("unet", pool((1, 1), (8, 8)), 4))
+    network = build_network(configuration.network, 1, 2)
+    require_predictable({"network": network}, configuration, 2, "own:build")
+    for modules in ({"network": torch.nn.Linear(1, 1)}, {"generator": network}, {}):
+        with pytest.raises(AutosegError, match='"own:build" trains another network than the configuration\'s \\(unet\\)'):
+            require_predictable(modules, configuration, 2, "own:build")

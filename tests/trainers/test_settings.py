@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 
 from autoseg.errors import AutosegError
+from autoseg.networks import NETWORKS
+from autoseg.trainers.augmentation import AUGMENTATIONS
+from autoseg.trainers.losses import LOSSES
+from autoseg.trainers.optimizers import OPTIMIZERS
+from autoseg.trainers.rates import RATES
 from autoseg.trainers.recipes import find_recipe
 from autoseg.trainers.settings import (
     ExpLogSettings,
@@ -14,6 +19,7 @@ from autoseg.trainers.settings import (
     differences,
     flags_of,
     listed,
+    notes_on,
     parse_settings,
 )
 
@@ -36,7 +42,8 @@ def test_an_unknown_key_lists_the_keys_that_there_are() -> None:
         parse_settings(["learningrate=1"], Settings())
 
 
-@pytest.mark.parametrize("text", ["epochs=0", "epochs=many", "momentum=1", "precision=float8", "foreground_share=1.5"])
+@pytest.mark.parametrize("text", ["epochs=0", "epochs=many", "momentum=1", "precision=float8", "foreground_share=1.5", "seed=-1",
+                                  "patch_size=", "base_features=1000"])
 def test_a_bad_value_is_named(text: str) -> None:
     with pytest.raises(AutosegError, match=text.split("=")[0]):
         parse_settings([text], Settings())
@@ -93,3 +100,32 @@ def test_a_recipe_starts_from_its_own_settings_and_tells_what_was_changed() -> N
 def test_every_setting_has_a_meaning_or_names_its_values() -> None:
     for key, _ in listed(Settings()):
         assert description_of(Settings, key) or choices_of(Settings, key), key
+
+
+def test_floats_come_back_as_they_were() -> None:
+    settings = Settings(foreground_share=0.1 + 0.2, max_hours=48)
+    flags = flags_of(settings, Settings())
+    assert flags == ("--max-hours", "48", "--set", f"foreground_share={0.1 + 0.2!r}")
+    assert parse_settings([flags[3]], Settings(), max_hours=48.0) == settings
+
+
+@pytest.mark.parametrize(("texts", "words"), [
+    (["exp_log.gamma=0.5"], "exp_log.gamma changes nothing here: it is of --set loss=exp_log"),
+    (["deep_supervision=false", "supervision.weights=equal"], "--set deep_supervision=true"),
+    (["optimizer=adam", "momentum=0.9"], "--set optimizer=sgd"), (["plateau.patience=3"], "--set schedule=plateau"),
+    (["schedule=plateau", "epochs=30"], "Add --set schedule=poly"),
+])
+def test_what_changes_nothing_is_told(texts: list[str], words: str) -> None:
+    assert any(words in note for note in notes_on(parse_settings(texts, Settings()), Settings()))
+
+
+def test_what_is_in_use_is_not_told() -> None:
+    texts = ["loss=exp_log", "exp_log.gamma=0.5", "supervision.weights=equal", "schedule=plateau", "plateau.patience=3"]
+    assert notes_on(parse_settings(texts, Settings()), Settings()) == []
+    assert notes_on(find_recipe("multiscale").settings, find_recipe("multiscale").settings) == []
+
+
+def test_the_names_that_settings_take_are_those_that_there_are() -> None:
+    for key, parts in (("network", NETWORKS), ("loss", LOSSES), ("optimizer", OPTIMIZERS), ("schedule", RATES)):
+        assert set(choices_of(Settings, key)) == set(parts), key
+    assert set(choices_of(Settings, "augmentation")) == {*AUGMENTATIONS, "none"}

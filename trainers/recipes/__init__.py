@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from pydantic import ValidationError
+
 from autoseg.errors import AutosegError
 from autoseg.trainers.recipes import default, multiscale, unet3plus
 from autoseg.trainers.recipes.recipe import Recipe
@@ -20,7 +22,7 @@ def find_recipe(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
     module_name, colon, function_name = name.partition(":")
-    if not colon:
+    if not colon or not all(part.isidentifier() for part in [*module_name.split("."), function_name]):
         raise AutosegError(
             f'There is no recipe "{name}". There are: {", ".join(RECIPES)}; your own is named as "module:function".'
         )
@@ -28,6 +30,8 @@ def find_recipe(name: str) -> Recipe:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise AutosegError(f'The recipe "{name}" cannot be imported: {error}. Is its folder on PYTHONPATH?') from error
+    except (SyntaxError, ValidationError) as error:
+        raise AutosegError(f'The recipe "{name}" cannot be imported: {" ".join(str(error).split())}. Correct it.') from error
     build = getattr(module, function_name, None)
     if not callable(build):
         raise AutosegError(f'{module.__file__} has no function "{function_name}", which the recipe "{name}" names.')

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from autoseg.commands import as_flag
 from autoseg.evaluation.report.artefacts import Artefacts, Fold, Model
 from autoseg.evaluation.report.elements import (
     Block,
@@ -23,7 +24,7 @@ from autoseg.evaluation.report.elements import (
 )
 from autoseg.evaluation.report.figures import curves
 from autoseg.evaluation.report.missing import next_steps
-from autoseg.evaluation.report.words import JOINED, counted, dice, duration, shown, times
+from autoseg.evaluation.report.words import JOINED, counted, dice, duration, times
 from autoseg.plan import Plans
 from autoseg.training_log import Epoch
 
@@ -68,7 +69,7 @@ def _made_of(model: Model) -> list[Block]:
     kind = f"{network.name}, {counted(network.stages, 'stage')}, {network.features[0]} to {network.features[-1]} features"
     batch = f"{counted(configuration.batch_size, 'patch', 'patches')} of {times(configuration.patch_size)} voxels in each step"
     set_by_user = " ".join(map(str, its.get("flags") or ())) or "nothing: all settings are the recipe's own"
-    rows = [[key, shown(value)] for key, value in _flat(settings).items()]
+    rows = [[key, as_flag(value)] for key, value in _flat(settings).items()]
     return [
         Explanations([Explained("Recipe", str(its.get("recipe", model.recipe))), Explained("Network", kind),
                       Explained("Batch", batch), Explained("Set by you", set_by_user)]),

@@ -83,13 +83,6 @@ def counted(count: int, one: str, several: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
-def shown(value: object) -> str:
-    """A setting, as --set takes it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(map(shown, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
 def listed(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are."""
     shown = ", ".join(names[:most])
