@@ -18,6 +18,8 @@ from autoseg.inference.sliding_window import band_depth, count_tiles, stream_log
 from autoseg.preprocessing.pipeline import plans_digest, preprocess_image
 from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.store import open_case
+from autoseg.topology.shapes import reshaped
+from autoseg.topology.values import values_put_out
 
 SHARE_OF_DEVICE_MEMORY = 0.3  # that the bands of gathered logits of all members may take; the networks need the rest
 
@@ -89,6 +91,13 @@ class EnsembleMember:
         free, _ = torch.cuda.mem_get_info(self.device)
         return self.device if band_bytes < SHARE_OF_DEVICE_MEMORY / self.members * free else torch.device("cpu")
 
+    def tiles_at_once(self, tiles: int) -> int:
+        """Of so many (slices in 2D, one in 3D), how many the network sees at a time: fewer, the more it costs beside a U-Net."""
+        configuration, classes = self.model.description.configuration, self.model.description.labels.output_channels
+        plain = values_put_out(configuration.patch_size, reshaped(configuration.network, "unet"), classes)
+        ratio = values_put_out(configuration.patch_size, configuration.network, classes) / plain
+        return max(1, int(tiles / max(1.0, ratio)))
+
     @torch.inference_mode()
     def _predict_tile(self, tile: torch.Tensor) -> torch.Tensor:
         """(B, C, *patch) float32 -> (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
@@ -100,7 +109,8 @@ class EnsembleMember:
             dims = [axis + 2 for axis in axes]
             for network in self.model.networks:
                 with autocast(self.device, self.dtype):
-                    logits = network(tile.flip(dims) if dims else tile)[0]
+                    parts = (tile.flip(dims) if dims else tile).split(self.tiles_at_once(len(tile)))
+                    logits = torch.cat([network(part)[0] for part in parts])
                 logits = logits.flip(dims) if dims else logits
                 total = logits.float() if total is None else total.add_(logits)
         assert total is not None, "a model has at least one network"
