@@ -25,7 +25,7 @@ def member_of(describe, name: str) -> EnsembleMember:
 
 def test_a_costlier_network_sees_fewer_slices_at_a_time(describe) -> None:
     assert member_of(describe, "unet").tiles_at_once(64) == 64
-    assert 8 <= member_of(describe, "unet3plus").tiles_at_once(64) < 40
+    assert member_of(describe, "unet3plus").tiles_at_once(64) == 49  # of two stages: 1.3 times a U-Net's values
     assert member_of(describe, "unet3plus").tiles_at_once(1) == 1
 
 
