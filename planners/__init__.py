@@ -12,9 +12,13 @@ from autoseg.planners.planner import Planner
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")  # that a planner may plan, as the data suggest
 
 
-def _like_default(network: str) -> Budget:
-    """nnU-Net's default: the patch leaves room for two, a batch holds 5 % of the dataset."""
-    return Budget(network, memory_gb=8, values={2: 8.5e7, 3: 5.6e8}, patches={2: 2, 3: 2}, share_of_dataset=0.05)
+LEFT_BY_LOSS = 0.75  # of the memory: the recipe unet3plus compares every level at full resolution, which takes the rest
+
+
+def _like_default(network: str, share: float = 1.0) -> Budget:
+    """nnU-Net's default: the patch leaves room for two, a batch holds 5 % of the dataset. share: of memory, for the network."""
+    values = {2: share * 8.5e7, 3: share * 5.6e8}
+    return Budget(network, memory_gb=8, values=values, patches={2: 2, 3: 2}, share_of_dataset=0.05)
 
 
 def _residual(memory_gb: float, values: dict[int, float]) -> Budget:
@@ -27,5 +31,5 @@ PLANNERS = {planner.name: planner for planner in (
     Planner("resenc_m", "a residual encoder U-Net, as nnU-Net's ResEnc M; for 8 GB", _residual(8, {2: 1.35e8, 3: 6.8e8})),
     Planner("resenc_l", "a residual encoder U-Net, as nnU-Net's ResEnc L; for 24 GB", _residual(24, {2: 3.8e8, 3: 2.1e9})),
     Planner("resenc_xl", "a residual encoder U-Net, as nnU-Net's ResEnc XL; for 40 GB", _residual(40, {2: 5.6e8, 3: 3.6e9})),
-    Planner("unet3plus", "a UNet 3+, with patches that fit its memory; for 8 GB", _like_default("unet3plus")),
+    Planner("unet3plus", "a UNet 3+, with patches that fit its memory; for 8 GB", _like_default("unet3plus", LEFT_BY_LOSS)),
 )}
