@@ -54,7 +54,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unet3plus-one_level": ("unet3plus", ("deep_supervision=false",)),
     "default-resunet": ("default", ("network=resunet",)),
 }
-# SGD: what the README gives for short trainings. Adam: the best of 0.001, 0.003, 0.01 in trials of `multiscale` with 400 steps
+# SGD: what the README gives for short trainings. Adam: the better of 0.001 and 0.003 in trials of `multiscale` with 400 steps
 SGD = ("learning_rate=0.05", "momentum=0.9")
 ADAM = ("learning_rate=0.003", "schedule=poly")
 SHORT = {"default": SGD, "multiscale": ADAM, "unet3plus": SGD}
