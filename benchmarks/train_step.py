@@ -111,6 +111,7 @@ def step_seconds(arguments: argparse.Namespace) -> list[float]:
     from autoseg.device import keep_large_blocks
     from autoseg.plan import Configuration, Topology
     from autoseg.trainers.batches import Batch
+    from autoseg.trainers.data import TrainingData
     from autoseg.trainers.recipes import RECIPES
     from autoseg.trainers.settings import Settings
 
@@ -127,7 +128,8 @@ def step_seconds(arguments: argparse.Namespace) -> list[float]:
     )
     labels = Labels(values={"background": 0, "one": 1, "two": 2})
     settings = Settings(precision="float32" if "float32" in arguments.side else "auto")
-    task = RECIPES["default"](configuration, labels, settings, torch.device(arguments.device))
+    data = TrainingData(labels, voxels=3, class_voxels=(1, 1, 1))
+    task = RECIPES["default"].build(configuration, data, settings, torch.device(arguments.device))
     seconds = []
     for _ in range(arguments.steps):
         image = torch.randn(arguments.batch, 1, *arguments.patch, device=arguments.device)
