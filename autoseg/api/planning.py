@@ -67,15 +67,16 @@ def plan_where_needed(
     was planned by another planner, or for another memory.
     """
     known_planner(planner or "default")
-    stored, before = stored_plans(source, folder), _plans_there(folder)
+    stored = stored_plans(source, folder)
     if stored:
         _require_planned_so(stored[1], folder, planner, memory_gb)
-    planner, memory_gb = planner or (before.planner if before else "default"), memory_gb or (before.memory_gb if before else None)
+    elif (before := _plans_there(folder)) and planner in (None, before.planner):
+        planner, memory_gb = before.planner, memory_gb or before.memory_gb
     if stored and not quiet and len(stored[0].training) < len(source.training):
         left_out = sorted({case.name for case in source.training} - {case.name for case in stored[0].training})
         console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
     usable, plans = stored or _plan(
-        source, folder, configurations, planner, memory_gb, workers, skip_bad_cases, quiet)
+        source, folder, configurations, planner or "default", memory_gb, workers, skip_bad_cases, quiet)
     return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
 
 

@@ -105,12 +105,14 @@ class EnsembleMember:
         tile = tile.to(self.device, memory_format=memory_format(self.device, spatial))
         flips = list(chain.from_iterable(combinations(self.mirror_axes, n) for n in range(len(self.mirror_axes) + 1)))
         total: torch.Tensor | None = None
+        at_once = self.tiles_at_once(len(tile))
         for axes in flips:
             dims = [axis + 2 for axis in axes]
             for network in self.model.networks:
                 with autocast(self.device, self.dtype):
-                    parts = (tile.flip(dims) if dims else tile).split(self.tiles_at_once(len(tile)))
-                    logits = torch.cat([network(part)[0] for part in parts])
+                    parts = (tile.flip(dims) if dims else tile).split(at_once)
+                    done = [network(part)[0] for part in parts]
+                logits = done[0] if len(done) == 1 else torch.cat(done)
                 logits = logits.flip(dims) if dims else logits
                 total = logits.float() if total is None else total.add_(logits)
         assert total is not None, "a model has at least one network"
