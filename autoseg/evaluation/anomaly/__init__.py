@@ -1,0 +1,1 @@
+"""How well anomaly scores tell normal from abnormal: scores on disk, ROC, tables and figures."""

@@ -1,0 +1,1 @@
+"""Anomalies: how badly the closest normal slice explains a given one (AnoGAN; Schlegl et al. 2017)."""

@@ -1,0 +1,24 @@
+"""How the latent vector of a slice is searched for, and what its score is made of."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SearchSettings(BaseModel):
+    """Written as part of model.json. `lambda_` is called "lambda" in files and on the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True, validate_by_alias=True,
+                              allow_inf_nan=False)
+
+    lambda_: float = Field(0.1, ge=0, le=1, alias="lambda",
+                           description="weight of the discrimination score; the residual has 1 - lambda (Schlegl et al. 2017)")
+    search_steps: int = Field(5000, ge=0, description="updates of a slice's latent vector, at most; 0 scores the first proposal")
+    search_rate: float = Field(0.02, gt=0, description="Adam's rate in the search")
+    restarts: int = Field(1, ge=1, description="searches from another first proposal each; the best one counts")
+    patience: int = Field(100, ge=1, description="updates without improvement after which the search of a slice ends")
+    tolerance: float = Field(0.001, ge=0, lt=1, description="share by which the loss must fall to count as improved")
+    clip_latent: bool = Field(
+        True, description="keep latent vectors in the cube from -1 to 1 that training drew them from (Lipton and Tripathi 2017)")
+    start: str = Field("auto", pattern="^(auto|encoder|random)$",
+                       description="first proposal: the encoder's, random ones, or the encoder's where the model has one")

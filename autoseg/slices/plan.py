@@ -1,0 +1,50 @@
+"""How a dataset's images become slices: small frozen models, one to one with `slices.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from autoseg.dataset import Dataset
+from autoseg.plan import Frozen
+
+Axis = Literal["sagittal", "coronal", "axial"]
+NormalBy = Literal["case_labels", "foreground", "all"]
+CONFIGURATION = "slices"  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
+
+
+class IntensityWindow(Frozen):
+    """Of one channel: values that become -1 and 1, in the images' own unit (HU in CT)."""
+
+    low: float
+    high: float
+
+
+class SlicePlans(Frozen):
+    """Everything that was decided for a dataset's slices.
+
+    dataset: its name. axis: to which slices are perpendicular in the patient (sagittal: left to right); None for pictures, which
+    are one slice each. image_size: edge of the square slices, pixels (64, 128 or 256). channel_names: of a slice.
+    windows: one per channel where the unit is absolute (CT); None for a channel that is scaled case by case, from its 0.5 to its
+    99.5 percentile. normal_by: which slices count as normal: those of cases that case_labels says so of, those without
+    foreground, or all. source: the dataset as it was planned, without cases that had errors. reasons: for each decision, the
+    rule that gave it, in words.
+    """
+
+    dataset: str
+    planner: Literal["slices"] = "slices"
+    versions: dict[str, str]
+    axis: Axis | None
+    image_size: int
+    channel_names: tuple[str, ...]
+    windows: tuple[IntensityWindow | None, ...]
+    normal_by: NormalBy
+    source: Dataset
+    reasons: dict[str, str] = {}
+
+    @property
+    def channels(self) -> int:
+        return len(self.channel_names)
+
+    def without_cases(self) -> SlicePlans:
+        """As a model takes them along: without the paths of its training images."""
+        return self.model_copy(update={"source": self.source.model_copy(update={"training": (), "test": (), "case_labels": {}})})
