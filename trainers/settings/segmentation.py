@@ -1,22 +1,14 @@
-"""Settings of a training run: what a user may turn, with unit and meaning."""
+"""Settings of a segmentation training: what a user may turn, with unit and meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
-from autoseg.commands import as_flag
-from autoseg.errors import AutosegError
-from autoseg.plan import Frozen, Norm
-
-FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
-SettingsType = TypeVar("SettingsType", bound="Settings")
-
-
-class Group(Frozen, allow_inf_nan=False):
-    """Settings of one part, named "part.setting" on the command line."""
+from autoseg.plan import Norm
+from autoseg.trainers.settings.assignments import differences
+from autoseg.trainers.settings.common import Group, TrainingSettings
 
 
 class ExpLogSettings(Group):
@@ -60,14 +52,11 @@ class PlateauSettings(Group):
     threshold: float = Field(1e-3, ge=0, description="by how much the smoothed loss must fall to count as improved")
 
 
-class Settings(Frozen, allow_inf_nan=False):
-    """All settings of the recipes, with the values that `default` uses. A recipe of your own may add to them by a subclass."""
+class Settings(TrainingSettings):
+    """Of the recipes that segment, with the values that `default` uses. A recipe of your own may add to them by a subclass."""
 
-    epochs: int = Field(1000, ge=1, description="at most; optimizer steps are epochs × iterations")
-    iterations: int = Field(250, ge=1, description="optimizer steps per epoch")
     validation_iterations: int | None = Field(
         None, ge=1, description="batches of the online validation after each epoch; none for a fifth of iterations")
-    max_hours: float | None = Field(None, gt=0, description="fit the schedule into this time; epochs are then at most `epochs`")
     batch_size: int | None = Field(
         None, ge=1, description="patches per step; none for the plan's, or what fits where the network costs more than planned")
     patch_size: tuple[int, ...] | None = Field(
@@ -102,72 +91,11 @@ class Settings(Frozen, allow_inf_nan=False):
         "default", description="nnU-Net's; or rotation, scaling, elastic deformation and gamma; or none. The first two mirror")
     mirror_axes: tuple[int, ...] | None = Field(
         None, description="patch axes that are flipped in training and prediction, 0 the first; none for all, empty for no axis")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="of matrix products; auto is float16 on CUDA, bfloat16 on a CPU that has it, else float32")
-    seed: int = Field(12345, ge=0, lt=2**31, description="of weights, patches and augmentation")
 
     @property
     def validation_batches(self) -> int:
         """Batches of the online validation."""
         return self.validation_iterations or max(1, self.iterations // 5)
-
-
-def parse_settings(assignments: list[str], defaults: SettingsType, **flags: object) -> SettingsType:
-    """A recipe's `defaults`, changed by `key=value` texts and by flags that are not None (flags win).
-
-    Keys of a part are written "part.setting". Tuples are written with commas ("patch_size=64,64,32"; "mirror_axes=" for no
-    axis), None as "none". Raises AutosegError that names what is wrong and lists the keys there are.
-    """
-    known = dict(listed(defaults))
-    changed: dict[str, object] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise AutosegError(f'--set takes key=value, but "{assignment}" has no "=".')
-        if key not in known:
-            raise AutosegError(f'There is no setting "{key}". There are: {", ".join(sorted(known))}. '
-                               "`autoseg recipes` explains them.")
-        changed[key] = _parse_value(type(defaults), key, text)
-    changed.update({key: value for key, value in flags.items() if value is not None})
-    return with_changes(defaults, changed)
-
-
-def with_changes(settings: SettingsType, changed: dict[str, object]) -> SettingsType:
-    """`settings` with other values for some keys, "part.setting" among them. Raises AutosegError for values that do not fit."""
-    content = settings.model_dump()
-    for key, value in changed.items():
-        part, dot, name = key.partition(".")
-        if dot:
-            content[part][name] = value
-        else:
-            content[key] = value
-    try:
-        return type(settings).model_validate(content)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
-        raise AutosegError(f"These settings do not fit: {wrong}.") from error
-
-
-def listed(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Every key that --set takes, with its value."""
-    for key, value in settings:
-        if isinstance(value, Group):
-            yield from ((f"{key}.{name}", inner) for name, inner in value)
-        else:
-            yield key, value
-
-
-def differences(settings: Settings, other: Settings) -> dict[str, tuple[Any, Any]]:
-    """Keys whose values differ, with both."""
-    values, others = dict(listed(settings)), dict(listed(other))
-    return {key: (value, others.get(key)) for key, value in values.items() if value != others.get(key)}
-
-
-def flags_of(settings: Settings, defaults: Settings) -> tuple[str, ...]:
-    """The flags of autoseg_train that give these settings; what is the recipe's default is left out."""
-    changed = {key: value for key, (value, _) in differences(settings, defaults).items()}
-    named = [word for key, flag in FLAGS.items() if key in changed for word in (flag, as_flag(changed.pop(key)))]
-    return (*named, *(word for key, value in changed.items() for word in ("--set", f"{key}={as_flag(value)}")))
 
 
 def notes_on(settings: Settings, defaults: Settings) -> list[str]:
@@ -184,38 +112,3 @@ def notes_on(settings: Settings, defaults: Settings) -> list[str]:
         notes.append(f"schedule=plateau lowers the learning rate after {patience} epochs without improvement, which a short "
                      "training may not reach: it ends at its first rate then. Add --set schedule=poly for one that falls.")
     return notes
-
-
-def description_of(settings: type[BaseModel], key: str) -> str:
-    """What a key of --set means, and which values it takes where these are named."""
-    field = _field_of(settings, key)
-    return field.description or ""
-
-
-def choices_of(settings: type[BaseModel], key: str) -> tuple[str, ...]:
-    """The names that a key of --set takes; () for numbers."""
-    return _named_choices(_field_of(settings, key).annotation)
-
-
-def _field_of(settings: type[BaseModel], key: str) -> Any:
-    part, dot, name = key.partition(".")
-    field = settings.model_fields[part]
-    return field.annotation.model_fields[name] if dot else field  # type: ignore[union-attr]
-
-
-def _named_choices(annotation: Any) -> tuple[str, ...]:
-    found: list[str] = []
-    for part in getattr(annotation, "__args__", ()):
-        if isinstance(part, str):
-            found.append(part)
-        else:
-            found.extend(_named_choices(part))
-    return tuple(found)
-
-
-def _parse_value(settings: type[BaseModel], key: str, text: str) -> object:
-    if text.lower() == "none" and "none" not in choices_of(settings, key):
-        return None
-    if "tuple" in str(_field_of(settings, key).annotation):
-        return tuple(part for part in text.split(",") if part)
-    return text
