@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -37,15 +37,24 @@ def resampled_means(values: np.ndarray, seed: int = SEED) -> np.ndarray:
         return means
     known = np.isfinite(values)
     filled = np.where(known, values, 0.0)
-    rng = np.random.default_rng(seed)
-    step = max(1, DRAWS_AT_ONCE // cases)
-    for start in range(0, RESAMPLES, step):
-        part = means[start:start + step]
-        times = rng.multinomial(cases, np.full(cases, 1 / cases), len(part)).astype(float)  # each case in each resample
+    start = 0
+    for times in resampled_cases(cases, seed):
         with np.errstate(invalid="ignore"):
-            part[:] = (times @ filled) / (times @ known.astype(float))
+            means[start:start + len(times)] = (times @ filled) / (times @ known.astype(float))
+        start += len(times)
     means[:, known.sum(axis=0) < 2] = np.nan
     return means
+
+
+def resampled_cases(cases: int, seed: int = SEED, width: int = 0) -> Iterator[np.ndarray]:
+    """How often each case is drawn in each of the 2000 resamples, some resamples at a time: (resamples, cases), float64.
+
+    width: values in each resample that are worked on at once where they are more than the cases, which bounds the memory.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, DRAWS_AT_ONCE // max(cases, width))
+    for start in range(0, RESAMPLES, step):
+        yield rng.multinomial(cases, np.full(cases, 1 / cases), min(step, RESAMPLES - start)).astype(float)
 
 
 def percentile_intervals(means: np.ndarray) -> list[Interval]:

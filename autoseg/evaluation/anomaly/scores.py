@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+import csv
+import io
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
+from pydantic import ConfigDict, Field, ValidationError
 
+from autoseg.errors import AutosegError
+from autoseg.evaluation.anomaly.table import read_table
 from autoseg.plan import Frozen
+from autoseg.workspace import write_text
 
 SHARE_OF_SLICES = 0.1  # the highest tenth of a case's slices makes its score
 Truth = Literal["normal", "abnormal"]
+AGAIN = "Remove the file, and run the command that wrote it again: autoseg_predict, or autoseg_train with --continue."
+Row = TypeVar("Row", bound=Frozen)
 
 
 class SliceScore(Frozen):
     """One slice. slice: its index, from 0, along the axis that it was cut along, in the file's own order. score: (1 - λ) residual
     + λ discrimination, both sums (Schlegl et al. 2017); None for a slice of one value everywhere, which is not scored.
-    steps: updates of the search. truth: None where it is not known.
+    steps: updates of the search. truth: None where it is not known. axis: of the image's array (Z, Y, X) that the case was cut
+    along: 0, 1 or 2; None where that was not recorded.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     case: str
     slice: int
@@ -26,11 +38,14 @@ class SliceScore(Frozen):
     discrimination: float | None
     steps: int
     truth: Truth | None = None
+    axis: int | None = Field(None, ge=0, le=2)
 
 
 class CaseScore(Frozen):
     """One case. score: mean over the highest tenth of its slices (one at least), as an anomaly may lie in a few only. mean: over
     all. highest, highest_slice: the largest, and where. slices: that were scored. truth: None where it is not known."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     case: str
     score: float
@@ -49,3 +64,46 @@ def case_score(slices: Sequence[SliceScore], truth: Truth | None = None) -> Case
     return CaseScore(
         case=slices[0].case, score=float(values[:top].mean()), mean=float(values.mean()), highest=float(values[0]),
         highest_slice=scored[0][1], slices=len(values), truth=truth)
+
+
+def write_slice_scores(path: Path, scores: Sequence[SliceScore]) -> None:
+    """`slice_scores.csv`: a row for each slice, its columns the fields of SliceScore; None is an empty cell."""
+    _write(path, SliceScore, scores)
+
+
+def write_scores(path: Path, scores: Sequence[CaseScore]) -> None:
+    """`scores.csv`: a row for each case, its columns the fields of CaseScore; None is an empty cell."""
+    _write(path, CaseScore, scores)
+
+
+def read_slice_scores(path: Path) -> list[SliceScore]:
+    """In the file's order. Raises AutosegError where it is missing or damaged, or holds a slice twice."""
+    return _read(path, SliceScore, lambda row: f"case {row.case}, slice {row.slice}")
+
+
+def read_scores(path: Path) -> list[CaseScore]:
+    """In the file's order. Raises AutosegError where it is missing or damaged, or holds a case twice."""
+    return _read(path, CaseScore, lambda row: f"case {row.case}")
+
+
+def _write(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(kind.model_fields)
+    for row in rows:
+        writer.writerow("" if cell is None else cell for cell in row.model_dump().values())
+    write_text(path, text.getvalue())
+
+
+def _read(path: Path, kind: type[Row], key: Callable[[Row], Hashable]) -> list[Row]:
+    rows: dict[Hashable, Row] = {}
+    for line, cells in read_table(path, list(kind.model_fields), remedy=AGAIN):
+        try:
+            row = kind.model_validate({column: cell or None for column, cell in cells.items()})
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            where = ".".join(map(str, wrong["loc"]))
+            raise AutosegError(f"{path}, line {line}: {where}: {wrong['msg']}, not {wrong['input']!r}. {AGAIN}") from error
+        if rows.setdefault(key(row), row) is not row:
+            raise AutosegError(f"{path}, line {line}: a second row of {key(row)}. {AGAIN}")
+    return list(rows.values())
