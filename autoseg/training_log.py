@@ -28,6 +28,7 @@ class Epoch(Frozen):
     smoothed_dice: float | None
     seconds: float
     finished_at: str
+    values: dict[str, float] = {}
 
 
 def write_log(path: Path, history: list[Epoch]) -> None:

@@ -79,7 +79,7 @@ def train_network(
     schedule = Schedule(settings, reserve=0.1 if data.validation else 0.02)
     run = Run(
         task, streams[0], streams[1] if data.validation else None, list(data.dataset.labels.foreground), settings,
-        job.fold_folder, schedule, report,
+        job.fold_folder, schedule, report, settings.validation_batches,
     )
     try:
         train(run)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoseg.training_log import Epoch
 from autoseg.workspace import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SMOOTHING = 0.9  # of the validation Dice, per epoch
 
@@ -19,29 +24,22 @@ def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:
 
 
 def draw_progress(path: Path, history: list[Epoch], title: str) -> None:
-    """Losses, Dice per class, learning rate and seconds over the epochs, as a PNG."""
+    """What each epoch gave, as a PNG: losses; Dice per class, or what else the recipe logs; learning rate and seconds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 9), layout="constrained")
     FigureCanvasAgg(figure)
-    losses, dice, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
+    losses, quality, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
     figure.suptitle(title)
     epochs = [epoch.epoch + 1 for epoch in history]
-    marker = "o" if len(history) < 30 else None
-    losses.plot(epochs, [e.training_loss for e in history], label="training", color="tab:blue", marker=marker, ms=3)
-    if history and history[-1].validation_loss is not None:
-        losses.plot(epochs, [e.validation_loss for e in history], label="validation", color="tab:red", marker=marker, ms=3)
-    losses.set_ylabel("loss")
-    losses.legend()
-    for name in history[0].dice if history else ():
-        dice.plot(epochs, [e.dice[name] for e in history], label=name, lw=1, marker=marker, ms=3)
+    _draw_lines(losses, epochs, _losses(history), "loss")
+    _draw_lines(quality, epochs, _qualities(history), _quality_label(history))
     if history and history[-1].smoothed_dice is not None:
-        dice.plot(epochs, [e.smoothed_dice for e in history], label="mean, smoothed", color="black", lw=2)
-        dice.legend(loc="lower right", fontsize="small", ncols=2)
-    dice.set_ylabel("Dice (validation patches)")
-    dice.set_ylim(0, 1)
+        quality.plot(epochs, [e.smoothed_dice for e in history], label="mean, smoothed", color="black", lw=2)
+        quality.legend(loc="lower right", fontsize="small", ncols=2)
+    quality.set_ylim(0, 1)
     rate.plot(epochs, [e.learning_rate for e in history], color="tab:green")
     rate.set_ylabel("learning rate")
     rate.set_xlabel("epoch")
@@ -50,7 +48,45 @@ def draw_progress(path: Path, history: list[Epoch], title: str) -> None:
     seconds.plot(epochs, [e.seconds for e in history], color="tab:gray", lw=1)
     seconds.set_ylabel("seconds", color="tab:gray")
     seconds.set_ylim(0)
-    for axis in (losses, dice, rate):
+    for axis in (losses, quality, rate):
         axis.grid(alpha=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100, format="png")
+
+
+Lines = dict[str, list[float | None]]
+
+
+def _losses(history: list[Epoch]) -> Lines:
+    """Of each network where a recipe trains several, else of training and validation."""
+    if named := _values(history, are_losses=True):
+        return named
+    lines: Lines = {"training": [e.training_loss for e in history]}
+    if history and history[-1].validation_loss is not None:
+        lines["validation"] = [e.validation_loss for e in history]
+    return lines
+
+
+def _qualities(history: list[Epoch]) -> Lines:
+    dice: Lines = {name: [e.dice[name] for e in history] for name in (history[0].dice if history else ())}
+    return dice or _values(history, are_losses=False)
+
+
+def _quality_label(history: list[Epoch]) -> str:
+    named = _values(history, are_losses=False)
+    return ", ".join(named) if named else "Dice (validation patches)"
+
+
+def _values(history: list[Epoch], are_losses: bool) -> Lines:
+    """What else the recipe logs, by name; None in epochs that gave no such value."""
+    names = dict.fromkeys(name for epoch in history for name in epoch.values if name.endswith("loss") == are_losses)
+    return {name.replace("_", " "): [e.values.get(name) for e in history] for name in names}
+
+
+def _draw_lines(axes: Axes, epochs: list[int], lines: Lines, label: str) -> None:
+    for name, values in lines.items():
+        drawn = [math.nan if value is None else value for value in values]
+        axes.plot(epochs, drawn, label=name, lw=1.2, marker="o" if len(epochs) < 30 else None, ms=3)
+    if lines:
+        axes.legend(fontsize="small", ncols=2)
+    axes.set_ylabel(label)

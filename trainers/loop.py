@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -11,12 +13,11 @@ import torch
 
 from autoseg.console import Report
 from autoseg.errors import AutosegError
-from autoseg.trainers.batches import BatchStream
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
 from autoseg.trainers.schedule import Schedule
-from autoseg.trainers.settings import Settings
-from autoseg.trainers.task import Task
+from autoseg.trainers.settings import TrainingSettings
+from autoseg.trainers.task import Batches, Task
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import FoldFolder
 
@@ -26,16 +27,22 @@ SECONDS_BETWEEN_PICTURES = 30
 
 @dataclass
 class Run:
-    """A training under way. next_epoch: the first one that is not finished."""
+    """A training under way. next_epoch: the first one that is not finished.
+
+    validation: of the online validation after each epoch, `validation_batches` of them; None for no such thing.
+    after_epoch: called with the epochs that are done, once they are in the log.
+    """
 
     task: Task
-    training: BatchStream
-    validation: BatchStream | None
+    training: Batches
+    validation: Batches | None
     class_names: list[str]
-    settings: Settings
+    settings: TrainingSettings
     folder: FoldFolder
     schedule: Schedule
     report: Report
+    validation_batches: int = 0
+    after_epoch: Callable[[int], None] | None = None
     history: list[Epoch] = field(default_factory=list)
     best: float = -1.0
 
@@ -56,6 +63,8 @@ def train(run: Run) -> None:
         run.history.append(epoch)
         run.task.end_epoch(epoch.training_loss)
         write_log(run.folder.log_jsonl, run.history)
+        if run.after_epoch is not None:
+            run.after_epoch(run.next_epoch)
         if epoch.smoothed_dice is not None and epoch.smoothed_dice > run.best:
             run.best = epoch.smoothed_dice
             save_weights(run.folder.checkpoint_best, run.task.modules, _facts(run))
@@ -78,28 +87,29 @@ def train_epoch(run: Run) -> Epoch:
     """All iterations of one epoch, and the online validation after them."""
     number, started = run.next_epoch, time.monotonic()
     torch.manual_seed(run.settings.seed + number)  # what networks draw, such as dropout: the same in a run that goes on
-    losses: list[float] = []
+    steps: list[dict[str, float]] = []
     rate = 0.0
     batches = run.training.batches(number * run.schedule.iterations, run.schedule.iterations)
     for iteration, batch in enumerate(batches):
         run.task.set_progress(run.schedule.progress(number, iteration))
         rate = next(iter(run.task.optimizers.values())).param_groups[0]["lr"]
-        losses.append(run.task.training_step(batch)["loss"])
-        if losses[-1] != losses[-1]:
+        steps.append(run.task.training_step(batch))
+        if math.isnan(steps[-1]["loss"]):
             raise AutosegError(
                 f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is whole. "
                 "Look for extreme intensities with `autoseg verify`, or lower the rate: --set learning_rate=0.001."
             )
-        run.report(run.schedule.progress(number, iteration + 1), _line(run, number, losses))
+        run.report(run.schedule.progress(number, iteration + 1), _line(run, number, steps[-1]))
         if run.schedule.is_epoch_over(number, iteration + 1):
             break
     validation_loss, dice = validate(run, number)
     mean = _mean([value for value in dice.values() if value is not None])
+    means = _means(steps)
     seconds = time.monotonic() - started
     run.schedule.end_epoch(number, seconds)
     return Epoch(
-        epoch=number, learning_rate=rate, training_loss=sum(losses) / len(losses), validation_loss=validation_loss,
-        dice=dice, mean_dice=mean, smoothed_dice=smoothed(run.history, mean), seconds=round(seconds, 3),
+        epoch=number, learning_rate=rate, training_loss=means.pop("loss"), validation_loss=validation_loss,
+        values=means, dice=dice, mean_dice=mean, smoothed_dice=smoothed(run.history, mean), seconds=round(seconds, 3),
         finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 
@@ -108,7 +118,7 @@ def validate(run: Run, epoch: int) -> tuple[float | None, dict[str, float | None
     """Mean loss and pooled Dice per class over some patches of the validation cases."""
     if run.validation is None:
         return None, {}
-    count = run.settings.validation_batches
+    count = run.validation_batches
     losses, overlap = [], torch.zeros(len(run.class_names), 3, dtype=torch.int64)
     for batch in run.validation.batches(epoch * count, count):
         loss, counts = run.task.validation_step(batch)
@@ -157,10 +167,18 @@ def _title(run: Run) -> str:
     return f"{configuration}, {recipe}, {fold}"
 
 
-def _line(run: Run, epoch: int, losses: list[float]) -> str:
+def _line(run: Run, epoch: int, step: dict[str, float]) -> str:
     last = run.history[-1] if run.history else None
+    losses = ", ".join(f"{name} {value:.3f}" for name, value in step.items() if name != "loss") or f"loss {step['loss']:.3f}"
     dice = f", Dice {last.mean_dice:.3f}" if last and last.mean_dice is not None else ""
-    return f"epoch {epoch + 1}/{run.schedule.epochs}, loss {losses[-1]:.3f}{dice}"
+    return f"epoch {epoch + 1}/{run.schedule.epochs}, {losses}{dice}"
+
+
+def _means(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Of each name, over the steps that gave it: a recipe may train one network after another."""
+    names = dict.fromkeys(name for step in steps for name in step)
+    values = {name: [step[name] for step in steps if name in step] for name in names}
+    return {name: sum(given) / len(given) for name, given in values.items()}
 
 
 def _mean(values: list[float]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.settings import TrainingSettings
 
 MEASURED_STEPS = 10  # steps of the first epoch that are timed, after UNTIMED_STEPS of warming up
 UNTIMED_STEPS = 3
@@ -22,7 +22,7 @@ class Schedule:
     kept for the validation at the end.
     """
 
-    def __init__(self, settings: Settings, elapsed_s: float = 0.0, reserve: float = 0.1) -> None:
+    def __init__(self, settings: TrainingSettings, elapsed_s: float = 0.0, reserve: float = 0.1) -> None:
         self.epochs = settings.epochs
         self.iterations = settings.iterations
         self.most_epochs = settings.epochs

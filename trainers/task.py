@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from autoseg.trainers.batches import Batch
+
+class Batches(Protocol):
+    """Where batches come from: whatever the task takes."""
+
+    def batches(self, first: int, count: int) -> Iterator[Any]:
+        """Batches number `first` to `first + count - 1`, which depend on their numbers alone."""
 
 
 class Task(Protocol):
@@ -29,10 +35,10 @@ class Task(Protocol):
     def is_exhausted(self) -> bool:
         """Whether the training is over before its last epoch."""
 
-    def training_step(self, batch: Batch) -> dict[str, float]:
-        """One optimizer step; the losses by name, "loss" among them."""
+    def training_step(self, batch: Any) -> dict[str, float]:
+        """One optimizer step; losses and other values by name, "loss" among them, of which the log keeps each epoch's mean."""
 
-    def validation_step(self, batch: Batch) -> tuple[dict[str, float], torch.Tensor]:
+    def validation_step(self, batch: Any) -> tuple[dict[str, float], torch.Tensor]:
         """Losses, and counts (classes, 3) of true positive, false positive and false negative voxels."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -73,8 +73,8 @@ def make_run(cases: list[StoredCase], folder: Path, settings: Settings, dimensio
     training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
     validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
     return loop.Run(
-        task, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None
-    )
+        task, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None,
+        settings.validation_batches)
 
 
 def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[StoredCase]) -> None:

@@ -1,0 +1,25 @@
+"""Settings of the recipes: what a user may turn, with unit and meaning, and how a command line writes them."""
+
+from autoseg.trainers.settings.assignments import (
+    choices_of,
+    description_of,
+    differences,
+    flags_of,
+    listed,
+    parse_settings,
+    with_changes,
+)
+from autoseg.trainers.settings.common import Group, TrainingSettings
+from autoseg.trainers.settings.segmentation import (
+    ExpLogSettings,
+    HybridSettings,
+    PlateauSettings,
+    Settings,
+    SupervisionSettings,
+    notes_on,
+)
+
+__all__ = [
+    "ExpLogSettings", "Group", "HybridSettings", "PlateauSettings", "Settings", "SupervisionSettings", "TrainingSettings",
+    "choices_of", "description_of", "differences", "flags_of", "listed", "notes_on", "parse_settings", "with_changes",
+]

@@ -1,0 +1,110 @@
+"""Settings as a command line has them: `key=value` texts, what a key means, and what two sets of settings differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from autoseg.commands import as_flag
+from autoseg.errors import AutosegError
+from autoseg.trainers.settings.common import Group
+
+FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
+SettingsType = TypeVar("SettingsType", bound=BaseModel)
+
+
+def parse_settings(assignments: list[str], defaults: SettingsType, **flags: object) -> SettingsType:
+    """A recipe's `defaults`, changed by `key=value` texts and by flags that are not None (flags win).
+
+    Keys of a part are written "part.setting". Tuples are written with commas ("patch_size=64,64,32"; "mirror_axes=" for no
+    axis), None as "none". Raises AutosegError that names what is wrong and lists the keys there are.
+    """
+    known = dict(listed(defaults))
+    changed: dict[str, object] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise AutosegError(f'--set takes key=value, but "{assignment}" has no "=".')
+        if key not in known:
+            raise AutosegError(f'There is no setting "{key}". There are: {", ".join(sorted(known))}. '
+                               "`autoseg recipes` explains them.")
+        changed[key] = _parse_value(type(defaults), key, text)
+    changed.update({key: value for key, value in flags.items() if value is not None})
+    return with_changes(defaults, changed)
+
+
+def with_changes(settings: SettingsType, changed: dict[str, object]) -> SettingsType:
+    """`settings` with other values for some keys, "part.setting" among them. Raises AutosegError for values that do not fit."""
+    content = settings.model_dump(by_alias=True)
+    for key, value in changed.items():
+        part, dot, name = key.partition(".")
+        if dot:
+            content[part][name] = value
+        else:
+            content[key] = value
+    try:
+        return type(settings).model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
+        raise AutosegError(f"These settings do not fit: {wrong}.") from error
+
+
+def listed(settings: BaseModel) -> Iterator[tuple[str, Any]]:
+    """Every key that --set takes, with its value."""
+    for name, value in settings:
+        key = type(settings).model_fields[name].alias or name  # `lambda_` is called "lambda"
+        if isinstance(value, Group):
+            yield from ((f"{key}.{part}", inner) for part, inner in value)
+        else:
+            yield key, value
+
+
+def differences(settings: BaseModel, other: BaseModel) -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ, with both."""
+    values, others = dict(listed(settings)), dict(listed(other))
+    return {key: (value, others.get(key)) for key, value in values.items() if value != others.get(key)}
+
+
+def flags_of(settings: BaseModel, defaults: BaseModel) -> tuple[str, ...]:
+    """The flags of autoseg_train that give these settings; what is the recipe's default is left out."""
+    changed = {key: value for key, (value, _) in differences(settings, defaults).items()}
+    named = [word for key, flag in FLAGS.items() if key in changed for word in (flag, as_flag(changed.pop(key)))]
+    return (*named, *(word for key, value in changed.items() for word in ("--set", f"{key}={as_flag(value)}")))
+
+
+def description_of(settings: type[BaseModel], key: str) -> str:
+    """What a key of --set means, and which values it takes where these are named."""
+    field = _field_of(settings, key)
+    return field.description or ""
+
+
+def choices_of(settings: type[BaseModel], key: str) -> tuple[str, ...]:
+    """The names that a key of --set takes; () for numbers."""
+    return _named_choices(_field_of(settings, key).annotation)
+
+
+def _field_of(settings: type[BaseModel], key: str) -> Any:
+    part, dot, name = key.partition(".")
+    by_alias = {field.alias: field for field in settings.model_fields.values() if field.alias}
+    field = by_alias.get(part) or settings.model_fields[part]
+    return field.annotation.model_fields[name] if dot else field  # type: ignore[union-attr]
+
+
+def _named_choices(annotation: Any) -> tuple[str, ...]:
+    found: list[str] = []
+    for part in getattr(annotation, "__args__", ()):
+        if isinstance(part, str):
+            found.append(part)
+        else:
+            found.extend(_named_choices(part))
+    return tuple(found)
+
+
+def _parse_value(settings: type[BaseModel], key: str, text: str) -> object:
+    if text.lower() == "none" and "none" not in choices_of(settings, key):
+        return None
+    if "tuple" in str(_field_of(settings, key).annotation):
+        return tuple(part for part in text.split(",") if part)
+    return text
