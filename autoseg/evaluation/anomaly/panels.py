@@ -26,7 +26,7 @@ def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Seq
     count = len(real)
     figure = Figure(figsize=(3 * EDGE_IN + 1.0, count * (EDGE_IN + 0.3) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     rows = figure.subplots(count, 3, squeeze=False)
     highest = max(float(difference.max()), 1e-6)
     for row, image, explained, apart, name in zip(rows, real, generated, difference, titles, strict=True):
@@ -34,7 +34,7 @@ def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Seq
         show_slice(row[1], explained)
         row[2].set_axis_off()
         drawn = row[2].imshow(apart, cmap="inferno", vmin=0, vmax=highest, interpolation="nearest")
-        row[0].set_title(name, fontsize=9, loc="left")
+        row[0].set_title(name, fontsize=9, loc="left", parse_math=False)
     for axes, column in zip(rows[0][1:], COLUMNS[1:], strict=True):
         axes.set_title(column, fontsize=9)
     figure.colorbar(drawn, ax=rows[:, 2].tolist(), label="|real - generated|", shrink=min(1.0, 1.6 / count + 0.2))

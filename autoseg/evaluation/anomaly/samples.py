@@ -23,7 +23,7 @@ def draw_samples(path: Path, images: np.ndarray, title: str) -> None:
     figure = Figure(figsize=(columns * EDGE_IN, rows * EDGE_IN + 0.4),
                     layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0))
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, parse_math=False)
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, image in zip(places, images, strict=False):
         show_slice(axes, image)
