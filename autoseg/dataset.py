@@ -1,4 +1,4 @@
-"""Datasets as users have them: nnU-Net v2's and the Decathlon's layouts, read in place."""
+"""Datasets as users have them: nnU-Net v2's and the Decathlon's layouts, and folders normal and abnormal, read in place."""
 
 from __future__ import annotations
 
@@ -95,26 +95,30 @@ class Case(Frozen):
 
 
 class Dataset(Frozen):
-    """A dataset of either layout. Written to the workspace as dataset.json, with absolute paths.
+    """A dataset of any layout. Written to the workspace as dataset.json, with absolute paths.
 
-    channel_names: by channel; a name may stand for a normalization (CT, ...). file_ending: of images and labels, with
-    the dot. training and test: sorted by case name. groups: case to group (patient), where dataset.json says which cases
-    belong together; see `autoseg.groups` for the others.
+    channel_names: by channel; a name may stand for a normalization (CT, ...); empty where nothing says so (layout "folders"):
+    then they are what the files hold. file_ending: of images and labels, with the dot; of layout "folders", the most frequent
+    one. training and test: sorted by case name. groups: case to group (patient), where dataset.json says which cases belong
+    together; see `autoseg.groups` for the others. case_labels: case to "normal" or "abnormal", where that is known; test cases
+    may be among them.
     """
 
     name: str
     folder: Path
-    layout: Literal["nnunet", "decathlon"]
+    layout: Literal["nnunet", "decathlon", "folders"]
     channel_names: tuple[str, ...]
     labels: Labels
     file_ending: str
     training: tuple[Case, ...]
     test: tuple[Case, ...] = ()
     groups: dict[str, str] = {}
+    case_labels: dict[str, layouts.CaseLabel] = {}
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """The dataset of a folder that holds dataset.json, in nnU-Net v2's or the Decathlon's layout.
+    """The dataset of a folder that holds dataset.json, in nnU-Net v2's or the Decathlon's layout, or else the folders normal
+    and abnormal (one of them at least), in which each image is a case.
 
     No image is opened and files need not exist: what is wrong with them is `verify`'s to find. Given a dataset's folder
     in the workspace, follows it to the user's own. Raises AutosegError where dataset.json is missing, is no JSON, lacks
@@ -123,11 +127,14 @@ def load_dataset(folder: Path) -> Dataset:
     source = folder / "dataset.json"
     if not folder.is_dir():
         raise AutosegError(f"{folder} is no folder. Expected a dataset's folder that holds dataset.json.")
+    if not source.is_file() and layouts.has_labelled_folders(folder):
+        return _load_folders(folder.resolve())
     if not source.is_file():
         there = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))[:8])
         raise AutosegError(
-            f"{folder} has no dataset.json; it holds {there or 'nothing'}. Expected nnU-Net v2's layout (dataset.json, "
-            f"imagesTr, labelsTr) or the Decathlon's. dataset.json looks like this: {layouts.NNUNET_EXAMPLE}")
+            f"{folder} has no dataset.json; it holds {there or 'nothing'}. Expected nnU-Net v2's layout (dataset.json, imagesTr, "
+            "labelsTr) or the Decathlon's, or for anomaly detectors the folders normal and abnormal with images. dataset.json "
+            f"looks like this: {layouts.NNUNET_EXAMPLE}")
     content = read_json(source)
     if not isinstance(content, dict):
         raise AutosegError(f"{source} holds no object, expected {layouts.NNUNET_EXAMPLE}")
@@ -137,7 +144,15 @@ def load_dataset(folder: Path) -> Dataset:
     dataset = load(folder.resolve(), content)
     _require_unique_names(dataset, source)
     names = [case.name for case in (*dataset.training, *dataset.test)]
-    return dataset.model_copy(update={"groups": layouts.groups(content, names, source)})
+    case_labels = layouts.case_labels(content, names, source)
+    return dataset.model_copy(update={
+        "groups": layouts.groups(content, names, source), "case_labels": case_labels,
+        "training": tuple(_without_missing_label(case) if case.name in case_labels else case for case in dataset.training)})
+
+
+def _without_missing_label(case: Case) -> Case:
+    """A case that is called normal or abnormal needs no label file, though others have one."""
+    return case if case.label is None or case.label.exists() else case.model_copy(update={"label": None})
 
 
 def load_labels(source: Path) -> Labels:
@@ -189,6 +204,14 @@ def _load_nnunet(folder: Path, content: dict[str, Any]) -> Dataset:
     return Dataset(
         name=folder.name, folder=folder, layout="nnunet", channel_names=names, labels=labels, file_ending=ending,
         training=_cases(training), test=_cases(layouts.folder_cases(folder / "imagesTs", None, ending, len(names))))
+
+
+def _load_folders(folder: Path) -> Dataset:
+    training, case_labels = layouts.labelled_folders(folder)
+    endings = Counter(image_io.file_ending(case.images[0]) for case in training)
+    return Dataset(
+        name=folder.name, folder=folder, layout="folders", channel_names=(), labels=Labels(values={"background": 0}),
+        file_ending=endings.most_common(1)[0][0], training=_cases(training), case_labels=case_labels)
 
 
 def _cases(files: Sequence[layouts.CaseFiles]) -> tuple[Case, ...]:
@@ -249,10 +272,12 @@ def known_datasets(workspace: Workspace) -> dict[str, Path]:
     roots = [workspace.root, *(Path(os.environ[name]) for name in RAW_VARIABLES if os.environ.get(name))]
     known: dict[str, Path] = {}
     for root in roots:
-        for source in sorted(root.glob("*/dataset.json")):
-            folder = _users_folder(source.parent)
+        for inside in sorted(path for path in root.glob("*") if path.is_dir()):
+            if not (inside / "dataset.json").is_file() and not layouts.has_labelled_folders(inside):
+                continue
+            folder = _users_folder(inside)
             if folder.is_dir():
-                known.setdefault(source.parent.name, folder)
+                known.setdefault(inside.name, folder)
     return known
 
 
@@ -297,7 +322,7 @@ def grid_differences(image: Image, other: Image) -> str:
 def wrong_channel_count(channels: Sequence[Image], dataset: Dataset) -> str:
     """In words, where the files of a case do not hold the channels that dataset.json names; empty where they do."""
     found = sum(image.array.shape[0] for image in channels)
-    if found == len(dataset.channel_names):
+    if found == len(dataset.channel_names) or not dataset.channel_names:
         return ""
     names = ", ".join(dataset.channel_names)
     return f"the image has {found} channel(s), dataset.json names {len(dataset.channel_names)} ({names})"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+WORLD_AXES = (("R", "L"), ("A", "P"), ("I", "S"))  # towards smaller and larger x, y, z of DICOM's frame
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,21 @@ class Geometry:
     spacing_mm: tuple[float, float, float]
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = IDENTITY_DIRECTION
+
+    def world_axes(self) -> tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]:
+        """For array axes z, y, x: the world axis (0 x, 1 y, 2 z) that each is closest to, each world axis once, and whether it
+        runs towards larger world coordinates (left, posterior, superior)."""
+        matrix = np.reshape(self.direction, (3, 3))
+        x, y, z = max(permutations(range(3)), key=lambda order: sum(abs(matrix[row, axis]) for axis, row in enumerate(order)))
+        return (z, bool(matrix[z, 2] > 0)), (y, bool(matrix[y, 1] > 0)), (x, bool(matrix[x, 0] > 0))
+
+    @property
+    def orientation(self) -> str:
+        """Where the array axes x, y, z run to: one letter each of L/R, A/P, S/I, by the world axis that each is closest to.
+
+        The identity is "LPS".
+        """
+        return "".join(WORLD_AXES[world][forward] for world, forward in reversed(self.world_axes()))
 
     def affine(self) -> np.ndarray:
         """(4, 4) float64: voxel index (x, y, z, 1) to world position (x, y, z, 1), mm, LPS."""

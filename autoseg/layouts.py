@@ -1,4 +1,7 @@
-"""Which files and labels a dataset.json means: nnU-Net v2's layout and the Decathlon's. Facts only; `dataset` has the models."""
+"""Which files and labels a dataset's folder means: nnU-Net v2's layout, the Decathlon's, folders normal and abnormal.
+
+Facts only; `dataset` has the models.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from autoseg import image_io
 from autoseg.errors import AutosegError, many, some
@@ -15,6 +18,9 @@ from autoseg.errors import AutosegError, many, some
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 IGNORE = "ignore"
 GROUPS_EXAMPLE = '{"patient_7": ["case_a", "case_b"], ...} or {"case_a": "patient_7", ...}'
+CaseLabel = Literal["normal", "abnormal"]  # of a whole case, for anomaly detectors
+CASE_LABELS: tuple[CaseLabel, ...] = ("normal", "abnormal")
+CASE_LABELS_EXAMPLE = '{"case_a": "normal", "case_b": "abnormal", ...}'
 NNUNET_EXAMPLE = (
     '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "kidney": 1}, "numTraining": 20, "file_ending": ".nii.gz"}'
 )
@@ -158,6 +164,48 @@ def groups(content: dict[str, Any], cases: Collection[str], source: Path) -> dic
         raise AutosegError(f'{source}: "groups" puts {some(twice)}. Leave each case in one group.')
     of_case = {case: min(of) for case, of in sorted(found.items())}
     return {group: group for group in sorted(set(of_case.values()) & (set(cases) - set(of_case)))} | of_case
+
+
+def case_labels(content: dict[str, Any], cases: Collection[str], source: Path) -> dict[str, CaseLabel]:
+    """Case to "normal" or "abnormal", from the optional entry `case_labels`; `cases` are those there are.
+
+    Raises AutosegError for an entry of another form, other words, and unknown cases.
+    """
+    entries = content.get("case_labels")
+    if entries is None:
+        return {}
+    if not isinstance(entries, dict):
+        raise AutosegError(f'{source}: "case_labels" is {entries!r}, expected {CASE_LABELS_EXAMPLE}.')
+    if wrong := [f"{case}: {word!r}" for case, word in entries.items() if word not in CASE_LABELS]:
+        raise AutosegError(f'{source}: "case_labels" holds {some(wrong)}. Expected is "normal" or "abnormal" for each '
+                           f"case that is known to be one of them: {CASE_LABELS_EXAMPLE}.")
+    if unknown := sorted(entries.keys() - set(cases)):
+        raise AutosegError(
+            f'{source}: "case_labels" names {many(len(unknown), "case")} that the dataset does not have: {some(unknown)}. '
+            f"Correct them (the cases are called {some(sorted(cases), 3)}) or take them out.")
+    return dict(sorted(entries.items()))
+
+
+def has_labelled_folders(folder: Path) -> bool:
+    """Whether a folder without dataset.json holds a folder normal or abnormal with an image."""
+    return any(image_files(folder / word) for word in CASE_LABELS)
+
+
+def labelled_folders(folder: Path) -> tuple[list[CaseFiles], dict[str, CaseLabel]]:
+    """Cases of the folders normal and abnormal, one per image, named like the file without its ending; and which is which.
+
+    Raises AutosegError where two images would be the same case.
+    """
+    found: dict[str, Path] = {}
+    labels: dict[str, CaseLabel] = {}
+    for word in CASE_LABELS:
+        for path in image_files(folder / word):
+            name = stem(path)
+            if name in found:
+                raise AutosegError(f"{found[name]} and {path} would both be the case {name}. Rename one of them, or take one "
+                                   "away where they are the same image.")
+            found[name], labels[name] = path, word
+    return [CaseFiles(name, (path,), None) for name, path in sorted(found.items())], dict(sorted(labels.items()))
 
 
 def decathlon_cases(folder: Path, content: dict[str, Any]) -> tuple[list[CaseFiles], list[CaseFiles]]:

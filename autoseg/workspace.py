@@ -20,6 +20,7 @@ from autoseg.errors import AutosegError
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
 TEMPORARY_PREFIX = ".tmp-"
+SLICES = "slices"  # the folder of what anomaly detectors are made from, beside 2d, 3d_fullres, ... of segmentation
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Workspace:
         return DatasetFolder(self.root / name)
 
     def planned_datasets(self) -> list[DatasetFolder]:
-        """Every dataset that has been planned here, by name."""
-        return [DatasetFolder(path.parent) for path in sorted(self.root.glob("*/plans.json"))]
+        """Every dataset that has been planned here, for segmentation or as slices, by name."""
+        planned = {path.parent for name in ("plans.json", "slices.json") for path in self.root.glob(f"*/{name}")}
+        return [DatasetFolder(root) for root in sorted(planned)]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class DatasetFolder:
     @property
     def plans_json(self) -> Path:
         return self.root / "plans.json"
+
+    @property
+    def slices_json(self) -> Path:
+        """How its images become slices (see `autoseg.slices.plan`); independent of plans.json."""
+        return self.root / "slices.json"
 
     @property
     def splits_json(self) -> Path:
@@ -106,8 +113,13 @@ class DatasetFolder:
         return self.root / "postprocessed"
 
     def models(self) -> list[ModelFolder]:
-        """Every model of this dataset that has a description, sorted by configuration and recipe."""
-        return [ModelFolder(path.parent) for path in sorted(self.root.glob("models/*/*/model.json"))]
+        """Every segmentation model of this dataset that has a description, sorted by configuration and recipe."""
+        found = [ModelFolder(path.parent) for path in sorted(self.root.glob("models/*/*/model.json"))]
+        return [model for model in found if model.configuration != SLICES]
+
+    def anomaly_models(self) -> list[ModelFolder]:
+        """Every anomaly detector of this dataset that has a description, sorted by name."""
+        return [ModelFolder(path.parent) for path in sorted(self.root.glob(f"models/{SLICES}/*/model.json"))]
 
 
 @dataclass(frozen=True)
@@ -274,15 +286,19 @@ def how_to_mend(path: Path) -> str:
     dataset = _dataset_and_workspace(path.parent)
     plan, train = "autoseg_plan_and_preprocess", "autoseg run, or autoseg_train with --continue,"
     if path.name == "dataset.json":
-        return f" To make it anew: {plan} with the path of your dataset." if (path.parent / "plans.json").exists() else ""
+        is_planned = any((path.parent / name).exists() for name in ("plans.json", "slices.json"))
+        return f" To make it anew: {plan} with the path of your dataset." if is_planned else ""
     if path.name == "summary.json":
         made_by = train if path.parent.name == "validation" else "autoseg find-best"
         return f" Remove it: {made_by} makes it again from the predictions that are there."
     if path.parent.parent.name == "preprocessed":
-        return f" Remove it: {plan} {_dataset_and_workspace(path.parents[2])} makes it again."
+        planner = " --planner slices" if path.parent.name == SLICES else ""
+        return f" Remove it: {plan} {_dataset_and_workspace(path.parents[2])}{planner} makes it again."
     remedies = {
         "plans.json": f"To make it anew: {plan} {dataset}", "fingerprint.json": f"To make it anew: {plan} {dataset}",
-        "findings.json": f"To make it anew: {plan} {dataset}", "best.json": f"To make it anew: autoseg find-best {dataset}",
+        "findings.json": f"To make it anew: {plan} {dataset}",
+        "slices.json": f"To make it anew: {plan} {dataset} --planner slices",
+        "best.json": f"To make it anew: autoseg find-best {dataset}",
         "splits.json": "Correct it, or remove it to have it made anew.",
         "run.json": "Remove it: it says no more than how long each step took.",
         "model.json": f"Remove it: {train} writes it again.",

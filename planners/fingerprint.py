@@ -6,7 +6,6 @@ import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
 
 import numpy as np
 
@@ -26,7 +25,6 @@ from autoseg.voxels import slabs
 
 SAMPLES_PER_CASE = 10_000
 SEED = 1234
-WORLD_AXES = (("R", "L"), ("A", "P"), ("I", "S"))  # towards smaller and larger x, y, z of DICOM's frame
 
 
 @dataclass
@@ -66,7 +64,7 @@ def inspect_case(case: Case, dataset: Dataset) -> Inspection:
     measured, components = ({}, 0) if labels is None else measure_labels(labels, geometry.spacing_mm, dataset.labels.ignore)
     found.fingerprint = CaseFingerprint(
         spacing_mm=geometry.spacing_mm, shape=shape, shape_after_crop=cropped,
-        share_kept=round(float(np.prod(cropped) / np.prod(shape)), 6), orientation=orientation(geometry.direction),
+        share_kept=round(float(np.prod(cropped) / np.prod(shape)), 6), orientation=geometry.orientation,
         labels=measured, foreground_components=components)
     found.samples, found.in_foreground = sample_intensities(array, labels, box, dataset.labels.ignore)
     return found
@@ -107,16 +105,6 @@ def _drawn(image: np.ndarray, wanted: Sequence[np.ndarray], count: int) -> np.nd
             at = np.unravel_index(positions[of_channel[here] - start], mask.shape)
             samples[channel, here] = image[channel, part][at]
     return samples
-
-
-def orientation(direction: tuple[float, ...]) -> str:
-    """Where the array axes x, y, z run to: one letter each of L/R, A/P, S/I, by the world axis that each is closest to.
-
-    direction: 3×3 row-major, as in `autoseg.image.Geometry`. The identity is "LPS".
-    """
-    matrix = np.reshape(direction, (3, 3))
-    world = max(permutations(range(3)), key=lambda order: sum(abs(matrix[row, axis]) for axis, row in enumerate(order)))
-    return "".join(WORLD_AXES[row][int(matrix[row, axis] > 0)] for axis, row in enumerate(world))
 
 
 def inspection_findings(dataset: Dataset, inspections: Sequence[Inspection]) -> list[Finding]:

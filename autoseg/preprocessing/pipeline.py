@@ -144,13 +144,13 @@ def preprocess_dataset(
 
 def case_digest(case: Case, labels: Labels, plans: Plans, configuration: Configuration) -> str:
     """SHA-256 of all that a stored case is made from: its files (name, size, time), the labels, and the plans."""
-    files = [_identity(path) for path in (*case.images, case.label) if path is not None]
-    return _digest({**_facts_of_plans(labels, plans, configuration), "files": files})
+    files = [file_identity(path) for path in (*case.images, case.label) if path is not None]
+    return digest_of({**_facts_of_plans(labels, plans, configuration), "files": files})
 
 
 def plans_digest(labels: Labels, plans: Plans, configuration: Configuration) -> str:
     """SHA-256 of what all stored cases of a configuration have in common: labels and plans, and no file."""
-    return _digest(_facts_of_plans(labels, plans, configuration))
+    return digest_of(_facts_of_plans(labels, plans, configuration))
 
 
 def _facts_of_plans(labels: Labels, plans: Plans, configuration: Configuration) -> dict[str, Any]:
@@ -165,7 +165,8 @@ def _facts_of_plans(labels: Labels, plans: Plans, configuration: Configuration) 
     }
 
 
-def _digest(facts: dict[str, Any]) -> str:
+def digest_of(facts: dict[str, Any]) -> str:
+    """SHA-256 of plain values."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -243,7 +244,7 @@ def _normalize_channel(
         raise AutosegError(f"case {case_name}, channel {channel}: {error}") from error
 
 
-def _identity(path: Path) -> list[Any]:
+def file_identity(path: Path) -> list[Any]:
     """What changes when a file does; a missing file has none, and is reported when it is read."""
     try:
         status = path.stat()

@@ -62,6 +62,24 @@ def axis_matrix(size_in: int, size_out: int, order: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=24)
+def area_matrix(size_in: int, size_out: int) -> np.ndarray:
+    """W such that `W @ values` resizes `size_in` values along an axis to `size_out`, without aliasing.
+
+    Shrinking, a new value is the mean of the old ones over its extent, each by the share of it that it covers. Growing, it is
+    interpolated linearly, as `axis_matrix` does. Both grids cover the same extent. Returns (size_out, size_in) float32,
+    read-only; rows add up to 1.
+    """
+    if size_out > size_in:
+        return axis_matrix(size_in, size_out, 1)
+    edges = np.arange(size_out + 1) * (size_in / size_out)
+    old = np.arange(size_in)
+    covered = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+    matrix = (np.clip(covered, 0, None) * (size_out / size_in)).astype(np.float32)
+    matrix.flags.writeable = False
+    return matrix
+
+
+@lru_cache(maxsize=24)
 def nearest_indices(size_in: int, size_out: int) -> np.ndarray:
     """(size_out,) int64, read-only: for each voxel of the new axis the voxel of the old one that is nearest."""
     positions = np.arange(size_in, dtype=np.float64)

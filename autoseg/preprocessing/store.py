@@ -62,6 +62,11 @@ class StoredCase:
         return self.properties.case
 
     @property
+    def digest(self) -> str:
+        """Of all that it was made from."""
+        return self.description.digest
+
+    @property
     def properties(self) -> CaseProperties:
         return self.description.properties
 
@@ -104,10 +109,10 @@ class StoredCase:
         return {key: self.voxels_of(key) for key in self.foreground_counts}
 
     def _data(self) -> blosc2.NDArray:
-        return _open_array(self.folder / f"{self.name}.b2nd", (self.description.channels, *self.shape))
+        return open_array(self.folder / f"{self.name}.b2nd", (self.description.channels, *self.shape))
 
     def _seg(self) -> blosc2.NDArray:
-        return _open_array(self.folder / f"{self.name}_seg.b2nd", (1, *self.shape))
+        return open_array(self.folder / f"{self.name}_seg.b2nd", (1, *self.shape))
 
 
 def write_case(
@@ -130,8 +135,8 @@ def write_case(
     description_path(folder, case).unlink(missing_ok=True)  # from here on the case is incomplete
     samples = dict(sample_foreground(seg[0], case, labels))
     metadata = {_vlmeta_key(key): voxels.astype("<i8").tobytes() for key, (_, voxels) in samples.items()}
-    _write_array(folder / f"{case}.b2nd", data, patch_size, {})
-    _write_array(folder / f"{case}_seg.b2nd", seg, patch_size, metadata)
+    write_array(folder / f"{case}.b2nd", data, patch_size, {})
+    write_array(folder / f"{case}_seg.b2nd", seg, patch_size, metadata)
     counts = {key: count for key, (count, _) in samples.items()}
     description = StoredCaseDescription(
         properties=properties, digest=digest, plans_digest=plans_digest, channels=len(data), foreground_counts=counts
@@ -256,7 +261,11 @@ def _vlmeta_key(key: int) -> str:
     return f"voxels_{key}"
 
 
-def _write_array(path: Path, array: np.ndarray, patch_size: Sequence[int], metadata: dict[str, bytes]) -> None:
+def write_array(path: Path, array: np.ndarray, patch_size: Sequence[int], metadata: dict[str, bytes]) -> None:
+    """Store an array of four axes, compressed, whole or not at all. patch_size: see `layout`. metadata: kept beside it.
+
+    Raises AutosegError where the disk is full or the folder cannot be written.
+    """
     chunks, blocks = layout(array.shape, patch_size, array.itemsize)
     compression = {
         "codec": blosc2.Codec.LZ4, "clevel": 1, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1,
@@ -277,8 +286,11 @@ def _write_array(path: Path, array: np.ndarray, patch_size: Sequence[int], metad
             ) from error
 
 
-def _open_array(path: Path, shape: tuple[int, ...]) -> blosc2.NDArray:
-    """A plain array on disk; blosc2's other objects (lazy expressions, proxies) are refused."""
+def open_array(path: Path, shape: tuple[int, ...]) -> blosc2.NDArray:
+    """A plain array on disk; blosc2's other objects (lazy expressions, proxies) are refused.
+
+    Raises AutosegError where it is missing or damaged, or has another shape.
+    """
     try:
         opened = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **MAPPED)
     except (OSError, RuntimeError, ValueError) as error:

@@ -6,10 +6,11 @@ from typing import Literal
 
 from autoseg.dataset import Dataset
 from autoseg.plan import Frozen
+from autoseg.workspace import SLICES
 
 Axis = Literal["sagittal", "coronal", "axial"]
 NormalBy = Literal["case_labels", "foreground", "all"]
-CONFIGURATION = "slices"  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
+CONFIGURATION = SLICES  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
 
 
 class IntensityWindow(Frozen):
@@ -46,5 +47,6 @@ class SlicePlans(Frozen):
         return len(self.channel_names)
 
     def without_cases(self) -> SlicePlans:
-        """As a model takes them along: without the paths of its training images."""
-        return self.model_copy(update={"source": self.source.model_copy(update={"training": (), "test": (), "case_labels": {}})})
+        """As a model takes them along: without the names and paths of its training images."""
+        emptied: dict[str, object] = {"training": (), "test": (), "groups": {}, "case_labels": {}}
+        return self.model_copy(update={"source": self.source.model_copy(update=emptied)})

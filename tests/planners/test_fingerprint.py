@@ -16,7 +16,6 @@ from autoseg.planners.fingerprint import (
     build_fingerprint,
     inspect_case,
     inspection_findings,
-    orientation,
     run_inspection,
     sample_intensities,
 )
@@ -98,16 +97,6 @@ def test_ignored_voxels_give_no_intensities_and_without_foreground_the_nonzero_o
     samples, in_foreground = sample_intensities(image, None, FULL_BOX, None)
     assert not in_foreground and set(np.unique(samples)) == set(range(1, 216))
     assert not sample_intensities(image * 0, labels * 0, FULL_BOX, None)[0].any()
-
-
-@pytest.mark.parametrize(("direction", "letters"), [
-    ((1, 0, 0, 0, 1, 0, 0, 0, 1), "LPS"),
-    ((-1, 0, 0, 0, -1, 0, 0, 0, 1), "RAS"),
-    ((0, 0, 1, 1, 0, 0, 0, -1, 0), "PIL"),
-    ((0.9, 0.436, 0, -0.436, 0.9, 0, 0, 0, -1), "LPI"),
-])
-def test_orientation_is_the_world_axis_that_each_array_axis_runs_along(direction: tuple[float, ...], letters: str) -> None:
-    assert orientation(direction) == letters
 
 
 def test_a_case_is_measured_inside_its_nonzero_box(tiny_dataset: Path) -> None:

@@ -1,0 +1,128 @@
+"""Cut cases on disk: `<case>.b2nd` (slices, float16) and `<case>.json`, which is written last: where it is, the case is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.errors import AutosegError
+from autoseg.evaluation.anomaly.scores import Truth
+from autoseg.plan import Frozen
+from autoseg.preprocessing.pipeline import digest_of
+from autoseg.preprocessing.store import description_path, open_array, write_array
+from autoseg.slices.plan import SlicePlans
+from autoseg.workspace import read_model, write_json
+
+FORMAT = 1  # of the stored arrays; a higher number makes every case be cut anew
+
+
+class StoredSlicesDescription(Frozen):
+    """`<case>.json`. digest: of all that the slices were made from. plans_digest: of the plans among that. The others as in
+    `StoredSlices`."""
+
+    case: str
+    digest: str
+    plans_digest: str
+    channels: int
+    image_size: int
+    case_truth: Truth | None
+    truths: tuple[Truth | None, ...]
+    blank: tuple[bool, ...]
+    normal: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class StoredSlices:
+    """The slices of one case on disk; slice i has index i along the axis that was cut, in the file's own order."""
+
+    folder: Path
+    description: StoredSlicesDescription
+
+    @property
+    def name(self) -> str:
+        return self.description.case
+
+    @property
+    def digest(self) -> str:
+        """Of all that the slices were made from: files and plans."""
+        return self.description.digest
+
+    @property
+    def plans_digest(self) -> str:
+        """As `slices_digest` gives it for the plans that made it."""
+        return self.description.plans_digest
+
+    @property
+    def truths(self) -> tuple[Truth | None, ...]:
+        """Of each slice; None where it is not known."""
+        return self.description.truths
+
+    @property
+    def case_truth(self) -> Truth | None:
+        return self.description.case_truth
+
+    @property
+    def blank(self) -> tuple[bool, ...]:
+        """Of each slice: whether it has one value everywhere; not scored."""
+        return self.description.blank
+
+    @property
+    def normal(self) -> tuple[bool, ...]:
+        """Of each slice: whether it may be trained on (see `autoseg.slices.truth.may_be_trained_on`)."""
+        return self.description.normal
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, S, S)."""
+        size = self.description.image_size
+        return len(self.truths), self.description.channels, size, size
+
+    def read(self) -> np.ndarray:
+        """All slices, (N, C, S, S) float32 in [-1, 1]. Raises AutosegError where the file is missing or damaged."""
+        stored = open_array(_array_path(self.folder, self.name), self.shape)
+        return np.asarray(stored[:], np.float32)
+
+
+def write_slices(folder: Path, description: StoredSlicesDescription, slices: np.ndarray) -> None:
+    """Store a case; an older version of it is replaced. slices: (N, C, S, S) float32 in [-1, 1].
+
+    Raises AutosegError where the disk is full or the folder cannot be written.
+    """
+    described = description_path(folder, description.case)
+    described.unlink(missing_ok=True)  # from here on the case is incomplete
+    write_array(_array_path(folder, description.case), slices.astype(np.float16), slices.shape[1:], {})
+    write_json(described, description)
+
+
+def open_slices(folder: Path, case: str) -> StoredSlices:
+    """A stored case. Raises AutosegError where it is not whole or its files do not fit each other."""
+    path = description_path(folder, case)
+    if not path.is_file():
+        raise AutosegError(f"case {case}: {folder} holds no complete slices of it. "
+                           "Run autoseg_plan_and_preprocess with --planner slices again; it goes on where it stopped.")
+    stored = StoredSlices(folder, read_model(path, StoredSlicesDescription))
+    open_array(_array_path(folder, case), stored.shape)  # what cannot be read is better named now than in a training
+    return stored
+
+
+def is_complete(folder: Path, case: str, digest: str | None = None) -> bool:
+    """Whether a case is stored whole and, where `digest` is given, was made from the same."""
+    path = description_path(folder, case)
+    if not (path.is_file() and _array_path(folder, case).is_file()):
+        return False
+    try:
+        return digest is None or read_model(path, StoredSlicesDescription).digest == digest
+    except AutosegError:
+        return False
+
+
+def slices_digest(plans: SlicePlans) -> str:
+    """SHA-256 of what all cases share: how they are cut and scaled, and which slices count as normal; no file."""
+    chosen = plans.model_dump(mode="json", include={"axis", "image_size", "channel_names", "windows", "normal_by"})
+    return digest_of({"format": FORMAT, "labels": plans.source.labels.model_dump(mode="json"), **chosen})
+
+
+def _array_path(folder: Path, case: str) -> Path:
+    return folder / f"{case}.b2nd"
