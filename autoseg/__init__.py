@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from autoseg.api import (
         cross_validation,
         evaluate,
+        evaluate_anomalies,
         find_best,
         plan_and_preprocess,
+        plan_slices,
         postprocess,
         predict,
         predict_files,
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from autoseg.errors import AutosegError
 
 __all__ = [
-    "AutosegError", "cross_validation", "evaluate", "find_best", "plan_and_preprocess", "postprocess", "predict",
-    "predict_files", "recipes", "report", "run", "train", "verify",
+    "AutosegError", "cross_validation", "evaluate", "evaluate_anomalies", "find_best", "plan_and_preprocess", "plan_slices", "postprocess",
+    "predict", "predict_files", "recipes", "report", "run", "train", "verify",
 ]
 
 

@@ -7,7 +7,7 @@ verb needs it, so that the others answer at once.
 
 from autoseg.api.checking import repair, verify
 from autoseg.api.demo import demo
-from autoseg.api.evaluation import evaluate
+from autoseg.api.evaluation import evaluate, evaluate_anomalies, holds_anomaly_scores
 from autoseg.api.planning import plan_and_preprocess
 from autoseg.api.postprocessing import postprocess
 from autoseg.api.prediction import next_prediction, predict, predict_files
@@ -15,10 +15,12 @@ from autoseg.api.recipes import recipes
 from autoseg.api.reporting import report
 from autoseg.api.run import run
 from autoseg.api.selection import find_best
+from autoseg.api.slices import plan_slices
 from autoseg.api.training import cross_validation, train
 from autoseg.errors import AutosegError
 
 __all__ = [
-    "AutosegError", "cross_validation", "demo", "evaluate", "find_best", "next_prediction", "plan_and_preprocess",
-    "postprocess", "predict", "predict_files", "recipes", "repair", "report", "run", "train", "verify",
+    "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
+    "next_prediction", "plan_and_preprocess", "plan_slices", "postprocess", "predict", "predict_files", "recipes", "repair",
+    "report", "run", "train", "verify",
 ]

@@ -1,4 +1,4 @@
-"""evaluate: predictions against references."""
+"""evaluate: segmentations against references, and anomaly scores against what is known of their cases."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from pathlib import Path
 from autoseg import console
 from autoseg.api.common import PathLike
 from autoseg.dataset import find_dataset, load_dataset
-from autoseg.errors import AutosegError, some
-from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, write_csv, write_summary
+from autoseg.errors import AutosegError, many, some
+from autoseg.evaluation.anomaly.evaluate import Evaluation, evaluate_scores
+from autoseg.evaluation.anomaly.reference import Reference, references_of_dataset, references_of_labels, references_of_table
+from autoseg.evaluation.anomaly.scores import SCORES
+from autoseg.evaluation.anomaly.summary import AnomalySummary
+from autoseg.evaluation.anomaly.summary import write_summary as write_anomaly_summary
+from autoseg.evaluation.anomaly.tables import anomaly_table, case_scores_table, in_words
+from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, labels_beside, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
+from autoseg.layouts import image_files
 from autoseg.workspace import Workspace
 
 
@@ -23,11 +30,20 @@ class EvaluateResult:
     csv_path: Path
 
 
+@dataclass(frozen=True)
+class AnomalyEvaluateResult:
+    """summary, the file that holds it (JSON), and the figure of the scores (PNG)."""
+
+    summary: AnomalySummary
+    path: Path
+    figure_path: Path
+
+
 def evaluate(
     reference: PathLike, prediction: PathLike, labels: PathLike | None = None, output: PathLike | None = None,
     workspace: PathLike | None = None, quiet: bool = False, tolerance_mm: float = TOLERANCE_MM, workers: int | None = None,
 ) -> EvaluateResult:
-    """Overlap, surface distances, volumes and lesions of predictions against references of the same name.
+    """Overlap, surface distances, volumes and lesions of segmentations against references of the same name.
 
     labels: dataset whose label names and regions count. output: None for `summary.json` among the predictions; the CSV
     lies beside it. tolerance_mm: of the normalised surface Dice. workers: at most so many processes.
@@ -47,10 +63,67 @@ def evaluate(
         console.show(cases_table(summary))
         console.show(summary_table(summary))
         if summary.failed:
-            console.show(failures_table(summary))
+            console.show(failures_table(summary.failed))
         if absent := _absent(summary):
             console.show(f"Note: no reference holds {some(absent)}. Values that dataset.json does not name count as background.")
     return EvaluateResult(summary, path, csv_path)
+
+
+def holds_anomaly_scores(prediction: PathLike) -> bool:
+    """Whether a folder holds what an anomaly detector predicted, so that `evaluate_anomalies` is meant."""
+    return (Path(prediction) / SCORES).is_file()
+
+
+def evaluate_anomalies(
+    truth: PathLike, prediction: PathLike, labels: PathLike | None = None, output: PathLike | None = None,
+    workspace: PathLike | None = None, quiet: bool = False, workers: int | None = None,
+) -> AnomalyEvaluateResult:
+    """How well the anomaly scores of a folder tell abnormal from normal, and whether its maps show where.
+
+    truth: a dataset (folder, name or number) with case_labels, folders normal and abnormal, or label files; a folder of label
+    files, abnormal where they hold foreground; or a CSV file with the columns case, truth (normal or abnormal) and perhaps
+    slice. labels: dataset whose ignore label counts for nothing in a folder of label files. output: None for `summary.json`
+    among the predictions; the figure, `scores.png`, lies beside it. workers: at most so many processes.
+    """
+    from autoseg.evaluation.anomaly.figure import draw_scores  # matplotlib takes longer to import than a table to read
+
+    references = _references(str(truth), Path(prediction), labels, Workspace.at(workspace))
+    path = Path(output) if output is not None else Path(prediction) / "summary.json"
+    figure_path = path.with_name("scores.png")
+    with console.progress("Evaluating", quiet) as report:
+        found = evaluate_scores(Path(prediction), references, workers, report)
+    write_anomaly_summary(path, found.summary)
+    draw_scores(figure_path, found, f"Anomaly scores in {prediction}")
+    if not quiet:
+        _show(found)
+    return AnomalyEvaluateResult(found.summary, path, figure_path)
+
+
+def _references(truth: str, prediction: Path, labels: PathLike | None, place: Workspace) -> dict[str, Reference]:
+    """What is known of cases, in whichever of its forms it was given."""
+    if Path(truth).is_file():
+        return references_of_table(Path(truth))
+    if Path(truth).is_dir() and image_files(Path(truth)):
+        known = labels_beside(Path(truth), prediction)
+        if labels is not None:
+            known = load_dataset(find_dataset(str(labels), place)).labels
+        return references_of_labels(Path(truth), known.ignore if known else None)
+    return references_of_dataset(load_dataset(find_dataset(truth, place)))
+
+
+def _show(found: Evaluation) -> None:
+    its = found.summary
+    console.show(case_scores_table(found.cases))
+    console.show(anomaly_table(its))
+    for words in in_words(its):
+        console.show(words)
+    if its.without_truth:
+        console.show(f"Note: nothing is known of {many(len(its.without_truth), 'predicted case')}: {some(its.without_truth)}.")
+    if its.without_score:
+        console.show(f"Note: {many(len(its.without_score), 'case')} of which the truth is known "
+                     f"{'has' if len(its.without_score) == 1 else 'have'} no score: {some(its.without_score)}.")
+    if its.failed:
+        console.show(failures_table(its.failed))
 
 
 def _absent(summary: Summary) -> list[str]:

@@ -64,14 +64,14 @@ def evaluate_folder(
     prediction on another grid are entered in `failed`; the other cases are evaluated. Raises AutosegError where no
     prediction at all has a reference.
     """
-    references, predictions = _label_files(reference_dir), _label_files(prediction_dir)
+    references, predictions = label_files(reference_dir), label_files(prediction_dir)
     pairs = [Pair(case, references[case], predictions[case]) for case in sorted(references.keys() & predictions)]
     if not pairs:
         raise AutosegError(
             f"No prediction in {prediction_dir} has the name of a reference in {reference_dir}. Predictions: "
             f"{_names(predictions)}; references: {_names(references)}. Give the folder of references first.")
     missing = dict.fromkeys(sorted(references.keys() - predictions), f"no prediction in {prediction_dir}")
-    labels = labels or _labels_beside(reference_dir, prediction_dir)
+    labels = labels or labels_beside(reference_dir, prediction_dir)
     return evaluate_pairs(pairs, labels, missing, workers, tolerance_mm, report)
 
 
@@ -205,7 +205,8 @@ def _found_alone(cases: Sequence[CaseSummary], key: str, there: str, absent: str
     return sum(here > 0 and gone == 0 for here, gone in pairs)
 
 
-def _label_files(folder: Path) -> dict[str, Path]:
+def label_files(folder: Path) -> dict[str, Path]:
+    """The label files of a folder by case name. Raises AutosegError where it is no folder, or two are of one case."""
     if not folder.is_dir():
         raise AutosegError(f"{folder} is no folder. Expected a folder of label files.")
     files: dict[str, Path] = {}
@@ -220,7 +221,8 @@ def _names(files: Mapping[str, Path]) -> str:
     return some((path.name for path in files.values()), 3) or "none"
 
 
-def _labels_beside(reference_dir: Path, prediction_dir: Path) -> Labels | None:
+def labels_beside(reference_dir: Path, prediction_dir: Path) -> Labels | None:
+    """What the values mean, by a dataset.json in either folder or in the one above the references; None without one."""
     for folder in (prediction_dir, reference_dir, reference_dir.resolve().parent):
         if (folder / "dataset.json").is_file():
             return load_labels(folder / "dataset.json")

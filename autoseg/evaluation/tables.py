@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -53,12 +55,12 @@ def cases_table(summary: Summary) -> Table:
     return table
 
 
-def failures_table(summary: Summary) -> Table:
-    """What kept cases from being evaluated; cases of one reason share a row."""
+def failures_table(failed: Mapping[str, str]) -> Table:
+    """What kept cases from being evaluated, by case name; cases of one reason share a row."""
     cases_by_reason: dict[str, list[str]] = {}
-    for case, reason in summary.failed.items():
+    for case, reason in failed.items():
         cases_by_reason.setdefault(reason, []).append(case)
-    table = Table("cases", "why", title=f"{len(summary.failed)} case(s) not evaluated")
+    table = Table("cases", "why", title=f"{len(failed)} case(s) not evaluated")
     for reason, cases in cases_by_reason.items():
         table.add_row(escape(", ".join(cases)), escape(reason))
     return table

@@ -66,6 +66,11 @@ def auroc(scores: np.ndarray, abnormal: np.ndarray) -> float:
     return float(_auroc(_above(*_by_score(scores, abnormal), np.ones((1, len(scores)))))[0])
 
 
+def auroc_of_counts(normal: np.ndarray, abnormal: np.ndarray) -> float:
+    """AUROC where entries were counted by value: (values,), lowest value first. nan without both groups."""
+    return float(_auroc(_Above(*(np.cumsum(counts[::-1], dtype=float)[None] for counts in (normal, abnormal))))[0])
+
+
 def average_precision(scores: np.ndarray, abnormal: np.ndarray) -> float:
     """Sum over the distinct scores, highest first, of precision × step in recall. nan where nothing is abnormal."""
     return float(_average_precision(_above(*_by_score(scores, abnormal), np.ones((1, len(scores)))))[0])

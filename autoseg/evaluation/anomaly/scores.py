@@ -18,6 +18,7 @@ from autoseg.workspace import write_text
 
 SHARE_OF_SLICES = 0.1  # the highest tenth of a case's slices makes its score
 Truth = Literal["normal", "abnormal"]
+SCORES, SLICE_SCORES = "scores.csv", "slice_scores.csv"
 AGAIN = "Remove the file, and run the command that wrote it again: autoseg_predict, or autoseg_train with --continue."
 Row = TypeVar("Row", bound=Frozen)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from autoseg.evaluation.anomaly.localization import Localization
 from autoseg.evaluation.anomaly.metrics import Detection, Scored, detection
@@ -30,13 +31,23 @@ class AnomalySummary(Frozen):
 
 def summarize(cases: Sequence[CaseScore], slices: Sequence[SliceScore]) -> AnomalySummary:
     """Of cases and their slices, as far as their truth is known. Slices that were not scored count for nothing."""
-    scored = [entry for entry in slices if entry.score is not None]
     known = {case.case for case in cases if case.truth} | {entry.case for entry in slices if entry.truth}
     return AnomalySummary(
-        cases=detection([Scored(entry.case, entry.score, entry.truth) for entry in cases], "case"),
-        slices=_by_slice(scored, "score"), residual=_by_slice(scored, "residual"),
-        discrimination=_by_slice(scored, "discrimination"),
+        cases=detection(scored_cases(cases), "case"), slices=detection(scored_slices(slices), "slice"),
+        residual=detection(scored_slices(slices, "residual"), "slice"),
+        discrimination=detection(scored_slices(slices, "discrimination"), "slice"),
         without_truth=tuple(sorted({entry.case for entry in cases} - known)))
+
+
+def scored_cases(cases: Sequence[CaseScore]) -> list[Scored]:
+    """Each case by its score."""
+    return [Scored(case.case, case.score, case.truth) for case in cases]
+
+
+def scored_slices(slices: Sequence[SliceScore], part: Literal["score", "residual", "discrimination"] = "score") -> list[Scored]:
+    """Each slice by its score, or a part of it; without those that were not scored."""
+    values: list[tuple[SliceScore, float | None]] = [(entry, getattr(entry, part)) for entry in slices]
+    return [Scored(entry.case, value, entry.truth) for entry, value in values if value is not None]
 
 
 def write_summary(path: Path, summary: AnomalySummary) -> None:
@@ -47,8 +58,3 @@ def write_summary(path: Path, summary: AnomalySummary) -> None:
 def read_summary(path: Path) -> AnomalySummary:
     """What write_summary wrote. Raises AutosegError where the file is missing or does not fit."""
     return read_model(path, AnomalySummary)
-
-
-def _by_slice(slices: Sequence[SliceScore], part: str) -> Detection:
-    values = [(entry, getattr(entry, part)) for entry in slices]
-    return detection([Scored(entry.case, value, entry.truth) for entry, value in values if value is not None], "slice")

@@ -23,7 +23,8 @@ def scored(index: int, score: float | None, case: str = "a") -> SliceScore:
 
 
 SLICES = [
-    SliceScore(case='x, "quoted"', slice=0, score=0.1 + 0.2, residual=1e-12, discrimination=3.0, steps=500, truth="normal", axis=2),
+    SliceScore(case='x, "quoted"', slice=0, score=0.1 + 0.2, residual=1e-12, discrimination=3.0, steps=500, truth="normal",
+               axis=2),
     SliceScore(case="007", slice=3, score=None, residual=None, discrimination=None, steps=0)]
 CASES = [CaseScore(case="007", score=3.0, mean=2.0, highest=4.0, highest_slice=7, slices=12, truth="abnormal"),
          CaseScore(case="näme", score=3.5, mean=2.0, highest=4.0, highest_slice=7, slices=12)]
