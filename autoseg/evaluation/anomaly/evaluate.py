@@ -18,7 +18,6 @@ from autoseg.evaluation.anomaly.scores import (
     SLICE_SCORES,
     CaseScore,
     SliceScore,
-    Truth,
     read_scores,
     read_slice_scores,
 )
@@ -26,6 +25,7 @@ from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label
 from autoseg.parallel import run_parallel
+from autoseg.slices.truth import slice_truths, truth_of_case
 
 BYTES_PER_VOXEL = 16  # a label and a map, and a slice of each as it is worked on
 WORTH_A_PROCESS = 2**25  # voxels of all labels below which further processes cost more than they save
@@ -102,26 +102,21 @@ def _judge_all(work: list[_Work], workers: int | None, report: Report | None) ->
 
 def _judge(work: _Work) -> _Judged:
     """The truth of a case and its slices, and where there is a label, how well the map shows it."""
-    reference, count = work.reference, len(work.slices)
+    reference, counts, problem = work.reference, None, ""
     if reference.label is None:
-        whole = reference.truth if reference.truth == "normal" or count == 1 else None
-        slices = [_with_truth(entry, reference.slices.get(entry.slice, whole)) for entry in work.slices]
-        return _Judged(work.case.model_copy(update={"truth": reference.truth}), slices, None, "")
-    label = read_label(reference.label)
-    values = label.array[0]
-    foreground = (values != 0) if reference.ignore is None else (values != 0) & (values != reference.ignore)
-    axis = _cut_axis(work, values.shape)
-    per_slice = foreground.any(axis=tuple(i for i in range(3) if i != axis))
-    rest: Truth | None = None if reference.truth == "abnormal" else "normal"
-    slices = [_with_truth(entry, "abnormal" if per_slice[entry.slice] and reference.truth != "normal" else rest)
-              for entry in work.slices]
-    truth = reference.truth or ("abnormal" if foreground.any() else "normal")
-    counts, problem = _compare_map(work, label, axis)
-    return _Judged(work.case.model_copy(update={"truth": truth}), slices, counts, problem)
-
-
-def _with_truth(entry: SliceScore, truth: Truth | None) -> SliceScore:
-    return entry.model_copy(update={"truth": truth})
+        known = slice_truths(None, reference.truth, 0, len(work.slices), "case_labels")
+        truths = [reference.slices.get(entry.slice, usual) for entry, usual in zip(work.slices, known, strict=True)]
+        whole = reference.truth
+    else:
+        label = read_label(reference.label)
+        axis = _cut_axis(work, label.array.shape[1:])
+        known = slice_truths(label.array[0], reference.truth, axis, label.array.shape[1 + axis],
+                             "foreground" if reference.truth is None else "case_labels", reference.ignore)
+        truths = [known[entry.slice] for entry in work.slices]
+        whole = truth_of_case(known, reference.truth)
+        counts, problem = _compare_map(work, label, axis)
+    slices = [entry.model_copy(update={"truth": truth}) for entry, truth in zip(work.slices, truths, strict=True)]
+    return _Judged(work.case.model_copy(update={"truth": whole}), slices, counts, problem)
 
 
 def _cut_axis(work: _Work, shape: tuple[int, ...]) -> int:
