@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from autoseg.errors import AutosegError
 
 __all__ = [
-    "AutosegError", "cross_validation", "evaluate", "evaluate_anomalies", "find_best", "plan_and_preprocess", "plan_slices", "postprocess",
-    "predict", "predict_files", "recipes", "report", "run", "train", "verify",
+    "AutosegError", "cross_validation", "evaluate", "evaluate_anomalies", "find_best", "plan_and_preprocess", "plan_slices",
+    "postprocess", "predict", "predict_files", "recipes", "report", "run", "train", "verify",
 ]
 
 

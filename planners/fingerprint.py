@@ -108,9 +108,10 @@ def _drawn(image: np.ndarray, wanted: Sequence[np.ndarray], count: int) -> np.nd
 
 
 def inspection_findings(dataset: Dataset, inspections: Sequence[Inspection]) -> list[Finding]:
-    """Every finding, in case order, then those of the dataset as a whole; the same as `verify_dataset` gives."""
+    """Every finding, in case order, then those of the dataset as a whole; the same as `verify_dataset` gives, and each case
+    without a label, though the dataset may call it normal or abnormal."""
     findings = in_case_order(dataset, {inspection.case: inspection.findings for inspection in inspections})
-    return findings + check_dataset_level(dataset, {inspection.case: inspection.digest for inspection in inspections})
+    return findings + check_dataset_level(dataset, {inspection.case: inspection.digest for inspection in inspections}, False)
 
 
 def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection]) -> Fingerprint:

@@ -8,25 +8,46 @@ from pathlib import Path
 from autoseg.dataset import find_dataset, load_dataset, numbered
 from autoseg.errors import AutosegError
 from autoseg.plan import Plans
+from autoseg.planners import SLICES
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 PathLike = str | Path
 
 
 def planned(dataset: str, place: Workspace) -> DatasetFolder:
-    """The planned dataset in the workspace. Raises AutosegError with the command that plans it."""
+    """The dataset that was planned for segmentation. Raises AutosegError with the command that plans it."""
+    folder = _in_workspace(dataset, place)
+    if folder.plans_json.exists():
+        return folder
+    if folder.slices_json.exists():
+        raise AutosegError(
+            f"{folder.name} has been planned as slices, for anomaly detectors (-tr anogan), and not for segmentation. To "
+            f"segment, plan it for that too: {_planning(dataset, folder)}")
+    raise AutosegError(
+        f"{folder.name} has not been planned in the workspace {place.root}. Run: {_planning(dataset, folder)}")
+
+
+def planned_slices(dataset: str, place: Workspace) -> DatasetFolder:
+    """The dataset that was planned as slices. Raises AutosegError with the command that plans it."""
+    folder = _in_workspace(dataset, place)
+    if folder.slices_json.exists():
+        return folder
+    so_far = "planned for segmentation, but not as slices" if folder.plans_json.exists() else "not planned"
+    command = _planning(dataset, folder, "--planner", SLICES)
+    raise AutosegError(f"{folder.name} is {so_far} in the workspace {place.root}. An anomaly detector needs that. Run: {command}")
+
+
+def _planning(dataset: str, folder: DatasetFolder, *flags: str) -> str:
+    return shlex.join(["autoseg_plan_and_preprocess", dataset, *flags, *folder.workspace_flags])
+
+
+def _in_workspace(dataset: str, place: Workspace) -> DatasetFolder:
+    """The folder of a dataset in the workspace, whether it was planned or not."""
     there = {folder.name: folder for folder in place.planned_datasets()}
     named = [dataset] if dataset in there else numbered(dataset, there)
     if len(named) == 1:  # the user's own folder may be gone: not all that is done needs it
         return there[named[0]]
-    source = find_dataset(dataset, place)
-    folder = place.dataset(load_dataset(source).name)
-    if not folder.plans_json.exists():
-        raise AutosegError(
-            f"{folder.name} has not been planned in the workspace {place.root}. Run: "
-            + shlex.join(["autoseg_plan_and_preprocess", dataset, *folder.workspace_flags])
-        )
-    return folder
+    return place.dataset(load_dataset(find_dataset(dataset, place)).name)
 
 
 def default_configuration(folder: DatasetFolder) -> str:

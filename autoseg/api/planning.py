@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from autoseg.commands import planning_command
 from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.plan import Plans
-from autoseg.planners import CONFIGURATIONS, PLANNERS
+from autoseg.planners import CONFIGURATIONS, PLANNERS, SLICES
 from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
 from autoseg.planners.unions import with_unions
 from autoseg.preprocessing.pipeline import preprocess_dataset
@@ -81,7 +82,10 @@ def plan_where_needed(
 
 
 def known_planner(planner: str) -> None:
-    """Raises AutosegError that lists the planners there are."""
+    """Raises AutosegError that lists the planners there are for segmentation."""
+    if planner == SLICES:
+        raise AutosegError(f'The planner "{SLICES}" is for anomaly detectors, which are planned apart from segmentation: '
+                           f"autoseg_plan_and_preprocess DATASET --planner {SLICES}.")
     if planner not in PLANNERS:
         raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(PLANNERS)}.')
 
@@ -138,6 +142,7 @@ def _plan(
 ) -> tuple[Dataset, Plans]:
     """Read every case, decide, and write it down; the dataset without the cases that have errors, and the plans."""
     known_planner(planner)
+    _require_foreground(source)
     inspections = []
     with console.progress(f"Checking and measuring {source.name}", quiet) as report:
         finish = console.counted(report, len(source.training) + len(source.test))
@@ -145,7 +150,7 @@ def _plan(
             inspections.append(inspection)
             finish(inspection.case)
     findings = inspection_findings(source, inspections)
-    usable = _without_bad_cases(source, findings, skip_bad_cases, quiet)
+    usable = without_bad_cases(source, findings, skip_bad_cases, quiet)
     with console.progress("Measuring components", quiet) as report:
         finish = console.counted(report, len(usable.training))
         fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, finish)
@@ -156,6 +161,15 @@ def _plan(
     write_json(folder.plans_json, plans)
     write_json(folder.dataset_json, usable)  # last: where it is that of today, so are the plans (see `stored_plans`)
     return usable, plans
+
+
+def _require_foreground(source: Dataset) -> None:
+    """Raises AutosegError for a dataset in which there is nothing to segment."""
+    if not source.labels.foreground:
+        command = shlex.join(["autoseg_plan_and_preprocess", str(source.folder), "--planner", SLICES])
+        raise AutosegError(
+            f"{source.name} has no labels but background, so there is nothing to segment. Name the labels in its dataset.json, "
+            f"or plan it for an anomaly detector, which needs none: {command}")
 
 
 def _preprocess(
@@ -173,7 +187,7 @@ def _preprocess(
     return failed
 
 
-def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool, quiet: bool) -> Dataset:
+def without_bad_cases(source: Dataset, findings: list[Finding], skip: bool, quiet: bool) -> Dataset:
     """The dataset without the cases that have errors. Raises AutosegError where there are some and `skip` is not set."""
     if findings and not quiet:
         console.show(findings_table(findings))

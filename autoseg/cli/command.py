@@ -42,10 +42,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
                         help="at most so many processes (default: one per core, fewer where memory is short)")
 
 
-def add_planner(parser: argparse.ArgumentParser, default: str | None = "default") -> None:
-    """For commands that plan."""
-    parser.add_argument("--planner", default=default,
-                        help="who decides: default, resenc_m, resenc_l, resenc_xl or unet3plus (default: default)")
+def add_planner(parser: argparse.ArgumentParser, default: str | None = "default", slices: bool = False) -> None:
+    """For commands that plan. slices: whether for anomaly detectors, too."""
+    names = "default, resenc_m, resenc_l, resenc_xl or unet3plus" + ("; for anomaly detectors: slices" if slices else "")
+    parser.add_argument("--planner", default=default, help=f"who decides: {names} (default: default)")
     parser.add_argument("--memory-gb", type=float, metavar="GB",
                         help="GPU memory that training may take (default: the planner's: 8, resenc_l 24, resenc_xl 40)")
 

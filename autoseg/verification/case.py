@@ -18,6 +18,7 @@ from autoseg.verification.findings import LEAVE_OUT, Finding, Severity
 from autoseg.voxels import count_values, slabs
 
 SHOWN_VALUES = 8
+ONE_VALUE = "the image has the same value everywhere"
 LABEL_BYTES = 10  # per voxel: the label, its reader's copy, and what counting components in it takes
 
 
@@ -114,7 +115,7 @@ def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
             checked.note(path, "error", f"{broken} voxel(s) are NaN or infinite", f"Replace them by a number, {LEAVE_OUT}.")
             return
     if any(channel.min() == channel.max() for channel in image.array):
-        checked.note(path, "warning", "the image has the same value everywhere", "Look whether it was exported correctly.")
+        checked.note(path, "warning", ONE_VALUE, "Look whether it was exported correctly.")
 
 
 def _digest(checked: CheckedCase, readable: Mapping[Path, Image]) -> str:

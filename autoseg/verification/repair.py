@@ -98,6 +98,7 @@ def _repair_case(case: Case, mapping: dict[int, int], labels: Labels, folder: Pa
 def _description(dataset: Dataset, cases: list[Case], label_of: Mapping[str, Path | None]) -> dict[str, object]:
     order = dataset.labels.regions_class_order
     groups = {case.name: dataset.groups[case.name] for case in cases if case.name in dataset.groups}
+    case_labels = {case.name: dataset.case_labels[case.name] for case in cases if case.name in dataset.case_labels}
     return {
         "channel_names": {str(channel): name for channel, name in enumerate(dataset.channel_names)},
         "labels": {name: list(value) if isinstance(value, tuple) else value for name, value in dataset.labels.values.items()},
@@ -105,6 +106,7 @@ def _description(dataset: Dataset, cases: list[Case], label_of: Mapping[str, Pat
         "numTraining": len(cases),
         "file_ending": dataset.file_ending,
         **({"groups": groups} if groups else {}),
+        **({"case_labels": case_labels} if case_labels else {}),
         "dataset": {
             case.name: {"images": [str(path) for path in case.images], **_label_entry(label_of[case.name])} for case in cases
         },

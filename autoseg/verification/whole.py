@@ -16,21 +16,25 @@ from autoseg.workspace import read_json
 SHOWN_FILES = 5
 
 
-def check_dataset_level(dataset: Dataset, digests: Mapping[Case, str | None]) -> list[Finding]:
+def check_dataset_level(
+    dataset: Dataset, digests: Mapping[Case, str | None], case_labels_suffice: bool = True
+) -> list[Finding]:
     """Duplicated images, training cases among the test cases, cases without a label, cases that look like scans of one
     patient, stray files, odd dataset.json.
 
-    digests: of training and test cases, as `check_case` gives them.
+    digests: of training and test cases, as `check_case` gives them. case_labels_suffice: whether a case that is called normal or
+    abnormal may be without a label, as it may for anomaly detectors.
     """
     return [
-        *_unlabelled(dataset), *_duplicates(dataset, digests), *_training_in_test(dataset, digests),
+        *_unlabelled(dataset, case_labels_suffice), *_duplicates(dataset, digests), *_training_in_test(dataset, digests),
         *_same_patients(dataset), *_stray_files(dataset), *_description(dataset),
     ]
 
 
-def _unlabelled(dataset: Dataset) -> Iterator[Finding]:
+def _unlabelled(dataset: Dataset, case_labels_suffice: bool) -> Iterator[Finding]:
     for case in dataset.training:
-        if case.label is None and dataset.labels.foreground:
+        is_called = case_labels_suffice and case.name in dataset.case_labels
+        if case.label is None and dataset.labels.foreground and not is_called:
             yield Finding(case=case.name, file=str(case.images[0]), severity="error", problem="the case has no label",
                           remedy=f"Name its label in dataset.json, {LEAVE_OUT}.")
 

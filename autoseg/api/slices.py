@@ -1,0 +1,112 @@
+"""plan_slices: a dataset checked, and its images cut into slices for an anomaly detector."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autoseg import console
+from autoseg.api.common import PathLike
+from autoseg.api.planning import folder_for, without_bad_cases
+from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.planners.slice_inspection import common_kind, run_slice_inspection, slice_inspection_findings
+from autoseg.planners.slices import normal_by, plan, require_normal_slices, require_wishes
+from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
+from autoseg.slices.preprocess import preprocess_slices
+from autoseg.slices.store import StoredSlices, is_complete, open_slices
+from autoseg.workspace import DatasetFolder, Workspace, write_json
+
+
+@dataclass(frozen=True)
+class SliceCounts:
+    """Slices of the training cases. normal, abnormal, unknown: by what is known of them, blank ones not counted. blank: of one
+    value everywhere. for_training: that a detector may be trained on."""
+
+    normal: int
+    abnormal: int
+    unknown: int
+    blank: int
+    for_training: int
+
+
+@dataclass(frozen=True)
+class SlicePlanResult:
+    """name, folder: of the dataset in the workspace. failed: cases that could not be cut, with the reason."""
+
+    name: str
+    folder: Path
+    plans: SlicePlans
+    slices: SliceCounts
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def plan_slices(
+    dataset: PathLike, axis: str | None = None, image_size: int = 64, normal: str = "auto", workers: int | None = None,
+    skip_bad_cases: bool = False, workspace: PathLike | None = None, quiet: bool = False,
+) -> SlicePlanResult:
+    """Check a dataset, decide how its images become slices, and cut and store them.
+
+    axis: "sagittal", "coronal" or "axial", which slices are perpendicular to; None for that along which they lie farthest apart;
+    pictures are one slice each. image_size: edge of the square slices, 64, 128 or 256 pixels. normal: "auto", "case_labels",
+    "foreground" or "all" (see `autoseg.planners.slices.normal_by`).
+    Plans for segmentation stay as they are, and so do cases that are already cut by the same plans.
+    """
+    wanted = require_wishes(axis, image_size)
+    place = Workspace.at(workspace)
+    source = load_dataset(find_dataset(str(dataset), place))
+    folder = folder_for(source, place)
+    plans = _plan(source, folder, wanted, image_size, normal_by(source, normal), workers, skip_bad_cases, quiet)
+    failed = _cut(plans, folder, workers, quiet)
+    stored = list(_stored(plans, folder))
+    require_normal_slices(plans, {case.name: sum(case.normal) for case in stored})
+    return SlicePlanResult(source.name, folder.root, plans, _counts(stored), failed)
+
+
+def _plan(
+    source: Dataset, folder: DatasetFolder, axis: Axis | None, image_size: int, normal: NormalBy, workers: int | None,
+    skip_bad_cases: bool, quiet: bool,
+) -> SlicePlans:
+    """Read every case, decide, and write it down."""
+    inspections = []
+    with console.progress(f"Checking {source.name}", quiet) as report:
+        finish = console.counted(report, len(source.training) + len(source.test))
+        for inspection in run_slice_inspection(source, normal, workers):
+            inspections.append(inspection)
+            finish(inspection.case)
+    kind = common_kind(source, inspections, axis)
+    findings = slice_inspection_findings(source, inspections, kind)
+    usable = without_bad_cases(source, findings, skip_bad_cases, quiet)
+    plans = plan(usable, inspections, kind, axis, image_size, normal)
+    if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
+        write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
+        write_json(folder.dataset_json, usable)
+    write_json(folder.slices_json, plans)
+    return plans
+
+
+def _cut(plans: SlicePlans, folder: DatasetFolder, workers: int | None, quiet: bool) -> dict[str, str]:
+    """Cut what is not there yet; the cases that failed, with the reason."""
+    failed = {}
+    about = "pictures" if plans.axis is None else f"{plans.axis} slices"
+    with console.progress(f"Cutting {about} of {plans.image_size} × {plans.image_size}", quiet) as report:
+        finish = console.counted(report, len(plans.source.training))
+        for outcome in preprocess_slices(plans, folder.preprocessed(CONFIGURATION), workers):
+            finish(outcome.item)
+            if outcome.error is not None:
+                failed[outcome.item.name] = str(outcome.error)
+    return failed
+
+
+def _stored(plans: SlicePlans, folder: DatasetFolder) -> Iterator[StoredSlices]:
+    """The cases that could be cut."""
+    cut = folder.preprocessed(CONFIGURATION)
+    return (open_slices(cut, case.name) for case in plans.source.training if is_complete(cut, case.name))
+
+
+def _counts(stored: list[StoredSlices]) -> SliceCounts:
+    truths = Counter(truth for case in stored for truth, blank in zip(case.truths, case.blank, strict=True) if not blank)
+    return SliceCounts(
+        normal=truths["normal"], abnormal=truths["abnormal"], unknown=truths[None], blank=sum(sum(case.blank) for case in stored),
+        for_training=sum(sum(case.normal) for case in stored))
