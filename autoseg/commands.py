@@ -49,6 +49,11 @@ def described(model: ModelFolder) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def is_detector(model: ModelFolder) -> bool:
+    """Whether it scores anomalies, and does not segment."""
+    return described(model).get("task") == "anomaly"
+
+
 def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -> str:
     """The line that segments new images, by what find-best chose, else by the model that is named.
 

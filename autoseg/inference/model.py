@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from autoseg.dataset import Labels
 from autoseg.device import to_device
-from autoseg.errors import AutosegError
+from autoseg.inference.checkpoints import Checkpoint, checkpoint_files, fill, part_of, read_weights, require_task
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.workspace import ModelFolder, read_model
 
-Checkpoint = Literal["final", "best"]
 NETWORK = "network."  # weights are named "<module of the recipe>.<weight>"; this is the module that segments
 
 
@@ -88,13 +85,12 @@ def load_model(
     folds: "0".."4" or "all"; None for every finished fold of the cross-validation, or "all" where there is none.
     checkpoint: weights of the last epoch, or of the best one in the online validation.
     device: where the networks go; None for the CPU.
-    Raises AutosegError where the folder is no model, a fold is not there, or weights do not fit model.json.
+    Raises AutosegError where the folder is no model, or an anomaly detector, a fold is not there, or weights do not fit
+    model.json.
     """
-    if not folder.model_json.is_file():
-        raise AutosegError(f"{folder.root} is no trained model: it has no model.json. Train one with autoseg_train, or "
-                           "give the folder that holds model.json with -m.")
+    require_task(folder, "segmentation")
     description = read_model(folder.model_json, ModelDescription)
-    files = _checkpoints(folder, folds, checkpoint)
+    files = checkpoint_files(folder, folds, checkpoint)
     networks = [load_network(description, file, device or torch.device("cpu")) for file in files.values()]
     return LoadedModel(description, networks, tuple(files))
 
@@ -104,48 +100,7 @@ def load_network(description: ModelDescription, weights: Path, device: torch.dev
 
     Raises AutosegError where the file is missing or damaged, or its weights do not fit.
     """
-    try:
-        stored = load_file(weights)
-    except FileNotFoundError as error:
-        raise AutosegError(f"{weights} does not exist.") from error
-    except (OSError, SafetensorError) as error:
-        raise AutosegError(f"{weights} is damaged ({error}). Copy it anew, or train this fold again.") from error
-    state = {name.removeprefix(NETWORK): values for name, values in stored.items() if name.startswith(NETWORK)}
     with torch.device("meta"):  # no memory, and no time for random weights
         network = description.build()
-    _check_fit(network.state_dict(), state, weights)
-    network.load_state_dict(state, assign=True)
+    fill(network, part_of(read_weights(weights), NETWORK), weights)
     return to_device(network.float(), device, description.configuration.dimensions).eval()
-
-
-def _checkpoints(folder: ModelFolder, folds: Sequence[str] | None, checkpoint: Checkpoint) -> dict[str, Path]:
-    """Fold to weights file. Raises AutosegError that lists the folds there are."""
-    found = {path.parent.name.removeprefix("fold_"): path
-             for path in sorted(folder.root.glob(f"fold_*/checkpoint_{checkpoint}.safetensors"))}
-    if not found:
-        raise AutosegError(f"{folder.root} has no fold with weights (checkpoint_{checkpoint}.safetensors). "
-                           "Train one to its end with autoseg_train.")
-    if folds is None:
-        return {fold: path for fold, path in found.items() if fold != "all"} or found
-    missing = [str(fold) for fold in folds if str(fold) not in found]
-    if missing:
-        raise AutosegError(f"{folder.root} has no fold {', '.join(missing)} with {checkpoint} weights. "
-                           f"There are: {', '.join(found)}.")
-    return {str(fold): found[str(fold)] for fold in folds}
-
-
-def _check_fit(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], weights: Path) -> None:
-    """Raise AutosegError where names or shapes of weights differ."""
-    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    reshaped = [name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape]
-    if not (missing or unknown or reshaped):
-        return
-    differences = [f"{len(names)} {what} (such as {names[0]})"
-                   for what, names in (("are missing", missing), ("are not known", unknown)) if names]
-    if reshaped:
-        name = min(reshaped)
-        differences.append(f"{len(reshaped)} have another shape (such as {name}: {tuple(found[name].shape)}, "
-                           f"expected {tuple(expected[name].shape)})")
-    raise AutosegError(f"{weights} does not fit the network that model.json describes: of its weights, "
-                       f"{', '.join(differences)}. It comes from a model of another dataset, configuration or version: "
-                       "copy the model's folder as a whole.")

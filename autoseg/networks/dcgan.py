@@ -59,6 +59,7 @@ class Generator(nn.Module):
 
     def __init__(self, shape: GanShape) -> None:
         super().__init__()
+        self.latent = shape.latent
         *finer, coarsest = shape.widths
         layers: list[nn.Module] = [
             nn.ConvTranspose2d(shape.latent, coarsest, shape.start, bias=False), nn.BatchNorm2d(coarsest), nn.ReLU(inplace=True)]
