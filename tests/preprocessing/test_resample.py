@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.transform import resize as skimage_resize
 
 from autoseg.preprocessing import resample
-from autoseg.preprocessing.resample import anisotropic_axis, axis_matrix, resampled_shape, resize, resize_labels
+from autoseg.preprocessing.resample import anisotropic_axis, area_matrix, axis_matrix, resampled_shape, resize, resize_labels
 
 
 def peer_resize(volume: np.ndarray, shape_out: tuple[int, ...], order: int) -> np.ndarray:
@@ -165,3 +165,13 @@ def test_blocks_of_a_matrix_leave_nothing_out() -> None:
     for rows, columns, weights in resample.matrix_blocks(250, 300, 3):
         whole[rows, columns] = weights
     np.testing.assert_allclose(whole, axis_matrix(250, 300, 3), atol=1e-7)
+
+
+def test_shrinking_by_area_weighs_each_old_voxel_by_the_share_that_is_covered() -> None:
+    np.testing.assert_allclose(area_matrix(3, 2), np.array([[2, 1, 0], [0, 1, 2]]) / 3, atol=1e-7)
+    np.testing.assert_allclose(area_matrix(6, 2), np.repeat(np.eye(2), 3, axis=1) / 3, atol=1e-7)
+    np.testing.assert_array_equal(area_matrix(5, 5), np.eye(5))
+    np.testing.assert_array_equal(area_matrix(2, 4), axis_matrix(2, 4, 1))
+    for size in (1, 7, 97):
+        np.testing.assert_allclose(area_matrix(97, size).sum(1), 1, atol=1e-6)
+        np.testing.assert_allclose(area_matrix(97, size).sum(0), size / 97, atol=1e-6)
