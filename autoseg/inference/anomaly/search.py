@@ -60,7 +60,7 @@ def search(
     found: list[Found] = []
     for first in range(0, len(slices), at_once):
         part = slices[first: first + at_once]
-        report = _share_of(progress, first / len(slices), len(part) / len(slices))
+        report = share_of(progress, first / len(slices), len(part) / len(slices))
         found.append(_Search(networks, part, settings, precision).run(seed, numbers[first: first + at_once], report))
     return Found(*(np.concatenate([getattr(part, field.name) for part in found]) for field in fields(Found)))
 
@@ -129,7 +129,7 @@ class _Search:
 
     def run(self, seed: int, positions: Sequence[int], progress: Progress | None) -> Found:
         share = 1 / self.settings.restarts
-        found = [self._restart(seed, restart, positions, _share_of(progress, restart * share, share))
+        found = [self._restart(seed, restart, positions, share_of(progress, restart * share, share))
                  for restart in range(self.settings.restarts)]
         best = np.argmin([one.score for one in found], axis=0)
         chosen = {field.name: np.stack([getattr(one, field.name) for one in found])[best, np.arange(len(best))]
@@ -206,6 +206,6 @@ def _dtype_of_search(precision: Precision, device: torch.device) -> torch.dtype:
     return resolve_precision(precision, device)
 
 
-def _share_of(progress: Progress | None, start: float, share: float) -> Progress | None:
+def share_of(progress: Progress | None, start: float, share: float) -> Progress | None:
     """What reports a part of the work that begins at `start` as progress of the whole."""
     return None if progress is None else lambda done: progress(start + share * done)
