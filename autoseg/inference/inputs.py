@@ -6,13 +6,13 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from autoseg import layouts
 from autoseg.dataset import grid_differences, stack_channels
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import ENDINGS, file_ending, read_geometry, read_image
-from autoseg.inference.model import ModelDescription
 
 Channels = dict[int, list[Path]]
 
@@ -32,7 +32,14 @@ class PredictionInput:
         return f"case {self.name}"
 
 
-def list_inputs(path: Path, description: ModelDescription) -> list[PredictionInput]:
+class TakesChannels(Protocol):
+    """The description of a model."""
+
+    @property
+    def channel_names(self) -> tuple[str, ...]: ...
+
+
+def list_inputs(path: Path, description: TakesChannels) -> list[PredictionInput]:
     """The cases in a folder of images, or of one image, sorted by name.
 
     Channels are files `<case>_0000.nii.gz`, `<case>_0001.nii.gz`, ...; a file without such a number is a case with
@@ -57,6 +64,12 @@ def list_inputs(path: Path, description: ModelDescription) -> list[PredictionInp
             cases[name][channel].append(file)
     numbered = [_case(name, channels, description.channel_names) for name, channels in cases.items()]
     return _unique(sorted(numbered + plain, key=lambda item: (item.name, item.images)))
+
+
+def require_complete(item: PredictionInput) -> None:
+    """Raises AutosegError with what is wrong about the case's files."""
+    if item.problem is not None:
+        raise AutosegError(f"{item}: {item.problem}")
 
 
 def read_input(item: PredictionInput) -> Image:

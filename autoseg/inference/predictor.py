@@ -16,16 +16,16 @@ from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import write_label
+from autoseg.inference.attempt import attempt
 from autoseg.inference.compatibility import require_same_grid, require_same_task
 from autoseg.inference.ensemble import Combination, label_volumes
-from autoseg.inference.inputs import PredictionInput, list_inputs, read_input
+from autoseg.inference.inputs import PredictionInput, list_inputs, read_input, require_complete
 from autoseg.inference.member import EnsembleMember
-from autoseg.inference.memory import free_memory, out_of_memory_is_told
+from autoseg.inference.memory import out_of_memory_is_told
 from autoseg.inference.model import LoadedModel, ModelDescription
 from autoseg.inference.record import OutputFolder, origin_of
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.properties import CaseProperties, Spacing
-from autoseg.workspace import disk_error, remove_leftovers
 
 __all__ = ["PredictionInput", "Predictor", "Written", "list_inputs"]
 
@@ -146,22 +146,17 @@ class Predictor:
         models wrote from the same files stay as they are, unless `overwrite`. save_probabilities: also write
         `<case>.b2nd`. Raises AutosegError where the folder cannot be written or holds other models' segmentations.
         """
-        try:
-            output_folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_error(error, output_folder) from error
-        remove_leftovers(output_folder)
         origin = origin_of([(member.model, member.mirror_axes) for member in self.members], self.rules)
         outputs = OutputFolder(output_folder, origin, overwrite, save_probabilities)
         waiting: list[PredictionInput] = []
         for item in inputs:
-            earlier = _attempt(item, partial(_earlier_result, item, outputs))
+            earlier = attempt(item, partial(_earlier_result, item, outputs))
             if earlier.error or earlier.value:
                 yield earlier
             else:
                 waiting.append(item)
         for item, prepare in self._prepare_each(waiting):
-            yield _attempt(item, partial(self._predict_file, item, prepare, outputs, progress))
+            yield attempt(item, partial(self._predict_file, item, prepare, outputs, progress))
 
     def _predict_file(
         self, item: PredictionInput, prepare: Callable[[], _Case], outputs: OutputFolder, progress: CaseProgress | None
@@ -236,20 +231,5 @@ def _tile_counter(progress: CaseProgress | None, case: str, tiles_in_all: int) -
 
 def _earlier_result(item: PredictionInput, outputs: OutputFolder) -> Written | None:
     """What an earlier run left of a case; None where it is to be predicted."""
-    if item.problem is not None:
-        raise AutosegError(f"{item}: {item.problem}")
+    require_complete(item)
     return Written(outputs.label_path(item), was_there=True) if outputs.is_done(item) else None
-
-
-def _attempt(item: PredictionInput, function: Callable[[], Written | None]) -> Outcome[PredictionInput]:
-    """The outcome of one case: its faults, and its disk's and memory's, stop no other case."""
-    try:
-        return Outcome(item, value=function())
-    except AutosegError as error:
-        return Outcome(item, error=error)
-    except MemoryError:
-        return Outcome(item, error=AutosegError(
-            f"{item}: memory ran out while it was read or preprocessed ({free_memory()}). Close other programs, or "
-            "use a machine with more memory."))
-    except OSError as error:
-        return Outcome(item, error=AutosegError(f"{item}: {error}."))

@@ -1,23 +1,26 @@
-"""What made the segmentations in an output folder: a killed run goes on, and segmentations of two kinds do not mix."""
+"""What made the predictions in an output folder: a killed run goes on, and predictions of two kinds do not mix."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field, model_validator
+from torch import nn
 
 from autoseg.best import Rule
+from autoseg.commands import as_flag
 from autoseg.errors import AutosegError
 from autoseg.image_io import file_ending, label_ending
+from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.inference.inputs import PredictionInput
 from autoseg.inference.model import LoadedModel
 from autoseg.plan import Frozen
 from autoseg.versions import versions
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import disk_error, read_model, remove_leftovers, write_json
 
 RECORD_NAME = "autoseg_prediction.json"
 PROBABILITIES_ENDING = ".b2nd"
@@ -35,10 +38,12 @@ class ModelOrigin(Frozen):
 
 
 class Origin(Frozen):
-    """What a segmentation depends on besides its image. models: sorted, as their order changes nothing."""
+    """What a prediction depends on besides its image. models: sorted, as their order changes nothing. search: of an anomaly
+    detector; None for segmentations."""
 
     models: tuple[ModelOrigin, ...]
     postprocessing: tuple[Rule, ...] = ()
+    search: SearchSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -57,12 +62,17 @@ class Record(Frozen):
     cases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
-class OutputFolder:
-    """A folder of segmentations by the same models. Every file that is there and in the record is whole."""
+class RecordedFolder:
+    """A folder of predictions by the same models. Every file that is there and in the record is whole."""
 
-    def __init__(self, folder: Path, origin: Origin, overwrite: bool, with_probabilities: bool) -> None:
-        """Raises AutosegError where other models' segmentations are there and `overwrite` is off."""
-        self._folder, self._overwrite, self._with_probabilities = folder, overwrite, with_probabilities
+    def __init__(self, folder: Path, origin: Origin, overwrite: bool) -> None:
+        """Raises AutosegError where other models' predictions are there and `overwrite` is off, or it cannot be written."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, folder) from error
+        remove_leftovers(folder)
+        self.folder, self._overwrite = folder, overwrite
         self._record = Record(origin=origin, versions=versions())
         if (folder / RECORD_NAME).exists() and not overwrite:
             there = read_model(folder / RECORD_NAME, Record)
@@ -70,42 +80,57 @@ class OutputFolder:
             self._record = self._record.model_copy(update={"cases": there.cases})
         write_json(folder / RECORD_NAME, self._record)
 
-    def label_path(self, item: PredictionInput) -> Path:
-        """Where a case's segmentation lies: the ending is that of its image, as far as labels can be kept in it."""
-        return self._folder / f"{item.name}{label_ending(file_ending(item.images[0]))}"
-
-    def probabilities_path(self, item: PredictionInput) -> Path | None:
-        """Where a case's probabilities lie; None where they are not wanted."""
-        return self._folder / f"{item.name}{PROBABILITIES_ENDING}" if self._with_probabilities else None
-
-    def is_done(self, item: PredictionInput) -> bool:
-        """Whether a case's results are there, made by these models from these very files.
+    def is_made(self, item: PredictionInput, output: Path) -> bool:
+        """Whether a case's file is there, made by these models from these very images.
 
         Raises AutosegError where a file of that name is there that is not of this folder's record.
         """
-        output, probabilities = self.label_path(item), self.probabilities_path(item)
-        recorded = self._record.cases.get(output.name)
         if not output.exists():
             return False
+        recorded = self._record.cases.get(output.name)
         if recorded is None and not self._overwrite:
             raise AutosegError(f"{item}: {output} is there, but this model did not make it. Choose another folder with "
                                "-o, or replace it with --overwrite.")
-        return recorded == _identity(item.images) and (probabilities is None or probabilities.exists())
+        return recorded == identity(item.images)
+
+    def begin_file(self, item: PredictionInput, output: Path) -> None:
+        """To be called before a case's file is written: what has its name goes, and the record takes the new one."""
+        output.unlink(missing_ok=True)
+        cases = {**self._record.cases, output.name: identity(item.images)}
+        self._record = self._record.model_copy(update={"cases": cases})
+        write_json(self.folder / RECORD_NAME, self._record)
+
+
+class OutputFolder(RecordedFolder):
+    """A folder of segmentations."""
+
+    def __init__(self, folder: Path, origin: Origin, overwrite: bool, with_probabilities: bool) -> None:
+        super().__init__(folder, origin, overwrite)
+        self._with_probabilities = with_probabilities
+
+    def label_path(self, item: PredictionInput) -> Path:
+        """Where a case's segmentation lies: the ending is that of its image, as far as labels can be kept in it."""
+        return self.folder / f"{item.name}{label_ending(file_ending(item.images[0]))}"
+
+    def probabilities_path(self, item: PredictionInput) -> Path | None:
+        """Where a case's probabilities lie; None where they are not wanted."""
+        return self.folder / f"{item.name}{PROBABILITIES_ENDING}" if self._with_probabilities else None
+
+    def is_done(self, item: PredictionInput) -> bool:
+        """Whether a case's results are there. Raises AutosegError as `is_made`."""
+        probabilities = self.probabilities_path(item)
+        return self.is_made(item, self.label_path(item)) and (probabilities is None or probabilities.exists())
 
     def begin(self, item: PredictionInput) -> None:
-        """To be called before a segmentation is written: what has its name goes, and the record takes the new one."""
-        output = self.label_path(item)
-        output.unlink(missing_ok=True)
-        cases = {**self._record.cases, output.name: _identity(item.images)}
-        self._record = self._record.model_copy(update={"cases": cases})
-        write_json(self._folder / RECORD_NAME, self._record)
+        """To be called before a segmentation is written."""
+        self.begin_file(item, self.label_path(item))
 
 
 def _check_same(there: Record, origin: Origin, folder: Path) -> None:
     if there.origin == origin or not there.cases:
         return
     found = ", ".join(f"{what} {before} (now {now})" for what, before, now in _differences(there.origin, origin))
-    raise AutosegError(f"{folder} holds segmentations that another model or other options made: {found}. Choose "
+    raise AutosegError(f"{folder} holds predictions that another model or other options made: {found}. Choose "
                        "another folder with -o, or replace them with --overwrite.")
 
 
@@ -120,7 +145,12 @@ def _differences(there: Origin, now: Origin) -> list[tuple[str, str, str]]:
         different.append(("models", _names(there), _names(now)))
     if there.postprocessing != now.postprocessing:
         different.append(("post-processing", _rules(there), _rules(now)))
-    return different
+    return different + _searches(there.search, now.search)
+
+
+def _searches(there: SearchSettings | None, now: SearchSettings | None) -> list[tuple[str, str, str]]:
+    before, after = (search.model_dump() if search else {} for search in (there, now))
+    return [(key, as_flag(before[key]), as_flag(after[key])) for key in before if before[key] != after.get(key, before[key])]
 
 
 def origin_of(models: Sequence[tuple[LoadedModel, tuple[int, ...]]], postprocessing: Sequence[Rule]) -> Origin:
@@ -131,19 +161,24 @@ def origin_of(models: Sequence[tuple[LoadedModel, tuple[int, ...]]], postprocess
 
 
 def _origin_of_model(model: LoadedModel, mirror_axes: tuple[int, ...]) -> ModelOrigin:
-    digest = hashlib.blake2b(digest_size=8)
-    for network in model.networks:
-        for name, values in network.state_dict().items():
-            digest.update(name.encode())
-            digest.update(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     description = model.description
     return ModelOrigin(
         dataset=description.dataset, configuration=description.configuration_name, recipe=description.called,
-        folds=model.folds, weights=digest.hexdigest(), mirror_axes=mirror_axes,
+        folds=model.folds, weights=networks_digest(model.networks), mirror_axes=mirror_axes,
     )
 
 
-def _identity(images: Sequence[Path]) -> tuple[str, ...]:
+def networks_digest(networks: Iterable[nn.Module]) -> str:
+    """16 hexadecimal digits (BLAKE2b) of the names and values of all weights."""
+    digest = hashlib.blake2b(digest_size=8)
+    for network in networks:
+        for name, values in network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def identity(images: Sequence[Path]) -> tuple[str, ...]:
     """Of each file its path, size in bytes and time of change."""
     stats = [(image.resolve(), image.stat()) for image in images]
     return tuple(f"{path}, {stat.st_size}, {stat.st_mtime_ns}" for path, stat in stats)
