@@ -253,3 +253,61 @@ def test_reading_a_case_names_what_does_not_fit(tiny_dataset: Path) -> None:
 def test_regions_without_their_order_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="one value for each region"):
         Labels(values={"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1,))
+
+
+def picture_folders(parent: Path, *names: str) -> Path:
+    for name in names:
+        (parent / "Pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        (parent / "Pictures" / name).touch()
+    return parent / "Pictures"
+
+
+def test_images_in_folders_normal_and_abnormal_are_cases_that_are_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("normal/b.png", "normal/a.nii.gz", "normal/.DS_Store", "normal/notes.txt", "abnormal/c.PNG")
+    folder = picture_folders(tmp_path, *names)
+    dataset = load_dataset(folder)
+    assert (dataset.name, dataset.layout, dataset.file_ending, dataset.channel_names) == ("Pictures", "folders", ".png", ())
+    assert dataset.case_labels == {"a": "normal", "b": "normal", "c": "abnormal"}
+    assert [(case.name, case.images) for case in dataset.training] == [
+        ("a", (folder / "normal/a.nii.gz",)), ("b", (folder / "normal/b.png",)), ("c", (folder / "abnormal/c.PNG",))]
+    assert not any(case.label for case in dataset.training)
+    assert dataset.labels.foreground == {}
+    monkeypatch.setenv("AUTOSEG_RAW", str(tmp_path))
+    assert [find_dataset(name, Workspace(tmp_path / "work")) for name in ("Pictures", str(folder))] == [folder, folder]
+    write_json(tmp_path / "work/Pictures/dataset.json", dataset)
+    assert load_dataset(tmp_path / "work/Pictures") == dataset
+
+
+@pytest.mark.parametrize("twin", ["abnormal/a.png", "normal/a.jpg"])
+def test_two_images_of_one_name_are_told(tmp_path: Path, twin: str) -> None:
+    folder = picture_folders(tmp_path, "normal/a.png", twin)
+    with pytest.raises(AutosegError, match=f"{folder}/normal/a.* and {folder}/.* would both be the case a. Rename one of them"):
+        load_dataset(folder)
+
+
+def test_folders_without_images_are_no_dataset(tmp_path: Path) -> None:
+    folder = picture_folders(tmp_path, "normal/notes.txt")
+    with pytest.raises(AutosegError, match="has no dataset.json; it holds normal. .* folders normal and abnormal with images"):
+        load_dataset(folder)
+
+
+def test_cases_may_be_called_normal_or_abnormal_and_then_need_no_label_file(tiny_dataset: Path) -> None:
+    (tiny_dataset / "labelsTr/tiny_0.nii.gz").unlink()
+    (tiny_dataset / "labelsTr/tiny_2.nii.gz").unlink()
+    called = {"tiny_3": "abnormal", "tiny_0": "normal", "tiny_1": "abnormal"}
+    dataset = load_dataset(describe(tiny_dataset, case_labels=called))
+    assert dataset.case_labels == called
+    assert [case.label and case.label.name for case in dataset.training] == [None, "tiny_1.nii.gz", "tiny_2.nii.gz"]
+
+
+@pytest.mark.parametrize(("entry", "message"), [
+    (["tiny_0"], r"\"case_labels\" is \['tiny_0'\], expected"),
+    ({"tiny_0": "healthy"}, "\"case_labels\" holds tiny_0: 'healthy'. Expected is \"normal\" or \"abnormal\""),
+    ({"tiny_0": ["normal"]}, r"\"case_labels\" holds tiny_0: \['normal'\]"),
+    ({"tiny_0": "normal", "tiny_9": "normal"}, "names 1 case that the dataset does not have: tiny_9. Correct them .* tiny_0"),
+])
+def test_wrong_case_labels_are_told(tiny_dataset: Path, entry: Any, message: str) -> None:
+    with pytest.raises(AutosegError, match=message):
+        load_dataset(describe(tiny_dataset, case_labels=entry))

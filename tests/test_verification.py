@@ -16,6 +16,7 @@ from autoseg.dataset import Labels, load_dataset
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
+from autoseg.planners.fingerprint import inspection_findings, run_inspection
 from autoseg.verification.case import check_case, suggest_mapping
 from autoseg.verification.findings import Finding, findings_table
 from autoseg.verification.repair import find_mapping, repair_labels
@@ -308,3 +309,24 @@ def test_the_repaired_copy_keeps_the_groups_of_the_cases_that_it_has(tiny_datase
     change_label(tiny_dataset, "tiny_2", 2, 77)
     repair_labels(load_dataset(tiny_dataset), {255: 2}, tmp_path / "new", workers=1)
     assert load_dataset(tmp_path / "new").groups == {"tiny_0": "p", "tiny_1": "p"}
+
+
+def test_a_case_that_is_called_normal_needs_no_label_but_for_segmentation(tiny_dataset: Path) -> None:
+    (tiny_dataset / "labelsTr/tiny_0.nii.gz").unlink()
+    source = tiny_dataset / "dataset.json"
+    source.write_text(json.dumps({**json.loads(source.read_text()), "case_labels": {"tiny_0": "normal"}}))
+    dataset = load_dataset(tiny_dataset)
+    assert verify_dataset(dataset, workers=1) == []
+    alone, = inspection_findings(dataset, list(run_inspection(dataset, workers=1)))
+    assert (alone.case, alone.severity, alone.problem) == ("tiny_0", "error", "the case has no label")
+
+
+def test_folders_of_images_are_checked_like_any_dataset(tmp_path: Path) -> None:
+    for name in ("normal/p1_a.png", "normal/p1_b.png", "abnormal/p2_a.png", "abnormal/p2_b.png"):
+        (tmp_path / "D" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "D" / name).write_bytes(b"no picture")
+    findings = verify_dataset(load_dataset(tmp_path / "D"), workers=1)
+    assert [finding.case for finding in findings if finding.severity == "error"] == ["p1_a", "p1_b", "p2_a", "p2_b"]
+    warning, = (finding for finding in findings if finding.severity == "warning")
+    assert "several scans of one patient" in warning.problem and "let the files' names say so" in warning.remedy
+    assert warning.file == str(tmp_path / "D")

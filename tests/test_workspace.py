@@ -9,7 +9,8 @@ import pytest
 from autoseg.best import Best
 from autoseg.errors import AutosegError
 from autoseg.plan import Plans
-from autoseg.workspace import DatasetFolder, read_json, read_model
+from autoseg.slices.plan import SlicePlans
+from autoseg.workspace import DatasetFolder, Workspace, read_json, read_model
 
 
 @pytest.mark.parametrize("text", ["", '{"dataset": "Dat', "[]", '{"version": 1}'])
@@ -22,6 +23,7 @@ def test_a_damaged_or_old_file_is_named_with_what_makes_it_anew(
     for path, model, command in (
         (folder.best_json, Best, "autoseg find-best 'Dataset 1'"),
         (folder.plans_json, Plans, "autoseg_plan_and_preprocess 'Dataset 1'"),
+        (folder.slices_json, SlicePlans, "autoseg_plan_and_preprocess 'Dataset 1' --planner slices"),
     ):
         path.write_text(text)
         with pytest.raises(AutosegError) as raised:
@@ -36,6 +38,7 @@ def test_a_summary_is_made_again_by_who_made_it(tmp_path: Path, monkeypatch: pyt
         (folder.model("2d", "default").fold(1).summary_json, "autoseg_train"),
         (folder.ensemble("a + b") / "summary.json", "find-best"),
         (folder.preprocessed("2d") / "case.json", "autoseg_plan_and_preprocess D makes"),
+        (folder.preprocessed("slices") / "case.json", "autoseg_plan_and_preprocess D --planner slices makes"),
     ):
         path.parent.mkdir(parents=True)
         path.write_text("{")
@@ -47,3 +50,15 @@ def test_a_users_own_dataset_json_is_not_for_autoseg_to_make(tmp_path: Path) -> 
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(AutosegError, match=r"double quotes\)\.$"):
         read_json(tmp_path / "dataset.json")
+
+
+def test_detectors_and_segmentation_models_are_listed_apart(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    first, second = place.dataset("A"), place.dataset("B")
+    for path in (first.plans_json, first.slices_json, second.slices_json, first.model("2d", "default").model_json,
+                 first.model("slices", "anogan").model_json, first.model("slices", "mine").model_json):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert [folder.name for folder in place.planned_datasets()] == ["A", "B"]
+    assert [model.configuration for model in first.models()] == ["2d"]
+    assert [model.recipe for model in first.anomaly_models()] == ["anogan", "mine"] and second.anomaly_models() == []

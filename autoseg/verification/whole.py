@@ -14,6 +14,9 @@ from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.workspace import read_json
 
 SHOWN_FILES = 5
+NAME_PATIENTS = (
+    "If they are, let the files' names say so (sub-7_run-1.png, sub-7_run-2.png, ...) and plan again, so that no patient is both "
+    "trained and validated on. If each case is a patient of its own, ignore this.")
 
 
 def check_dataset_level(
@@ -75,8 +78,10 @@ def _same_patients(dataset: Dataset) -> Iterator[Finding]:
     patients = patients_of([case.name for case in dataset.training], dataset.groups)
     if patients.suspected:
         problem, remedy = suspicion(patients.suspected)
+        named = dataset.layout == "folders"  # which has no dataset.json to write groups into
         yield Finding(
-            case="", file=str(dataset.folder / "dataset.json"), severity="warning", problem=problem, remedy=remedy)
+            case="", file=str(dataset.folder if named else dataset.folder / "dataset.json"), severity="warning",
+            problem=problem, remedy=NAME_PATIENTS if named else remedy)
 
 
 def _stray_files(dataset: Dataset) -> Iterator[Finding]:
