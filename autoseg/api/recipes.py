@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from autoseg import console
-from autoseg.planners import PLANNERS
+from autoseg.planners import SUMMARIES
 
 if TYPE_CHECKING:
     from autoseg.trainers.catalogue import Catalogue, ListedSetting
@@ -28,8 +28,7 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
         console.show(_parts("Recipes: autoseg_train -tr RECIPE", found.recipes))
         console.show(_parts("Networks: --set network=NAME", found.networks))
         console.show(_parts("Losses: --set loss=NAME", found.losses))
-        console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME",
-                            {name: planner.summary for name, planner in PLANNERS.items()}))
+        console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", SUMMARIES))
         console.show(_settings(found.settings))
     return found
 
