@@ -195,6 +195,27 @@ class FoldFolder:
         return self.root / "validation"
 
     @property
+    def scores_csv(self) -> Path:
+        """A detector's scores of its validation cases."""
+        return self.validation / "scores.csv"
+
+    @property
+    def slice_scores_csv(self) -> Path:
+        return self.validation / "slice_scores.csv"
+
+    def panels_png(self, case: str) -> Path:
+        """Real, generated and difference of a validation case."""
+        return self.validation / "panels" / f"{case}.png"
+
+    def samples_png(self, epochs_done: int) -> Path:
+        """What a detector's generator gave after so many epochs."""
+        return self.samples / f"epoch_{epochs_done:05d}.png"
+
+    @property
+    def samples(self) -> Path:
+        return self.root / "samples"
+
+    @property
     def summary_json(self) -> Path:
         """Of this fold's validation cases; the last thing that a finished fold writes."""
         return self.validation / "summary.json"

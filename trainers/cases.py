@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.plan import Frozen
-from autoseg.preprocessing.store import StoredCase
 from autoseg.workspace import FoldFolder, read_model, write_json
+
+
+class Stored(Protocol):
+    """A preprocessed case, of whatever kind."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str:
+        """Of all that it was made from."""
 
 
 class FoldCases(Frozen):
@@ -18,7 +29,7 @@ class FoldCases(Frozen):
     val: dict[str, str]
 
     @classmethod
-    def of(cls, train: Iterable[StoredCase], val: Iterable[StoredCase]) -> FoldCases:
+    def of(cls, train: Iterable[Stored], val: Iterable[Stored]) -> FoldCases:
         return cls(train=_digests(train), val=_digests(val))
 
 
@@ -51,5 +62,5 @@ def changed_cases(folder: FoldFolder, now: FoldCases) -> list[str]:
             "have it trained and validated on those of today, begin it anew with --restart."]
 
 
-def _digests(cases: Iterable[StoredCase]) -> dict[str, str]:
-    return {case.name: case.description.digest[:16] for case in sorted(cases, key=lambda case: case.name)}
+def _digests(cases: Iterable[Stored]) -> dict[str, str]:
+    return {case.name: case.digest[:16] for case in sorted(cases, key=lambda case: case.name)}

@@ -25,12 +25,13 @@ class ListedSetting:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """By name, each with what it is in a line."""
+    """By name, each with what it is in a line. settings: of recipes that segment; detector_settings: of the others."""
 
     recipes: Mapping[str, str]
     networks: Mapping[str, str]
     losses: Mapping[str, str]
     settings: tuple[ListedSetting, ...]
+    detector_settings: tuple[ListedSetting, ...]
 
 
 def catalogue(own: str | None = None) -> Catalogue:
@@ -40,11 +41,12 @@ def catalogue(own: str | None = None) -> Catalogue:
         recipes={name: recipe.summary for name, recipe in recipes.items()},
         networks={name: _first_line(network) for name, network in NETWORKS.items()},
         losses={name: _first_line(loss) for name, loss in LOSSES.items()},
-        settings=tuple(_settings(recipes)))
+        settings=tuple(_settings(recipes, "segmentation")), detector_settings=tuple(_settings(recipes, "anomaly")))
 
 
-def _settings(recipes: Mapping[str, Recipe]) -> list[ListedSetting]:
-    """Every key of any recipe, in the order in which they are defined."""
+def _settings(every: Mapping[str, Recipe], trains: str) -> list[ListedSetting]:
+    """Every key of any recipe that trains such a thing, in the order in which they are defined."""
+    recipes = {name: recipe for name, recipe in every.items() if recipe.trains == trains}
     values = {name: dict(listed(recipe.settings)) for name, recipe in recipes.items()}
     found: dict[str, ListedSetting] = {}
     for name, recipe in recipes.items():

@@ -24,21 +24,21 @@ from autoseg.trainers.configure import augmentation_for, batch_stream, effective
 from autoseg.trainers.in_memory import kept_in_memory
 from autoseg.trainers.job import FoldData, Job, describe_model, settle_settings
 from autoseg.trainers.loop import Run, train
-from autoseg.trainers.recipes import find_recipe
+from autoseg.trainers.recipes import find_recipe, segmentation_defaults
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import Settings
-from autoseg.workspace import remove_leftovers
+from autoseg.workspace import FoldFolder, remove_leftovers
 
 USUAL_GB = 8  # that most plans are for
 BATCH_THREADS = 6  # on a machine with an accelerator; the CPU has its hands full with the network
 
 
-def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
+def train_fold(job: Job[Settings], data: FoldData, report: Report) -> Summary | None:
     """Train a fold to its end, then predict its validation cases at full size; the summary of that (None for "all").
 
     Goes on where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
     """
-    settings = settle_settings(job)
+    settings = settle_settings(job, segmentation_defaults(job.recipe))
     device = resolve_device(job.device)
     if device.type == "cpu":
         keep_large_blocks()
@@ -48,9 +48,7 @@ def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
     if not is_trained or not job.model.model_json.exists():
         describe_model(job, data, settings, configuration)
     if not is_trained:
-        remove_leftovers(job.fold_folder.root)
-        if job.fold_folder.validation.exists():  # of weights that are gone: a --restart that was killed leaves it
-            shutil.rmtree(job.fold_folder.validation)
+        forget_validation(job.fold_folder)
         try:
             train_network(job, data, settings, configuration, device, report)
         except (MemoryError, RuntimeError) as error:
@@ -61,8 +59,15 @@ def train_fold(job: Job, data: FoldData, report: Report) -> Summary | None:
     return validate_fold(job, data, device, report)
 
 
+def forget_validation(folder: FoldFolder) -> None:
+    """Remove what a killed run left, and a validation of weights that are gone (a --restart that was killed leaves it)."""
+    remove_leftovers(folder.root)
+    if folder.validation.exists():
+        shutil.rmtree(folder.validation)
+
+
 def train_network(
-    job: Job, data: FoldData, settings: Settings, configuration: Configuration, device: torch.device, report: Report
+    job: Job[Settings], data: FoldData, settings: Settings, configuration: Configuration, device: torch.device, report: Report
 ) -> None:
     """Build the recipe's task and its batches, and run the loop."""
     store = job.folder.preprocessed(job.configuration)
@@ -99,7 +104,7 @@ def require_predictable(modules: dict[str, nn.Module], configuration: Configurat
             'could predict with it. Its task\'s modules must hold "network", as autoseg.networks.build_network makes it.')
 
 
-def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report) -> Summary | None:
+def validate_fold(job: Job[Settings], data: FoldData, device: torch.device, report: Report) -> Summary | None:
     """Full-size predictions of the validation cases in `validation/`, and their `summary.json` in nnU-Net's form.
 
     Predictions that are there already stay. Raises AutosegError where a case cannot be predicted or evaluated.
@@ -127,7 +132,7 @@ def validate_fold(job: Job, data: FoldData, device: torch.device, report: Report
     return summary
 
 
-def _memory_error(job: Job, plans: Plans, configuration: Configuration, device: torch.device) -> AutosegError:
+def _memory_error(job: Job[Settings], plans: Plans, configuration: Configuration, device: torch.device) -> AutosegError:
     where = "Memory" if device.type == "cpu" else f"The memory of {device}"
     patch = " × ".join(map(str, configuration.patch_size))
     return AutosegError(

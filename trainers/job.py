@@ -6,12 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
 
-from autoseg.commands import as_flag, command_line, planning_command
+from autoseg.commands import as_flag, command_line, described, planning_command
 from autoseg.dataset import Dataset, require_there
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, some
@@ -24,8 +24,8 @@ from autoseg.trainers.checkpoint import load_state
 from autoseg.trainers.configure import cost_note, effective_configuration, mirror_axes_of
 from autoseg.trainers.data import TrainingData
 from autoseg.trainers.losses import build_loss
-from autoseg.trainers.recipes import RECIPES, find_recipe
-from autoseg.trainers.settings import Settings, differences, flags_of, notes_on
+from autoseg.trainers.recipes import RECIPES, find_recipe, segmentation_defaults
+from autoseg.trainers.settings import Settings, TrainingSettings, differences, flags_of, notes_on
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model, write_json
@@ -34,8 +34,11 @@ MUST_AGREE = ("recipe", "channel_names", "labels", "plans", "mirror_axes")  # am
 MAY_DIFFER = ("epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup")  # between folds
 
 
+SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
+
+
 @dataclass(frozen=True)
-class Job:
+class Job(Generic[SettingsType]):
     """What is to be trained. settings: None to go on with those that the unfinished fold was started with.
 
     name: of the model, where it is not that of its recipe.
@@ -45,7 +48,7 @@ class Job:
     configuration: str
     recipe: str
     fold: str
-    settings: Settings | None
+    settings: SettingsType | None
     device: str = "auto"
     name: str | None = None
 
@@ -89,7 +92,7 @@ class FoldData:
         return FoldCases.of([self.stored[name] for name in training], [self.stored[name] for name in validation])
 
 
-def load_fold_data(job: Job) -> FoldData:
+def load_fold_data(job: Job[Settings]) -> FoldData:
     """Dataset, plans and the fold's cases. Raises AutosegError where planning or preprocessing is missing."""
     if not (job.folder.plans_json.exists() and job.folder.dataset_json.exists()):
         raise AutosegError(
@@ -121,7 +124,7 @@ def load_fold_data(job: Job) -> FoldData:
     return FoldData(dataset, only, configuration, stored, made.splits, training, validation, made.notes)
 
 
-def _require_these_plans(job: Job, plans: Plans, digest: str, cases: dict[str, StoredCase]) -> None:
+def _require_these_plans(job: Job[Settings], plans: Plans, digest: str, cases: dict[str, StoredCase]) -> None:
     """Raises AutosegError where cases were preprocessed by other plans: planning anew was stopped before they were remade."""
     other = [name for name, case in cases.items() if not case.is_of_plans(digest)]
     if other:
@@ -132,12 +135,11 @@ def _require_these_plans(job: Job, plans: Plans, digest: str, cases: dict[str, S
         )
 
 
-def settle_settings(job: Job) -> Settings:
-    """The fold's settings: those given, or those that it was started with.
+def settle_settings(job: Job[SettingsType], defaults: SettingsType) -> SettingsType:
+    """The fold's settings: those given, or those that it was started with. defaults: of the recipe.
 
     Raises AutosegError where an unfinished fold was started with others, and where there is nothing to go on with.
     """
-    defaults = find_recipe(job.recipe).settings
     state = job.fold_folder.training_state
     if not state.exists():
         if job.settings is None and not job.fold_folder.checkpoint_final.exists():
@@ -155,7 +157,7 @@ def settle_settings(job: Job) -> Settings:
     return started_with
 
 
-def _settings_of(state: Path, kind: type[Settings]) -> Settings:
+def _settings_of(state: Path, kind: type[SettingsType]) -> SettingsType:
     """Raises AutosegError where the recipe has other settings now than when the fold was begun."""
     content = load_state(state, torch.device("cpu"))["settings"]
     try:
@@ -166,7 +168,7 @@ def _settings_of(state: Path, kind: type[Settings]) -> Settings:
                            "the fold anew with --restart, or put the recipe back as it was.") from error
 
 
-def check_begun_folds(job: Job, data: FoldData) -> list[str]:
+def check_begun_folds(job: Job[Settings], data: FoldData) -> list[str]:
     """What the user should know of the model's folds that were begun before.
 
     Raises AutosegError where these were begun with other plans, labels or cases than there are now: a run that goes on would
@@ -185,15 +187,16 @@ def check_begun_folds(job: Job, data: FoldData) -> list[str]:
     return [note for fold in known for note in changed_cases(job.model.fold(fold), data.cases_of(fold))]
 
 
-def check_job(job: Job, data: FoldData, begins: bool = True) -> list[str]:
+def check_job(job: Job[Settings], data: FoldData, begins: bool = True) -> list[str]:
     """What the user should know before the fold is trained.
 
     begins: it begins with `job.settings`; else it goes on with those that it was begun with. Raises AutosegError where it
     could not begin: before an older one is thrown away for it.
     """
     resolve_device(job.device)
-    _check_name(job)
-    settings = job.settings or find_recipe(job.recipe).settings
+    check_name(job)
+    defaults = segmentation_defaults(job.recipe)
+    settings = job.settings or defaults
     classes = data.dataset.labels.output_channels
     effective = effective_configuration(data.configuration, settings, classes)
     mirror_axes_of(effective, settings)
@@ -204,11 +207,11 @@ def check_job(job: Job, data: FoldData, begins: bool = True) -> list[str]:
     if others and job.model.model_json.exists():
         _require_same_model(job, _description(job, data, settings, effective), others)
     cost = cost_note(effective, data.configuration, classes)
-    told = notes_on(settings, find_recipe(job.recipe).settings)
-    return [*([cost] if cost else []), *told, *_other_settings(job, others)]
+    told = notes_on(settings, defaults)
+    return [*([cost] if cost else []), *told, *other_settings(job, others)]
 
 
-def _check_name(job: Job) -> None:
+def check_name(job: Job[Any]) -> None:
     """Raises AutosegError for a model's name that no folder can have, or that means something else."""
     if job.name is None or job.name == job.recipe:
         return
@@ -218,12 +221,12 @@ def _check_name(job: Job) -> None:
         raise AutosegError(f'--name {job.name} is the name of a recipe, but the recipe is {job.recipe}. Choose another name.')
 
 
-def _other_settings(job: Job, others: list[str]) -> list[str]:
+def other_settings(job: Job[Any], others: list[str]) -> list[str]:
     """A note where the model's other folds were trained with other settings: such folds are hard to compare."""
     if not others or not job.model.model_json.exists():
         return []
-    there = read_model(job.model.model_json, ModelDescription).settings
-    now = (job.settings or Settings()).model_dump(mode="json")
+    there = described(job.model).get("settings", {})
+    now = job.settings.model_dump(mode="json") if job.settings is not None else {}
     changed = [key for key in now if key in there and now[key] != there[key] and key not in MAY_DIFFER]
     if not changed:
         return []
@@ -231,7 +234,7 @@ def _other_settings(job: Job, others: list[str]) -> list[str]:
             f"{job.model.model_json} says which. --name keeps models apart."]
 
 
-def describe_model(job: Job, data: FoldData, settings: Settings, configuration: Configuration) -> None:
+def describe_model(job: Job[Settings], data: FoldData, settings: Settings, configuration: Configuration) -> None:
     """Write `model.json`, or check that the one that is there describes the same model."""
     description = _description(job, data, settings, configuration)
     begun = job.model.begun_folds()
@@ -241,7 +244,7 @@ def describe_model(job: Job, data: FoldData, settings: Settings, configuration: 
         write_json(job.model.model_json, description)
 
 
-def _description(job: Job, data: FoldData, settings: Settings, configuration: Configuration) -> ModelDescription:
+def _description(job: Job[Settings], data: FoldData, settings: Settings, configuration: Configuration) -> ModelDescription:
     return ModelDescription(
         dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
         file_ending=data.dataset.file_ending, configuration_name=job.configuration,
@@ -253,7 +256,7 @@ def _description(job: Job, data: FoldData, settings: Settings, configuration: Co
     )
 
 
-def _require_same_model(job: Job, description: ModelDescription, folds: list[str]) -> None:
+def _require_same_model(job: Job[Settings], description: ModelDescription, folds: list[str]) -> None:
     """Raises AutosegError where model.json, which `folds` were trained by, describes another model."""
     there = read_model(job.model.model_json, ModelDescription)
     different = [field for field in MUST_AGREE if _differ(there, description, field)]

@@ -72,15 +72,20 @@ def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Colle
     return MadeSplits(splits, notes)
 
 
-def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[str]) -> MadeSplits:
+def load_or_make_splits(
+    folder: DatasetFolder, dataset: Dataset, usable: list[str], labels: Mapping[str, Collection[str]] | None = None
+) -> MadeSplits:
     """The dataset's splits: from the workspace, else `splits_final.json` beside the dataset as it is, else made now.
 
-    usable: names of the cases that have been preprocessed. Raises AutosegError where a split names any other case.
+    usable: names of the cases that have been preprocessed. labels: of each case, what is to be spread over the folds; None for
+    the labels that the fingerprint knows of. Raises AutosegError where a split names any other case.
     """
     patients = patients_of(usable, dataset.groups)
     beside = dataset.folder / "splits_final.json"
     source = folder.splits_json if folder.splits_json.exists() else beside
-    labels, unknown_labels = _labels_of_cases(folder, usable)
+    unknown_labels: list[str] = []
+    if labels is None:
+        labels, unknown_labels = _labels_of_cases(folder, usable)
     if not source.exists():
         made = make_splits(patients, usable, labels)
         write_json(folder.splits_json, made.splits)

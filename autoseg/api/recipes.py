@@ -29,7 +29,8 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
         console.show(_parts("Networks: --set network=NAME", found.networks))
         console.show(_parts("Losses: --set loss=NAME", found.losses))
         console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", SUMMARIES))
-        console.show(_settings(found.settings))
+        console.show(_settings("Settings: --set KEY=VALUE", found.settings))
+        console.show(_settings("Settings of anogan: --set KEY=VALUE", found.detector_settings))
     return found
 
 
@@ -40,8 +41,8 @@ def _parts(title: str, parts: Mapping[str, str]) -> Table:
     return table
 
 
-def _settings(settings: tuple[ListedSetting, ...]) -> Table:
-    table = _table("Settings: --set KEY=VALUE", "key", "default", "meaning")
+def _settings(title: str, settings: tuple[ListedSetting, ...]) -> Table:
+    table = _table(title, "key", "default", "meaning")
     for setting in settings:
         table.add_row(escape(setting.key), escape(_defaults(setting.defaults)), escape(_meaning(setting)))
     return table

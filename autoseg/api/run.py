@@ -18,6 +18,7 @@ from autoseg.console import Report
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
+from autoseg.evaluation.summary import Summary
 from autoseg.plan import Plans
 from autoseg.steps import Step, Steps, read_record
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, is_newer, read_model
@@ -72,10 +73,10 @@ class _Wanted:
 
     def parsed(self, recipe: str) -> Settings:
         """Those of this recipe. Raises AutosegError that names what is wrong."""
-        from autoseg.trainers.recipes import find_recipe
+        from autoseg.trainers.recipes import segmentation_defaults
         from autoseg.trainers.settings import parse_settings
 
-        return parse_settings(list(self.settings), find_recipe(recipe).settings, epochs=self.epochs,
+        return parse_settings(list(self.settings), segmentation_defaults(recipe), epochs=self.epochs,
                               iterations=self.iterations, max_hours=self.max_hours)
 
 
@@ -182,7 +183,7 @@ def _train(
                 folder.name, fold.fold, fold.model.configuration, fold.model.recipe, resume=fold.is_begun, epochs=wanted.epochs,
                 iterations=wanted.iterations, max_hours=hours, device=wanted.device, settings=wanted.settings,
                 workspace=wanted.workspace, quiet=True)
-        if result.summary is not None and not quiet:
+        if isinstance(result.summary, Summary) and not quiet:
             console.show(f"{fold.step}: mean Dice {result.summary.foreground_mean['Dice']:.3f}")
 
 

@@ -6,18 +6,23 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoseg import console
-from autoseg.api.common import PathLike, default_configuration, planned
+from autoseg.api.common import PathLike, default_configuration, planned, planned_slices
 from autoseg.errors import AutosegError
+from autoseg.evaluation.anomaly.cross_validation import pooled_detector_folds
+from autoseg.evaluation.anomaly.summary import AnomalySummary
+from autoseg.evaluation.anomaly.tables import anomaly_table
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds, state_of
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
-from autoseg.workspace import Workspace
+from autoseg.slices.plan import CONFIGURATION as SLICES
+from autoseg.workspace import DatasetFolder, Workspace
 
 if TYPE_CHECKING:
-    from autoseg.trainers.settings import Settings
+    from autoseg.trainers.cases import FoldCases
+    from autoseg.trainers.job import Job
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class TrainResult:
 
     folder: Path
     configuration: str
-    summary: Summary | None
+    summary: Summary | AnomalySummary | None
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class CrossValidation:
 
     configuration: str
     recipe: str
-    summary: Summary | None
+    summary: Summary | AnomalySummary | None
     path: Path
     missing: tuple[Missing, ...] = ()
 
@@ -51,44 +56,88 @@ def train(
 ) -> TrainResult:
     """Train one fold to its end and validate it; goes on where an earlier run stopped.
 
-    fold: 0..4, or "all" (every case, no validation). configuration: None for 3d_fullres where it was planned, else 2d.
-    resume: go on with an unfinished fold, whatever settings it was started with. restart: throw it away first.
-    recipe: "default", "multiscale", "unet3plus", or your own as "module:function". settings: "key=value" texts that change
-    the recipe's own; see `autoseg.trainers.settings.Settings`. name: of the model's folder, and for find_best and predict;
-    None for that of the recipe.
+    fold: 0..4, or "all" (every case, no validation). configuration: None for 3d_fullres where it was planned, else 2d; a
+    detector of anomalies has "slices" alone. resume: go on with an unfinished fold, whatever settings it was started with.
+    restart: throw it away first. recipe: "default", "multiscale", "unet3plus", "anogan", or your own as "module:function".
+    settings: "key=value" texts that change the recipe's own; see `autoseg.trainers.settings`. name: of the model's folder, and
+    for find_best and predict; None for that of the recipe.
     """
-    from autoseg.trainers.cases import changed_cases
-    from autoseg.trainers.fold import train_fold
-    from autoseg.trainers.job import Job, check_job, load_fold_data
     from autoseg.trainers.recipes import find_recipe
-    from autoseg.trainers.settings import parse_settings
 
     if resume and restart:
         raise AutosegError("--continue and --restart contradict each other. Give one of them.")
-    folder = planned(str(dataset), Workspace.at(workspace))
-    defaults = find_recipe(recipe).settings
-    chosen: Settings | None = parse_settings(
-        list(settings), defaults, epochs=epochs, iterations=iterations, max_hours=max_hours)
-    if resume:
-        chosen = None
-    job = Job(folder, configuration or default_configuration(folder), recipe, str(fold), chosen, device, name)
+    place = Workspace.at(workspace)
+    flags = {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}
+    if find_recipe(recipe).trains == "anomaly":
+        folder = planned_slices(str(dataset), place)
+        job = _job(recipe, configuration or SLICES, fold, settings, flags, resume, device, name, folder)
+        return _train_detector(job, restart, quiet)
+    folder = planned(str(dataset), place)
+    return _train_segmentation(
+        _job(recipe, configuration or default_configuration(folder), fold, settings, flags, resume, device, name, folder),
+        restart, quiet)
+
+
+def _job(
+    recipe: str, configuration: str, fold: int | str, assignments: Sequence[str], flags: dict[str, Any], resume: bool,
+    device: str, name: str | None, folder: DatasetFolder,
+) -> Job[Any]:
+    from autoseg.trainers.job import Job
+    from autoseg.trainers.recipes import find_recipe
+    from autoseg.trainers.settings import parse_settings
+
+    chosen = parse_settings(list(assignments), find_recipe(recipe).settings, **flags)
+    return Job(folder, configuration, recipe, str(fold), None if resume else chosen, device, name)
+
+
+def _train_segmentation(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
+    from autoseg.trainers.fold import train_fold
+    from autoseg.trainers.job import check_job, load_fold_data
+
     data = load_fold_data(job)
-    notes = check_job(job, data, begins=restart or state_of(job.fold_folder) == "missing")
-    if job.fold_folder.checkpoint_final.exists() and not restart:
-        notes.append(f"Fold {fold} of {job.configuration}, {name or recipe} is trained already (--restart begins anew).")
-    if restart and job.fold_folder.root.exists():
-        shutil.rmtree(job.fold_folder.root)
-    notes += changed_cases(job.fold_folder, data.cases_of(job.fold))
-    if not quiet:
-        for note in data.notes:
-            console.show_once(note)  # of all folds
-        for note in notes:
-            console.show(note)
-    with console.progress(f"{job.configuration} {job.model.recipe} fold {fold}", quiet) as report:
+    notes = check_job(job, data, begins=_begins(job, restart))
+    _begin(job, data.cases_of(job.fold), data.notes, notes, restart, quiet)
+    with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
         summary = train_fold(job, data, report)
     if summary is not None and not quiet:
         console.show(summary_table(summary))
     return TrainResult(job.fold_folder.root, job.configuration, summary)
+
+
+def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
+    from autoseg.trainers.anomaly.fold import train_detector_fold
+    from autoseg.trainers.anomaly.job import check_detector_job, load_detector_data
+
+    data = load_detector_data(job)
+    notes = check_detector_job(job, data, begins=_begins(job, restart))
+    _begin(job, data.cases_of(job.fold), data.notes, notes, restart, quiet)
+    with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
+        summary = train_detector_fold(job, data, report)
+    if summary is not None and not quiet:
+        console.show(anomaly_table(summary))
+    return TrainResult(job.fold_folder.root, job.configuration, summary)
+
+
+def _begins(job: Job[Any], restart: bool) -> bool:
+    return restart or state_of(job.fold_folder) == "missing"
+
+
+def _begin(job: Job[Any], cases: FoldCases, of_all_folds: Sequence[str], notes: list[str], restart: bool, quiet: bool) -> None:
+    """Throw away what is not wanted any more, and say what the user should know."""
+    from autoseg.trainers.cases import changed_cases
+
+    if job.fold_folder.checkpoint_final.exists() and not restart:
+        notes.append(
+            f"Fold {job.fold} of {job.configuration}, {job.model.recipe} is trained already (--restart begins anew).")
+    if restart and job.fold_folder.root.exists():
+        shutil.rmtree(job.fold_folder.root)
+    notes += changed_cases(job.fold_folder, cases)
+    if quiet:
+        return
+    for note in of_all_folds:
+        console.show_once(note)
+    for note in notes:
+        console.show(note)
 
 
 def cross_validation(
@@ -99,12 +148,21 @@ def cross_validation(
 
     recipe: or the name that the model was given.
     """
-    folder = planned(str(dataset), Workspace.at(workspace))
+    place = Workspace.at(workspace)
+    folder = planned_slices(str(dataset), place) if configuration == SLICES else planned(str(dataset), place)
     model = folder.model(configuration or default_configuration(folder), recipe)
     folds = number_of_folds(folder)
     missing = tuple(missing_folds(folder, model, folds))
-    summary = None if missing or not folds else pooled_folds(model, folds)
-    if summary is not None and not quiet:
+    if missing or not folds:
+        return CrossValidation(model.configuration, model.recipe, None, model.summary_json, missing)
+    summary: Summary | AnomalySummary
+    if model.configuration == SLICES:
+        summary = pooled_detector_folds(model, folds)
+        table = anomaly_table(summary)
+    else:
+        summary = pooled_folds(model, folds)
+        table = summary_table(summary)
+    if not quiet:
         console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
-        console.show(summary_table(summary))
-    return CrossValidation(model.configuration, model.recipe, summary, model.summary_json, missing)
+        console.show(table)
+    return CrossValidation(model.configuration, model.recipe, summary, model.summary_json)

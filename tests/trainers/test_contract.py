@@ -123,7 +123,7 @@ def test_a_checkpoint_gives_the_same_predictions(network: str, grid: str, norm: 
         assert torch.equal(loaded(batch.image)[0], task.modules["network"].eval()(batch.image)[0])
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES))
+@pytest.mark.parametrize("recipe", sorted(name for name, recipe in RECIPES.items() if recipe.trains == "segmentation"))
 @pytest.mark.parametrize("grid", GRIDS)
 def test_training_goes_on_from_its_state_to_the_same_weights(grid: str, recipe: str, tmp_path: Path) -> None:
     def begin() -> SegmentationTask:

@@ -221,7 +221,7 @@ def test_plans_that_differ_in_their_reasons_and_memory_alone_are_the_same_model(
 def test_a_fold_that_was_begun_with_settings_that_are_gone_is_told(job: Job) -> None:
     save_state(job.fold_folder.training_state, {"settings": {**Settings().model_dump(mode="json"), "gone": 1}})
     with pytest.raises(AutosegError, match=r"settings that the recipe does not have, or not so, any more \(gone\)"):
-        settle_settings(job)
+        settle_settings(job, Settings())
 
 
 def test_commands_that_plan_again_keep_the_planner(job: Job) -> None:

@@ -14,7 +14,7 @@ from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
 from autoseg.trainers.catalogue import catalogue
 from autoseg.trainers.fold import require_predictable
-from autoseg.trainers.recipes import RECIPES, find_recipe
+from autoseg.trainers.recipes import find_recipe, segmentation_defaults
 
 OWN_RECIPE = """
 from autoseg.trainers.settings import Settings
@@ -56,13 +56,13 @@ def test_what_cannot_be_a_recipe_is_refused_with_what_there_is() -> None:
     for name in ("half_recipe:build", "odd_recipe:build"):
         with pytest.raises(AutosegError, match="cannot be imported: .* Correct it"):
             find_recipe(name)
-    with pytest.raises(AutosegError, match="There are: default, multiscale, unet3plus; your own"):
+    with pytest.raises(AutosegError, match="There are: default, multiscale, unet3plus, anogan; your own"):
         find_recipe("defualt")
 
 
 def test_the_published_settings_of_multiscale() -> None:
     """Zhao and Zeng 2019; Wong et al. 2018."""
-    settings = RECIPES["multiscale"].settings
+    settings = segmentation_defaults("multiscale")
     assert (settings.base_features, settings.optimizer, settings.learning_rate) == (30, "adam", 3e-4)
     assert (settings.plateau.factor, settings.plateau.patience) == (0.2, 30)
     loss = settings.exp_log
@@ -71,7 +71,7 @@ def test_the_published_settings_of_multiscale() -> None:
 
 def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_recipe() -> None:
     listed = catalogue("own_recipe:build")
-    assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "own_recipe:build"]
+    assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "anogan", "own_recipe:build"]
     assert set(listed.networks) == {"unet", "unet3plus", "resunet"} and set(listed.losses) == {"dice_ce", "exp_log", "hybrid"}
     assert all([*listed.recipes.values(), *listed.networks.values(), *listed.losses.values()])
     settings = {setting.key: setting for setting in listed.settings}
@@ -79,6 +79,8 @@ def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_re
     assert settings["exp_log.gamma"].defaults["default"] == "0.3"
     assert settings["loss"].choices == ("dice_ce", "exp_log", "hybrid")
     assert settings["alpha"].defaults == {"own_recipe:build": "0.3"}
+    of_detectors = {setting.key: setting for setting in listed.detector_settings}
+    assert of_detectors["lambda"].defaults == {"anogan": "0.1"} and "lambda" not in settings and "loss" not in of_detectors
 
 
 def test_a_network_that_nothing_could_predict_with_is_refused_before_it_is_trained() -> None:

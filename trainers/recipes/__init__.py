@@ -7,11 +7,13 @@ import importlib
 from pydantic import ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.trainers.recipes import default, multiscale, unet3plus
+from autoseg.trainers.recipes import anogan, default, multiscale, unet3plus
 from autoseg.trainers.recipes.recipe import Recipe
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.settings import Settings, TrainingSettings
+from autoseg.trainers.settings.anomaly import AnomalySettings
 
-RECIPES: dict[str, Recipe] = {"default": default.RECIPE, "multiscale": multiscale.RECIPE, "unet3plus": unet3plus.RECIPE}
+RECIPES: dict[str, Recipe] = {
+    "default": default.RECIPE, "multiscale": multiscale.RECIPE, "unet3plus": unet3plus.RECIPE, "anogan": anogan.RECIPE}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -36,8 +38,26 @@ def find_recipe(name: str) -> Recipe:
     if not callable(build):
         raise AutosegError(f'{module.__file__} has no function "{function_name}", which the recipe "{name}" names.')
     settings = getattr(module, "SETTINGS", Settings())
-    if not isinstance(settings, Settings):
+    if not isinstance(settings, TrainingSettings):
         raise AutosegError(f"{module.__file__}: SETTINGS is {type(settings).__name__}, but must be an "
                            "autoseg.trainers.settings.Settings, such as SETTINGS = Settings(epochs=200).")
     summary = (build.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
     return Recipe(build, settings, summary)
+
+
+def segmentation_defaults(name: str) -> Settings:
+    """The settings of a recipe that segments. Raises AutosegError as `find_recipe`, and for one that does not."""
+    settings = find_recipe(name).settings
+    if not isinstance(settings, Settings):
+        raise AutosegError(f'The recipe "{name}" does not segment: it trains a detector of anomalies. Plan with '
+                           f"--planner slices, and train with autoseg_train DATASET 0 -tr {name}.")
+    return settings
+
+
+def anomaly_defaults(name: str) -> AnomalySettings:
+    """The settings of a recipe that trains a detector. Raises AutosegError as `find_recipe`, and for one that segments."""
+    settings = find_recipe(name).settings
+    if not isinstance(settings, AnomalySettings):
+        raise AutosegError(f'The recipe "{name}" segments, and slices are for detectors of anomalies: train with -tr anogan, or '
+                           "choose another configuration with -c.")
+    return settings

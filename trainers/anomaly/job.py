@@ -1,0 +1,152 @@
+"""What a detector's fold trains on, and the model that it belongs to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from autoseg.commands import command_line
+from autoseg.dataset import Dataset
+from autoseg.device import resolve_device
+from autoseg.errors import AutosegError, many, some
+from autoseg.inference.anomaly.model import AnomalyDescription
+from autoseg.inference.anomaly.settings import SearchSettings
+from autoseg.slices.plan import SlicePlans
+from autoseg.slices.store import StoredSlices, is_complete, open_slices, slices_digest
+from autoseg.trainers.anomaly.task import gan_shape
+from autoseg.trainers.cases import FoldCases
+from autoseg.trainers.job import Job, check_name, other_settings
+from autoseg.trainers.recipes import anomaly_defaults
+from autoseg.trainers.settings import flags_of
+from autoseg.trainers.settings.anomaly import AnomalySettings
+from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
+from autoseg.versions import versions
+from autoseg.workspace import read_model, write_json
+
+MUST_AGREE = ("recipe", "plans", "gan", "spectral_norm", "has_encoder")  # among the folds of a model
+
+
+@dataclass(frozen=True)
+class DetectorData:
+    """stored: slices of each case, by name. splits: of all folds; none for fold "all". training, validation: names of this fold's
+    cases; of the former, the normal slices alone are trained on. notes: what the user should know."""
+
+    plans: SlicePlans
+    stored: dict[str, StoredSlices]
+    splits: Splits
+    training: list[str]
+    validation: list[str]
+    notes: list[str]
+
+    @property
+    def training_cases(self) -> list[StoredSlices]:
+        """Those of the fold's training cases that hold a slice to train on."""
+        return [self.stored[name] for name in self.training if any(self.stored[name].normal)]
+
+    def cases_of(self, fold: str) -> FoldCases:
+        """Which cases a fold trains and validates on."""
+        training, validation = cases_of_fold(fold, self.splits, list(self.stored))
+        return FoldCases.of([self.stored[name] for name in training], [self.stored[name] for name in validation])
+
+
+def load_detector_data(job: Job[AnomalySettings]) -> DetectorData:
+    """Plans and the fold's slices. Raises AutosegError where planning or preprocessing is missing, or nothing normal is there."""
+    plans = read_model(job.folder.slices_json, SlicePlans)
+    again = command_line(job.folder, "autoseg_plan_and_preprocess", "--planner", "slices")
+    store, names = job.folder.preprocessed(job.configuration), [case.name for case in plans.source.training]
+    missing = [name for name in names if not is_complete(store, name)]
+    if missing:
+        raise AutosegError(f"{len(missing)} of {len(names)} cases are not cut into slices: {some(missing)}. Run: {again}")
+    stored = {name: open_slices(store, name) for name in names}
+    if other := [name for name, case in stored.items() if case.plans_digest != slices_digest(plans)]:
+        raise AutosegError(f"{len(other)} of {len(names)} cases were cut by other plans than those in {job.folder.slices_json}: "
+                           f"{some(other)}. Run: {again}")
+    made = MadeSplits([], []) if job.fold == "all" else _splits(job, plans.source, stored)
+    training, validation = cases_of_fold(job.fold, made.splits, names)
+    data = DetectorData(plans, stored, made.splits, training, validation, made.notes)
+    if not data.training_cases:
+        raise AutosegError(
+            f"Fold {job.fold} has no normal slice to train on: none of its {many(len(training), 'training case')} holds one. "
+            "Check case_labels in dataset.json (or the labels: slices without foreground count as normal), and splits.json.")
+    return data
+
+
+def _splits(job: Job[AnomalySettings], dataset: Dataset, stored: dict[str, StoredSlices]) -> MadeSplits:
+    """As for segmentation, by case and never by slice; without a fingerprint, abnormal cases are spread over the folds."""
+    truths = None
+    if not job.folder.fingerprint_json.exists():
+        truths = {name: [case.case_truth] if case.case_truth == "abnormal" else [] for name, case in stored.items()}
+    return load_or_make_splits(job.folder, dataset, list(stored), truths)
+
+
+def check_detector_job(job: Job[AnomalySettings], data: DetectorData, begins: bool = True) -> list[str]:
+    """What the user should know before the fold is trained.
+
+    begins: it begins with `job.settings`; else it goes on with those that it was begun with. Raises AutosegError where it
+    could not begin: before an older one is thrown away for it.
+    """
+    resolve_device(job.device)
+    check_name(job)
+    settings = job.settings or anomaly_defaults(job.recipe)
+    gan_shape(data.plans, settings)
+    others = [fold for fold in job.model.begun_folds() if fold != job.fold]
+    if job.settings is None or not begins:
+        return []
+    if others and job.model.model_json.exists():
+        _require_same_model(job, _description(job, data, settings), others)
+    return [_trained_on(data), *_notes(data, settings), *other_settings(job, others)]
+
+
+def _trained_on(data: DetectorData) -> str:
+    chosen = data.training_cases
+    count = sum(sum(case.normal) for case in chosen)
+    left_out = [data.stored[name] for name in data.training]
+    kinds = Counter(
+        "blank" if blank else truth or "of unknown kind" for case in left_out
+        for truth, blank, normal in zip(case.truths, case.blank, case.normal, strict=True) if not normal)
+    rest = f" Left out: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}." if kinds else ""
+    return f"Trained on {many(count, 'normal slice')} of {many(len(chosen), 'case')}.{rest}"
+
+
+def _notes(data: DetectorData, settings: AnomalySettings) -> list[str]:
+    normal = [name for name in data.validation if data.stored[name].case_truth == "normal"]
+    if data.validation and not normal and not any("normal" in data.stored[name].truths for name in data.validation):
+        return ["No validation case is known to be normal, so that nothing tells which scores are usual (a gate needs that)."]
+    return []
+
+
+def describe_detector(job: Job[AnomalySettings], data: DetectorData, settings: AnomalySettings) -> None:
+    """Write `model.json`, or check that the one that is there describes the same model."""
+    description = _description(job, data, settings)
+    begun = job.model.begun_folds()
+    if begun and job.model.model_json.exists():
+        _require_same_model(job, description, begun)
+    else:
+        write_json(job.model.model_json, description)
+
+
+def _description(job: Job[AnomalySettings], data: DetectorData, settings: AnomalySettings) -> AnomalyDescription:
+    search = {field.alias or name for name, field in SearchSettings.model_fields.items()}
+    content = settings.model_dump(mode="json")
+    return AnomalyDescription(
+        dataset=data.plans.dataset, plans=data.plans.without_cases(), gan=gan_shape(data.plans, settings),
+        spectral_norm=settings.spectral_norm, has_encoder=settings.encoder,
+        search=SearchSettings.model_validate({key: value for key, value in content.items() if key in search}),
+        recipe=job.recipe, settings=content, flags=flags_of(settings, anomaly_defaults(job.recipe)), versions=versions(),
+        name=job.name)
+
+
+def _require_same_model(job: Job[AnomalySettings], description: AnomalyDescription, folds: list[str]) -> None:
+    """Raises AutosegError where model.json, which `folds` were trained by, describes another model."""
+    there = read_model(job.model.model_json, AnomalyDescription)
+    different = [field for field in MUST_AGREE if _plain(there, field) != _plain(description, field)]
+    if different:
+        raise AutosegError(
+            f"{job.model.root} holds folds ({', '.join(folds)}) of a detector with other {', '.join(different)}. Folds of one "
+            "model must agree: give this one a name of its own (--name), or train with the plans and settings of the others.")
+
+
+def _plain(description: AnomalyDescription, field: str) -> Any:
+    content = description.model_dump(mode="json")[field]
+    return {key: value for key, value in content.items() if key not in ("versions", "reasons")} if field == "plans" else content

@@ -1,0 +1,73 @@
+"""A fold's validation: the scores of its held-out cases, normal and abnormal, by the detector that it trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from autoseg.console import Report
+from autoseg.evaluation.anomaly.panels import draw_panels
+from autoseg.evaluation.anomaly.scores import (
+    CaseScore,
+    SliceScore,
+    read_scores,
+    read_slice_scores,
+    write_scores,
+    write_slice_scores,
+)
+from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize, write_summary
+from autoseg.inference.anomaly.detector import AnomalyDetector, ScoredCase
+from autoseg.inference.anomaly.model import load_detector
+from autoseg.trainers.anomaly.job import DetectorData
+from autoseg.trainers.job import Job
+from autoseg.trainers.settings.anomaly import AnomalySettings
+from autoseg.workspace import FoldFolder, remove_leftovers
+
+PANELS = 3  # slices of a case that are drawn, those of the highest scores
+
+
+def validate_detector(
+    job: Job[AnomalySettings], data: DetectorData, settings: AnomalySettings, device: torch.device, report: Report
+) -> AnomalySummary | None:
+    """Score the validation cases: `scores.csv`, `slice_scores.csv`, panels, and last `summary.json`, in `validation/`.
+
+    Of each case at most `validation_slices` slices are scored. Cases that have scores already are left as they are. Raises
+    AutosegError where a case cannot be scored.
+    """
+    if not data.validation:
+        return None
+    place = job.fold_folder
+    remove_leftovers(place.validation)
+    cases, slices = _scores_there(place)
+    detector = AnomalyDetector(load_detector(job.model, [job.fold], device), device, most_slices=settings.validation_slices)
+    for number, name in enumerate(data.validation):
+        stored = data.stored[name]
+        if name not in cases and not all(stored.blank):
+            scored = detector.score_case(
+                name, stored.read(), np.array(stored.blank), truths=stored.truths, truth=stored.case_truth)
+            _draw(place, scored)
+            cases[name], slices[name] = scored.case, scored.slices
+            write_slice_scores(place.slice_scores_csv, [row for rows in slices.values() for row in rows])
+            write_scores(place.scores_csv, list(cases.values()))  # last: a case that is there has all its slices
+        report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
+    summary = summarize(list(cases.values()), [row for rows in slices.values() for row in rows])
+    write_summary(place.summary_json, summary)
+    return summary
+
+
+def _scores_there(place: FoldFolder) -> tuple[dict[str, CaseScore], dict[str, list[SliceScore]]]:
+    """What an earlier run wrote, by case."""
+    cases = {case.case: case for case in read_scores(place.scores_csv)} if place.scores_csv.exists() else {}
+    slices: dict[str, list[SliceScore]] = {name: [] for name in cases}
+    for row in read_slice_scores(place.slice_scores_csv) if place.slice_scores_csv.exists() else ():
+        if row.case in slices:
+            slices[row.case].append(row)
+    return cases, slices
+
+
+def _draw(place: FoldFolder, scored: ScoredCase) -> None:
+    chosen = scored.highest(PANELS)
+    titles = [f"slice {scored.slices[row].slice}, score {scored.slices[row].score:.0f}" for row in chosen]
+    truth = f" ({scored.case.truth})" if scored.case.truth else ""
+    draw_panels(place.panels_png(scored.case.case), scored.real[chosen], scored.generated[chosen], titles,
+                f"case {scored.case.case}{truth}: the closest normal slices")
