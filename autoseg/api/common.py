@@ -16,7 +16,7 @@ PathLike = str | Path
 
 def planned(dataset: str, place: Workspace) -> DatasetFolder:
     """The dataset that was planned for segmentation. Raises AutosegError with the command that plans it."""
-    folder = _in_workspace(dataset, place)
+    folder = in_workspace(dataset, place)
     if folder.plans_json.exists():
         return folder
     if folder.slices_json.exists():
@@ -29,7 +29,7 @@ def planned(dataset: str, place: Workspace) -> DatasetFolder:
 
 def planned_slices(dataset: str, place: Workspace) -> DatasetFolder:
     """The dataset that was planned as slices. Raises AutosegError with the command that plans it."""
-    folder = _in_workspace(dataset, place)
+    folder = in_workspace(dataset, place)
     if folder.slices_json.exists():
         return folder
     so_far = "planned for segmentation, but not as slices" if folder.plans_json.exists() else "not planned"
@@ -41,7 +41,7 @@ def _planning(dataset: str, folder: DatasetFolder, *flags: str) -> str:
     return shlex.join(["autoseg_plan_and_preprocess", dataset, *flags, *folder.workspace_flags])
 
 
-def _in_workspace(dataset: str, place: Workspace) -> DatasetFolder:
+def in_workspace(dataset: str, place: Workspace) -> DatasetFolder:
     """The folder of a dataset in the workspace, whether it was planned or not."""
     there = {folder.name: folder for folder in place.planned_datasets()}
     named = [dataset] if dataset in there else numbered(dataset, there)
