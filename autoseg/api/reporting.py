@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoseg import console
-from autoseg.api.common import PathLike, planned
+from autoseg.api.common import PathLike, in_workspace, planned
 from autoseg.workspace import Workspace, write_text
 
 
 def report(dataset: PathLike, workspace: PathLike | None = None, quiet: bool = False) -> Path:
-    """Write report.html into the dataset's folder in the workspace; the file's path. What is there so far is shown."""
+    """Write report.html into the dataset's folder in the workspace; the file's path. What is there so far is shown.
+
+    Raises AutosegError where the dataset has been planned neither for segmentation nor as slices.
+    """
     from autoseg.evaluation.report import build_report
 
-    folder = planned(str(dataset), Workspace.at(workspace))
+    place = Workspace.at(workspace)
+    folder = in_workspace(str(dataset), place)
+    if not folder.slices_json.exists():
+        folder = planned(str(dataset), place)
     with console.progress(f"Report on {folder.name}", quiet):
         page = build_report(folder)
     write_text(folder.report_html, page)

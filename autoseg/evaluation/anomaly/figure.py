@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autoseg.evaluation.anomaly.evaluate import Evaluation
-from autoseg.evaluation.anomaly.metrics import Detection, Scored, roc_curve
+from autoseg.evaluation.anomaly.metrics import Detection, Scored, roc_of
 from autoseg.evaluation.anomaly.summary import scored_cases, scored_slices
 from autoseg.workspace import atomic_path
 
@@ -64,8 +64,7 @@ def _roc(axes: Axes, levels: dict[str, tuple[list[Scored], Detection]]) -> None:
         if its.auroc is None:
             axes.plot([], [], " ", label=f"{noun}: not known")
             continue
-        known = [entry for entry in entries if entry.truth is not None]
-        curve = roc_curve(np.array([entry.score for entry in known]), np.array([entry.truth == "abnormal" for entry in known]))
+        curve = roc_of(entries)
         between = "" if its.auroc_interval is None else f" ({its.auroc_interval[0]:.2f} to {its.auroc_interval[1]:.2f})"
         axes.plot(curve.fpr, curve.tpr, color=colour, ls=dashes, lw=1.8, label=f"{noun}: AUROC {its.auroc:.3f}{between}")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")

@@ -61,6 +61,12 @@ def roc_curve(scores: np.ndarray, abnormal: np.ndarray) -> RocCurve:
     return RocCurve(*(np.append(0.0, counts[0] / counts[0, -1]) for counts in (above.normal, above.abnormal)))
 
 
+def roc_of(entries: Sequence[Scored]) -> RocCurve:
+    """Of the entries whose truth is known; both groups must be there."""
+    known = [entry for entry in entries if entry.truth is not None]
+    return roc_curve(np.array([entry.score for entry in known]), np.array([entry.truth == "abnormal" for entry in known], bool))
+
+
 def auroc(scores: np.ndarray, abnormal: np.ndarray) -> float:
     """Area under the ROC curve, as U / (n1 n2) of Mann and Whitney. scores (N,); abnormal (N,) bool. nan without both groups."""
     return float(_auroc(_above(*_by_score(scores, abnormal), np.ones((1, len(scores)))))[0])

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from autoseg.best import Best, Member, model_name
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import USUAL_FOLDS, State, fold_states, number_of_folds
+from autoseg.evaluation.report.detectors import AnomalyArtefacts, read_anomaly_artefacts
+from autoseg.evaluation.report.reading import model_if_there, read_if_there
 from autoseg.evaluation.summary import Summary, pooled_summary
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Plans
+from autoseg.slices.plan import SlicePlans
 from autoseg.steps import RunRecord
 from autoseg.training_log import Epoch, read_log
 from autoseg.verification.findings import Finding, read_findings
 from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
-
-Value = TypeVar("Value")
-ModelType = TypeVar("ModelType", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,14 @@ class Model:
 
 @dataclass
 class Artefacts:
-    """What was found. troubles: in words, files that are there and could not be read. fold_count: folds of a whole
-    cross-validation. is_outdated: whether `best` was chosen for other weights than those of today. ensemble: validation of
-    the chosen ensemble; postprocessed: of the choice after its rules."""
+    """What was found. plans: for segmentation; None where the dataset was planned as slices only. anomaly: of its slices and
+    their detectors; None where it was not planned as slices. troubles: in words, files that are there and could not be read.
+    fold_count: folds of a whole cross-validation. is_outdated: whether `best` was chosen for other weights than those of today.
+    ensemble: validation of the chosen ensemble; postprocessed: of the choice after its rules."""
 
     folder: DatasetFolder
-    plans: Plans
+    plans: Plans | None = None
+    anomaly: AnomalyArtefacts | None = None
     dataset: Dataset | None = None
     fingerprint: Fingerprint | None = None
     findings: list[Finding] | None = None
@@ -72,21 +71,35 @@ class Artefacts:
     run: RunRecord | None = None
     troubles: list[str] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """The dataset's."""
+        planned = self.plans or (self.anomaly.plans if self.anomaly else None)
+        return planned.dataset if planned else self.folder.name
+
 
 def read_artefacts(folder: DatasetFolder) -> Artefacts:
-    """Everything of a planned dataset. Raises AutosegError where plans.json is missing or damaged; notes other damage."""
-    if not folder.plans_json.exists():
+    """Everything of a planned dataset. Raises AutosegError where it has not been planned, or its plans are damaged; notes other
+    damage."""
+    if not (folder.plans_json.exists() or folder.slices_json.exists()):
         raise AutosegError(
             f"{folder.name} has not been planned: {folder.plans_json} does not exist. Run: autoseg_plan_and_preprocess "
             f"{folder.name}")
-    found = Artefacts(folder, read_model(folder.plans_json, Plans))
-    found.dataset = _model(found, folder.dataset_json, Dataset)
-    found.fingerprint = _model(found, folder.fingerprint_json, Fingerprint)
-    found.findings = _read(found, folder.findings_json, read_findings)
-    found.fold_count = _read(found, folder.splits_json, lambda path: number_of_folds(folder)) or USUAL_FOLDS
+    found = Artefacts(folder)
+    if folder.plans_json.exists():
+        found.plans = read_model(folder.plans_json, Plans)
+        slices = model_if_there(found.troubles, folder.slices_json, SlicePlans)
+    else:
+        slices = read_model(folder.slices_json, SlicePlans)
+    if slices is not None:
+        found.anomaly = read_anomaly_artefacts(folder, slices, found.troubles)
+    found.dataset = model_if_there(found.troubles, folder.dataset_json, Dataset)
+    found.fingerprint = model_if_there(found.troubles, folder.fingerprint_json, Fingerprint)
+    found.findings = read_if_there(found.troubles, folder.findings_json, read_findings)
+    found.fold_count = read_if_there(found.troubles, folder.splits_json, lambda path: number_of_folds(folder)) or USUAL_FOLDS
     found.models = [_read_one_model(found, model) for model in folder.models()]
-    found.best = _model(found, folder.best_json, Best)
-    found.run = _model(found, folder.run_json, RunRecord)
+    found.best = model_if_there(found.troubles, folder.best_json, Best)
+    found.run = model_if_there(found.troubles, folder.run_json, RunRecord)
     if found.best is not None:
         found.is_outdated = not all(_is_of_today(folder, member) for member in found.best.members)
         if len(found.best.members) > 1:
@@ -96,24 +109,9 @@ def read_artefacts(folder: DatasetFolder) -> Artefacts:
     return found
 
 
-def _read(found: Artefacts, path: Path, read: Callable[[Path], Value]) -> Value | None:
-    """What `read` makes of a file; None where it is missing, and where it is damaged, which is noted."""
-    if not path.exists():
-        return None
-    try:
-        return read(path)
-    except AutosegError as error:
-        found.troubles.append(str(error))
-        return None
-
-
-def _model(found: Artefacts, path: Path, model: type[ModelType]) -> ModelType | None:
-    return _read(found, path, lambda file: read_model(file, model))
-
-
 def _summary(found: Artefacts, folder: Path) -> Summary | None:
     """The summary.json beside predictions, which lie there, wherever the workspace lay when they were made."""
-    summary = _model(found, folder / "summary.json", Summary)
+    summary = model_if_there(found.troubles, folder / "summary.json", Summary)
     if summary is None:
         return None
     return summary.model_copy(update={"metric_per_case": tuple(
@@ -134,7 +132,7 @@ def _read_one_model(found: Artefacts, model: ModelFolder) -> Model:
         states = {"all": None, **(states if set(states.values()) != {"missing"} else {})}
     folds = [_read_fold(found, model.fold(name), name, state) for name, state in states.items()]
     summary = _pooled(found, [fold.summary for fold in folds if fold.summary is not None])
-    description = _read(found, model.model_json, _read_object) or {}
+    description = read_if_there(found.troubles, model.model_json, _read_object) or {}
     return Model(model.configuration, model.recipe, description, folds, summary)
 
 
@@ -155,7 +153,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _read_fold(found: Artefacts, fold: FoldFolder, name: str, state: State | None) -> Fold:
-    log = _read(found, fold.log_jsonl, read_log) or []
+    log = read_if_there(found.troubles, fold.log_jsonl, read_log) or []
     return Fold(name, state, log, _summary(found, fold.validation))
 
 

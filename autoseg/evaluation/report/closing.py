@@ -5,6 +5,7 @@ from __future__ import annotations
 from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.elements import Block, Folded, Section, Table, Text
 from autoseg.evaluation.report.words import counted, duration, moment
+from autoseg.training_log import Epoch
 from autoseg.versions import versions
 
 
@@ -12,7 +13,7 @@ def times_section(found: Artefacts) -> Section:
     """Training time of each model, and the steps of `autoseg run`."""
     section = Section("times", "Times")
     if rows := _training_rows(found):
-        total = sum(epoch.seconds for model in found.models for fold in model.folds for epoch in fold.log)
+        total = sum(epoch.seconds for logs in _logs(found).values() for log in logs for epoch in log)
         section.blocks += [Text(f"Training took {duration(total)} in all."),
                            Table("Training", ("model", "folds begun", "epochs", "time", "an epoch", "last finished"), rows)]
     if found.run is not None and found.run.steps:
@@ -27,24 +28,34 @@ def times_section(found: Artefacts) -> Section:
     return section
 
 
+def _logs(found: Artefacts) -> dict[str, list[list[Epoch]]]:
+    """Of the folds that were begun, by the name of their model."""
+    logs = {model.name: [fold.log for fold in model.folds if fold.log] for model in found.models}
+    detectors = found.anomaly.detectors if found.anomaly else []
+    return logs | {model.name: [fold.log for fold in model.folds if fold.log] for model in detectors}
+
+
 def _training_rows(found: Artefacts) -> list[list[str]]:
     rows = []
-    for model in found.models:
-        logs = [fold.log for fold in model.folds if fold.log]
+    for name, logs in _logs(found).items():
         epochs = [epoch for log in logs for epoch in log]
         if epochs:
             seconds = sum(epoch.seconds for epoch in epochs)
             last = moment(max(epoch.finished_at for epoch in epochs))
-            rows.append([model.name, str(len(logs)), str(len(epochs)), duration(seconds), duration(seconds / len(epochs)), last])
+            rows.append([name, str(len(logs)), str(len(epochs)), duration(seconds), duration(seconds / len(epochs)), last])
     return rows
 
 
 def versions_section(found: Artefacts) -> Section:
     """Package versions of each stage, in columns."""
-    stages = {"planned": found.plans.versions}
+    detectors = found.anomaly.detectors if found.anomaly else []
+    stages = {"planned": found.plans.versions} if found.plans else {}
+    if found.anomaly is not None:
+        stages["planned as slices"] = found.anomaly.plans.versions
     for model in found.models:
         if isinstance(recorded := model.description.get("versions"), dict):
             stages[f"trained {model.name}"] = {str(package): str(version) for package, version in recorded.items()}
+    stages |= {f"trained {model.name}": model.description.versions for model in detectors if model.description}
     if found.best is not None:
         stages["chosen"] = found.best.versions
     stages["this page"] = versions()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from autoseg.evaluation.report.anomaly import anomaly_section
 from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.choice import choice_section
 from autoseg.evaluation.report.closing import times_section, versions_section
@@ -29,7 +30,13 @@ class Page:
 
 def page(found: Artefacts) -> Page:
     """Everything that is known of a dataset, the result first."""
-    sections = [
-        results_section(found), worst_section(found), choice_section(found), training_section(found), data_section(found),
-        plan_section(found), times_section(found), versions_section(found)]
-    return Page(found.plans.dataset, datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"), at_a_glance(found), sections)
+    sections: list[Section] = []
+    if found.plans is not None:
+        sections += [results_section(found), worst_section(found), choice_section(found), training_section(found)]
+    if found.anomaly is not None:
+        sections.append(anomaly_section(found, found.anomaly))
+    sections.append(data_section(found))
+    if found.plans is not None:
+        sections.append(plan_section(found.plans))
+    sections += [times_section(found), versions_section(found)]
+    return Page(found.name, datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"), at_a_glance(found), sections)

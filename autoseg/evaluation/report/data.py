@@ -25,11 +25,11 @@ def data_section(found: Artefacts) -> Section:
     """The training images, their intensities, the classes, and the findings."""
     section = Section("data", "The data")
     section.blocks.append(Text(_in_one_sentence(found)))
-    if found.fingerprint is None:
+    if found.fingerprint is None and found.plans is not None:
         section.blocks += [
             Text("The fingerprint (what was measured over the training cases) is not there. This makes it:", is_note=True),
             Command(command_line(found.folder, "autoseg_plan_and_preprocess"))]
-    else:
+    elif found.fingerprint is not None:
         section.blocks += _images(found.fingerprint) + _intensities(found.fingerprint) + _classes(found.fingerprint)
     section.blocks += [Heading("What the checks found"), *_findings(found)]
     return section
@@ -42,11 +42,12 @@ def _in_one_sentence(found: Artefacts) -> str:
     elif found.dataset is not None:
         parts.append(counted(len(found.dataset.training), "training case"))
     if found.dataset is None:
-        return f"{found.plans.dataset}: {', '.join(parts) or 'dataset.json is not there'}."
+        return f"{found.name}: {', '.join(parts) or 'dataset.json is not there'}."
     names = list(found.dataset.labels.foreground)
-    channels = counted(len(found.dataset.channel_names), "channel")
-    text = (f"{', '.join(parts)} of {channels} ({listed(found.dataset.channel_names)}) with "
-            f"{counted(len(names), 'class', 'classes')} to find ({listed(names, 8)}), read from {found.dataset.folder}.")
+    channels = found.dataset.channel_names
+    text = ", ".join(parts) + (f" of {counted(len(channels), 'channel')} ({listed(channels)})" if channels else "")
+    text += f" with {counted(len(names), 'class', 'classes')} to find ({listed(names, 8)})" if names else ""
+    text += f", read from {found.dataset.folder}."
     if found.dataset.test:
         text += f" {counted(len(found.dataset.test), 'test case')} without a label are there besides."
     return text

@@ -6,6 +6,7 @@ Colours are those of Okabe and Ito (2008), which people with colour-blindness ca
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from autoseg.evaluation.anomaly.metrics import RocCurve
 from autoseg.evaluation.report.words import number, shortened
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
@@ -91,6 +93,21 @@ def curves(
         return _svg(figure, f"Line chart. {name} over the epochs. {said}")
 
 
+def roc_lines(name: str, lines: Mapping[str, RocCurve]) -> Markup:
+    """ROC curves, each by what it is of; an empty string where there is none. Dotted: chance."""
+    if not lines:
+        return Markup("")
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure, axes = _figure(3.9)
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        for (line, curve), (colour, dashes) in zip(lines.items(), itertools.cycle(LINES), strict=False):
+            axes.plot(curve.fpr, curve.tpr, color=colour, linestyle=dashes, linewidth=1.8, label=line)
+        axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=11.5, handlelength=2.4, columnspacing=1.0)
+        said = " ".join(_said_of_roc(line, curve) for line, curve in lines.items())
+        return _svg(figure, f"ROC curve. {name}: true positive rate over false positive rate. {said}")
+
+
 def intensity_ranges(name: str, channels: Mapping[str, tuple[float, float, float]], unit: str) -> Markup:
     """For each channel a bar from its lowest to its highest value with a mark between, each on an axis of its own.
 
@@ -159,6 +176,11 @@ def _said_of_line(line: str, epochs: np.ndarray, values: np.ndarray) -> str:
     there = np.isfinite(values)
     first, last = np.flatnonzero(there)[[0, -1]]
     return f"{line}: {number(values[first])} in epoch {epochs[first]:g}, {number(values[last])} in epoch {epochs[last]:g}."
+
+
+def _said_of_roc(line: str, curve: RocCurve) -> str:
+    reached = [f"{number(curve.tpr[curve.fpr <= rate].max())} at {rate:g}" for rate in (0.05, 0.2, 0.5)]
+    return f"{line}: {', '.join(reached)}."
 
 
 def _svg(figure: Figure, alternative: str) -> Markup:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from autoseg.evaluation.report.artefacts import Answer, Artefacts, answer
 from autoseg.evaluation.report.elements import Block, Command, Explained, Explanations, Text
-from autoseg.evaluation.report.missing import next_steps, prediction_command
+from autoseg.evaluation.report.missing import anomaly_prediction_command, anomaly_steps, next_steps, prediction_command
 from autoseg.evaluation.report.results import mean_dice, mean_hd95
+from autoseg.evaluation.report.scores import auroc
 from autoseg.evaluation.report.words import MISSING, counted, dice, listed
 from autoseg.evaluation.report.worst import worst_cases
 
@@ -13,10 +14,14 @@ from autoseg.evaluation.report.worst import worst_cases
 def at_a_glance(found: Artefacts) -> list[Block]:
     """The result, how to use it, and what is not there yet."""
     final = answer(found)
-    blocks: list[Block] = [Explanations([*_data(found), *_choice(found), *_result(final)])]
+    segmentation = [*_choice(found), *_result(final)] if found.plans is not None else []
+    blocks: list[Block] = [Explanations([*_data(found), *segmentation, *_anomalies(found)])]
     if (line := prediction_command(found)) is not None:
         blocks += [Text("To segment new images, type:"), Command(line)]
-    steps = next_steps(found)
+    for detector in found.anomaly.detectors if found.anomaly else ():
+        if (line := anomaly_prediction_command(found, detector)) is not None:
+            blocks += [Text(f"To look for anomalies in new images with {detector.name}, type:"), Command(line)]
+    steps = [*(next_steps(found) if found.plans is not None else ()), *anomaly_steps(found)]
     if steps:
         blocks.append(Text("Not everything is there yet. What is missing, and the command that makes it:", is_note=True))
     for step in steps:
@@ -27,10 +32,10 @@ def at_a_glance(found: Artefacts) -> list[Block]:
 
 def _data(found: Artefacts) -> list[Explained]:
     if found.dataset is None:
-        return [Explained("Dataset", found.plans.dataset)]
+        return [Explained("Dataset", found.name)]
     names = list(found.dataset.labels.foreground)
-    return [Explained("Data", f"{counted(len(found.dataset.training), 'training case')}, "
-                      f"{counted(len(names), 'class', 'classes')}", listed(names, 8))]
+    classes = f", {counted(len(names), 'class', 'classes')}" if names else ""
+    return [Explained("Data", f"{counted(len(found.dataset.training), 'training case')}{classes}", listed(names, 8))]
 
 
 def _choice(found: Artefacts) -> list[Explained]:
@@ -40,6 +45,24 @@ def _choice(found: Artefacts) -> list[Explained]:
     kind = "an ensemble: the mean of these models' probabilities" if len(found.best.members) > 1 else "a single model"
     after = f", then {counted(rules, 'rule')} of post-processing" if rules else ", no post-processing"
     return [Explained("Chosen", found.best.name, kind + after)]
+
+
+def _anomalies(found: Artefacts) -> list[Explained]:
+    """By case where that is known, else by slice, for each detector."""
+    if found.anomaly is None:
+        return []
+    entries = []
+    for detector in found.anomaly.detectors:
+        its, title = detector.summary, f"Anomalies, {detector.name}"
+        if its is None:
+            entries.append(Explained(title, "not validated yet"))
+            continue
+        by_slice = its.cases.auroc is None and its.slices.auroc is not None
+        part, noun = (its.slices, "slice") if by_slice else (its.cases, "case")
+        value = f"AUROC {auroc(part)} by {noun}" if part.auroc is not None else "AUROC not known"
+        entries.append(Explained(title, value, part.note or f"Over {counted(part.normal, f'normal {noun}')} and "
+                                 f"{counted(part.abnormal, f'abnormal {noun}')} of the validation; 95 % interval."))
+    return entries or [Explained("Anomalies", "no detector yet")]
 
 
 def _result(final: Answer | None) -> list[Explained]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from autoseg.commands import command_line, model_flags
 from autoseg.evaluation.cross_validation import missing_folds
 from autoseg.evaluation.report.artefacts import Artefacts, answer
+from autoseg.evaluation.report.detectors import Detector
 
 
 class Step(NamedTuple):
@@ -45,3 +46,35 @@ def next_steps(found: Artefacts) -> list[Step]:
         steps.append(Step("nothing has been chosen yet (models are compared once their folds are complete)",
                           command_line(found.folder, "autoseg find-best")))
     return steps
+
+
+def anomaly_steps(found: Artefacts) -> list[Step]:
+    """What is missing of the anomaly detectors: one at all, or the end of folds that were begun."""
+    if found.anomaly is None:
+        return []
+    if not found.anomaly.detectors:
+        first = command_line(found.folder, "autoseg_train", "0", "-tr", "anogan")
+        return [Step("no anomaly detector has been trained yet", first)]
+    return [
+        Step(f"{detector.name}: fold {fold.name} is {fold.state}",
+             command_line(found.folder, "autoseg_train", fold.name, *_training_flags(detector), "--continue"))
+        for detector in found.anomaly.detectors for fold in detector.folds if fold.state in ("unfinished", "not validated")]
+
+
+def anomaly_prediction_command(found: Artefacts, detector: Detector) -> str | None:
+    """The line that scores new images; None as long as no fold is trained."""
+    if not detector.folder.finished_folds():
+        return None
+    return "autoseg_predict -i IMAGES -o ANOMALIES " + shlex.join(
+        ["-d", found.folder.name, "-tr", detector.name, *found.folder.workspace_flags])
+
+
+def gate_command(found: Artefacts, detector: Detector) -> str:
+    """The line that segments new images and flags those that the detector finds strange."""
+    return "autoseg_predict -i IMAGES -o SEGMENTATIONS " + shlex.join(
+        ["--gate", str(detector.folder.root), *found.folder.workspace_flags])
+
+
+def _training_flags(detector: Detector) -> list[str]:
+    recipe = detector.description.recipe if detector.description else detector.name
+    return ["-tr", recipe, *(["--name", detector.name] if recipe != detector.name else [])]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 import PIL.Image
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,6 +22,7 @@ from autoseg.dataset import Case, Dataset, Labels, grid_differences
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import CaseSummary
 from autoseg.evaluation.report.figures import ORANGE, SKY
+from autoseg.evaluation.report.pictures import embedded
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label
 from autoseg.plan import Plans
@@ -51,9 +51,7 @@ class Overlay:
 
     def element(self, alternative: str) -> Markup:
         """<img> that holds the picture itself."""
-        data = base64.b64encode(self.png).decode("ascii")
-        width, height = self.size_px
-        return Markup(f'<img alt="{escape(alternative)}" width="{width}" height="{height}" src="data:image/png;base64,{data}">')
+        return embedded(self.png, self.size_px, alternative)
 
 
 class Plane(NamedTuple):

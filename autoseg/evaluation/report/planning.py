@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.elements import Explained, Explanations, Heading, Section, Text
 from autoseg.evaluation.report.words import listed, times
-from autoseg.plan import Configuration
+from autoseg.plan import Configuration, Plans
 
 NORMALIZATIONS = {
     "ct": "CT (clipped, then the dataset's mean and deviation)", "zscore": "z-score (mean 0, deviation 1)",
@@ -15,15 +14,15 @@ DECISIONS = {
     "normalization": "Normalization"}
 
 
-def plan_section(found: Artefacts) -> Section:
+def plan_section(plans: Plans) -> Section:
     """Every configuration's decisions with their reasons."""
     section = Section("plan", "The plan, and why")
-    count = len(found.plans.configurations)
+    count = len(plans.configurations)
     section.blocks.append(Text(
-        f"Planner “{found.plans.planner}” made {'one configuration' if count == 1 else f'{count} configurations'}: "
-        f"{listed(list(found.plans.configurations))}. A configuration is one way to look at the images: slice by slice (2d), in "
+        f"Planner “{plans.planner}” made {'one configuration' if count == 1 else f'{count} configurations'}: "
+        f"{listed(list(plans.configurations))}. A configuration is one way to look at the images: slice by slice (2d), in "
         "three dimensions at full resolution (3d_fullres) or on a coarser grid (3d_lowres). Each number follows from a rule."))
-    for name, configuration in found.plans.configurations.items():
+    for name, configuration in plans.configurations.items():
         section.blocks += [Heading(name), Explanations(_decisions(configuration))]
     return section
 

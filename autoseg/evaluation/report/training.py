@@ -68,12 +68,22 @@ def _made_of(model: Model) -> list[Block]:
     network, settings = configuration.network, its.get("settings") or {}
     kind = f"{network.name}, {counted(network.stages, 'stage')}, {network.features[0]} to {network.features[-1]} features"
     batch = f"{counted(configuration.batch_size, 'patch', 'patches')} of {times(configuration.patch_size)} voxels in each step"
-    set_by_user = " ".join(map(str, its.get("flags") or ())) or "nothing: all settings are the recipe's own"
-    rows = [[key, as_flag(value)] for key, value in _flat(settings).items()]
     return [
         Explanations([Explained("Recipe", str(its.get("recipe", model.recipe))), Explained("Network", kind),
-                      Explained("Batch", batch), Explained("Set by you", set_by_user)]),
-        Folded("All settings", [Table(f"Settings of {model.name}", ("setting", "value"), rows, frozenset({1}))])]
+                      Explained("Batch", batch), Explained("Set by you", set_by_user(its.get("flags")))]),
+        all_settings(model.name, settings)]
+
+
+def set_by_user(flags: object) -> str:
+    """The flags of a training that were given, in words where there were none."""
+    given = " ".join(map(str, flags)) if isinstance(flags, (list, tuple)) else ""
+    return given or "nothing: all settings are the recipe's own"
+
+
+def all_settings(name: str, settings: dict[str, Any]) -> Folded:
+    """Every setting that a model was trained with, folded away."""
+    rows = [[key, as_flag(value)] for key, value in _flat(settings).items()]
+    return Folded("All settings", [Table(f"Settings of {name}", ("setting", "value"), rows, frozenset({1}))])
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from autoseg.evaluation.report.elements import Block, Figure, Figures, Section, 
 from autoseg.evaluation.report.overlay import Overlay, overlay, window_of
 from autoseg.evaluation.report.words import dice, listed, number
 from autoseg.evaluation.summary import Summary
+from autoseg.plan import Plans
+from autoseg.workspace import DatasetFolder
 
 WORST = 5
 CLASSES_NAMED = 4
@@ -29,13 +31,13 @@ def worst_section(found: Artefacts) -> Section:
         f"The {len(worst)} validation cases with the lowest mean Dice ({final.name}), each on the slice where most voxels "
         "differ, turned as on a radiologist's screen. A solid blue line is the border of the reference, a dashed orange one that "
         "of the prediction. Look closely: what is wrong can be the prediction, and it can be the reference."))
-    if found.dataset is None:
+    if found.dataset is None or found.plans is None:
         section.blocks.append(Text("dataset.json is not there, so that the images cannot be found.", is_note=True))
         return section
     drawn: list[Figure] = []
     for case in worst:
         try:
-            drawn.append(_figure(case, found.dataset, found, final.summary))
+            drawn.append(_figure(case, found.dataset, found.plans, found.folder, final.summary))
         except AutosegError as error:
             section.blocks.append(_cannot_be_drawn(case, error))
     if drawn:
@@ -53,11 +55,11 @@ def _cannot_be_drawn(case: CaseSummary, error: AutosegError) -> Block:
     return Text(f"{case.case} (mean Dice {dice(case.mean_dice)}) cannot be drawn: {error}", is_note=True)
 
 
-def _figure(summary: CaseSummary, dataset: Dataset, found: Artefacts, of_all: Summary) -> Figure:
+def _figure(summary: CaseSummary, dataset: Dataset, plans: Plans, folder: DatasetFolder, of_all: Summary) -> Figure:
     case = next((case for case in dataset.training if case.name == summary.case), None)
     if case is None:
-        raise AutosegError(f"dataset.json in {found.folder.root} has no training case of this name.")
-    drawn = overlay(case, summary, dataset, window_of(dataset, found.plans))
+        raise AutosegError(f"dataset.json in {folder.root} has no training case of this name.")
+    drawn = overlay(case, summary, dataset, window_of(dataset, plans))
     return Figure(f"{summary.case}: mean Dice {dice(summary.mean_dice)}", drawn.element(_alternative(case, summary, drawn)),
                   _note(summary, drawn, of_all))
 
