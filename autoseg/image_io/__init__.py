@@ -28,6 +28,7 @@ WRITTEN_INSTEAD = {
     ".hdr": ".nii.gz", ".mgz": ".nii.gz", ".mgh": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha",
     ".jpg": ".png", ".jpeg": ".png",
 }
+WITHOUT_FLOATS = (".png", ".bmp")
 REMEDIES = {
     ".dcm": "Convert the DICOM series to NIfTI first, for example with dcm2niix.",
     ".ima": "Convert the DICOM series to NIfTI first, for example with dcm2niix.",
@@ -103,6 +104,12 @@ def file_ending(path: str | Path) -> str:
 def label_ending(ending: str) -> str:
     """The ending of a prediction for an image with `ending`: the same unless that is only read (JPEG, MGZ, pairs)."""
     return WRITTEN_INSTEAD.get(ending.lower(), ending.lower())
+
+
+def float_ending(ending: str) -> str:
+    """The ending of a map of floating point for an image with `ending`: TIFF where pictures hold whole numbers only."""
+    written = label_ending(ending)
+    return ".tif" if written in WITHOUT_FLOATS else written
 
 
 def _written() -> list[str]:

@@ -51,7 +51,7 @@ def choose_members(
         return _with_rules(folder, members, best, "as you named it, which is find-best's choice, too")
     if best is not None:
         return _with_rules(folder, _members_of_best(folder, best), best, f"find-best's choice. {best.reason}")
-    candidates = _candidates(folder)
+    candidates = finished_models(folder)
     if len(candidates) > 1:
         raise AutosegError(
             f"{len(candidates)} models could be meant. Let {command_line(folder, 'autoseg find-best')} choose, or say which "
@@ -72,7 +72,7 @@ def _choose_dataset(
     workspace: Workspace, dataset: str | None, configuration: Sequence[str], recipe: Sequence[str]
 ) -> DatasetFolder:
     """The only dataset with models that could be meant."""
-    trained = [folder for folder in workspace.planned_datasets() if _candidates(folder)]
+    trained = [folder for folder in workspace.planned_datasets() if finished_models(folder)]
     if not trained:
         raise AutosegError(
             f"The workspace {workspace.root} holds no model with a finished fold. Train one with autoseg_train, name "
@@ -99,7 +99,7 @@ def _choose_named(folder: DatasetFolder, configuration: Sequence[str], recipe: S
     per_name = Counter(found.configuration if configuration else found.recipe for found in fitting)
     if not (configuration and recipe) and max(per_name.values()) > 1:
         raise AutosegError(f"{len(fitting)} models could be meant. Say which (several make an ensemble), with one of:\n"
-                           + "\n".join(map(_flags, fitting)))
+                           + "\n".join(map(flags_naming, fitting)))
     return fitting
 
 
@@ -111,7 +111,7 @@ def _with_rules(folder: DatasetFolder, members: tuple[ModelFolder, ...], best: B
 
 
 def _members_of_best(folder: DatasetFolder, best: Best) -> tuple[ModelFolder, ...]:
-    there = {(found.configuration, found.recipe): found for found in _candidates(folder)}
+    there = {(found.configuration, found.recipe): found for found in finished_models(folder)}
     for member in best.members:
         if _key_of_member(member) not in there:
             missing = folder.model(member.configuration, member.recipe)
@@ -122,12 +122,13 @@ def _members_of_best(folder: DatasetFolder, best: Best) -> tuple[ModelFolder, ..
     return tuple(there[_key_of_member(member)] for member in best.members)
 
 
-def _candidates(folder: DatasetFolder) -> tuple[ModelFolder, ...]:
+def finished_models(folder: DatasetFolder) -> tuple[ModelFolder, ...]:
+    """Those that segment and have a finished fold."""
     return tuple(found for found in folder.models() if found.finished_folds())
 
 
 def _fitting(folder: DatasetFolder, configuration: Sequence[str], recipe: Sequence[str]) -> tuple[ModelFolder, ...]:
-    return tuple(found for found in _candidates(folder)
+    return tuple(found for found in finished_models(folder)
                  if (not configuration or found.configuration in configuration) and (not recipe or found.recipe in recipe))
 
 
@@ -145,9 +146,10 @@ def _key_of_member(member: Member) -> tuple[str, str]:
 
 
 def _listed(folders: Sequence[DatasetFolder]) -> str:
-    return "\n".join(_flags(found) for folder in folders for found in _candidates(folder))
+    return "\n".join(flags_naming(found) for folder in folders for found in finished_models(folder))
 
 
-def _flags(model: ModelFolder) -> str:
+def flags_naming(model: ModelFolder) -> str:
+    """A line of flags that name the model."""
     dataset = model.root.parents[2].name
     return f"  -d {dataset} -c {model.configuration} -tr {model.recipe}"

@@ -39,25 +39,28 @@ class TakesChannels(Protocol):
     def channel_names(self) -> tuple[str, ...]: ...
 
 
-def list_inputs(path: Path, description: TakesChannels) -> list[PredictionInput]:
+def list_inputs(path: Path, description: TakesChannels, one_file_each: bool = False) -> list[PredictionInput]:
     """The cases in a folder of images, or of one image, sorted by name.
 
     Channels are files `<case>_0000.nii.gz`, `<case>_0001.nii.gz`, ...; a file without such a number is a case with
     all its channels in itself (for models of one channel, any image). Hidden files (`._*`, `.DS_Store`) are passed by.
+    one_file_each: every file is a case with all its channels, whatever its name.
     A case that lacks channels is listed with its problem, so that the others can be predicted.
     Raises AutosegError where `path` does not exist or holds no image.
     """
+    channels = 1 if one_file_each else len(description.channel_names)
     if path.is_dir():
         files = layouts.image_files(path)
         if not files:
             raise AutosegError(f"{path} holds no image. Images end in {', '.join(ENDINGS)}.")
     elif path.is_file():
-        files = _with_siblings(path, len(description.channel_names))
+        files = _with_siblings(path, channels)
     else:
         raise AutosegError(f"{path} does not exist. Give a folder of images, or one image, with -i.")
     cases: dict[str, Channels] = defaultdict(lambda: defaultdict(list))
     plain: list[PredictionInput] = []
-    for name, channel, file in _split_names(files, len(description.channel_names)):
+    named = [(layouts.stem(file), None, file) for file in files] if one_file_each else _split_names(files, channels)
+    for name, channel, file in named:
         if channel is None:
             plain.append(PredictionInput(name, (file,)))
         else:

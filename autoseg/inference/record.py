@@ -80,6 +80,11 @@ class RecordedFolder:
             self._record = self._record.model_copy(update={"cases": there.cases})
         write_json(folder / RECORD_NAME, self._record)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no case was begun in it by these models."""
+        return not self._record.cases
+
     def is_made(self, item: PredictionInput, output: Path) -> bool:
         """Whether a case's file is there, made by these models from these very images.
 

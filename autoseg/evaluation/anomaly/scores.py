@@ -69,12 +69,12 @@ def case_score(slices: Sequence[SliceScore], truth: Truth | None = None) -> Case
 
 def write_slice_scores(path: Path, scores: Sequence[SliceScore]) -> None:
     """`slice_scores.csv`: a row for each slice, its columns the fields of SliceScore; None is an empty cell."""
-    _write(path, SliceScore, scores)
+    write_rows(path, SliceScore, scores)
 
 
 def write_scores(path: Path, scores: Sequence[CaseScore]) -> None:
     """`scores.csv`: a row for each case, its columns the fields of CaseScore; None is an empty cell."""
-    _write(path, CaseScore, scores)
+    write_rows(path, CaseScore, scores)
 
 
 def read_slice_scores(path: Path) -> list[SliceScore]:
@@ -87,7 +87,8 @@ def read_scores(path: Path) -> list[CaseScore]:
     return _read(path, CaseScore, lambda row: f"case {row.case}")
 
 
-def _write(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
+def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
+    """A CSV file whose columns are the fields of `kind`; None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(kind.model_fields)
