@@ -100,7 +100,7 @@ def require_normal_slices(plans: SlicePlans, normal: Mapping[str, int]) -> None:
 
 def _normal_slices(name: str, measured: Measured, plans: SlicePlans) -> int:
     truths = measured.truths[cut_along(measured.geometry, plans.axis)]
-    return sum(may_be_trained_on(truths, [False] * len(truths), plans.normal_by, plans.source.case_labels.get(name)))
+    return sum(may_be_trained_on(truths, [False] * len(truths), plans.source.case_labels.get(name)))
 
 
 def _axis(cases: Sequence[Measured], kind: Kind, wish: Axis | None) -> tuple[Axis | None, str]:

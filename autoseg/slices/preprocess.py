@@ -72,7 +72,7 @@ def _cut_and_store(job: _Job, plans: SlicePlans, folder: Path) -> None:
     description = store.StoredSlicesDescription(
         case=job.case.name, digest=job.digest, plans_digest=store.slices_digest(plans), channels=plans.channels,
         image_size=plans.image_size, case_truth=truth_of_case(truths, case_label), truths=tuple(truths), blank=tuple(blank),
-        normal=tuple(may_be_trained_on(truths, blank, plans.normal_by, case_label)))
+        normal=tuple(may_be_trained_on(truths, blank, case_label)))
     store.write_slices(folder, description, cut.slices)
 
 

@@ -22,12 +22,15 @@ def slice_truths(
     the others nothing is known; a picture, which is its one slice, is abnormal.
     "foreground": slices with foreground are abnormal, those without are normal; of slices without, but with ignored voxels,
     nothing is known.
-    "all": what one of these says, else normal.
+    "all": as "case_labels" where the dataset calls the case something, else normal, whatever the label file marks: a gate is
+    trained on the organ that is to be segmented, too.
     """
     if normal_by == "case_labels" or (normal_by == "all" and case_label is not None):
         return _by_case(label, case_label, array_axis, count, ignore)
+    if normal_by == "all":
+        return ["normal"] * count
     if label is None:
-        return ["normal" if normal_by == "all" else None] * count
+        return [None] * count
     foreground, ignored = foreground_of_slices(label, array_axis, ignore)
     return ["abnormal" if has else None if unsure else "normal" for has, unsure in zip(foreground, ignored, strict=True)]
 
@@ -60,10 +63,6 @@ def truth_of_case(truths: Sequence[Truth | None], case_label: Truth | None) -> T
     return "normal" if all(truth == "normal" for truth in truths) else None
 
 
-def may_be_trained_on(
-    truths: Sequence[Truth | None], blank: Sequence[bool], normal_by: NormalBy, case_label: Truth | None
-) -> list[bool]:
-    """For each slice: whether it counts as normal and is not blank. A case that is called abnormal is never trained on."""
-    if case_label == "abnormal":
-        return [False] * len(truths)
-    return [not empty and (normal_by == "all" or truth == "normal") for truth, empty in zip(truths, blank, strict=True)]
+def may_be_trained_on(truths: Sequence[Truth | None], blank: Sequence[bool], case_label: Truth | None) -> list[bool]:
+    """For each slice: whether it is normal and not blank. No slice of a case that is called abnormal is ever trained on."""
+    return [truth == "normal" and not empty and case_label != "abnormal" for truth, empty in zip(truths, blank, strict=True)]

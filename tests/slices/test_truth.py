@@ -30,7 +30,7 @@ def label() -> np.ndarray:
     ("foreground", "normal", True, [N, A, None]),
     ("foreground", None, False, [None, None, None]),
     ("all", None, False, [N, N, N]),
-    ("all", None, True, [N, A, None]),
+    ("all", None, True, [N, N, N]),
     ("all", "abnormal", True, [None, A, None]),
     ("all", "normal", True, [N, N, N]),
 ])
@@ -57,7 +57,5 @@ def test_a_case_is_abnormal_with_one_abnormal_slice_and_normal_where_all_slices_
 def test_normal_slices_that_are_not_blank_are_trained_on_and_those_of_abnormal_cases_never() -> None:
     truths: list[Truth | None] = [N, A, None, N]
     blank = [False, False, False, True]
-    assert may_be_trained_on(truths, blank, "foreground", None) == [True, False, False, False]
-    assert may_be_trained_on(truths, blank, "all", N) == [True, True, True, False]
-    for normal_by in ("case_labels", "foreground", "all"):
-        assert not any(may_be_trained_on([N, N, N, N], blank, normal_by, A))
+    assert may_be_trained_on(truths, blank, None) == may_be_trained_on(truths, blank, N) == [True, False, False, False]
+    assert not any(may_be_trained_on([N, N, N, N], blank, A))
