@@ -84,9 +84,11 @@ class Discriminator(nn.Module):
         """spectral: every convolution has spectral norm 1 (Miyato et al. 2018), instead of batch norm."""
         super().__init__()
         self.layers = _halving(shape, spectral)
-        head = nn.Conv2d(shape.widths[-1], 1, shape.start)
-        self.head = spectral_norm(head) if spectral else head
+        self.head = nn.Conv2d(shape.widths[-1], 1, shape.start)
         self.apply(_initialize)
+        if spectral:  # last: such weights are computed at each use, and initializing what was computed would change nothing
+            for module in [module for module in self.modules() if isinstance(module, nn.Conv2d)]:
+                spectral_norm(module)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """The last hidden layer, (B, widths[-1], start, start)."""
@@ -112,12 +114,12 @@ class Encoder(nn.Module):
 
 
 def _halving(shape: GanShape, spectral: bool) -> nn.Sequential:
+    """spectral: without batch norm."""
     layers: list[nn.Module] = []
     width = shape.channels
     for level, wider in enumerate(shape.widths):
         is_first = level == 0
-        convolution = nn.Conv2d(width, wider, 4, 2, 1, bias=spectral or is_first)
-        layers.append(spectral_norm(convolution) if spectral else convolution)
+        layers.append(nn.Conv2d(width, wider, 4, 2, 1, bias=spectral or is_first))
         if not (spectral or is_first):
             layers.append(nn.BatchNorm2d(wider))
         layers.append(nn.LeakyReLU(0.2))
