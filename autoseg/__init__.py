@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         plan_slices,
         postprocess,
         predict,
+        predict_anomalies,
         predict_files,
         report,
         train,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AutosegError", "cross_validation", "evaluate", "evaluate_anomalies", "find_best", "plan_and_preprocess", "plan_slices",
-    "postprocess", "predict", "predict_files", "recipes", "report", "run", "train", "verify",
+    "postprocess", "predict", "predict_anomalies", "predict_files", "recipes", "report", "run", "train", "verify",
 ]
 
 

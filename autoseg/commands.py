@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from autoseg.plan import Plans
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
+from autoseg.workspace import SLICES, DatasetFolder, ModelFolder, Workspace, read_json
 
 
 def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
@@ -64,6 +64,17 @@ def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -
     if not folder.best_json.exists() and _trained(folder) > 1:
         arguments += model_flags(configuration, recipe)
     return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SEGMENTATIONS", *arguments, *folder.workspace_flags])
+
+
+def detection_command(folder: DatasetFolder, recipe: str) -> str:
+    """The line that scores new images by a detector of this dataset. recipe: or the name that the detector was given."""
+    arguments = ["-tr", recipe]
+    others = [other for other in Workspace(folder.root.parent).planned_datasets() if other.root != folder.root]
+    if any(model.recipe == recipe for other in others for model in other.anomaly_models()):
+        arguments = ["-d", folder.name, *arguments]
+    if any(model.recipe == recipe for every in (folder, *others) for model in every.models()):
+        arguments += ["-c", SLICES]
+    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SCORES", *arguments, *folder.workspace_flags])
 
 
 def _trained(folder: DatasetFolder) -> int:

@@ -5,6 +5,7 @@ dataset folder, or the name or number of one in the workspace, $AUTOSEG_RAW or $
 verb needs it, so that the others answer at once.
 """
 
+from autoseg.api.anomaly import means_detector, predict_anomalies
 from autoseg.api.checking import repair, verify
 from autoseg.api.demo import demo
 from autoseg.api.evaluation import evaluate, evaluate_anomalies, holds_anomaly_scores
@@ -21,6 +22,6 @@ from autoseg.errors import AutosegError
 
 __all__ = [
     "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
-    "next_prediction", "plan_and_preprocess", "plan_slices", "postprocess", "predict", "predict_files", "recipes", "repair",
-    "report", "run", "train", "verify",
+    "means_detector", "next_prediction", "plan_and_preprocess", "plan_slices", "postprocess", "predict", "predict_anomalies",
+    "predict_files", "recipes", "repair", "report", "run", "train", "verify",
 ]

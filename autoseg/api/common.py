@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.dataset import find_dataset, load_dataset, numbered
@@ -12,6 +13,14 @@ from autoseg.planners import SLICES
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 PathLike = str | Path
+OneOrSeveral = PathLike | Sequence[PathLike] | None
+
+
+def several(value: OneOrSeveral) -> Sequence[PathLike]:
+    """All that were named; () for None."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, (str, Path)) else value
 
 
 def planned(dataset: str, place: Workspace) -> DatasetFolder:

@@ -11,33 +11,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg import console
-from autoseg.api.common import PathLike, default_configuration, planned
-from autoseg.commands import prediction_command
+from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, planned, several
+from autoseg.api.gate import GateResult, open_gate, pass_gate
+from autoseg.commands import detection_command, is_detector, prediction_command
 from autoseg.errors import AutosegError, many
-from autoseg.workspace import Workspace
+from autoseg.workspace import SLICES, Workspace
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
     from autoseg.inference.model import LoadedModel
     from autoseg.inference.predictor import Predictor
 
-OneOrSeveral = PathLike | Sequence[PathLike] | None
-
 
 @dataclass(frozen=True)
 class PredictResult:
-    """written: segmentation files by case (those that were already there included). failed: reasons by case."""
+    """written: segmentation files by case (those that were already there included). failed: reasons by case. gate: what it said,
+    where there was one."""
 
     written: dict[str, Path]
     failed: dict[str, str]
     already_there: int
+    gate: GateResult | None = None
 
 
 def predict_files(
     input: PathLike, output: PathLike, dataset: PathLike | None = None, model: OneOrSeveral = None,
     configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
     checkpoint: str = "final", mirroring: bool = True, postprocessing: bool = True, save_probabilities: bool = False,
-    overwrite: bool = False, device: str = "auto", workspace: PathLike | None = None, quiet: bool = False,
+    overwrite: bool = False, device: str = "auto", gate: PathLike | None = None, gate_percentile: float | None = None,
+    workspace: PathLike | None = None, quiet: bool = False,
 ) -> PredictResult:
     """Segment an image or a folder of images into `output`, in each image's own grid and format.
 
@@ -45,12 +47,19 @@ def predict_files(
     several; several make an ensemble), or where nothing is named what find-best chose, else the only model in the
     workspace. postprocessing: apply the rules that find-best chose, where its members are the ones that run.
     A case that fails stops no other; what an earlier run of the same models finished stays as it is.
+    gate: folder of an anomaly detector, which scores each image first, into `gate.csv`: those above the threshold are named, and
+    segmented all the same. gate_percentile: of the normal validation cases' scores, that is the threshold; None for 99.
     """
     from autoseg.inference.predictor import list_inputs
 
+    if gate is None and gate_percentile is not None:
+        raise AutosegError("--gate-percentile is of --gate, which names a detector's folder. Give both, or leave it out.")
     chosen = _choose(Workspace.at(workspace), dataset, model, configuration, recipe)
     predictor = _predictor(chosen, folds, checkpoint, mirroring, postprocessing, device, quiet)
+    opened = None if gate is None else open_gate(Path(gate), gate_percentile, device, quiet)
     inputs = list_inputs(Path(input), predictor.description)
+    predictor.outputs(Path(output), overwrite)  # before the gate takes its time
+    gated = None if opened is None else pass_gate(opened, inputs, Path(output), overwrite, quiet)
     written, failed, there = {}, {}, 0
     with console.progress(f"Segmenting {many(len(inputs), 'image')}", quiet) as report:
         done = 0
@@ -65,7 +74,7 @@ def predict_files(
                 continue
             written[outcome.item.name] = outcome.value.path
             there += outcome.value.was_there
-    return PredictResult(written, failed, there)
+    return PredictResult(written, failed, there, gated)
 
 
 def predict(
@@ -95,7 +104,13 @@ def predict(
 def next_prediction(
     dataset: PathLike, configuration: str | None = None, recipe: str = "default", workspace: PathLike | None = None
 ) -> str:
-    """The command line that segments new images with a dataset's models. configuration, recipe: where nothing is chosen."""
+    """The command line that segments new images with a dataset's models, or scores them with a detector.
+
+    configuration, recipe: where nothing is chosen.
+    """
+    folder = in_workspace(str(dataset), Workspace.at(workspace))
+    if configuration in (None, SLICES) and is_detector(folder.model(SLICES, recipe)):
+        return detection_command(folder, recipe)
     folder = planned(str(dataset), Workspace.at(workspace))
     return prediction_command(folder, configuration or default_configuration(folder), recipe)
 
@@ -106,14 +121,8 @@ def _choose(
     from autoseg.inference.choice import choose_members
 
     name = None if dataset is None else planned(str(dataset), place).name
-    folders = [Path(folder) for folder in _several(model)]
-    return choose_members(place, name, folders, [*map(str, _several(configuration))], [*map(str, _several(recipe))])
-
-
-def _several(value: OneOrSeveral) -> Sequence[PathLike]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, (str, Path)) else value
+    folders = [Path(folder) for folder in several(model)]
+    return choose_members(place, name, folders, [*map(str, several(configuration))], [*map(str, several(recipe))])
 
 
 def _predictor(

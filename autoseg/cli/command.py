@@ -104,11 +104,13 @@ def command_like(flags: argparse.Namespace, program: str, *arguments: str) -> st
 
 
 def tell_written(
-    written: Collection[str], failed: Mapping[str, str], already_there: int, output: str, what: tuple[str, str, str]
+    written: Collection[str], failed: Mapping[str, str], already_there: int, output: str, what: tuple[str, str, str],
+    evaluation: tuple[str, str] = ("REFERENCE_DIR", "where you have reference labels"),
 ) -> int:
     """Say what a command wrote into a folder, of the rest why it failed, and what comes next; the exit code.
 
     written, failed: by name, the latter with reasons. what: ("segmentation(s)", "images", "segmented") of which these are.
+    evaluation: what to compare with, and when.
     """
     made, sources, done = what
     there = f" ({already_there} were there already; --overwrite makes them anew)" if already_there else ""
@@ -119,5 +121,6 @@ def tell_written(
         print(f"Error: {len(failed)} of {len(failed) + len(written)} {sources} could not be {done}: {', '.join(failed)}. The "
               "same command tries them again.", file=sys.stderr)
         return 1
-    print(f"Next: autoseg evaluate REFERENCE_DIR {shlex.quote(output)}   (where you have reference labels)")
+    reference, when = evaluation
+    print(f"Next: autoseg evaluate {reference} {shlex.quote(output)}   ({when})")
     return 0

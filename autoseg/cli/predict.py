@@ -1,29 +1,48 @@
-"""autoseg_predict: segmentations of new images."""
+"""autoseg_predict: segmentations of new images, or scores of how unlike the normal ones they are."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from autoseg.cli.command import Command, add_device, add_workspace, main_of, tell_written
+
+if TYPE_CHECKING:
+    from autoseg.api.gate import GateResult
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", dest="input", required=True, metavar="IN", help="a folder of images, or one image")
-    parser.add_argument("-o", dest="output", required=True, metavar="OUT", help="folder for the segmentations")
+    parser.add_argument("-o", dest="output", required=True, metavar="OUT",
+                        help="folder for the segmentations; of an anomaly detector for maps, scores and panels/")
     parser.add_argument("-d", dest="dataset", metavar="DATASET", help="whose models (default: the only one there is)")
     parser.add_argument("-m", dest="model", nargs="+", metavar="MODEL_DIR",
                         help="a model's folder (holds model.json); several make an ensemble")
     parser.add_argument("-c", dest="configuration", nargs="+", metavar="CONFIG",
-                        help="2d, 3d_fullres or 3d_lowres; several make an ensemble (default: what find-best chose)")
+                        help="2d, 3d_fullres or 3d_lowres; several make an ensemble (default: what find-best chose); slices for "
+                             "an anomaly detector")
     parser.add_argument("-tr", "--trainer", dest="recipe", nargs="+", metavar="RECIPE",
-                        help="the recipe it was trained with, or the name it was given; several make an ensemble")
+                        help="the recipe it was trained with, such as anogan for an anomaly detector, or the name it was given; "
+                             "several make an ensemble")
     parser.add_argument("-f", dest="folds", nargs="+", metavar="FOLD",
                         help="folds of each model to average (default: all finished ones)")
-    parser.add_argument("--checkpoint", choices=("final", "best"), default="final", help="default: final")
-    parser.add_argument("--no-mirroring", action="store_true", help="faster (up to 8 times in 3D), a little less accurate")
-    parser.add_argument("--no-postprocessing", action="store_true", help="leave out the rules that find-best chose")
-    parser.add_argument("--save-probabilities", action="store_true", help="also write each class's probabilities (.b2nd)")
     parser.add_argument("--overwrite", action="store_true", help="predict also what is already there")
+    segmentation = parser.add_argument_group("for segmentation")
+    segmentation.add_argument("--checkpoint", choices=("final", "best"), default="final", help="default: final")
+    segmentation.add_argument("--no-mirroring", action="store_true",
+                              help="faster (up to 8 times in 3D), a little less accurate")
+    segmentation.add_argument("--no-postprocessing", action="store_true", help="leave out the rules that find-best chose")
+    segmentation.add_argument("--save-probabilities", action="store_true", help="also write each class's probabilities (.b2nd)")
+    segmentation.add_argument("--gate", metavar="MODEL_DIR",
+                              help="an anomaly detector's folder: score each image with it first, into gate.csv, and name those "
+                                   "that are unlike its training data; they are segmented all the same")
+    segmentation.add_argument("--gate-percentile", type=float, metavar="P",
+                              help="of the scores of the detector's normal validation cases, above which an image is named "
+                                   "(default: 99)")
+    anomalies = parser.add_argument_group("for anomaly detectors")
+    anomalies.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
+                           help="how it searches, such as --set search_steps=500; `autoseg recipes` lists them (default: as it "
+                                "was trained with)")
     add_device(parser)
     add_workspace(parser)
 
@@ -31,15 +50,65 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> int:
     from autoseg import api
 
+    is_detector = api.means_detector(flags.dataset, flags.model, flags.configuration, flags.recipe, flags.workspace)
+    _require_flags_of(is_detector, flags)
+    return _score(flags) if is_detector else _segment(flags)
+
+
+def _segment(flags: argparse.Namespace) -> int:
+    from autoseg import api
+
     result = api.predict_files(
         flags.input, flags.output, dataset=flags.dataset, model=flags.model, configuration=flags.configuration,
         recipe=flags.recipe, folds=flags.folds, checkpoint=flags.checkpoint, mirroring=not flags.no_mirroring,
         postprocessing=not flags.no_postprocessing, save_probabilities=flags.save_probabilities, overwrite=flags.overwrite,
-        device=flags.device, workspace=flags.workspace,
+        device=flags.device, gate=flags.gate, gate_percentile=flags.gate_percentile, workspace=flags.workspace,
     )
+    if result.gate is not None:
+        _tell_gate(result.gate)
     words = ("segmentation(s)", "images", "segmented")
     return tell_written(result.written, result.failed, result.already_there, flags.output, words)
 
 
-COMMAND = Command("predict", "Segment images with a trained model.", add_flags, run)
+def _tell_gate(gate: GateResult) -> None:
+    """Name the images that are flagged."""
+    print(f"Wrote {gate.path}: {len(gate.flagged)} of {gate.cases} images flagged as unlike the gate's training data.")
+    for case, reason in gate.flagged.items():
+        print(f"  {case}: {reason}")
+
+
+def _score(flags: argparse.Namespace) -> int:
+    from autoseg import api
+
+    result = api.predict_anomalies(
+        flags.input, flags.output, dataset=flags.dataset, model=flags.model, recipe=flags.recipe, folds=flags.folds,
+        settings=flags.assignments, overwrite=flags.overwrite, device=flags.device, workspace=flags.workspace,
+    )
+    words = ("anomaly map(s), scores.csv, slice_scores.csv and panels/", "images", "scored")
+    return tell_written(result.written, result.failed, result.already_there, flags.output, words,
+                        evaluation=("TRUTH", "where you know which are abnormal; -h says how to give it"))
+
+
+def _require_flags_of(is_detector: bool, flags: argparse.Namespace) -> None:
+    """Raises AutosegError for flags that mean nothing for the model."""
+    from autoseg import api
+
+    of_segmentation = {
+        "--checkpoint best": flags.checkpoint == "best", "--no-mirroring": flags.no_mirroring,
+        "--no-postprocessing": flags.no_postprocessing, "--save-probabilities": flags.save_probabilities,
+        "--gate": flags.gate is not None, "--gate-percentile": flags.gate_percentile is not None}
+    wrong = of_segmentation if is_detector else {"--set": bool(flags.assignments)}
+    given = [name for name, is_given in wrong.items() if is_given]
+    if given:
+        whom, meant = "anomaly detectors", "a segmentation model"
+        if is_detector:
+            whom, meant = "segmentation", "an anomaly detector"
+        is_for = "is for" if len(given) == 1 else "are for"
+        raise api.AutosegError(f"{' and '.join(given)} {is_for} {whom}, but the model meant here is {meant}. Leave it out, or "
+                               "name another model with -c, -tr or -m.")
+
+
+COMMAND = Command(
+    "predict", "Segment images with a trained model, or score with an anomaly detector how unlike the normal they are.",
+    add_flags, run)
 main = main_of(COMMAND, "autoseg_predict")

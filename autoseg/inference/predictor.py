@@ -144,10 +144,9 @@ class Predictor:
 
         An outcome's value is `Written`; a case that fails stops no other. Segmentations that an earlier run of the same
         models wrote from the same files stay as they are, unless `overwrite`. save_probabilities: also write
-        `<case>.b2nd`. Raises AutosegError where the folder cannot be written or holds other models' segmentations.
+        `<case>.b2nd`. Raises AutosegError as `outputs`.
         """
-        origin = origin_of([(member.model, member.mirror_axes) for member in self.members], self.rules)
-        outputs = OutputFolder(output_folder, origin, overwrite, save_probabilities)
+        outputs = self.outputs(output_folder, overwrite, save_probabilities)
         waiting: list[PredictionInput] = []
         for item in inputs:
             earlier = attempt(item, partial(_earlier_result, item, outputs))
@@ -157,6 +156,11 @@ class Predictor:
                 waiting.append(item)
         for item, prepare in self._prepare_each(waiting):
             yield attempt(item, partial(self._predict_file, item, prepare, outputs, progress))
+
+    def outputs(self, output_folder: Path, overwrite: bool = False, save_probabilities: bool = False) -> OutputFolder:
+        """The folder of segmentations. Raises AutosegError where it cannot be written or holds other models' predictions."""
+        origin = origin_of([(member.model, member.mirror_axes) for member in self.members], self.rules)
+        return OutputFolder(output_folder, origin, overwrite, save_probabilities)
 
     def _predict_file(
         self, item: PredictionInput, prepare: Callable[[], _Case], outputs: OutputFolder, progress: CaseProgress | None

@@ -31,12 +31,16 @@ class Threshold(Frozen):
     cases: int
 
     @property
+    def in_words(self) -> str:
+        return f"{self.score:.4g} (percentile {self.percentile:g} of {many(self.cases, 'normal validation case')})"
+
+    @property
     def warning(self) -> str | None:
         """What the user should know of it."""
         if self.cases >= FEWEST_CASES:
             return None
-        return (f"the gate's threshold comes from {many(self.cases, 'normal validation case')}, fewer than {FEWEST_CASES}: it is "
-                "not much more than the highest of their scores.")
+        return (f"the gate's threshold comes from {many(self.cases, 'normal validation case')}. Fewer than {FEWEST_CASES} say "
+                "little about how far normal scores reach.")
 
 
 class GatedCase(Frozen):
@@ -78,8 +82,8 @@ def threshold_of(folder: ModelFolder, folds: Sequence[str], percentile: float = 
     if not normal:
         raise AutosegError(
             f"{folder.root} has no validation scores of normal cases, which a gate takes its threshold from. Train a fold to its "
-            "end with autoseg_train, on a dataset with cases that are normal as a whole (by case_labels in dataset.json, in a folder "
-            "normal, or all by --normal all).")
+            "end with autoseg_train, on a dataset with cases that are normal as a whole: by case_labels in dataset.json, in a "
+            "folder normal, or all of them by --normal all.")
     return Threshold(score=float(np.percentile(normal, percentile)), percentile=percentile, cases=len(normal))
 
 

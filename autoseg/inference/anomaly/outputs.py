@@ -10,6 +10,8 @@ from pathlib import Path
 from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.panels import draw_panels
 from autoseg.evaluation.anomaly.scores import (
+    SCORES,
+    SLICE_SCORES,
     CaseScore,
     SliceScore,
     read_scores,
@@ -58,11 +60,11 @@ class AnomalyFolder(RecordedFolder):
 
     @property
     def _scores(self) -> Path:
-        return self.folder / "scores.csv"
+        return self.folder / SCORES
 
     @property
     def _slice_scores(self) -> Path:
-        return self.folder / "slice_scores.csv"
+        return self.folder / SLICE_SCORES
 
     def map_path(self, item: PredictionInput) -> Path:
         """The ending is that of the case's image, as far as floating point can be kept in it."""
