@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from autoseg.cli.predict import main
 from autoseg.dataset import Labels
 from autoseg.evaluation.anomaly.scores import CaseScore, write_scores
+from autoseg.image import Geometry, Image
+from autoseg.image_io import write_image
 from autoseg.inference.anomaly.model import DISCRIMINATOR, ENCODER, GENERATOR, AnomalyDescription
 from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.networks.dcgan import Discriminator, Encoder, GanShape, Generator
 from autoseg.slices.plan import SlicePlans
-from autoseg.workspace import ModelFolder, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
 SaveDetector = Callable[..., ModelFolder]
 
@@ -93,3 +97,46 @@ def describe_detector_fixture() -> Callable[..., AnomalyDescription]:
 @pytest.fixture(name="save_detector")
 def save_detector_fixture() -> SaveDetector:
     return save_detector
+
+
+class Place:
+    """A workspace of Dataset001_Tiny that tests fill with models: detectors of axial slices, and segmentation models."""
+
+    def __init__(self, root: Path, describe: Any, save_model: Any) -> None:
+        self.workspace = Workspace(root)
+        self._describe, self._save_model = describe, save_model
+
+    def folder(self, dataset: str = "Dataset001_Tiny") -> DatasetFolder:
+        return self.workspace.dataset(dataset)
+
+    def add_detector(
+        self, recipe: str = "anogan", dataset: str = "Dataset001_Tiny", folds: tuple[str, ...] = ("0",),
+        normal_scores: Sequence[float] = (), **described: Any,
+    ) -> ModelFolder:
+        description = describe_detector(recipe=recipe, dataset=dataset, **described)
+        write_json(self.folder(dataset).slices_json, description.plans)
+        return save_detector(self.folder(dataset).root, description, folds, normal_scores)
+
+    def add_segmentation(self, recipe: str = "default", dataset: str = "Dataset001_Tiny", channels: int = 1) -> ModelFolder:
+        description = self._describe(channels=channels).model_copy(update={"recipe": recipe, "dataset": dataset})
+        write_json(self.folder(dataset).plans_json, description.plans)
+        folder: ModelFolder = self._save_model(self.folder(dataset).root, description)
+        return folder
+
+    def run(self, *words: object) -> int:
+        """autoseg_predict in this workspace."""
+        return main([*map(str, words), "--workspace", str(self.workspace.root), "--device", "cpu"])
+
+
+@pytest.fixture
+def place(tmp_path: Path, describe: Any, save_model: Any) -> Place:
+    return Place(tmp_path / "workspace", describe, save_model)
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """A folder of two images of 4 × 18 × 16 voxels, "a" and "b"."""
+    for seed, name in enumerate("ab"):
+        array = np.random.default_rng(seed).normal(size=(1, 4, 18, 16)).astype(np.float32)
+        write_image(tmp_path / "in" / f"{name}.nii.gz", array, Image(array, Geometry((3.0, 1.0, 1.0), (5.0, -7.0, 11.0))))
+    return tmp_path / "in"
