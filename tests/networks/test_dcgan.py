@@ -104,7 +104,8 @@ def test_weights_begin_as_published(spectral: bool) -> None:
         assert float(weights.detach().std()) == pytest.approx(0.02, rel=0.02)
         norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
         scales = torch.cat([norm.weight.detach() for norm in norms]) if norms else torch.empty(0)
-        assert len(norms) == (0 if spectral and isinstance(network, Discriminator) else 4 if network.__class__ is Generator else 3)
+        without = spectral and isinstance(network, Discriminator)
+        assert len(norms) == (0 if without else 4 if isinstance(network, Generator) else 3)
         if norms:
             assert float(scales.mean()) == pytest.approx(1, abs=0.01) and float(scales.std()) == pytest.approx(0.02, rel=0.25)
         assert not any(bool(values.any()) for name, values in named.items() if name.endswith("bias"))
