@@ -19,9 +19,10 @@ from autoseg.api.selection import find_best
 from autoseg.api.slices import plan_slices
 from autoseg.api.training import cross_validation, train
 from autoseg.errors import AutosegError
+from autoseg.slices.plan import CONFIGURATION as SLICES
 
 __all__ = [
-    "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
+    "SLICES", "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
     "means_detector", "next_prediction", "plan_and_preprocess", "plan_slices", "postprocess", "predict", "predict_anomalies",
     "predict_files", "recipes", "repair", "report", "run", "train", "verify",
 ]

@@ -62,15 +62,20 @@ def train(
     settings: "key=value" texts that change the recipe's own; see `autoseg.trainers.settings`. name: of the model's folder, and
     for find_best and predict; None for that of the recipe.
     """
-    from autoseg.trainers.recipes import find_recipe
+    from autoseg.trainers.recipes import anomaly_defaults, find_recipe
 
     if resume and restart:
         raise AutosegError("--continue and --restart contradict each other. Give one of them.")
     place = Workspace.at(workspace)
     flags = {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}
-    if find_recipe(recipe).trains == "anomaly":
+    is_detector = find_recipe(recipe).trains == "anomaly"
+    if configuration == SLICES:
+        anomaly_defaults(recipe)
+    elif is_detector and configuration is not None:
+        raise AutosegError(f'The recipe "{recipe}" trains on slices, and not on {configuration}. Leave out -c.')
+    if is_detector:
         folder = planned_slices(str(dataset), place)
-        job = _job(recipe, configuration or SLICES, fold, settings, flags, resume, device, name, folder)
+        job = _job(recipe, SLICES, fold, settings, flags, resume, device, name, folder)
         return _train_detector(job, restart, quiet)
     folder = planned(str(dataset), place)
     return _train_segmentation(

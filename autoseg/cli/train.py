@@ -11,17 +11,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
     parser.add_argument("folds", nargs="+", metavar="FOLD", help="0..4, or all (trains on every case)")
     parser.add_argument("-c", dest="configuration", metavar="CONFIG",
-                        help="2d, 3d_fullres or 3d_lowres (default: 3d_fullres where it was planned, else 2d)")
+                        help="2d, 3d_fullres or 3d_lowres (default: 3d_fullres where it was planned, else 2d; anogan: slices)")
     parser.add_argument("-tr", "--trainer", dest="recipe", default="default", metavar="RECIPE",
-                        help='what is trained and how: default, multiscale, unet3plus, or your own as "module:function"; '
+                        help="what is trained and how: default, multiscale, unet3plus, anogan (an anomaly detector), or your own "
+                             'as "module:function"; '
                              "`autoseg recipes` explains them (default: default)")
     parser.add_argument("--name", metavar="NAME",
                         help="of the model, where other settings than the recipe's are tried (default: the recipe's name)")
     parser.add_argument("--continue", dest="resume", action="store_true",
                         help="go on with an unfinished fold, with the settings that it was started with")
     parser.add_argument("--restart", action="store_true", help="throw away what there is of these folds and begin anew")
-    parser.add_argument("--epochs", type=int, metavar="N", help="default: 1000")
-    parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: 250)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="default: 1000; anogan: 100")
+    parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: 250; anogan: 100)")
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="fit the schedule into this time per fold; with schedule=poly the learning rate still ends at zero")
     add_device(parser)
@@ -42,15 +43,17 @@ def run(flags: argparse.Namespace) -> int:
         print(f"Wrote {result.folder}: checkpoint_final.safetensors, log.jsonl, progress.png"
               f"{', validation/' if result.summary else ''}")
     model = flags.name or flags.recipe
-    pooled = api.cross_validation(flags.dataset, flags.configuration, model, workspace=flags.workspace)
+    pooled = api.cross_validation(flags.dataset, result.configuration, model, workspace=flags.workspace)
+    following = api.next_prediction(flags.dataset, result.configuration, model, flags.workspace)
     if pooled.summary is not None:
-        print(f"Wrote {pooled.path}\nNext: {command_like(flags, 'autoseg find-best')}")
+        is_detector = result.configuration == api.SLICES
+        print(f"Wrote {pooled.path}\nNext: {following if is_detector else command_like(flags, 'autoseg find-best')}")
         return 0
     if pooled.missing:
         print(f"Of the cross-validation, {', '.join(lack.words for lack in pooled.missing)}. To complete it:")
         for lack in pooled.missing:
             print(f"  {lack.command}")
-    print(f"Next: {api.next_prediction(flags.dataset, flags.configuration, model, flags.workspace)}")
+    print(f"Next: {following}")
     return 0
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from autoseg.console import Report
-from autoseg.evaluation.anomaly.panels import draw_panels
 from autoseg.evaluation.anomaly.scores import (
     CaseScore,
     SliceScore,
@@ -16,14 +15,13 @@ from autoseg.evaluation.anomaly.scores import (
     write_slice_scores,
 )
 from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize, write_summary
-from autoseg.inference.anomaly.detector import AnomalyDetector, ScoredCase
+from autoseg.inference.anomaly.detector import AnomalyDetector
 from autoseg.inference.anomaly.model import load_detector
+from autoseg.inference.anomaly.outputs import draw_highest
 from autoseg.trainers.anomaly.job import DetectorData
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings
 from autoseg.workspace import FoldFolder, remove_leftovers
-
-PANELS = 3  # slices of a case that are drawn, those of the highest scores
 
 
 def validate_detector(
@@ -45,7 +43,7 @@ def validate_detector(
         if name not in cases and not all(stored.blank):
             scored = detector.score_case(
                 name, stored.read(), np.array(stored.blank), truths=stored.truths, truth=stored.case_truth)
-            _draw(place, scored)
+            draw_highest(place.panels_png(name), scored)
             cases[name], slices[name] = scored.case, scored.slices
             write_slice_scores(place.slice_scores_csv, [row for rows in slices.values() for row in rows])
             write_scores(place.scores_csv, list(cases.values()))  # last: a case that is there has all its slices
@@ -64,10 +62,3 @@ def _scores_there(place: FoldFolder) -> tuple[dict[str, CaseScore], dict[str, li
             slices[row.case].append(row)
     return cases, slices
 
-
-def _draw(place: FoldFolder, scored: ScoredCase) -> None:
-    chosen = scored.highest(PANELS)
-    titles = [f"slice {scored.slices[row].slice}, score {scored.slices[row].score:.0f}" for row in chosen]
-    truth = f" ({scored.case.truth})" if scored.case.truth else ""
-    draw_panels(place.panels_png(scored.case.case), scored.real[chosen], scored.generated[chosen], titles,
-                f"case {scored.case.case}{truth}: the closest normal slices")
