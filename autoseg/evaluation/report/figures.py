@@ -84,7 +84,7 @@ def curves(
         for position, (line, (epochs, values)) in enumerate(thinned.items()):
             colour, dashes = LINES[position % len(LINES)]
             axes.plot(epochs, values, color=colour, linestyle=dashes, linewidth=1.8, label=line,
-                      marker="o" if len(epochs) < 3 else None, markersize=4)
+                      marker="o" if np.isfinite(values).sum() < 3 else None, markersize=4)
         axes.set_xlabel("epoch")
         axes.set_ylim(*limits)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
