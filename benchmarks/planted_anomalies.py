@@ -59,10 +59,11 @@ class Slices:
 
 @dataclass
 class Scored:
-    """Of N slices, by method: score (N,), and whether the map's highest pixel lies in the disc (N,)."""
+    """Of N slices, by method: score (N,), whether the map's highest pixel lies in the disc (N,). updates: of the search, mean."""
 
     score: dict[str, np.ndarray]
     hit: dict[str, np.ndarray]
+    updates: float = 0.0
 
 
 def main() -> None:
@@ -183,7 +184,7 @@ def score(detector: LoadedDetector, slices: Slices, **changed: object) -> Scored
     found = AnomalyDetector(detector, torch.device("cpu"), search).score_slices(
         slices.images, np.zeros(len(slices.images), bool), SEED)
     return Scored({"AnoGAN": found.score, "residual": found.residual, "discrimination": found.discrimination},
-                  {"AnoGAN": hits(found.maps, slices.discs)})
+                  {"AnoGAN": hits(found.maps, slices.discs)}, float(found.steps.mean()))
 
 
 def hits(maps: np.ndarray, discs: np.ndarray) -> np.ndarray:
@@ -217,15 +218,16 @@ def print_table(
 def print_saving(detector: LoadedDetector, normal: Slices, planted: Sequence[Slices], steps: int) -> None:
     together = Slices(np.concatenate([slices.images[::4] for slices in planted]),
                       np.concatenate([slices.discs[::4] for slices in planted]))
-    print("\n| updates at most | start | AUROC | mean score of untouched slices | seconds per slice |")
-    print("|---|---|---|---|---|")
+    print("\n| updates at most | start | mean updates | AUROC | mean score of untouched slices | seconds per slice |")
+    print("|---|---|---|---|---|---|")
     for start in ("random", "encoder"):
         for most in (0, 20, 50, 100, 200, steps):
             begun = time.perf_counter()
-            of_normal = score(detector, normal, search_steps=most, start=start).score["AnoGAN"]
-            value = area(of_normal, score(detector, together, search_steps=most, start=start).score["AnoGAN"])
+            of_normal, of_planted = (score(detector, slices, search_steps=most, start=start) for slices in (normal, together))
+            value = area(of_normal.score["AnoGAN"], of_planted.score["AnoGAN"])
             per_slice = (time.perf_counter() - begun) / (len(normal.images) + len(together.images))
-            print(f"| {most} | {start} | {value:.3f} | {of_normal.mean():.0f} | {per_slice:.3f} |", flush=True)
+            print(f"| {most} | {start} | {of_planted.updates:.0f} | {value:.3f} | {of_normal.score['AnoGAN'].mean():.0f} | "
+                  f"{per_slice:.3f} |", flush=True)
 
 
 def time_search(detector: LoadedDetector, images: np.ndarray) -> None:
