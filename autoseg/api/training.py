@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import console
 from autoseg.api.common import PathLike, default_configuration, planned, planned_slices
+from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.cross_validation import pooled_detector_folds
 from autoseg.evaluation.anomaly.summary import AnomalySummary
@@ -21,8 +23,10 @@ from autoseg.slices.plan import CONFIGURATION as SLICES
 from autoseg.workspace import DatasetFolder, Workspace
 
 if TYPE_CHECKING:
-    from autoseg.trainers.cases import FoldCases
-    from autoseg.trainers.job import Job
+    from rich.table import Table
+
+    from autoseg.trainers.anomaly.job import DetectorData
+    from autoseg.trainers.job import FoldData, Job
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,8 @@ def _train_segmentation(job: Job[Any], restart: bool, quiet: bool) -> TrainResul
     from autoseg.trainers.job import check_job, load_fold_data
 
     data = load_fold_data(job)
-    notes = check_job(job, data, begins=_begins(job, restart))
-    _begin(job, data.cases_of(job.fold), data.notes, notes, restart, quiet)
-    with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
-        summary = train_fold(job, data, report)
-    if summary is not None and not quiet:
-        console.show(summary_table(summary))
-    return TrainResult(job.fold_folder.root, job.configuration, summary)
+    _begin(job, data, check_job(job, data, begins=_begins(job, restart)), restart, quiet)
+    return _train(job, partial(train_fold, job, data), summary_table, quiet)
 
 
 def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
@@ -114,12 +113,15 @@ def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
     from autoseg.trainers.anomaly.job import check_detector_job, load_detector_data
 
     data = load_detector_data(job)
-    notes = check_detector_job(job, data, begins=_begins(job, restart))
-    _begin(job, data.cases_of(job.fold), data.notes, notes, restart, quiet)
+    _begin(job, data, check_detector_job(job, data, begins=_begins(job, restart)), restart, quiet)
+    return _train(job, partial(train_detector_fold, job, data), anomaly_table, quiet)
+
+
+def _train(job: Job[Any], train_it: Callable[[Report], Any], table_of: Callable[[Any], Table], quiet: bool) -> TrainResult:
     with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
-        summary = train_detector_fold(job, data, report)
+        summary = train_it(report)
     if summary is not None and not quiet:
-        console.show(anomaly_table(summary))
+        console.show(table_of(summary))
     return TrainResult(job.fold_folder.root, job.configuration, summary)
 
 
@@ -127,7 +129,7 @@ def _begins(job: Job[Any], restart: bool) -> bool:
     return restart or state_of(job.fold_folder) == "missing"
 
 
-def _begin(job: Job[Any], cases: FoldCases, of_all_folds: Sequence[str], notes: list[str], restart: bool, quiet: bool) -> None:
+def _begin(job: Job[Any], data: FoldData | DetectorData, notes: list[str], restart: bool, quiet: bool) -> None:
     """Throw away what is not wanted any more, and say what the user should know."""
     from autoseg.trainers.cases import changed_cases
 
@@ -136,11 +138,11 @@ def _begin(job: Job[Any], cases: FoldCases, of_all_folds: Sequence[str], notes: 
             f"Fold {job.fold} of {job.configuration}, {job.model.recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
-    notes += changed_cases(job.fold_folder, cases)
+    notes += changed_cases(job.fold_folder, data.cases_of(job.fold))
     if quiet:
         return
-    for note in of_all_folds:
-        console.show_once(note)
+    for note in data.notes:
+        console.show_once(note)  # of all folds
     for note in notes:
         console.show(note)
 
