@@ -149,4 +149,6 @@ def _require_same_model(job: Job[AnomalySettings], description: AnomalyDescripti
 
 def _plain(description: AnomalyDescription, field: str) -> Any:
     content = description.model_dump(mode="json")[field]
-    return {key: value for key, value in content.items() if key not in ("versions", "reasons")} if field == "plans" else content
+    if field == "plans":  # the same though they were made by another version, or the dataset lies elsewhere now
+        del content["versions"], content["reasons"], content["source"]["folder"]
+    return content

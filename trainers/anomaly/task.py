@@ -64,8 +64,13 @@ class GanTask:
         return torch.optim.Adam(network.parameters(), rate, (self.settings.adam_beta1, ADAM_BETA2))
 
     def set_progress(self, progress: float) -> None:
-        """The rates stay; the last share of the training is the encoder's, where there is one."""
-        self.is_encoders_turn = self.settings.encoder and progress >= 1 - self.settings.encoder_share
+        """The rates stay; the last share of the training is the encoder's, where there is one.
+
+        Once it has begun it goes on: with max_hours, progress falls a little where steps turn out to be quick.
+        """
+        if self.settings.encoder:
+            has_begun = bool(self.optimizers["encoder"].state)
+            self.is_encoders_turn = has_begun or progress >= 1 - self.settings.encoder_share
 
     def end_epoch(self, training_loss: float) -> None:
         """Nothing depends on how an epoch went: a GAN's losses do not say how good it is."""
