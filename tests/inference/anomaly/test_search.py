@@ -95,7 +95,7 @@ def test_the_proposal_alone_is_scored_by_hand() -> None:
 
 
 def test_the_known_vector_is_found() -> None:
-    result = found(simple(0.8), slices(TARGET), search_steps=400)
+    result = found(simple(0.8), slices(TARGET), search_steps=400, search_rate=0.02)
     assert result.residual[0] < 4 * 0.02 / 2  # no farther off than a part of a step in each entry
     np.testing.assert_allclose(result.generated.reshape(4), TARGET, atol=0.02)
 
@@ -126,7 +126,7 @@ def test_each_slice_ends_when_it_no_longer_improves() -> None:
     exact = found(simple(encoder=Constant(None)), slices(TARGET, TARGET), search_steps=50, patience=5)
     np.testing.assert_array_equal(exact.steps, [5, 5])
     assert exact.score.tolist() == [0, 0]
-    both = found(simple(encoder=Constant(0.5)), slices([0.5] * 4, [-0.9] * 4), search_steps=50, patience=5)
+    both = found(simple(encoder=Constant(0.5)), slices([0.5] * 4, [-0.9] * 4), search_steps=50, patience=5, search_rate=0.02)
     np.testing.assert_array_equal(both.steps, [5, 50])  # 1.4 at 0.02 an update takes 70
 
 
