@@ -196,7 +196,8 @@ def without_bad_cases(source: Dataset, findings: list[Finding], skip: bool, quie
     if errors and not skip:
         raise AutosegError(
             f"{source.name} has {many(len(errors), 'error')} in {many(len(bad), 'case')}, listed above. Mend them "
-            f"(autoseg verify {source.folder} lists them again), or leave these cases out with --skip-bad-cases."
+            f"(this command lists what is left; autoseg verify {source.folder} does so for faults of the files), or leave these "
+            "cases out with --skip-bad-cases."
         )
     usable = tuple(case for case in source.training if case.name not in bad)
     if not usable:
