@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from autoseg.dataset import Dataset
@@ -47,6 +48,6 @@ class SlicePlans(Frozen):
         return len(self.channel_names)
 
     def without_cases(self) -> SlicePlans:
-        """As a model takes them along: without the names and paths of its training images."""
-        emptied: dict[str, object] = {"training": (), "test": (), "groups": {}, "case_labels": {}}
+        """As a model takes them along: without the images that it was trained on, and where they lie."""
+        emptied: dict[str, object] = {"folder": Path(), "training": (), "test": (), "groups": {}, "case_labels": {}}
         return self.model_copy(update={"source": self.source.model_copy(update=emptied)})

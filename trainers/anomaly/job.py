@@ -149,6 +149,6 @@ def _require_same_model(job: Job[AnomalySettings], description: AnomalyDescripti
 
 def _plain(description: AnomalyDescription, field: str) -> Any:
     content = description.model_dump(mode="json")[field]
-    if field == "plans":  # the same though they were made by another version, or the dataset lies elsewhere now
-        del content["versions"], content["reasons"], content["source"]["folder"]
+    if field == "plans":  # the same though they were made by another version
+        del content["versions"], content["reasons"]
     return content
