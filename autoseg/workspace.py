@@ -80,6 +80,11 @@ class DatasetFolder:
         return self.root / "splits.json"
 
     @property
+    def slices_splits_json(self) -> Path:
+        """Folds of anomaly detectors: their cases need not be those that can be segmented."""
+        return self.root / "slices_splits.json"
+
+    @property
     def findings_json(self) -> Path:
         """What the checks found when the dataset was planned."""
         return self.root / "findings.json"
@@ -321,6 +326,7 @@ def how_to_mend(path: Path) -> str:
         "slices.json": f"To make it anew: {plan} {dataset} --planner slices",
         "best.json": f"To make it anew: autoseg find-best {dataset}",
         "splits.json": "Correct it, or remove it to have it made anew.",
+        "slices_splits.json": "Correct it, or remove it to have it made anew.",
         "run.json": "Remove it: it says no more than how long each step took.",
         "model.json": f"Remove it: {train} writes it again.",
         "cases.json": "Begin this fold anew with --restart.",

@@ -330,3 +330,14 @@ def test_folders_of_images_are_checked_like_any_dataset(tmp_path: Path) -> None:
     warning, = (finding for finding in findings if finding.severity == "warning")
     assert "several scans of one patient" in warning.problem and "let the files' names say so" in warning.remedy
     assert warning.file == str(tmp_path / "D")
+
+
+def test_an_image_that_is_called_normal_and_abnormal_is_an_error_of_both_cases(tmp_path: Path) -> None:
+    for path in ("normal/one", "normal/two", "abnormal/copy_of_two"):
+        pixels = np.full((4, 4), 9 if path == "normal/one" else 5, np.uint8)
+        pixels[0, 0] = 200
+        image = Image(pixels[None, None], Geometry((1.0, 1.0, 1.0)))
+        write_image(tmp_path / "pictures" / f"{path}.png", image.array, like=image)
+    assert found(tmp_path / "pictures") == [
+        ("two", "error", "it is called normal, but its image is that of case copy_of_two, which is called abnormal"),
+        ("copy_of_two", "error", "it is called abnormal, but its image is that of case two, which is called normal")]

@@ -72,24 +72,29 @@ def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Colle
     return MadeSplits(splits, notes)
 
 
-def load_or_make_splits(
-    folder: DatasetFolder, dataset: Dataset, usable: list[str], labels: Mapping[str, Collection[str]] | None = None
-) -> MadeSplits:
+def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[str]) -> MadeSplits:
     """The dataset's splits: from the workspace, else `splits_final.json` beside the dataset as it is, else made now.
 
-    usable: names of the cases that have been preprocessed. labels: of each case, what is to be spread over the folds; None for
-    the labels that the fingerprint knows of. Raises AutosegError where a split names any other case.
+    usable: names of the cases that have been preprocessed. Labels are spread over the folds as far as the fingerprint knows of
+    them. Raises AutosegError where a split names any other case.
+    """
+    labels, unknown_labels = _labels_of_cases(folder, usable)
+    made = splits_at(folder.splits_json, dataset, usable, labels)
+    return MadeSplits(made.splits, unknown_labels + made.notes)
+
+
+def splits_at(path: Path, dataset: Dataset, usable: list[str], labels: Mapping[str, Collection[str]] | None) -> MadeSplits:
+    """As `load_or_make_splits`, from a file of the workspace and written to it.
+
+    labels: of each case, what is to be spread over the folds; None where that is not known.
     """
     patients = patients_of(usable, dataset.groups)
     beside = dataset.folder / "splits_final.json"
-    source = folder.splits_json if folder.splits_json.exists() else beside
-    unknown_labels: list[str] = []
-    if labels is None:
-        labels, unknown_labels = _labels_of_cases(folder, usable)
+    source = path if path.exists() else beside
     if not source.exists():
         made = make_splits(patients, usable, labels)
-        write_json(folder.splits_json, made.splits)
-        return MadeSplits(made.splits, made.notes + unknown_labels + _all_notes(made.splits, patients, usable, folder, beside))
+        write_json(path, made.splits)
+        return MadeSplits(made.splits, made.notes + _all_notes(made.splits, patients, usable, path, beside))
     splits = _validated(read_json(source), str(source))
     unknown = sorted({name for split in splits for name in split["train"] + split["val"]} - set(usable))
     if unknown:
@@ -97,10 +102,10 @@ def load_or_make_splits(
             f"{source} names {many(len(unknown), 'case')} of which there is no preprocessed data: {some(unknown)}. "
             "Correct the file, or remove it to have new splits made."
         )
-    if source != folder.splits_json:
-        write_json(folder.splits_json, splits)
+    if source != path:
+        write_json(path, splits)
     notes = _notes_of_making(splits, patients, usable, labels)
-    return MadeSplits(splits, notes + _all_notes(splits, patients, usable, folder, beside))
+    return MadeSplits(splits, notes + _all_notes(splits, patients, usable, path, beside))
 
 
 def cases_of_fold(fold: str, splits: Splits, usable: list[str]) -> tuple[list[str], list[str]]:
@@ -192,13 +197,13 @@ def _notes_of_making(
     return made.notes if made.splits == splits else []
 
 
-def _all_notes(splits: Splits, patients: Patients, cases: list[str], folder: DatasetFolder, beside: Path) -> list[str]:
+def _all_notes(splits: Splits, patients: Patients, cases: list[str], path: Path, beside: Path) -> list[str]:
     """Cases without a fold or with several, an unusual number of folds, patients on both sides of one, names that suggest so."""
-    files = f"{folder.splits_json} and {beside}" if beside.exists() else f"{folder.splits_json}"
+    files = f"{path} and {beside}" if beside.exists() else f"{path}"
     notes = []
     held_out = Counter(name for split in splits for name in split["val"])
     if left_out := sorted(set(cases) - held_out.keys() - {name for split in splits for name in split["train"]}):
-        notes.append(f"{folder.splits_json} leaves {many(len(left_out), 'case')} out: {some(left_out)}, which no fold trains "
+        notes.append(f"{path} leaves {many(len(left_out), 'case')} out: {some(left_out)}, which no fold trains "
                      f"or validates on. To have folds made of all cases, remove {files} and train anew.")
     if several := sorted(name for name, count in held_out.items() if count > 1):
         notes.append(f"Several folds validate on {some(several)}: the folds cannot be pooled and compared by autoseg find-best.")
@@ -214,7 +219,7 @@ def _all_notes(splits: Splits, patients: Patients, cases: list[str], folder: Dat
         problem, remedy = suspicion(patients.suspected)
         notes.append(
             f"{problem[0].upper()}{problem[1:]}, and these folds both train and validate on some of them. {remedy} New folds "
-            f"are made when {folder.splits_json} is removed."
+            f"are made when {path} is removed."
         )
     return notes
 

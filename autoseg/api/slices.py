@@ -14,7 +14,7 @@ from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.planners.slice_inspection import common_kind, run_slice_inspection, slice_inspection_findings
 from autoseg.planners.slices import normal_by, plan, require_normal_slices, require_wishes
 from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
-from autoseg.slices.preprocess import preprocess_slices
+from autoseg.slices.preprocess import forget_outdated, preprocess_slices
 from autoseg.slices.store import StoredSlices, is_complete, open_slices
 from autoseg.workspace import DatasetFolder, Workspace, write_json
 
@@ -82,6 +82,7 @@ def _plan(
     if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
         write_json(folder.dataset_json, usable)
+    forget_outdated(plans, folder.preprocessed(CONFIGURATION))
     write_json(folder.slices_json, plans)
     return plans
 

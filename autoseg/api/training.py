@@ -158,7 +158,7 @@ def cross_validation(
     place = Workspace.at(workspace)
     folder = planned_slices(str(dataset), place) if configuration == SLICES else planned(str(dataset), place)
     model = folder.model(configuration or default_configuration(folder), recipe)
-    folds = number_of_folds(folder)
+    folds = number_of_folds(folder, model.configuration)
     missing = tuple(missing_folds(folder, model, folds))
     if missing or not folds:
         return CrossValidation(model.configuration, model.recipe, None, model.summary_json, missing)

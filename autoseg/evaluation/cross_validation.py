@@ -11,7 +11,7 @@ from autoseg.commands import command_line, described, training_flags
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, pooled_summary, without_failures, write_csv, write_summary
-from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, is_newer, read_json, read_model
+from autoseg.workspace import SLICES, DatasetFolder, FoldFolder, ModelFolder, is_newer, read_json, read_model
 
 USUAL_FOLDS = 5
 State = Literal["missing", "unfinished", "not validated", "complete"]
@@ -24,13 +24,15 @@ class FoldState(NamedTuple):
     state: State
 
 
-def number_of_folds(folder: DatasetFolder) -> int:
-    """Folds of the dataset's splits; 0 where none have been made, as no fold has been trained yet."""
-    if not folder.splits_json.exists():
+def number_of_folds(folder: DatasetFolder, configuration: str = "") -> int:
+    """Folds of the dataset's splits, or with the configuration "slices" of its detectors'; 0 where none have been made, as no
+    fold has been trained yet."""
+    path = folder.slices_splits_json if configuration == SLICES else folder.splits_json
+    if not path.exists():
         return 0
-    splits = read_json(folder.splits_json)
+    splits = read_json(path)
     if not isinstance(splits, list):
-        raise AutosegError(f"{folder.splits_json} holds no list of folds. Correct it, or remove it to have it made anew.")
+        raise AutosegError(f"{path} holds no list of folds. Correct it, or remove it to have it made anew.")
     return len(splits)
 
 

@@ -44,6 +44,17 @@ def preprocess_slices(plans: SlicePlans, folder: Path, workers: int | None = Non
         yield Outcome(outcome.item.case, outcome.value, outcome.error)
 
 
+def forget_outdated(plans: SlicePlans, folder: Path) -> None:
+    """Make incomplete what was cut from other files, by other plans, or of a case that was called something else.
+
+    To be called before these plans are written: a planning that is killed, or a case that then cannot be cut, must not leave
+    slices that count as normal and are not any more.
+    """
+    for case in plans.source.training:
+        if not store.is_complete(folder, case.name, case_digest(case, plans)):
+            store.forget(folder, case.name)
+
+
 def case_digest(case: Case, plans: SlicePlans) -> str:
     """SHA-256 of all that a stored case is made from: its files (name, size, time), what it is called, and the plans."""
     files = [file_identity(path) for path in (*case.images, case.label) if path is not None]

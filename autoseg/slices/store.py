@@ -90,10 +90,14 @@ def write_slices(folder: Path, description: StoredSlicesDescription, slices: np.
 
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
-    described = description_path(folder, description.case)
-    described.unlink(missing_ok=True)  # from here on the case is incomplete
+    forget(folder, description.case)
     write_array(_array_path(folder, description.case), slices.astype(np.float16), slices.shape[1:], {})
-    write_json(described, description)
+    write_json(description_path(folder, description.case), description)
+
+
+def forget(folder: Path, case: str) -> None:
+    """From here on the case is incomplete."""
+    description_path(folder, case).unlink(missing_ok=True)
 
 
 def open_slices(folder: Path, case: str) -> StoredSlices:

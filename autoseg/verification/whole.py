@@ -47,7 +47,14 @@ def _duplicates(dataset: Dataset, digests: Mapping[Case, str | None]) -> Iterato
     for case in dataset.training:
         digest = digests.get(case)
         twin = first_with.setdefault(digest, case) if digest else case
-        if twin != case:
+        called, twin_called = (dataset.case_labels.get(one.name) for one in (case, twin))
+        if called and twin_called and called != twin_called:
+            for one, its, other, others in ((case, called, twin, twin_called), (twin, twin_called, case, called)):
+                yield Finding(
+                    case=one.name, file=str(one.images[0]), severity="error",
+                    problem=f"it is called {its}, but its image is that of case {other.name}, which is called {others}",
+                    remedy=f"Leave the one whose name or folder is right, {LEAVE_OUT}.")
+        elif twin != case:
             yield Finding(
                 case=case.name, file=str(case.images[0]), severity="warning",
                 problem=f"the image is the same as that of case {twin.name}",

@@ -20,11 +20,11 @@ from autoseg.trainers.job import Job, check_name, other_settings
 from autoseg.trainers.recipes import anomaly_defaults
 from autoseg.trainers.settings import flags_of
 from autoseg.trainers.settings.anomaly import AnomalySettings
-from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
+from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, splits_at
 from autoseg.versions import versions
 from autoseg.workspace import read_model, write_json
 
-MUST_AGREE = ("recipe", "plans", "gan", "spectral_norm", "has_encoder")  # among the folds of a model
+MUST_AGREE = ("recipe", "plans", "gan", "spectral_norm", "has_encoder", "validation_slices")  # among the folds of a model
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,9 @@ def load_detector_data(job: Job[AnomalySettings]) -> DetectorData:
 
 
 def _splits(job: Job[AnomalySettings], dataset: Dataset, stored: dict[str, StoredSlices]) -> MadeSplits:
-    """As for segmentation, by case and never by slice; without a fingerprint, abnormal cases are spread over the folds."""
-    truths = None
-    if not job.folder.fingerprint_json.exists():
-        truths = {name: [case.case_truth] if case.case_truth == "abnormal" else [] for name, case in stored.items()}
-    return load_or_make_splits(job.folder, dataset, list(stored), truths)
+    """By case and never by slice, as for segmentation; abnormal cases are spread over the folds."""
+    truths = {name: [case.case_truth] if case.case_truth == "abnormal" else [] for name, case in stored.items()}
+    return splits_at(job.folder.slices_splits_json, dataset, list(stored), truths)
 
 
 def check_detector_job(job: Job[AnomalySettings], data: DetectorData, begins: bool = True) -> list[str]:
@@ -90,6 +88,11 @@ def check_detector_job(job: Job[AnomalySettings], data: DetectorData, begins: bo
     check_name(job)
     settings = job.settings or anomaly_defaults(job.recipe)
     gan_shape(data.plans, settings)
+    if settings.start == "encoder" and not settings.encoder:
+        raise AutosegError("start=encoder begins the search with an encoder's proposal, but none is trained. Add --set "
+                           "encoder=true, or leave start out.")
+    if settings.precision == "float16":
+        raise AutosegError("precision=float16 does not hold a GAN's losses. Take auto, bfloat16 or float32.")
     others = [fold for fold in job.model.begun_folds() if fold != job.fold]
     if job.settings is None or not begins:
         return []
@@ -137,6 +140,15 @@ def _description(job: Job[AnomalySettings], data: DetectorData, settings: Anomal
         name=job.name)
 
 
+def require_same_slices(job: Job[AnomalySettings], there: AnomalyDescription, plans: SlicePlans) -> None:
+    """Raises AutosegError where a trained detector saw other slices than those that there are now."""
+    now = there.model_copy(update={"plans": plans.without_cases()})
+    if _plain(there, "plans") != _plain(now, "plans"):
+        raise AutosegError(
+            f"{job.fold_folder.root} was trained on slices that were cut by other plans than those in {job.folder.slices_json}, "
+            "and cannot be validated on these. Plan the slices as they were, or begin the fold anew with --restart.")
+
+
 def _require_same_model(job: Job[AnomalySettings], description: AnomalyDescription, folds: list[str]) -> None:
     """Raises AutosegError where model.json, which `folds` were trained by, describes another model."""
     there = read_model(job.model.model_json, AnomalyDescription)
@@ -148,6 +160,8 @@ def _require_same_model(job: Job[AnomalySettings], description: AnomalyDescripti
 
 
 def _plain(description: AnomalyDescription, field: str) -> Any:
+    if field == "validation_slices":  # a gate takes as many, and compares with the scores of all folds
+        return description.settings.get(field)
     content = description.model_dump(mode="json")[field]
     if field == "plans":  # the same though they were made by another version
         del content["versions"], content["reasons"]

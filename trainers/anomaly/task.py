@@ -43,8 +43,8 @@ class GanTask:
         torch.manual_seed(settings.seed)
         self.settings, self.device, self.shape = settings, device, shape
         self.dtype = resolve_precision(settings.precision, device)
-        if self.dtype == torch.float16:
-            self.dtype = torch.float32 if device.type != "cuda" or not torch.cuda.is_bf16_supported() else torch.bfloat16
+        if self.dtype == torch.float16:  # what "auto" is on CUDA; a GAN's losses need the range of bfloat16
+            self.dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
         self.generator = Generator(shape)
         self.discriminator = Discriminator(shape, settings.spectral_norm)
         to_device(self.generator, device, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -18,7 +20,7 @@ from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize, write_
 from autoseg.inference.anomaly.detector import AnomalyDetector
 from autoseg.inference.anomaly.model import load_detector
 from autoseg.inference.anomaly.outputs import draw_highest
-from autoseg.trainers.anomaly.job import DetectorData
+from autoseg.trainers.anomaly.job import DetectorData, require_same_slices
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings
 from autoseg.workspace import FoldFolder, remove_leftovers
@@ -37,17 +39,24 @@ def validate_detector(
     place = job.fold_folder
     remove_leftovers(place.validation)
     cases, slices = _scores_there(place)
-    detector = AnomalyDetector(load_detector(job.model, [job.fold], device), device, most_slices=settings.validation_slices)
+    loaded = load_detector(job.model, [job.fold], device)
+    require_same_slices(job, loaded.description, data.plans)
+    detector = AnomalyDetector(loaded, device, most_slices=settings.validation_slices)
+
+    def tell(number: int, share: float) -> None:
+        report(1.0, f"validation: case {number + 1}/{len(data.validation)}, {share:.0%}")
+
     for number, name in enumerate(data.validation):
         stored = data.stored[name]
         if name not in cases and not all(stored.blank):
             scored = detector.score_case(
-                name, stored.read(), np.array(stored.blank), truths=stored.truths, truth=stored.case_truth)
+                name, stored.read(), np.array(stored.blank), truths=stored.truths, truth=stored.case_truth,
+                progress=partial(tell, number))
             draw_highest(place.panels_png(name), scored)
             cases[name], slices[name] = scored.case, scored.slices
             write_slice_scores(place.slice_scores_csv, [row for rows in slices.values() for row in rows])
             write_scores(place.scores_csv, list(cases.values()))  # last: a case that is there has all its slices
-        report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
+        tell(number, 1.0)
     summary = summarize(list(cases.values()), [row for rows in slices.values() for row in rows])
     write_summary(place.summary_json, summary)
     return summary

@@ -12,9 +12,8 @@ from autoseg.trainers.settings.anomaly import AnomalySettings
 
 @dataclass(frozen=True)
 class Recipe:
-    """build: `(configuration, data, settings, device) -> Task`, or of a detector `(shape, settings, device) -> Task`.
-    settings: where the user sets nothing else; their class says
-    which there are. summary: in a line."""
+    """build: `(configuration, data, settings, device) -> Task`; of a detector `(shape, settings, device) -> Task`. settings:
+    where the user sets nothing else; their class says which there are. summary: in a line."""
 
     build: Callable[..., Any]
     settings: TrainingSettings

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from autoseg.device import Precision
 from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.trainers.settings.common import TrainingSettings
 
@@ -15,6 +16,8 @@ class AnomalySettings(TrainingSettings, SearchSettings):
 
     epochs: int = Field(100, ge=1, description="at most; optimizer steps are epochs × iterations")
     iterations: int = Field(100, ge=1, description="optimizer steps per epoch")
+    precision: Precision = Field(
+        "auto", description="of matrix products; auto is bfloat16 where the device has it, else float32; no float16")
     batch_size: int = Field(64, ge=2, description="slices per step")
 
     conv_layers: int | None = Field(
