@@ -66,7 +66,11 @@ class RecordedFolder:
     """A folder of predictions by the same models. Every file that is there and in the record is whole."""
 
     def __init__(self, folder: Path, origin: Origin, overwrite: bool) -> None:
-        """Raises AutosegError where other models' predictions are there and `overwrite` is off, or it cannot be written."""
+        """overwrite: make every case anew that is asked for. What these models made of other cases stays in the record; what
+        others made leaves it, though the files stay, so that a later run refuses them.
+
+        Raises AutosegError where other models' predictions are there and `overwrite` is off, or it cannot be written.
+        """
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -74,9 +78,10 @@ class RecordedFolder:
         remove_leftovers(folder)
         self.folder, self._overwrite = folder, overwrite
         self._record = Record(origin=origin, versions=versions())
-        if (folder / RECORD_NAME).exists() and not overwrite:
-            there = read_model(folder / RECORD_NAME, Record)
+        there = _earlier_record(folder / RECORD_NAME, overwrite)
+        if there is not None and not overwrite:
             _check_same(there, origin, folder)
+        if there is not None and there.origin == origin:
             self._record = self._record.model_copy(update={"cases": there.cases})
         write_json(folder / RECORD_NAME, self._record)
 
@@ -86,14 +91,14 @@ class RecordedFolder:
         return not self._record.cases
 
     def is_made(self, item: PredictionInput, output: Path) -> bool:
-        """Whether a case's file is there, made by these models from these very images.
+        """Whether a case's file is there, made by these models from these very images, and is to stay.
 
         Raises AutosegError where a file of that name is there that is not of this folder's record.
         """
-        if not output.exists():
+        if self._overwrite or not output.exists():
             return False
         recorded = self._record.cases.get(output.name)
-        if recorded is None and not self._overwrite:
+        if recorded is None:
             raise AutosegError(f"{item}: {output} is there, but this model did not make it. Choose another folder with "
                                "-o, or replace it with --overwrite.")
         return recorded == identity(item.images)
@@ -129,6 +134,18 @@ class OutputFolder(RecordedFolder):
     def begin(self, item: PredictionInput) -> None:
         """To be called before a segmentation is written."""
         self.begin_file(item, self.label_path(item))
+
+
+def _earlier_record(path: Path, overwrite: bool) -> Record | None:
+    """What an earlier run wrote. A record that cannot be read is an error, or where it is written over, none."""
+    if not path.exists():
+        return None
+    try:
+        return read_model(path, Record)
+    except AutosegError:
+        if overwrite:
+            return None
+        raise
 
 
 def _check_same(there: Record, origin: Origin, folder: Path) -> None:

@@ -63,6 +63,19 @@ def test_other_members_or_rules_are_refused_and_named(models: Any, inputs: Any, 
         run(models, inputs, tmp_path / "out", DropSmall(labels=(1,), below_ml=0.5))
 
 
+def test_a_case_made_anew_leaves_the_others_in_the_record_of_the_same_models(models: Any, inputs: Any, tmp_path: Path) -> None:
+    def overwrite_a(members: list[LoadedModel]) -> bool:
+        predictor = Predictor(members, CPU, "float32", rules=(KEEP,), postprocess=lambda labels, spacing_mm: labels)
+        return bool(next(predictor.predict_files(inputs[:1], tmp_path / "out", overwrite=True)).value.was_there)
+
+    def record() -> list[str]:
+        return sorted(json.loads((tmp_path / "out" / RECORD_NAME).read_text())["cases"])
+
+    run(models, inputs, tmp_path / "out", KEEP)
+    assert not overwrite_a(models) and record() == ["a.nii.gz", "b.nii.gz"]
+    assert not overwrite_a(models[:1]) and record() == ["a.nii.gz"]  # b is another ensemble's
+
+
 def _as_before_ensembles(record: Path) -> dict[str, Any]:
     """The record as the version before wrote it: one model, without post-processing."""
     content = json.loads(record.read_text())

@@ -91,12 +91,13 @@ class Gate:
     """Scores cases before they are segmented, into `gate.csv`; a second run scores what has no score yet."""
 
     def __init__(self, detector: AnomalyDetector, threshold: Threshold, output_folder: Path, overwrite: bool) -> None:
-        """detector: with as many slices of a case at most as its validation took. overwrite: score all anew."""
-        self.threshold = threshold
+        """detector: with as many slices of a case at most as its validation took. overwrite: score anew what is asked for;
+        the same gate's rows of other cases stay."""
+        self.threshold, self._overwrite = threshold, overwrite
         self._detector, self._folder = detector, output_folder
         self._record = GateRecord(origin=origin_of_detector(detector), most_slices=detector.most_slices, threshold=threshold)
         there = output_folder / RECORD_NAME
-        if there.exists() and not overwrite:
+        if there.exists():
             earlier = read_model(there, GateRecord)
             if earlier.model_copy(update={"cases": {}, "images": {}}) == self._record:
                 self._record = earlier
@@ -110,7 +111,7 @@ class Gate:
             yield row
 
     def _earlier(self, item: PredictionInput) -> GatedCase | None:
-        row = self._record.cases.get(item.name)
+        row = None if self._overwrite else self._record.cases.get(item.name)
         is_scored = row is not None and row.problem is None and item.problem is None
         return row if is_scored and self._record.images.get(item.name) == identity(item.images) else None
 

@@ -45,11 +45,20 @@ class AnomalyFolder(RecordedFolder):
     """A folder of maps, with the scores of all of them in `scores.csv` and `slice_scores.csv`, and pictures in `panels`."""
 
     def __init__(self, folder: Path, origin: Origin, overwrite: bool) -> None:
-        """Raises AutosegError as `RecordedFolder`, and where scores are there that are damaged or of something else."""
+        """overwrite: as in `RecordedFolder`: scores that this detector gave to other cases stay beside those that are made anew.
+        Those of another detector or other settings go, all of them, before the first case; their maps and panels stay as files,
+        but are in no table and no record, and a later run refuses them.
+
+        Raises AutosegError as `RecordedFolder`, and where scores are there that are damaged or, without `overwrite`, of something
+        else.
+        """
         super().__init__(folder, origin, overwrite)
         self._cases: dict[str, CaseScore] = {}
         self._slices: dict[str, list[SliceScore]] = {}
-        if overwrite or not self._scores.exists():
+        if self.is_new and overwrite:
+            for table in (self._scores, self._slice_scores):
+                table.unlink(missing_ok=True)
+        if not self._scores.exists():
             return
         if self.is_new:
             raise AutosegError(f"{self._scores} is there, but this model did not make it. Choose another folder with -o, or "

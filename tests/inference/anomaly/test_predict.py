@@ -136,3 +136,37 @@ def test_settings_of_the_search_mean_nothing_for_a_segmentation(
     place.add_segmentation()
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--set", "search_steps=5") == 1
     assert "--set is for anomaly detectors, but the model meant here is a segmentation model" in capsys.readouterr().err
+
+
+def cases_in(out: Path) -> tuple[list[str], list[str]]:
+    """Of scores.csv, and of slice_scores.csv (four slices each)."""
+    return ([row.case for row in read_scores(out / "scores.csv")],
+            [row.case for row in read_slice_scores(out / "slice_scores.csv") if row.slice == 3])
+
+
+def test_a_case_made_anew_leaves_the_other_cases_scores(place: Any, volumes: Path, tmp_path: Path) -> None:
+    place.add_detector()
+    out = tmp_path / "out"
+    assert place.run("-i", volumes, "-o", out) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.nii.gz")}
+    assert place.run("-i", volumes / "a.nii.gz", "-o", out, "--overwrite") == 0
+    assert cases_in(out) == (["a", "b"], ["a", "b"])
+    assert {path.name for path in before if path.stat().st_mtime_ns != before[path]} == {"a.nii.gz"}
+    assert predict_anomalies(volumes, out, workspace=place.workspace.root, quiet=True).already_there == 2
+    (out / "autoseg_prediction.json").write_text("damaged")
+    assert place.run("-i", volumes, "-o", out, "--overwrite") == 0 and cases_in(out) == (["a", "b"], ["a", "b"])
+
+
+def test_scores_by_another_detector_do_not_stay_beside_those_made_anew(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.add_detector()
+    out, other = tmp_path / "out", ("--set", "search_steps=1")
+    assert place.run("-i", volumes, "-o", out) == 0
+    assert place.run("-i", volumes / "a.nii.gz", "-o", out, *other, "--overwrite") == 0
+    assert cases_in(out) == (["a"], ["a"]) and (out / "b.nii.gz").exists()
+    assert place.run("-i", volumes, "-o", out, *other) == 1
+    assert "b.nii.gz is there, but this model did not make it" in capsys.readouterr().err
+    (volumes / "a.nii.gz").write_bytes(b"no image")
+    assert place.run("-i", volumes / "a.nii.gz", "-o", out, "--overwrite") == 1
+    assert not (out / "scores.csv").exists() and not (out / "slice_scores.csv").exists()
