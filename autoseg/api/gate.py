@@ -43,8 +43,10 @@ def open_gate(folder: Path, percentile: float | None, device: str, quiet: bool) 
     from autoseg.inference.anomaly.detector import AnomalyDetector
     from autoseg.inference.anomaly.gate import PERCENTILE, threshold_of
     from autoseg.inference.anomaly.model import load_detector
+    from autoseg.inference.checkpoints import require_task
 
     model, target = ModelFolder(folder), resolve_device(device)
+    require_task(model, "anomaly", flag="--gate")
     loaded = load_detector(model, device=target)
     threshold = threshold_of(model, loaded.folds, PERCENTILE if percentile is None else percentile)
     if not quiet:

@@ -19,17 +19,17 @@ Checkpoint = Literal["final", "best"]
 Weights = dict[str, torch.Tensor]
 
 
-def require_task(folder: ModelFolder, task: Literal["segmentation", "anomaly"]) -> None:
-    """Raises AutosegError where the folder is no model, or one that was trained for the other task."""
+def require_task(folder: ModelFolder, task: Literal["segmentation", "anomaly"], flag: str = "-m") -> None:
+    """Raises AutosegError where the folder is no model, or was trained for the other task. flag: that the folder was named by."""
     if not folder.model_json.is_file():
         raise AutosegError(f"{folder.root} is no trained model: it has no model.json. Train one with autoseg_train, or "
-                           "give the folder that holds model.json with -m.")
+                           f"give the folder that holds model.json with {flag}.")
     if is_detector(folder) and task == "segmentation":
         raise AutosegError(f"{folder.root} is an anomaly detector, which scores images and does not segment them: score images "
                            "with autoseg_predict -m and this folder alone, or check what is segmented with --gate.")
     if not is_detector(folder) and task == "anomaly":
         raise AutosegError(f"{folder.root} is a segmentation model, but an anomaly detector is expected. Train one with "
-                           "autoseg_train DATASET 0 -tr anogan, and give its folder.")
+                           f"autoseg_train DATASET 0 -tr anogan, and give its folder with {flag}.")
 
 
 def checkpoint_files(folder: ModelFolder, folds: Sequence[str] | None, checkpoint: Checkpoint) -> dict[str, Path]:

@@ -77,6 +77,18 @@ def test_a_second_run_scores_only_what_has_no_score_by_this_gate(
     assert scored == ["a", "b", "a", "a", "b"]
 
 
+def test_an_image_scored_anew_leaves_the_rows_of_the_others(place: Any, volumes: Path, tmp_path: Path) -> None:
+    place.add_segmentation()
+    out = tmp_path / "out"
+    where = ("-o", out, "--gate", place.add_detector(normal_scores=[1e5] * 20).root)
+    assert place.run("-i", volumes, *where) == 0
+    before = rows(out)
+    assert place.run("-i", volumes / "a.nii.gz", *where, "--overwrite") == 0
+    assert rows(out) == before
+    assert place.run("-i", volumes / "a.nii.gz", *where, "--gate-percentile", "50", "--overwrite") == 0
+    assert list(rows(out)) == ["a"]  # by another gate
+
+
 def test_a_case_that_cannot_be_scored_is_flagged_with_the_reason_and_segmented(
     place: Any, tmp_path: Path, volumes: Path
 ) -> None:
@@ -101,6 +113,9 @@ def test_a_segmentation_model_is_no_gate_and_a_percentile_alone_means_nothing(
     segmenter = place.add_segmentation()
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--gate", segmenter.root) == 1
     assert "is a segmentation model, but an anomaly detector is expected" in capsys.readouterr().err
+    assert place.run("-i", volumes, "-o", tmp_path / "out", "--gate", tmp_path / "nope") == 1
+    assert "nope is no trained model: it has no model.json" in (error := capsys.readouterr().err)
+    assert "give the folder that holds model.json with --gate." in error and "-m" not in error
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--gate-percentile", "90") == 1
     assert "--gate-percentile is of --gate" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
