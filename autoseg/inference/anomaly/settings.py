@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -21,5 +23,5 @@ class SearchSettings(BaseModel):
     tolerance: float = Field(0.001, ge=0, lt=1, description="share by which the loss must fall to count as improved")
     clip_latent: bool = Field(
         True, description="keep latent vectors in the cube from -1 to 1 that training drew them from (Lipton and Tripathi 2017)")
-    start: str = Field("auto", pattern="^(auto|encoder|random)$",
-                       description="first proposal: the encoder's, random ones, or the encoder's where the model has one")
+    start: Literal["auto", "encoder", "random"] = Field(
+        "auto", description="first proposal: the encoder's, random ones, or the encoder's where the model has one")

@@ -9,7 +9,7 @@ import pytest
 from autoseg.errors import AutosegError
 from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.trainers.recipes import anomaly_defaults, segmentation_defaults
-from autoseg.trainers.settings import flags_of, listed, parse_settings
+from autoseg.trainers.settings import choices_of, flags_of, listed, parse_settings
 from autoseg.trainers.settings.anomaly import AnomalySettings
 
 DEFAULTS = anomaly_defaults("anogan")
@@ -81,3 +81,7 @@ def test_a_recipe_that_segments_is_no_detector_and_the_other_way_round() -> None
         anomaly_defaults("default")
     with pytest.raises(AutosegError, match='The recipe "anogan" does not segment.*--planner slices'):
         segmentation_defaults("anogan")
+
+
+def test_the_proposals_that_a_search_may_start_from_are_listed() -> None:
+    assert choices_of(AnomalySettings, "start") == choices_of(SearchSettings, "start") == ("auto", "encoder", "random")
