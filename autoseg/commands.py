@@ -59,22 +59,44 @@ def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -
 
     Dataset and model stand in it only where autoseg_predict would ask which one is meant.
     """
-    others = [other for other in Workspace(folder.root.parent).planned_datasets() if other.root != folder.root]
-    arguments = ["-d", folder.name] if any(_trained(other) for other in others) else []
-    if not folder.best_json.exists() and _trained(folder) > 1:
-        arguments += model_flags(configuration, recipe)
+    arguments = _segmentation_flags(folder, configuration, recipe)
     return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SEGMENTATIONS", *arguments, *folder.workspace_flags])
+
+
+def gate_command(folder: DatasetFolder, detector: ModelFolder, segmentation: ModelFolder | None) -> str:
+    """The line of `prediction_command` that lets a detector of this dataset flag images, too.
+
+    segmentation: as `prediction_command` has it. None where this dataset has no trained one: then another dataset's is used, and
+    DATASET stands for its name where there are several.
+    """
+    if segmentation is not None:
+        arguments = _segmentation_flags(folder, segmentation.configuration, segmentation.recipe)
+    else:
+        arguments = ["-d", "DATASET"] if sum(_trained(other) > 0 for other in _others(folder)) > 1 else []
+    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SEGMENTATIONS", *arguments, "--gate", str(detector.root),
+                       *folder.workspace_flags])
 
 
 def detection_command(folder: DatasetFolder, recipe: str) -> str:
     """The line that scores new images by a detector of this dataset. recipe: or the name that the detector was given."""
-    arguments = ["-tr", recipe]
-    others = [other for other in Workspace(folder.root.parent).planned_datasets() if other.root != folder.root]
+    arguments, others = ["-tr", recipe], _others(folder)
     if any(model.recipe == recipe for other in others for model in other.anomaly_models()):
         arguments = ["-d", folder.name, *arguments]
     if any(model.recipe == recipe for every in (folder, *others) for model in every.models()):
         arguments += ["-c", SLICES]
     return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SCORES", *arguments, *folder.workspace_flags])
+
+
+def _segmentation_flags(folder: DatasetFolder, configuration: str, recipe: str) -> list[str]:
+    arguments = ["-d", folder.name] if any(map(_trained, _others(folder))) else []
+    if not folder.best_json.exists() and _trained(folder) > 1:
+        arguments += model_flags(configuration, recipe)
+    return arguments
+
+
+def _others(folder: DatasetFolder) -> list[DatasetFolder]:
+    """The other planned datasets of the workspace."""
+    return [other for other in Workspace(folder.root.parent).planned_datasets() if other.root != folder.root]
 
 
 def _trained(folder: DatasetFolder) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.cli.main import main
-from autoseg.commands import prediction_command
+from autoseg.commands import gate_command, prediction_command
 from autoseg.workspace import DatasetFolder, Workspace
 
 
@@ -56,6 +56,21 @@ def test_prediction_is_told_dataset_and_model_where_several_could_be_meant(
     assert prediction_command(first, "2d", "mine:build").endswith("-d Dataset001_A -c 2d -tr mine:build")
     first.best_json.touch()
     assert prediction_command(first, "2d", "default").endswith("SEGMENTATIONS -d Dataset001_A")
+
+
+def test_the_gate_is_told_dataset_and_model_as_prediction_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOSEG_WORKSPACE", str(tmp_path))
+    first, second, third = (Workspace(tmp_path).dataset(f"Dataset00{number}_A") for number in (1, 2, 3))
+    detector, two = first.model("slices", "anogan"), first.model("2d", "default")
+    gate = f"--gate {detector.root}"
+    _train(second, "2d")
+    assert gate_command(first, detector, None) == f"autoseg_predict -i IMAGES -o SEGMENTATIONS {gate}"
+    _train(third, "2d")
+    assert gate_command(first, detector, None).endswith(f"SEGMENTATIONS -d DATASET {gate}")
+    _train(first, "2d")
+    assert gate_command(first, detector, two).endswith(f"SEGMENTATIONS -d Dataset001_A {gate}")
+    _train(first, "3d_fullres")
+    assert gate_command(first, detector, two).endswith(f"SEGMENTATIONS -d Dataset001_A -c 2d {gate}")
 
 
 def _train(folder: DatasetFolder, configuration: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from autoseg.api.reporting import report
+from autoseg.commands import detection_command
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.metrics import RocCurve
@@ -183,7 +184,7 @@ def test_scores_of_all_folds_are_taken_together(folder: DatasetFolder) -> None:
     assert "AUROC 1.000 (1.000 to 1.000) by case" in page.text and "Over 4 normal cases and 2 abnormal cases" in page.text
     assert "slices 12 2 1.000" in page.text and "cases 4 2 1.000" in page.text
     assert "The 2 folds are taken together" in page.text and "fold 0 3 1.000 1.000" in page.text
-    assert f"autoseg_predict -i IMAGES -o ANOMALIES -d {NAME} -tr anogan" in page.text
+    assert "autoseg_predict -i IMAGES -o SCORES -tr anogan" in page.text
     assert f"--gate {folder.model('slices', 'anogan').root}" in page.text
     for expected in ("at most 5,000 updates of the latent vector, lambda 0.1", "and an encoder", "--set latent=100"):
         assert expected in page.text, expected
@@ -228,9 +229,29 @@ def test_unfinished_and_unvalidated_folds_are_named_with_their_command(folder: D
     model.fold(0).summary_json.unlink()
     model.fold(1).checkpoint_final.rename(model.fold(1).training_state)
     text = Page(build_report(folder)).text
-    assert f"Mine: fold 0 is not validated: autoseg_train {NAME} 0 -tr anogan --name mine --continue" in text
-    assert f"Mine: fold 1 is unfinished: autoseg_train {NAME} 1 -tr anogan --name mine --continue" in text
+    assert f"mine: fold 0 is not validated: autoseg_train {NAME} 0 -c slices -tr anogan --name mine --continue" in text
+    assert f"mine: fold 1 is unfinished: autoseg_train {NAME} 1 -c slices -tr anogan --name mine --continue" in text
     assert "No case has been scored yet" in text and "Anomalies, mine not validated yet" in text
+
+
+def test_commands_are_those_of_the_command_line(folder: DatasetFolder) -> None:
+    other = Workspace(folder.root.parent).dataset("Dataset021_Other")
+    detector = write_detector(folder)
+    write_json(folder.plans_json, plans())
+    train(folder, "2d", "anogan")  # a segmentation model of the detector's name
+    train(other, "2d", "default")
+    text = Page(build_report(folder)).text
+    where = f"--workspace {folder.root.parent}"
+    assert text.count(detection_command(folder, "anogan")) == 2 and f"-o SCORES -tr anogan -c slices {where}" in text
+    assert f"-o SEGMENTATIONS -d {NAME} --gate {detector.root} {where}" in text
+
+
+def train(folder: DatasetFolder, configuration: str, recipe: str) -> None:
+    model = folder.model(configuration, recipe)
+    model.fold(0).root.mkdir(parents=True)
+    write_json(model.model_json, {})
+    for file in (folder.plans_json, model.fold(0).checkpoint_final):
+        file.touch()
 
 
 def test_damaged_files_are_named_and_hide_nothing_else(folder: DatasetFolder) -> None:
@@ -243,6 +264,14 @@ def test_damaged_files_are_named_and_hide_nothing_else(folder: DatasetFolder) ->
     for expected in ("slice_scores.csv has the columns case.", "epoch_00008.png cannot be shown", "sick_1.png cannot be shown",
                      "model.json does not fit", "AUROC 1.000"):
         assert expected in text, expected
+
+
+def test_a_detector_whose_description_is_damaged_goes_on_by_its_name(folder: DatasetFolder) -> None:
+    model = write_detector(folder, "mine")
+    model.model_json.write_text("{")
+    model.fold(1).summary_json.unlink()
+    text = Page(build_report(folder)).text
+    assert "model.json is not valid JSON" in text and f"autoseg_train {NAME} 1 -c slices -tr mine --continue" in text
 
 
 def test_a_dataset_planned_both_ways_has_both_on_its_page(folder: DatasetFolder) -> None:

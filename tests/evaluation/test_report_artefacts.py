@@ -69,7 +69,7 @@ def test_a_fold_that_was_trained_anew_counts_and_the_choice_before_it_is_told_to
     assert final is not None and final.summary.foreground_mean["Dice"] == pytest.approx(0.6)
     write_text(model.fold(0).checkpoint_final, "other weights")
     assert [step.missing for step in next_steps(read_artefacts(folder))] == [
-        "the choice was made for other weights than those there are now"]
+        "The choice was made for other weights than those there are now"]
     model.fold(0).checkpoint_final.unlink()
     assert read_artefacts(folder).is_outdated
 

@@ -8,7 +8,7 @@ from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.detectors import AnomalyArtefacts, Detector
 from autoseg.evaluation.report.elements import Block, Command, Explained, Explanations, Heading, Section, Table, Text
 from autoseg.evaluation.report.gan import curves_and_samples, folds_table, made_of
-from autoseg.evaluation.report.missing import anomaly_prediction_command, anomaly_steps, gate_command
+from autoseg.evaluation.report.missing import anomaly_steps, detection_command, gate_command
 from autoseg.evaluation.report.scores import scores_of
 from autoseg.evaluation.report.words import counted
 from autoseg.slices.plan import SlicePlans
@@ -25,7 +25,7 @@ def anomaly_section(found: Artefacts, its: AnomalyArtefacts) -> Section:
         "slice says how badly the closest normal slice that it can think of explains it: higher is stranger. A case's score is "
         "the mean of the highest tenth of its slices.")])
     for step in anomaly_steps(found):
-        section.blocks += [Text(f"{step.missing[0].upper()}{step.missing[1:]}:", is_note=True), Command(step.line)]
+        section.blocks += [Text(f"{step.missing}:", is_note=True), Command(step.line)]
     for detector in its.detectors:
         section.blocks += _of_detector(found, detector)
     section.blocks += [Heading("Slices"), *_slices(its.plans, its.stored)]
@@ -35,7 +35,7 @@ def anomaly_section(found: Artefacts, its: AnomalyArtefacts) -> Section:
 def _of_detector(found: Artefacts, detector: Detector) -> list[Block]:
     blocks = [Heading(detector.name), *made_of(detector), *scores_of(detector), *curves_and_samples(detector)]
     blocks.append(folds_table(detector))
-    if (line := anomaly_prediction_command(found, detector)) is not None:
+    if (line := detection_command(found, detector)) is not None:
         blocks += [Text("This scores new images, and maps where they are not normal:"), Command(line)]
         if any(case.truth == "normal" for case in detector.cases):
             blocks += [Text("This lets a segmentation flag images that are unlike the normal ones of the validation:"),

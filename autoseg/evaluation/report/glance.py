@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoseg.evaluation.report.artefacts import Answer, Artefacts, answer
 from autoseg.evaluation.report.elements import Block, Command, Explained, Explanations, Text
-from autoseg.evaluation.report.missing import anomaly_prediction_command, anomaly_steps, next_steps, prediction_command
+from autoseg.evaluation.report.missing import anomaly_steps, detection_command, next_steps, prediction_command
 from autoseg.evaluation.report.results import mean_dice, mean_hd95
 from autoseg.evaluation.report.scores import auroc
 from autoseg.evaluation.report.words import MISSING, counted, dice, listed
@@ -19,13 +19,13 @@ def at_a_glance(found: Artefacts) -> list[Block]:
     if (line := prediction_command(found)) is not None:
         blocks += [Text("To segment new images, type:"), Command(line)]
     for detector in found.anomaly.detectors if found.anomaly else ():
-        if (line := anomaly_prediction_command(found, detector)) is not None:
+        if (line := detection_command(found, detector)) is not None:
             blocks += [Text(f"To look for anomalies in new images with {detector.name}, type:"), Command(line)]
     steps = [*(next_steps(found) if found.plans is not None else ()), *anomaly_steps(found)]
     if steps:
         blocks.append(Text("Not everything is there yet. What is missing, and the command that makes it:", is_note=True))
     for step in steps:
-        blocks += [Text(f"{step.missing[0].upper()}{step.missing[1:]}:"), Command(step.line)]
+        blocks += [Text(f"{step.missing}:"), Command(step.line)]
     blocks += [Text(trouble, is_note=True) for trouble in found.troubles]
     return blocks
 

@@ -36,7 +36,7 @@ def results_section(found: Artefacts) -> Section:
     if final is None:
         section.blocks.append(Text("There are no validated cases that could be shown.", is_note=True))
         for step in next_steps(found)[:1]:
-            section.blocks += [Text(f"So far, {step.missing}. This goes on:"), Command(step.line)]
+            section.blocks += [Text(f"{step.missing}. This goes on:"), Command(step.line)]
         return section
     section.blocks += [
         Text("Every training case was predicted by the fold that did not train on it, and compared with its reference label. "
