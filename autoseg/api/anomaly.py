@@ -33,12 +33,17 @@ def means_detector(
     dataset: PathLike | None = None, model: OneOrSeveral = None, configuration: OneOrSeveral = None, recipe: OneOrSeveral = None,
     workspace: PathLike | None = None,
 ) -> bool:
-    """Whether what is named, or all that there is, is an anomaly detector, so that `predict_anomalies` is meant."""
+    """Whether what is named, or all that there is, is an anomaly detector, so that `predict_anomalies` is meant.
+
+    Raises AutosegError where a detector and segmentation models are named together.
+    """
     from autoseg.inference.anomaly.choice import is_detector_meant
+    from autoseg.trainers.recipes import RECIPES
 
     place = Workspace.at(workspace)
+    detector_recipes = {name for name, known in RECIPES.items() if known.trains == "anomaly"}
     return is_detector_meant(place, _name(dataset, place), _folders(model), [*map(str, several(configuration))],
-                             [*map(str, several(recipe))])
+                             [*map(str, several(recipe))], detector_recipes)
 
 
 def predict_anomalies(

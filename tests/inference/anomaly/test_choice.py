@@ -15,7 +15,7 @@ Names = tuple[str, ...]
 
 
 def is_meant(place: Any, dataset: str | None = None, c: Names = (), tr: Names = (), m: tuple[Path, ...] = ()) -> bool:
-    return is_detector_meant(place.workspace, dataset, m, c, tr)
+    return is_detector_meant(place.workspace, dataset, m, c, tr, {"anogan"})
 
 
 def choose(place: Any, dataset: str | None = None, tr: Names = (), m: tuple[Path, ...] = ()) -> str:
@@ -37,6 +37,20 @@ def test_names_say_what_is_meant(place: Any) -> None:
     assert not is_meant(place, tr=("default",)) and not is_meant(place, c=("tiny",)) and not is_meant(place, m=(segmenter.root,))
     with pytest.raises(AutosegError, match=r"-c slices names an anomaly detector, which makes no ensemble"):
         is_meant(place, c=("slices", "tiny"))
+    with pytest.raises(AutosegError, match=r"-tr anogan names an anomaly detector, .* but default is named with it\. Name one"):
+        is_meant(place, tr=("anogan", "default"))
+    with pytest.raises(AutosegError, match=r"-tr anogan names an anomaly detector, which takes slices, not tiny\. Leave out -c"):
+        is_meant(place, c=("tiny",), tr=("anogan",))
+
+
+def test_a_detector_is_meant_by_its_name_or_recipe_though_none_is_finished(place: Any) -> None:
+    assert is_meant(place, tr=("anogan",)) and not is_meant(place, tr=("mine",)) and not is_meant(place)
+    place.add_segmentation()
+    place.add_detector("mine").fold("0").checkpoint_final.unlink()
+    assert is_meant(place, tr=("anogan",)) and is_meant(place, tr=("mine",)) and is_meant(place, tr=("anogan", "mine"))
+    assert not is_meant(place, tr=("default",)) and not is_meant(place)
+    place.add_segmentation("anogan")  # of that name, this one can be run
+    assert not is_meant(place, tr=("anogan",))
 
 
 def test_a_dataset_narrows_what_is_meant(place: Any) -> None:
@@ -45,9 +59,9 @@ def test_a_dataset_narrows_what_is_meant(place: Any) -> None:
     assert not is_meant(place) and is_meant(place, "Dataset002_Other") and not is_meant(place, "Dataset001_Tiny")
 
 
-def test_an_unfinished_detector_is_none(place: Any) -> None:
+def test_an_unfinished_detector_is_none_but_meant_where_no_dataset_was_planned_for_segmentation(place: Any) -> None:
     place.add_detector().fold("0").checkpoint_final.unlink()
-    assert not is_meant(place)
+    assert is_meant(place) and is_meant(place, "Dataset001_Tiny")
     with pytest.raises(AutosegError, match=r"holds no anomaly detector with a finished fold\. Train one with autoseg_train"):
         choose(place)
 
@@ -68,6 +82,10 @@ def test_a_folder_is_taken_as_it_is_named_and_alone(place: Any) -> None:
     assert choose(place, m=(other,)) == "mine"
     with pytest.raises(AutosegError, match="makes no ensemble with other models, but -m names several"):
         choose(place, m=(one, other))
+    with pytest.raises(AutosegError, match="makes no ensemble with other models, but -tr names several"):
+        choose(place, tr=("anogan", "mine"))
+    with pytest.raises(AutosegError, match="-m names the model already. Leave out -d, -c and -tr, or -m"):
+        is_meant(place, c=("slices",), m=(one,))
     with pytest.raises(AutosegError, match="-m names the model already"):
         choose(place, tr=("anogan",), m=(one,))
 

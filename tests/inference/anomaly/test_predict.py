@@ -121,13 +121,30 @@ def test_bad_cases_are_named_and_stop_no_other(
     (["--save-probabilities"], "--save-probabilities is for segmentation, but the model meant here is an anomaly detector"),
     (["--no-mirroring", "--gate", "x"], "--no-mirroring and --gate are for segmentation"),
     (["-f", "3"], "no fold 3"),
+    (["-tr", "anogan", "default"], "-tr anogan names an anomaly detector, which makes no ensemble with other models"),
+    (["-m", "{detector}", "-c", "slices"], "-m names the model already. Leave out -d, -c and -tr, or -m."),
 ])
 def test_flags_that_do_not_fit_are_told(
     place: Any, volumes: Path, tmp_path: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place.add_detector()
-    assert place.run("-i", volumes, "-o", tmp_path / "out", *flags) == 1
+    detector = place.add_detector().root
+    assert place.run("-i", volumes, "-o", tmp_path / "out", *(flag.format(detector=detector) for flag in flags)) == 1
     assert message in capsys.readouterr().err
+
+
+def test_where_no_detector_is_finished_a_user_is_told_to_train_one(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where, none = ("-i", volumes, "-o", tmp_path / "out"), "holds no anomaly detector with a finished fold. Train one with auto"
+    assert place.run(*where, "-tr", "anogan", "--set", "search_steps=5") == 1
+    assert none in capsys.readouterr().err
+    place.add_detector().fold("0").checkpoint_final.unlink()
+    assert place.run(*where, "--set", "search_steps=5") == 1
+    assert none in capsys.readouterr().err
+    for flags in ([], ["-tr", "anogan"]):
+        assert place.run(*where, "-d", "Dataset001_Tiny", *flags) == 1
+        assert ("no anomaly detector of Dataset001_Tiny with a finished fold. Train one with autoseg_train Dataset001_Tiny 0 -tr"
+                in capsys.readouterr().err)
 
 
 def test_settings_of_the_search_mean_nothing_for_a_segmentation(
