@@ -6,7 +6,7 @@ verb needs it, so that the others answer at once.
 """
 
 from autoseg.api.anomaly import means_detector, predict_anomalies
-from autoseg.api.checking import repair, verify
+from autoseg.api.checking import planner_for, repair, verify
 from autoseg.api.demo import demo
 from autoseg.api.evaluation import evaluate, evaluate_anomalies, holds_anomaly_scores
 from autoseg.api.planning import plan_and_preprocess
@@ -23,6 +23,6 @@ from autoseg.slices.plan import CONFIGURATION as SLICES
 
 __all__ = [
     "SLICES", "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
-    "means_detector", "next_prediction", "plan_and_preprocess", "plan_slices", "postprocess", "predict", "predict_anomalies",
-    "predict_files", "recipes", "repair", "report", "run", "train", "verify",
+    "means_detector", "next_prediction", "plan_and_preprocess", "plan_slices", "planner_for", "postprocess", "predict",
+    "predict_anomalies", "predict_files", "recipes", "repair", "report", "run", "train", "verify",
 ]

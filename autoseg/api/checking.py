@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoseg import console
-from autoseg.api.common import PathLike
+from autoseg.api.common import PathLike, segments
 from autoseg.dataset import find_dataset, load_dataset
+from autoseg.planners import SLICES
 from autoseg.verification.findings import Finding, findings_table
 from autoseg.verification.repair import find_mapping, repair_labels
 from autoseg.verification.verify import verify_dataset
@@ -23,6 +24,11 @@ def verify(
     if findings and not quiet:
         console.show(findings_table(findings))
     return findings
+
+
+def planner_for(dataset: PathLike, workspace: PathLike | None = None) -> str:
+    """The name of the planner that suits a dataset: "default", or "slices" where there is nothing to segment."""
+    return "default" if segments(load_dataset(find_dataset(str(dataset), Workspace.at(workspace)))) else SLICES
 
 
 def repair(

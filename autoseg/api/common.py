@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoseg.dataset import find_dataset, load_dataset, numbered
+from autoseg.dataset import Dataset, find_dataset, load_dataset, numbered
 from autoseg.errors import AutosegError
 from autoseg.plan import Plans
 from autoseg.planners import SLICES
+from autoseg.slices.plan import SlicePlans
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 PathLike = str | Path
@@ -24,16 +25,27 @@ def several(value: OneOrSeveral) -> Sequence[PathLike]:
 
 
 def planned(dataset: str, place: Workspace) -> DatasetFolder:
-    """The dataset that was planned for segmentation. Raises AutosegError with the command that plans it."""
+    """The dataset that was planned for segmentation. Raises AutosegError with the command that plans it, or where it has nothing
+    to segment, with the next one on the way to an anomaly detector."""
     folder = in_workspace(dataset, place)
     if folder.plans_json.exists():
         return folder
     if folder.slices_json.exists():
-        raise AutosegError(
-            f"{folder.name} has been planned as slices, for anomaly detectors (-tr anogan), and not for segmentation. To "
-            f"segment, plan it for that too: {_planning(dataset, folder)}")
-    raise AutosegError(
-        f"{folder.name} has not been planned in the workspace {place.root}. Run: {_planning(dataset, folder)}")
+        so_far = f"{folder.name} has been planned as slices, for anomaly detectors (-tr anogan), and not for segmentation."
+        if segments(read_model(folder.slices_json, SlicePlans).source):
+            raise AutosegError(f"{so_far} To segment, plan it for that too: {_planning(dataset, folder)}")
+        train = shlex.join(["autoseg_train", dataset, "0", "-tr", "anogan", *folder.workspace_flags])
+        raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Train a detector: {train}")
+    so_far = f"{folder.name} has not been planned in the workspace {place.root}."
+    if segments(load_dataset(find_dataset(dataset, place))):
+        raise AutosegError(f"{so_far} Run: {_planning(dataset, folder)}")
+    raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Plan it for an anomaly "
+                       f"detector (-tr anogan): {_planning(dataset, folder, '--planner', SLICES)}")
+
+
+def segments(dataset: Dataset) -> bool:
+    """Whether there is anything to segment: without foreground labels, a dataset is for anomaly detectors alone."""
+    return bool(dataset.labels.foreground)
 
 
 def planned_slices(dataset: str, place: Workspace) -> DatasetFolder:

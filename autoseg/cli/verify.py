@@ -24,12 +24,14 @@ def run(flags: argparse.Namespace) -> int:
         print(f"Wrote {flags.repair}\nNext: autoseg verify {shlex.quote(flags.repair)}")
         return 0
     findings = api.verify(flags.dataset, workers=flags.workers, workspace=flags.workspace)
+    planner = api.planner_for(flags.dataset, flags.workspace)
+    following = ("autoseg_plan_and_preprocess", *(["--planner", planner] if planner != "default" else []))
     errors = sum(finding.severity == "error" for finding in findings)
     if errors:
         print(f"{errors} error(s), {len(findings) - errors} warning(s). Mend them, or leave these cases out with "
-              f"{command_like(flags, 'autoseg_plan_and_preprocess', '--skip-bad-cases')}")
+              f"{command_like(flags, *following, '--skip-bad-cases')}")
         return 1
-    print(f"No errors, {len(findings)} warning(s).\nNext: {command_like(flags, 'autoseg_plan_and_preprocess')}")
+    print(f"No errors, {len(findings)} warning(s).\nNext: {command_like(flags, *following)}")
     return 0
 
 

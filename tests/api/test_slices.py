@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,30 @@ def test_a_dataset_without_foreground_is_sent_to_the_other_planner(pictures: Pat
         plan_and_preprocess(pictures, workers=1, workspace=tmp_path / "work", quiet=True)
     with pytest.raises(AutosegError, match="is for anomaly detectors, .* --planner slices"):
         plan_and_preprocess(pictures, planner="slices", workers=1, workspace=tmp_path / "work", quiet=True)
+
+
+def test_no_command_sends_a_dataset_without_foreground_to_segmentation(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = ["--workspace", str(tmp_path / "work")]
+    plan, train = f"autoseg_plan_and_preprocess {pictures} --planner slices", f"autoseg_train {pictures} 0 -tr anogan"
+
+    def errors() -> list[str]:
+        """Of the commands that want it planned for segmentation."""
+        assert main(["find-best", str(pictures), *work]) == main(["train", str(pictures), "0", *work]) == 1
+        return capsys.readouterr().err.splitlines()
+
+    assert main(["verify", str(pictures), "-np", "1", *work]) == 0
+    assert capsys.readouterr().out.endswith(f"Next: {plan} {shlex.join(work)}\n")
+    for error in errors():
+        assert "has no labels but background" in error and error.endswith(f"for an anomaly detector (-tr anogan): {plan} "
+                                                                          f"{shlex.join(work)}")
+    plan_quietly(pictures, tmp_path / "work")
+    for error in errors():
+        assert "there is nothing to segment" in error and error.endswith(f"Train a detector: {train} {shlex.join(work)}")
+    (pictures / "normal/broken.png").write_bytes(b"no image")
+    assert main(["verify", str(pictures), "-np", "1", *work]) == 1
+    assert f"{plan} --skip-bad-cases {shlex.join(work)}" in capsys.readouterr().out
 
 
 def test_the_command_says_what_was_found_and_what_comes_next(
