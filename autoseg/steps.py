@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.console import Report
+from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
 from autoseg.workspace import read_model, write_json
 
@@ -68,12 +69,14 @@ class Steps:
         """A step. The block reports the share of it that is done, `overall` hears the share of all steps.
 
         That stays 0 as long as there are scaled steps and none was measured: then nobody knows how long the job takes.
-        Where the block ends without an exception, the step is whole.
+        Where the block ends without an exception, the step is whole. Where it raises an AutosegError before it reported
+        anything, it was refused, and not begun: run.json stays as it was, or absent.
         """
         before, started, written = self._seconds.get(name, 0.0), time.monotonic(), time.monotonic()
+        is_begun = is_refused = False
         self._whole.discard(name)
 
-        def report(share: float, text: str) -> None:
+        def note(share: float, text: str) -> None:
             nonlocal written
             self._seconds[name] = before + time.monotonic() - started
             left_s = self._left_s(name, share)
@@ -82,13 +85,22 @@ class Steps:
                 self._write()
                 written = time.monotonic()
 
+        def report(share: float, text: str) -> None:
+            nonlocal is_begun
+            is_begun = True
+            note(share, text)
+
         try:
-            report(0.0, name)
+            note(0.0, name)
             yield report
             self._whole.add(name)
+        except AutosegError:
+            is_refused = not is_begun
+            raise
         finally:
-            self._seconds[name] = before + time.monotonic() - started
-            self._write()
+            if not is_refused:
+                self._seconds[name] = before + time.monotonic() - started
+                self._write()
 
     def _left_s(self, running: str, share: float) -> float | None:
         """Expected seconds of what is left, from the steps that are whole and the share of the one that is running."""

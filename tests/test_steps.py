@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoseg import console, steps
+from autoseg.errors import AutosegError
 from autoseg.steps import RunRecord, Step, Steps
 from autoseg.workspace import read_model, write_json
 
@@ -68,6 +69,22 @@ def test_times_of_a_step_that_was_stopped_and_done_again_add_up(tmp_path: Path, 
     with again.run("plan", lambda share, text: None):
         clock.now = 10
     assert read_model(tmp_path / "run.json", RunRecord) == RunRecord(steps={"plan": 10.0}, whole=("plan",))
+
+
+def test_a_step_that_was_refused_before_it_began_leaves_nothing(tmp_path: Path, clock: Time) -> None:
+    refused = Steps(tmp_path / "run.json", JOB)
+    with pytest.raises(AutosegError), refused.run("plan", lambda share, text: None):
+        raise AutosegError("nothing to segment")
+    assert not (tmp_path / "run.json").exists()
+    write_json(tmp_path / "run.json", before := RunRecord(steps={"plan": 10.0}, whole=("plan",)))
+    with pytest.raises(AutosegError), Steps(tmp_path / "run.json", JOB).run("plan", lambda share, text: None):
+        raise AutosegError("planned by another planner")
+    assert read_model(tmp_path / "run.json", RunRecord) == before
+    with pytest.raises(AutosegError), Steps(tmp_path / "run.json", JOB).run("fold 0", lambda share, text: None) as report:
+        report(0.1, "epoch 1")
+        clock.now = 4
+        raise AutosegError("the disk is full")
+    assert read_model(tmp_path / "run.json", RunRecord) == RunRecord(steps={"plan": 10.0, "fold 0": 4.0}, whole=("plan",))
 
 
 def test_a_long_step_writes_its_time_while_it_runs_so_that_a_kill_forgets_little(tmp_path: Path, clock: Time) -> None:

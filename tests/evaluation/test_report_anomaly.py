@@ -154,6 +154,7 @@ def folder(tmp_path: Path) -> DatasetFolder:
 
 
 def test_a_page_of_slices_alone_says_nothing_of_segmentation(folder: DatasetFolder) -> None:
+    write_json(folder.run_json, {"steps": {"plan": 30.0}, "whole": []})  # of an autoseg run that found nothing to segment
     text = Page(build_report(folder)).text
     for expected in (
         "7 training cases", "No detector yet".lower(), "No anomaly detector has been trained yet", "sagittal slices",
@@ -161,7 +162,7 @@ def test_a_page_of_slices_alone_says_nothing_of_segmentation(folder: DatasetFold
         "slices of cases that are called normal", "1 case of 7 could not be cut", "Every file was read and nothing is wrong",
     ):
         assert expected in text, expected
-    for unwanted in ("Dice", "find-best", "Cross-validation", "fingerprint", "SEGMENTATIONS", "0 class", "--planner default"):
+    for unwanted in ("Dice", "find-best", "Cross-validation", "fingerprint", "SEGMENTATIONS", "0 class", "--planner default", "autoseg run"):
         assert unwanted not in text, unwanted
 
 

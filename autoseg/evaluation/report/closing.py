@@ -16,7 +16,7 @@ def times_section(found: Artefacts) -> Section:
         total = sum(epoch.seconds for logs in _logs(found).values() for log in logs for epoch in log)
         section.blocks += [Text(f"Training took {duration(total)} in all."),
                            Table("Training", ("model", "folds begun", "epochs", "time", "an epoch", "last finished"), rows)]
-    if found.run is not None and found.run.steps:
+    if found.plans is not None and found.run is not None and found.run.steps:  # the run segments
         whole = set(found.run.whole)
         steps = [[step, duration(seconds), "finished" if step in whole else "not finished"]
                  for step, seconds in found.run.steps.items()]
