@@ -23,7 +23,7 @@ from autoseg.evaluation.anomaly.scores import (
 )
 from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize
 from autoseg.image import Image
-from autoseg.image_io import read_image, read_label
+from autoseg.image_io import file_ending, float_ending, read_image, read_label
 from autoseg.parallel import run_parallel
 from autoseg.slices.truth import slice_truths, truth_of_case
 
@@ -72,7 +72,7 @@ def evaluate_scores(
     if not names & references.keys():
         raise AutosegError(f"Nothing is known of any case in {prediction / SCORES}: it has {some(sorted(names)) or 'no case'}; "
                            f"what is known is of {some(sorted(references))}. Give the truth of the cases that were predicted.")
-    maps = {layouts.stem(path): path for path in layouts.image_files(prediction)}
+    maps = {layouts.stem(path): path for path in layouts.image_files(prediction) if _may_be_a_map(path)}
     work = [_Work(case, [entry for entry in slices if entry.case == case.case], references[case.case], maps.get(case.case))
             for case in cases if case.case in references]
     judged, failed = _judge_all(work, workers, report)
@@ -85,6 +85,12 @@ def evaluate_scores(
         "localization": localization([one.counts for one in judged if one.counts is not None]),
         "without_score": tuple(sorted(references.keys() - names)), "failed": failed})
     return Evaluation(summary, cases, slices)
+
+
+def _may_be_a_map(path: Path) -> bool:
+    """Pictures are not: the figure of an earlier evaluation, scores.png, lies among the maps, which hold floating point."""
+    ending = file_ending(path)
+    return float_ending(ending) == ending
 
 
 def _judge_all(work: list[_Work], workers: int | None, report: Report | None) -> tuple[list[_Judged], dict[str, str]]:

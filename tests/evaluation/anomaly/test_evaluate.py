@@ -132,6 +132,17 @@ def test_labels_and_maps_that_do_not_fit_are_named_and_stop_no_other_case(predic
     assert (its.cases.abnormal, its.cases.unknown, its.without_truth) == (2, 2, ())
 
 
+def test_the_figure_of_an_earlier_evaluation_is_no_map_of_a_case_of_its_name(tmp_path: Path) -> None:
+    entry = SliceScore(case="scores", slice=0, score=1.0, residual=1.0, discrimination=1.0, steps=1, axis=0)
+    write_slice_scores(tmp_path / "slice_scores.csv", [entry])
+    write_scores(tmp_path / "scores.csv", [case_score([entry])])
+    label = np.eye(8, dtype=np.uint8)[None]
+    write_label(tmp_path / "labels" / "scores.png", label, Image(label[None], GRID))
+    write_label(tmp_path / "scores.png", label, Image(label[None], GRID))
+    found = evaluate_scores(tmp_path, references_of_labels(tmp_path / "labels"), workers=1).summary
+    assert (found.localization, found.failed) == (None, {})
+
+
 def test_a_truth_of_other_cases_is_an_error(prediction: Path) -> None:
     with pytest.raises(AutosegError, match="Nothing is known of any case in .*scores.csv: it has ill_1, ill_2, .*of a, b"):
         evaluate_scores(prediction, {"b": Reference("normal"), "a": Reference("normal")})
