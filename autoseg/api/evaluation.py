@@ -14,6 +14,7 @@ from autoseg.evaluation.anomaly.reference import Reference, references_of_datase
 from autoseg.evaluation.anomaly.scores import SCORES
 from autoseg.evaluation.anomaly.summary import AnomalySummary
 from autoseg.evaluation.anomaly.summary import write_summary as write_anomaly_summary
+from autoseg.evaluation.anomaly.table import columns_of
 from autoseg.evaluation.anomaly.tables import anomaly_table, case_scores_table, in_words
 from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, labels_beside, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
@@ -70,8 +71,15 @@ def evaluate(
 
 
 def holds_anomaly_scores(prediction: PathLike) -> bool:
-    """Whether a folder holds what an anomaly detector predicted, so that `evaluate_anomalies` is meant."""
-    return (Path(prediction) / SCORES).is_file()
+    """Whether a folder holds what an anomaly detector predicted, so that `evaluate_anomalies` is meant.
+
+    By its scores.csv, as far as that is not the table of another kind: `evaluate` writes one where `-o` says scores.json.
+    """
+    path = Path(prediction) / SCORES
+    if not path.is_file():
+        return False
+    columns = columns_of(path)
+    return not columns or "score" in columns
 
 
 def evaluate_anomalies(

@@ -107,6 +107,20 @@ def test_bad_input_is_one_clear_sentence(
     assert not (prediction / "summary.json").exists()
 
 
+def test_the_table_of_a_segmentation_is_not_taken_for_anomaly_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = np.eye(8, dtype=np.uint8)
+    for folder in ("reference", "prediction"):
+        (tmp_path / folder).mkdir()
+        PIL.Image.fromarray(label).save(tmp_path / folder / "case.png")
+    arguments = ["evaluate", str(tmp_path / "reference"), str(tmp_path / "prediction"), "-np", "1"]
+    assert main([*arguments, "-o", str(tmp_path / "prediction" / "scores.json")]) == 0
+    assert (tmp_path / "prediction" / "scores.csv").exists()
+    assert main(arguments) == 0
+    assert "Dice" in json.loads((tmp_path / "prediction" / "summary.json").read_text())["foreground_mean"]
+
+
 def test_damaged_scores_are_named_with_the_line(prediction: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "truth.csv").write_text("case,truth\nn1,normal\n")
     (prediction / "slice_scores.csv").write_text("case,slice\nn1,0\n")

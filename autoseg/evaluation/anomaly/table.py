@@ -17,6 +17,15 @@ class Line(NamedTuple):
     cells: dict[str, str]
 
 
+def columns_of(path: Path) -> list[str]:
+    """The names in a file's first line; none where it cannot be read as a table."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:  # Excel puts a mark at the start
+            return [column.strip() for column in next(csv.reader(file, strict=True), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = (), remedy: str = "") -> list[Line]:
     """The rows below a line of column names, which may stand in any order; empty rows are left out.
 
