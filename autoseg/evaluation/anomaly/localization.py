@@ -19,13 +19,13 @@ class Localization(Frozen):
 
     slices: abnormal ones whose map was looked at. hits: in how many of them the map's highest voxel lies in the foreground.
     chance: mean share of foreground in these slices, which is how often a voxel taken at random hits. voxel_auroc: of the map's
-    values, foreground against all others, over all scored slices of all cases together.
+    values, foreground against all others, over all scored slices of all cases together; None where all voxels are foreground.
     """
 
     slices: int
     hits: int
     chance: float
-    voxel_auroc: float
+    voxel_auroc: float | None
 
 
 class MapCounts(NamedTuple):
@@ -69,4 +69,5 @@ def localization(found: Sequence[MapCounts]) -> Localization | None:
         return None
     normal, abnormal = np.sum([counts.normal for counts in found], axis=0), np.sum([counts.abnormal for counts in found], axis=0)
     return Localization(slices=count, hits=sum(counts.hits for counts in found),
-                        chance=sum(counts.shares for counts in found) / count, voxel_auroc=auroc_of_counts(normal, abnormal))
+                        chance=sum(counts.shares for counts in found) / count,
+                        voxel_auroc=auroc_of_counts(normal, abnormal) if normal.any() else None)

@@ -48,9 +48,10 @@ def in_words(summary: AnomalySummary) -> list[str]:
     """What the table cannot say: why something is not known, and whether the maps show where."""
     notes = list(dict.fromkeys(its.note for its in (summary.cases, summary.slices) if its.note))
     if (where := summary.localization) is not None:
+        by_voxel = "not known: no voxel is normal" if where.voxel_auroc is None else f"{where.voxel_auroc:.3f}"
         notes.append(
             f"Of {where.slices} abnormal slices the map's highest voxel lies inside the abnormal region in {where.hits} "
-            f"({where.hits / where.slices:.0%}; by chance {where.chance:.1%}). Voxel AUROC {where.voxel_auroc:.3f}.")
+            f"({where.hits / where.slices:.0%}; by chance {where.chance:.1%}). Voxel AUROC {by_voxel}.")
     return notes
 
 

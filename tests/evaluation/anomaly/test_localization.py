@@ -35,6 +35,12 @@ def test_slices_that_were_not_scored_and_ignored_voxels_count_for_nothing() -> N
     assert (counts.normal.sum(), counts.abnormal.sum()) == (4 + 1, 2)
 
 
+def test_where_every_voxel_is_abnormal_the_voxels_tell_nothing() -> None:
+    values, label = case(0)
+    found = localization([map_counts(values, np.ones_like(label), 0, [0, 1, 2])])
+    assert found is not None and (found.hits, found.chance, found.voxel_auroc) == (3, 1.0, None)
+
+
 def test_without_an_abnormal_slice_nothing_can_be_said() -> None:
     values, label = case(0)
     assert localization([map_counts(values, label, 0, [0])]) is None
