@@ -18,8 +18,8 @@ from autoseg.evaluation.anomaly.table import columns_of
 from autoseg.evaluation.anomaly.tables import anomaly_table, case_scores_table, in_words
 from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, labels_beside, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
-from autoseg.layouts import image_files
-from autoseg.workspace import Workspace
+from autoseg.layouts import has_labelled_folders, image_files, is_decathlon
+from autoseg.workspace import Workspace, read_json
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,22 @@ def _references(truth: str, prediction: Path, labels: PathLike | None, place: Wo
     """What is known of cases, in whichever of its forms it was given."""
     if Path(truth).is_file():
         return references_of_table(Path(truth))
-    if Path(truth).is_dir() and image_files(Path(truth)):
+    if Path(truth).is_dir() and image_files(Path(truth)) and not _is_dataset(Path(truth)):
         known = labels_beside(Path(truth), prediction)
         if labels is not None:
             known = load_dataset(find_dataset(str(labels), place)).labels
         return references_of_labels(Path(truth), known.ignore if known else None)
     return references_of_dataset(load_dataset(find_dataset(truth, place)))
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Whether a folder with image files is a dataset beside which they lie. A dataset.json without cases may lie among label
+    files to say what their values mean (see `labels_beside`)."""
+    if not (folder / "dataset.json").is_file():
+        return has_labelled_folders(folder)
+    content = read_json(folder / "dataset.json")
+    return (folder / "imagesTr").is_dir() or (isinstance(content, dict) and (
+        is_decathlon(content) or "dataset" in content or "layout" in content))
 
 
 def _show(found: Evaluation) -> None:

@@ -51,6 +51,35 @@ def test_folders_normal_and_abnormal_are_the_truth(prediction: Path, pictures: P
     assert auroc_in(prediction / "summary.json") == pytest.approx(5 / 6)
 
 
+def test_a_picture_beside_the_folders_changes_nothing(prediction: Path, pictures: Path) -> None:
+    (pictures / "preview.png").write_bytes((pictures / "normal" / "n1.png").read_bytes())
+    assert main(["evaluate", str(pictures), str(prediction)]) == 0
+    assert auroc_in(prediction / "summary.json") == pytest.approx(5 / 6)
+
+
+def test_images_in_the_place_of_label_files_are_refused(
+    prediction: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(pictures / "normal"), str(prediction), "-np", "1"]) == 1
+    shown = capsys.readouterr().err
+    assert "Not one of 3 cases could be evaluated" in shown and "n1.png must be an image, and no label file: it holds 64" in shown
+    assert "give the folder that holds the folders normal and abnormal" in shown
+    assert not (prediction / "summary.json").exists() and not (prediction / "scores.png").exists()
+
+
+def test_label_files_may_lie_beside_a_dataset_json_that_names_their_values(prediction: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for case in SCORES:
+        label = np.full((8, 8), 2, np.uint8)  # to be ignored
+        label[0] = case[0] == "a"
+        PIL.Image.fromarray(label).save(labels / f"{case}.png")
+    (labels / "dataset.json").write_text(json.dumps({
+        "channel_names": {"0": "MRI"}, "labels": {"background": 0, "lesion": 1, "ignore": 2}, "file_ending": ".png"}))
+    assert main(["evaluate", str(labels), str(prediction), "-np", "1"]) == 0
+    assert json.loads((prediction / "summary.json").read_text())["cases"]["abnormal"] == 2
+
+
 def test_case_labels_in_dataset_json_are_the_truth(prediction: Path, pictures: Path, tmp_path: Path) -> None:
     folder = tmp_path / "Dataset001_Words"
     (folder / "imagesTr").mkdir(parents=True)
@@ -59,6 +88,7 @@ def test_case_labels_in_dataset_json_are_the_truth(prediction: Path, pictures: P
     (folder / "dataset.json").write_text(json.dumps({
         "channel_names": {"0": "photograph"}, "labels": {"background": 0}, "file_ending": ".png", "numTraining": len(SCORES),
         "case_labels": {case: {"n": "normal", "a": "abnormal"}[case[0]] for case in SCORES}}))
+    (folder / "preview.png").write_bytes((pictures / "normal" / "n1.png").read_bytes())
     assert main(["evaluate", str(folder), str(prediction), "-o", str(tmp_path / "there" / "result.json")]) == 0
     assert auroc_in(tmp_path / "there" / "result.json") == pytest.approx(5 / 6)
     assert (tmp_path / "there" / "scores.png").exists() and not (prediction / "summary.json").exists()

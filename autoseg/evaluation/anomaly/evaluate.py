@@ -10,7 +10,8 @@ from typing import NamedTuple
 from autoseg import image_io, layouts
 from autoseg.console import Report, counted
 from autoseg.dataset import grid_differences
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, many, some
+from autoseg.evaluation.anomaly.labels import read_regions
 from autoseg.evaluation.anomaly.localization import MapCounts, localization, map_counts
 from autoseg.evaluation.anomaly.reference import Reference
 from autoseg.evaluation.anomaly.scores import (
@@ -23,7 +24,7 @@ from autoseg.evaluation.anomaly.scores import (
 )
 from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize
 from autoseg.image import Image
-from autoseg.image_io import file_ending, float_ending, read_image, read_label
+from autoseg.image_io import file_ending, float_ending, read_image
 from autoseg.parallel import run_parallel
 from autoseg.slices.truth import slice_truths, truth_of_case
 
@@ -65,7 +66,7 @@ def evaluate_scores(
     """`scores.csv`, `slice_scores.csv` and the anomaly maps of a folder against `references` (by case name).
 
     A case whose label or map cannot be used is entered in the summary's `failed`; the others are evaluated. Raises
-    AutosegError where the scores cannot be read, or where nothing is known of any case.
+    AutosegError where the scores cannot be read, where nothing is known of any case, or where none can be used.
     """
     cases, slices = read_scores(prediction / SCORES), read_slice_scores(prediction / SLICE_SCORES)
     names = {case.case for case in cases}
@@ -76,6 +77,8 @@ def evaluate_scores(
     work = [_Work(case, [entry for entry in slices if entry.case == case.case], references[case.case], maps.get(case.case))
             for case in cases if case.case in references]
     judged, failed = _judge_all(work, workers, report)
+    if not judged:
+        raise AutosegError(f"Not one of {many(len(failed), 'case')} could be evaluated. {next(iter(failed.values()))}")
     truths = {one.case.case: one for one in judged}
     cases = [truths[case.case].case if case.case in truths else case for case in cases]
     slices = [entry for one in judged for entry in one.slices] + [entry for entry in slices if entry.case not in truths]
@@ -114,7 +117,7 @@ def _judge(work: _Work) -> _Judged:
         truths = [reference.slices.get(entry.slice, usual) for entry, usual in zip(work.slices, known, strict=True)]
         whole = reference.truth
     else:
-        label = read_label(reference.label)
+        label = read_regions(reference.label)
         axis = _cut_axis(work, label.array.shape[1:])
         known = slice_truths(label.array[0], reference.truth, axis, label.array.shape[1 + axis],
                              "foreground" if reference.truth is None else "case_labels", reference.ignore)

@@ -156,6 +156,9 @@ def test_the_summary_is_read_as_it_was_written(prediction: Path, labels: Path) -
 
 def test_tables_and_words_say_it(prediction: Path, labels: Path) -> None:
     found = evaluate_scores(prediction, references_of_labels(labels))
+    assert found.summary.localization is not None
+    where = found.summary.localization.model_copy(update={"voxel_auroc": None})
+    assert in_words(found.summary.model_copy(update={"localization": where}))[-1].endswith("not known: no voxel is normal.")
     text = io.StringIO()
     console = Console(file=text, width=120)
     console.print(anomaly_table(found.summary))
