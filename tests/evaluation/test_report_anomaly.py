@@ -162,7 +162,8 @@ def test_a_page_of_slices_alone_says_nothing_of_segmentation(folder: DatasetFold
         "slices of cases that are called normal", "1 case of 7 could not be cut", "Every file was read and nothing is wrong",
     ):
         assert expected in text, expected
-    for unwanted in ("Dice", "find-best", "Cross-validation", "fingerprint", "SEGMENTATIONS", "0 class", "--planner default", "autoseg run"):
+    for unwanted in ("Dice", "find-best", "Cross-validation", "fingerprint", "SEGMENTATIONS", "0 class", "--planner default",
+                     "autoseg run"):
         assert unwanted not in text, unwanted
 
 
