@@ -1,13 +1,14 @@
 """How well `anogan` finds blobs that were planted into normal slices, beside trivial baselines, and what its search costs.
 
-usage: python benchmarks/planted_anomalies.py DATASET FOLDER [--epochs 125] [--steps 500] [--timing]
+usage: python benchmarks/planted_anomalies.py DATASET FOLDER [--epochs 125] [--steps 500] [--parts table saving timing]
 
 DATASET is a folder in nnU-Net's layout whose volumes count as normal, such as lumbar spines in MRI. Every fifth case is held out;
 the others are cut into sagittal slices and a detector with an encoder is trained on all of them (in FOLDER, where a second run
 goes on). Of the held-out cases every second slice is scored as it is, and between two of these one with a planted disc: of known
 diameter (mm) and contrast (share of the case's own range from its 0.5 to its 99.5 percentile, bright or dark), anywhere in the
 body, the same place for all sizes and contrasts. Printed are, for each size and contrast, the AUROC of planted against untouched
-slices and how often the highest pixel of the map lies in the disc: for the detector and, on the very same slices, for
+slices, the mean of the AUROCs within each case (patients differ), and how often the highest pixel of the map lies in the disc: for
+the detector and, on the very same slices, for
 
 - mean: distance of the slice's mean intensity from that of the training slices,
 - mean slice: sum of |x - mean training slice|,
@@ -15,8 +16,8 @@ slices and how often the highest pixel of the map lies in the disc: for the dete
 
 The first row has discs of no size: the AUROC that these two sets of slices have by chance.
 
-Then what the encoder saves: AUROC over all discs by updates of the search, with and without it. --timing: seconds per slice of
-500 and of 5000 updates without early stop, with and without the encoder, in this process alone.
+Part saving: what the encoder saves, by the AUROC of the largest discs of strong contrast after so many updates of the search, with
+and without it. Part timing: seconds per slice of 500 and of 5000 updates without early stop, with and without the encoder.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +54,11 @@ SEED = 1
 
 @dataclass
 class Slices:
-    """images: (N, C, S, S) float32, -1 to 1. discs: (N, S, S) bool; nothing in slices as they are."""
+    """images: (N, C, S, S) float32, -1 to 1. discs: (N, S, S) bool; nothing in slices as they are. cases: (N,) numbers."""
 
     images: np.ndarray
     discs: np.ndarray
+    cases: np.ndarray
 
 
 @dataclass
@@ -74,21 +76,23 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=125)
     parser.add_argument("--steps", type=int, default=500, help="updates of the search, at most (default: 500)")
-    parser.add_argument("--timing", action="store_true", help="only the seconds per slice")
+    parser.add_argument("--parts", nargs="+", choices=("table", "saving", "timing"), default=("table", "saving"))
     flags = parser.parse_args()
     source = load_dataset(flags.dataset)
     held_out = source.training[::HELD_OUT]
     detector, plans, seen = trained(normal_dataset(source.training, held_out, source.channel_names, flags.folder),
                                     flags.folder, flags.epochs)
     volumes = {case.name: read_case(case, source)[0] for case in held_out}
-    if flags.timing:
-        return time_search(detector, untouched(volumes, plans).images)
-    baselines = Baselines(seen, detector.description.gan.latent)
     normal = untouched(volumes, plans)
-    conditions = [(0, 0.0), *((mm, contrast) for mm in DIAMETERS_MM for contrast in CONTRASTS)]
-    planted = {(mm, contrast): with_discs(volumes, plans, mm, contrast) for mm, contrast in conditions}
-    print_table(detector, baselines, normal, planted, flags.steps)
-    print_saving(detector, normal, list(planted.values())[1:], flags.steps)
+    if "table" in flags.parts:
+        conditions = [(0, 0.0), *((mm, contrast) for mm in DIAMETERS_MM for contrast in CONTRASTS)]
+        planted = {(mm, contrast): with_discs(volumes, plans, mm, contrast) for mm, contrast in conditions}
+        print_table(detector, Baselines(seen, detector.description.gan.latent), normal, planted, flags.steps)
+    if "saving" in flags.parts:
+        strong = [with_discs(volumes, plans, max(DIAMETERS_MM), contrast) for contrast in CONTRASTS if abs(contrast) >= 0.5]
+        print_saving(detector, normal, strong, flags.steps)
+    if "timing" in flags.parts:
+        time_search(detector, normal.images)
 
 
 def normal_dataset(cases: Sequence[Case], held_out: Sequence[Case], channels: Sequence[str], folder: Path) -> Path:
@@ -117,7 +121,7 @@ def untouched(volumes: dict[str, Image], plans: SlicePlans) -> Slices:
     """Every other slice of those that are looked at, as it is."""
     images = [cut_image(image, name, plans).slices[::2 * EVERY] for name, image in volumes.items()]
     together = np.concatenate(images)
-    return Slices(together, np.zeros((len(together), *together.shape[2:]), bool))
+    return Slices(together, np.zeros((len(together), *together.shape[2:]), bool), numbers_of(images))
 
 
 def with_discs(volumes: dict[str, Image], plans: SlicePlans, diameter_mm: float, contrast: float) -> Slices:
@@ -139,7 +143,11 @@ def with_discs(volumes: dict[str, Image], plans: SlicePlans, diameter_mm: float,
             mark_view[index][...] = disc
         images.append(cut_image(Image(volume, image.geometry), name, plans).slices[chosen])
         discs.append(marked(marks, image, name, plans)[chosen])
-    return Slices(np.concatenate(images), np.concatenate(discs))
+    return Slices(np.concatenate(images), np.concatenate(discs), numbers_of(images))
+
+
+def numbers_of(images: Sequence[np.ndarray]) -> np.ndarray:
+    return np.repeat(np.arange(len(images)), [len(of_case) for of_case in images])
 
 
 def marked(marks: np.ndarray, image: Image, name: str, plans: SlicePlans) -> np.ndarray:
@@ -200,6 +208,11 @@ def area(normal: np.ndarray, planted: np.ndarray) -> float:
     return auroc(np.concatenate([normal, planted]), np.arange(len(normal) + len(planted)) >= len(normal))
 
 
+def area_within(normal: np.ndarray, planted: np.ndarray, of_normal: np.ndarray, of_planted: np.ndarray) -> float:
+    """Mean of the cases' own areas. of_normal, of_planted: case of each slice."""
+    return float(np.mean([area(normal[of_normal == case], planted[of_planted == case]) for case in np.unique(of_normal)]))
+
+
 def print_table(
     detector: LoadedDetector, baselines: Baselines, normal: Slices, planted: dict[tuple[int, float], Slices], steps: int
 ) -> None:
@@ -208,19 +221,21 @@ def print_table(
     first = next(iter(planted.values()))
     print(f"{len(baselines.mean_slice)} values a slice; {len(normal.images)} untouched slices against {len(first.images)} with a "
           f"disc, of {steps} updates at most\n")
-    print("| disc, mm | contrast | " + " | ".join(methods) + " | in disc: AnoGAN | mean slice | PCA | chance |")
-    print("|---|---|" + "---|" * (len(methods) + 4))
+    print("| disc, mm | contrast | " + " | ".join(methods) + " | within case: AnoGAN | mean slice | PCA | in disc: AnoGAN "
+          "| mean slice | PCA | chance |")
+    print("|---|---|" + "---|" * (len(methods) + 7))
     for (diameter_mm, contrast), slices in planted.items():
         ours, theirs = score(detector, slices, search_steps=steps), baselines.score(slices)
         scores, hit = {**ours.score, **theirs.score}, {**ours.hit, **theirs.hit}
         cells = [f"{area(of_normal[name], scores[name]):.2f}" for name in methods]
+        cells += [f"{area_within(of_normal[name], scores[name], normal.cases, slices.cases):.2f}"
+                  for name in ("AnoGAN", "mean slice", "PCA")]
         cells += [f"{hit[name].mean():.0%}" for name in ("AnoGAN", "mean slice", "PCA")] + [f"{slices.discs.mean():.1%}"]
         print(f"| {diameter_mm} | {contrast:+g} | " + " | ".join(cells) + " |", flush=True)
 
 
 def print_saving(detector: LoadedDetector, normal: Slices, planted: Sequence[Slices], steps: int) -> None:
-    together = Slices(np.concatenate([slices.images[::4] for slices in planted]),
-                      np.concatenate([slices.discs[::4] for slices in planted]))
+    together = Slices(*(np.concatenate([getattr(slices, field.name)[::2] for slices in planted]) for field in fields(Slices)))
     print("\n| updates at most | start | mean updates | AUROC | mean score of untouched slices | seconds per slice |")
     print("|---|---|---|---|---|---|")
     for start in ("random", "encoder"):
