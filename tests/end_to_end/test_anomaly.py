@@ -97,7 +97,7 @@ def volumes(tmp_path_factory: pytest.TempPathFactory, run) -> Detector:
 
 
 def test_every_artefact_of_a_detector_lies_where_the_design_says(pictures: Detector) -> None:
-    for name in ("dataset.json", "slices.json", "splits.json", "preprocessed/slices/picture00.b2nd",
+    for name in ("dataset.json", "slices.json", "slices_splits.json", "preprocessed/slices/picture00.b2nd",
                  "preprocessed/slices/picture00.json", "models/slices/anogan/model.json", "models/slices/anogan/summary.json"):
         assert (pictures.folder / name).is_file(), name
     assert not (pictures.folder / "plans.json").exists()
