@@ -4,7 +4,7 @@ usage: python benchmarks/planted_anomalies.py DATASET FOLDER [--epochs 125] [--s
 
 DATASET is a folder in nnU-Net's layout whose volumes count as normal, such as lumbar spines in MRI. Every fifth case is held out;
 the others are cut into sagittal slices and a detector with an encoder is trained on all of them (in FOLDER, where a second run
-goes on). Of the held-out cases every second slice is scored as it is, and between two of these one with a planted disc: of known
+goes on). Of the held-out cases every second slice is taken; a random half of them is scored as it is, the other with a disc: of known
 diameter (mm) and contrast (share of the case's own range from its 0.5 to its 99.5 percentile, bright or dark), anywhere in the
 body, the same place for all sizes and contrasts. Printed are, for each size and contrast, the AUROC of planted against untouched
 slices, the mean of the AUROCs within each case (patients differ), and how often the highest pixel of the map lies in the disc:
@@ -44,7 +44,7 @@ from autoseg.workspace import Workspace, read_model, write_json
 
 NAME = "Dataset902_NormalSlices"
 HELD_OUT = 5  # every so many cases one
-EVERY = 2  # slices along the axis, of which every other one is planted into
+EVERY = 2  # slices along the axis: one is taken
 DIAMETERS_MM = (10, 20, 40)
 CONTRASTS = (0.25, 0.5, 1.0, -0.25, -0.5)
 BODY = 0.15  # share of the case's range above which a voxel belongs to the body
@@ -118,14 +118,23 @@ def trained(dataset: Path, folder: Path, epochs: int) -> tuple[LoadedDetector, S
 
 
 def untouched(volumes: dict[str, Image], plans: SlicePlans) -> Slices:
-    """Every other slice of those that are looked at, as it is."""
-    images = [cut_image(image, name, plans).slices[::2 * EVERY] for name, image in volumes.items()]
+    """The half of the slices that stay as they are."""
+    images = []
+    for number, (name, image) in enumerate(volumes.items()):
+        slices = cut_image(image, name, plans).slices
+        images.append(slices[halves(len(slices), number)[0]])
     together = np.concatenate(images)
     return Slices(together, np.zeros((len(together), *together.shape[2:]), bool), numbers_of(images))
 
 
+def halves(count: int, case: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which slices of a case stay as they are, and which get a disc: indices, drawn once for all sizes and contrasts."""
+    taken = np.random.default_rng((SEED, case, count)).permutation(np.arange(0, count, EVERY))
+    return np.sort(taken[::2]), np.sort(taken[1::2])
+
+
 def with_discs(volumes: dict[str, Image], plans: SlicePlans, diameter_mm: float, contrast: float) -> Slices:
-    """The slices between those that `untouched` gives, each with one disc."""
+    """The other half of the slices, each with one disc."""
     images, discs = [], []
     for number, (name, image) in enumerate(volumes.items()):
         volume = image.array.astype(np.float32)
@@ -135,7 +144,7 @@ def with_discs(volumes: dict[str, Image], plans: SlicePlans, diameter_mm: float,
         view, mark_view = placement.view(volume[0]), placement.view(marks[0])
         spacing = [image.geometry.spacing_mm[axis] for axis in (placement.rows_axis, placement.columns_axis)]
         rng = np.random.default_rng((SEED, number))
-        chosen = range(EVERY, placement.count, 2 * EVERY)
+        chosen = halves(placement.count, number)[1]
         for index in chosen:
             disc = disc_in(view[index] > low + BODY * (high - low), spacing, diameter_mm, rng)
             changed = np.clip(view[index] + disc * contrast * (high - low), low, high)
