@@ -104,7 +104,7 @@ def test_every_artefact_of_a_detector_lies_where_the_design_says(pictures: Detec
     validated = []
     for fold in range(5):
         place = pictures.model / f"fold_{fold}"
-        cases = read_json(pictures.folder / "splits.json")[fold]["val"]
+        cases = read_json(pictures.folder / "slices_splits.json")[fold]["val"]
         validated += cases
         for name in ("checkpoint_final.safetensors", "training_state.pt", "log.jsonl", "progress.png", "samples/epoch_00002.png",
                      "validation/scores.csv", "validation/slice_scores.csv", "validation/summary.json",
