@@ -7,8 +7,8 @@ the others are cut into sagittal slices and a detector with an encoder is traine
 goes on). Of the held-out cases every second slice is taken; a random half of them is scored as it is, the other with a disc: of
 known diameter (mm) and contrast (share of the case's own range from its 0.5 to its 99.5 percentile, bright or dark), anywhere in
 the body, the same place for all sizes and contrasts. Printed are, for each size and contrast, the AUROC of planted against
-untouched slices, the mean of the AUROCs within each case (patients differ), and how often the highest pixel of the map lies in the disc:
-for the detector and, on the very same slices, for
+untouched slices, the mean of the AUROCs within each case (patients differ), and how often the highest pixel of the map lies in
+the disc: for the detector and, on the very same slices, for
 
 - mean: distance of the slice's mean intensity from that of the training slices,
 - mean slice: sum of |x - mean training slice|,
