@@ -18,7 +18,7 @@ from autoseg.planners.fingerprint import build_fingerprint, inspection_findings,
 from autoseg.planners.unions import with_unions
 from autoseg.preprocessing.pipeline import preprocess_dataset
 from autoseg.verification.findings import Finding, findings_table, read_findings
-from autoseg.workspace import DatasetFolder, Workspace, read_model, write_json
+from autoseg.workspace import DatasetFolder, Workspace, read_model, remove_leftovers, write_json
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def plan_and_preprocess(
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = folder_for(source, place)
+    remove_leftovers(folder.root)
     usable, plans = _plan(source, folder, configurations, planner, memory_gb, workers, skip_bad_cases, quiet)
     return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
 

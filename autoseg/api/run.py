@@ -21,7 +21,7 @@ from autoseg.evaluation.cross_validation import state_of
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Plans
 from autoseg.steps import Step, Steps, read_record
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, is_newer, read_model
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, is_newer, read_model, remove_leftovers
 
 if TYPE_CHECKING:
     from autoseg.trainers.settings import Settings
@@ -101,6 +101,7 @@ def run(
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = folder_for(source, place)
+    remove_leftovers(folder.root)
     with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_json).spent_s) as overall:
         with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
             plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet, planner, memory_gb)

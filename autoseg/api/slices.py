@@ -16,7 +16,7 @@ from autoseg.planners.slices import normal_by, plan, require_normal_slices, requ
 from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
 from autoseg.slices.preprocess import forget_outdated, preprocess_slices
 from autoseg.slices.store import StoredSlices, is_complete, open_slices
-from autoseg.workspace import DatasetFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def plan_slices(
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = folder_for(source, place)
+    remove_leftovers(folder.root)
     plans = _plan(source, folder, wanted, image_size, normal_by(source, normal), workers, skip_bad_cases, quiet)
     failed = _cut(plans, folder, workers, quiet)
     stored = list(_stored(plans, folder))

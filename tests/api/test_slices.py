@@ -243,3 +243,11 @@ def test_brain_pictures_are_gray_in_truth_but_for_a_few(shared_data: Path, tmp_p
     result = plan_quietly(folder, tmp_path / "work", skip_bad_cases=True)
     assert result.plans.channel_names == ("gray",) and result.plans.axis is None and not result.failed
     assert count - 10 <= result.slices.normal + result.slices.abnormal < count
+
+
+def test_what_a_killed_planning_left_is_removed(tiny_dataset: Path, tmp_path: Path) -> None:
+    left = tmp_path / "work" / tiny_dataset.name / ".tmp-999999999-00000000-slices.json"  # of a process that is gone
+    left.parent.mkdir(parents=True)
+    left.touch()
+    plan_quietly(tiny_dataset, tmp_path / "work")
+    assert not left.exists()
