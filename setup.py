@@ -45,7 +45,7 @@ setup(
         "nibabel>=5.2",
         "blosc2>=3.0",
         "safetensors>=0.4.3",
-        "pydantic>=2.6",
+        "pydantic>=2.11",
         "rich>=13",
         "matplotlib>=3.10",
         "jinja2>=3.1",
