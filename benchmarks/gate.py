@@ -26,7 +26,7 @@ from autoseg.image_io import read_image
 from autoseg.inference.anomaly.detector import AnomalyDetector
 from autoseg.inference.anomaly.gate import threshold_of
 from autoseg.inference.anomaly.model import load_detector
-from autoseg.layouts import image_files
+from autoseg.layouts import CHANNEL_SUFFIX, image_files, stem
 from autoseg.slices.plan import CONFIGURATION
 from autoseg.workspace import Workspace, read_json
 
@@ -78,10 +78,15 @@ def main() -> None:
 
 def some_of(place: Path) -> Iterator[tuple[str, Image]]:
     """Up to five images, with their first channel alone."""
-    files = [place] if place.is_file() else [path for path in image_files(place) if "_0000." in path.name][:MOST]
-    for path in files:
+    files = [place] if place.is_file() else [path for path in image_files(place) if is_first_channel(path)]
+    for path in files[:MOST]:
         image = read_image(path)
         yield path.name, replace(image, array=image.array[:1])
+
+
+def is_first_channel(path: Path) -> bool:
+    match = CHANNEL_SUFFIX.match(stem(path))
+    return match is None or int(match["channel"]) == 0
 
 
 def print_row(what: str, images: dict[str, Image], scorer: AnomalyDetector, threshold: float) -> None:
