@@ -11,11 +11,11 @@ from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.planners.slice_inspection import Kind, Measured, SliceInspection, is_ct
 from autoseg.slices.cutting import WINDOW_PERCENTILES, WORLD_AXIS, cut_along
-from autoseg.slices.plan import Axis, IntensityWindow, NormalBy, SlicePlans
+from autoseg.slices.plan import CONFIGURATION, Axis, IntensityWindow, NormalBy, SlicePlans
 from autoseg.slices.truth import may_be_trained_on
 from autoseg.versions import versions
 
-NAME = "slices"
+NAME = CONFIGURATION
 SUMMARY = "2D slices for anomaly detectors (-tr anogan): which way volumes are cut, and which slices are normal"
 IMAGE_SIZES = (64, 128, 256)
 FEWEST_CASES = 2  # with normal slices: one to train on, one to validate on

@@ -98,23 +98,22 @@ def check_detector_job(job: Job[AnomalySettings], data: DetectorData, begins: bo
         return []
     if others and job.model.model_json.exists():
         _require_same_model(job, _description(job, data, settings), others)
-    return [_trained_on(data), *_notes(data, settings), *other_settings(job, others)]
+    return [_trained_on(data), *_notes(data), *other_settings(job, others)]
 
 
 def _trained_on(data: DetectorData) -> str:
     chosen = data.training_cases
     count = sum(sum(case.normal) for case in chosen)
-    left_out = [data.stored[name] for name in data.training]
     kinds = Counter(
-        "blank" if blank else truth or "of unknown kind" for case in left_out
+        "blank" if blank else truth or "of unknown kind" for case in map(data.stored.__getitem__, data.training)
         for truth, blank, normal in zip(case.truths, case.blank, case.normal, strict=True) if not normal)
     rest = f" Left out: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}." if kinds else ""
     return f"Trained on {many(count, 'normal slice')} of {many(len(chosen), 'case')}.{rest}"
 
 
-def _notes(data: DetectorData, settings: AnomalySettings) -> list[str]:
-    normal = [name for name in data.validation if data.stored[name].case_truth == "normal"]
-    if data.validation and not normal and not any("normal" in data.stored[name].truths for name in data.validation):
+def _notes(data: DetectorData) -> list[str]:
+    held_out = [data.stored[name] for name in data.validation]
+    if held_out and not any(case.case_truth == "normal" or "normal" in case.truths for case in held_out):
         return ["No validation case is known to be normal, so that nothing tells which scores are usual (a gate needs that)."]
     return []
 
