@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from autoseg.kinds import KINDS, Kind, Task, kind_for
 from autoseg.plan import Plans
-from autoseg.workspace import SLICES, DatasetFolder, ModelFolder, Workspace, read_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
 
 
 def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
@@ -49,9 +50,10 @@ def described(model: ModelFolder) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def is_detector(model: ModelFolder) -> bool:
-    """Whether it scores anomalies, and does not segment."""
-    return described(model).get("task") == "anomaly"
+def task_of(model: ModelFolder) -> Task:
+    """What a model does, as model.json says it; "segmentation" where that says nothing."""
+    kind = kind_for(str(described(model).get("task")))
+    return kind.task if kind else "segmentation"
 
 
 def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -> str:
@@ -77,14 +79,18 @@ def gate_command(folder: DatasetFolder, detector: ModelFolder, segmentation: Mod
                        *folder.workspace_flags])
 
 
-def detection_command(folder: DatasetFolder, recipe: str) -> str:
-    """The line that scores new images by a detector of this dataset. recipe: or the name that the detector was given."""
+def command_of_kind(folder: DatasetFolder, kind: Kind, recipe: str, *flags: str) -> str:
+    """The line that does to new images what a model of this kind and dataset does. recipe: or the name that it was given."""
     arguments, others = ["-tr", recipe], _others(folder)
-    if any(model.recipe == recipe for other in others for model in other.anomaly_models()):
+    if any(model.recipe == recipe for other in others for model in other.models_of(kind)):
         arguments = ["-d", folder.name, *arguments]
-    if any(model.recipe == recipe for every in (folder, *others) for model in every.models()):
-        arguments += ["-c", SLICES]
-    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SCORES", *arguments, *folder.workspace_flags])
+    if any(model.recipe == recipe for every in (folder, *others) for model in _of_other_kinds(every, kind)):
+        arguments += ["-c", kind.configuration]
+    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", kind.answers, *arguments, *flags, *folder.workspace_flags])
+
+
+def _of_other_kinds(folder: DatasetFolder, kind: Kind) -> list[ModelFolder]:
+    return [*folder.models(), *(model for other in KINDS if other != kind for model in folder.models_of(other))]
 
 
 def _segmentation_flags(folder: DatasetFolder, configuration: str, recipe: str) -> list[str]:

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
+from autoseg.kinds import ANOMALY, KINDS, Kind, kind_of
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
 TEMPORARY_PREFIX = ".tmp-"
-SLICES = "slices"  # the folder of what anomaly detectors are made from, beside 2d, 3d_fullres, ... of segmentation
+PLANS = ("plans.json", *(f"{kind.configuration}.json" for kind in KINDS))
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Workspace:
         return DatasetFolder(self.root / name)
 
     def planned_datasets(self) -> list[DatasetFolder]:
-        """Every dataset that has been planned here, for segmentation or as slices, by name."""
-        planned = {path.parent for name in ("plans.json", "slices.json") for path in self.root.glob(f"*/{name}")}
+        """Every dataset that has been planned here, for whatever kind of model, by name."""
+        planned = {path.parent for name in PLANS for path in self.root.glob(f"*/{name}")}
         return [DatasetFolder(root) for root in sorted(planned)]
 
 
@@ -73,16 +74,19 @@ class DatasetFolder:
     @property
     def slices_json(self) -> Path:
         """How its images become slices (see `autoseg.slices.plan`); independent of plans.json."""
-        return self.root / "slices.json"
+        return self.plans_of(ANOMALY)
+
+    def plans_of(self, kind: Kind | None) -> Path:
+        """What was planned for models of this kind; None for those that segment."""
+        return self.root / f"{kind.configuration}.json" if kind else self.plans_json
 
     @property
     def splits_json(self) -> Path:
         return self.root / "splits.json"
 
-    @property
-    def slices_splits_json(self) -> Path:
-        """Folds of anomaly detectors: their cases need not be those that can be segmented."""
-        return self.root / "slices_splits.json"
+    def splits_of(self, kind: Kind | None) -> Path:
+        """Folds of models of this kind, whose cases need not be those that can be segmented; None for those that segment."""
+        return self.root / f"{kind.configuration}_splits.json" if kind else self.splits_json
 
     @property
     def findings_json(self) -> Path:
@@ -120,11 +124,11 @@ class DatasetFolder:
     def models(self) -> list[ModelFolder]:
         """Every segmentation model of this dataset that has a description, sorted by configuration and recipe."""
         found = [ModelFolder(path.parent) for path in sorted(self.root.glob("models/*/*/model.json"))]
-        return [model for model in found if model.configuration != SLICES]
+        return [model for model in found if kind_of(model.configuration) is None]
 
-    def anomaly_models(self) -> list[ModelFolder]:
-        """Every anomaly detector of this dataset that has a description, sorted by name."""
-        return [ModelFolder(path.parent) for path in sorted(self.root.glob(f"models/{SLICES}/*/model.json"))]
+    def models_of(self, kind: Kind) -> list[ModelFolder]:
+        """Every model of this kind that this dataset has and that has a description, sorted by name."""
+        return [ModelFolder(path.parent) for path in sorted(self.root.glob(f"models/{kind.configuration}/*/model.json"))]
 
 
 @dataclass(frozen=True)
@@ -312,21 +316,22 @@ def how_to_mend(path: Path) -> str:
     dataset = _dataset_and_workspace(path.parent)
     plan, train = "autoseg_plan_and_preprocess", "autoseg run, or autoseg_train with --continue,"
     if path.name == "dataset.json":
-        is_planned = any((path.parent / name).exists() for name in ("plans.json", "slices.json"))
+        is_planned = any((path.parent / name).exists() for name in PLANS)
         return f" To make it anew: {plan} with the path of your dataset." if is_planned else ""
     if path.name == "summary.json":
         made_by = train if path.parent.name == "validation" else "autoseg find-best"
         return f" Remove it: {made_by} makes it again from the predictions that are there."
     if path.parent.parent.name == "preprocessed":
-        planner = " --planner slices" if path.parent.name == SLICES else ""
+        planner = f" --planner {path.parent.name}" if kind_of(path.parent.name) else ""
         return f" Remove it: {plan} {_dataset_and_workspace(path.parents[2])}{planner} makes it again."
+    if (kind := kind_of(path.stem)) and path.name == f"{kind.configuration}.json":
+        return f" To make it anew: {plan} {dataset} --planner {kind.configuration}"
+    if path.name.endswith("splits.json"):
+        return " Correct it, or remove it to have it made anew."
     remedies = {
         "plans.json": f"To make it anew: {plan} {dataset}", "fingerprint.json": f"To make it anew: {plan} {dataset}",
         "findings.json": f"To make it anew: {plan} {dataset}",
-        "slices.json": f"To make it anew: {plan} {dataset} --planner slices",
         "best.json": f"To make it anew: autoseg find-best {dataset}",
-        "splits.json": "Correct it, or remove it to have it made anew.",
-        "slices_splits.json": "Correct it, or remove it to have it made anew.",
         "run.json": "Remove it: it says no more than how long each step took.",
         "model.json": f"Remove it: {train} writes it again.",
         "cases.json": "Begin this fold anew with --restart.",

@@ -26,6 +26,7 @@ from autoseg.image_io import read_image
 from autoseg.inference.anomaly.detector import AnomalyDetector
 from autoseg.inference.anomaly.gate import threshold_of
 from autoseg.inference.anomaly.model import load_detector
+from autoseg.kinds import ANOMALY
 from autoseg.layouts import CHANNEL_SUFFIX, image_files, stem
 from autoseg.slices.plan import CONFIGURATION
 from autoseg.workspace import Workspace, read_json
@@ -66,7 +67,7 @@ def main() -> None:
     detector = load_detector(model, ["0"], torch.device("cpu"))
     threshold = threshold_of(model, ["0"])
     scorer = AnomalyDetector(detector, torch.device("cpu"), most_slices=detector.description.settings["validation_slices"])
-    held_out = read_json(home.slices_splits_json)[0]["val"]
+    held_out = read_json(home.splits_of(ANOMALY))[0]["val"]
     images = {case.name: read_image(case.images[0]) for case in source.training if case.name in held_out}
     print(f"flagged above {threshold.in_words}\n\n| inputs | scores | flagged |\n|---|---|---|")
     for change, function in CHANGES.items():

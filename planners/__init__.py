@@ -1,4 +1,4 @@
-"""Planners by name: `PLANNERS[name](dataset, fingerprint, memory_gb) -> Plans`. SLICES is for anomaly detectors.
+"""Planners by name: `PLANNERS[name](dataset, fingerprint, memory_gb) -> Plans`. Other kinds of models have planners of their own.
 
 All share the rules of nnU-Net v2. `default` and `resenc_*` plan what nnU-Net 2.8.1 plans with its default planner and its
 presets ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` as `default`, with patches for which a UNet 3+ has the memory.
@@ -34,5 +34,4 @@ PLANNERS = {planner.name: planner for planner in (
     Planner("resenc_xl", "a residual encoder U-Net, as nnU-Net's ResEnc XL; for 40 GB", _residual(40, {2: 5.6e8, 3: 3.6e9})),
     Planner("unet3plus", "a UNet 3+, with patches that fit its memory; for 8 GB", _like_default("unet3plus", LEFT_BY_LOSS)),
 )}
-SLICES = slices.NAME  # plans slices, not configurations (see `autoseg.planners.slices`)
-SUMMARIES = {**{planner.name: planner.summary for planner in PLANNERS.values()}, SLICES: slices.SUMMARY}
+SUMMARIES = {**{planner.name: planner.summary for planner in PLANNERS.values()}, slices.NAME: slices.SUMMARY}

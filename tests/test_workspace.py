@@ -8,6 +8,7 @@ import pytest
 
 from autoseg.best import Best
 from autoseg.errors import AutosegError
+from autoseg.kinds import ANOMALY
 from autoseg.plan import Plans
 from autoseg.slices.plan import SlicePlans
 from autoseg.workspace import DatasetFolder, Workspace, read_json, read_model
@@ -61,4 +62,4 @@ def test_detectors_and_segmentation_models_are_listed_apart(tmp_path: Path) -> N
         path.touch()
     assert [folder.name for folder in place.planned_datasets()] == ["A", "B"]
     assert [model.configuration for model in first.models()] == ["2d"]
-    assert [model.recipe for model in first.anomaly_models()] == ["anogan", "mine"] and second.anomaly_models() == []
+    assert [model.recipe for model in first.models_of(ANOMALY)] == ["anogan", "mine"] and second.models_of(ANOMALY) == []

@@ -5,10 +5,11 @@ dataset folder, or the name or number of one in the workspace, $AUTOSEG_RAW or $
 verb needs it, so that the others answer at once.
 """
 
-from autoseg.api.anomaly import means_detector, predict_anomalies
+from autoseg.api.anomaly import predict_anomalies
 from autoseg.api.checking import planner_for, repair, verify
 from autoseg.api.demo import demo
 from autoseg.api.evaluation import evaluate, evaluate_anomalies, holds_anomaly_scores
+from autoseg.api.meant import meant_task
 from autoseg.api.planning import plan_and_preprocess
 from autoseg.api.postprocessing import postprocess
 from autoseg.api.prediction import next_prediction, predict, predict_files
@@ -19,10 +20,10 @@ from autoseg.api.selection import find_best
 from autoseg.api.slices import plan_slices
 from autoseg.api.training import cross_validation, train
 from autoseg.errors import AutosegError
-from autoseg.slices.plan import CONFIGURATION as SLICES
+from autoseg.kinds import kind_of
 
 __all__ = [
-    "SLICES", "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
-    "means_detector", "next_prediction", "plan_and_preprocess", "plan_slices", "planner_for", "postprocess", "predict",
+    "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
+    "kind_of", "meant_task", "next_prediction", "plan_and_preprocess", "plan_slices", "planner_for", "postprocess", "predict",
     "predict_anomalies", "predict_files", "recipes", "repair", "report", "run", "train", "verify",
 ]

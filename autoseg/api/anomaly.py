@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg import console
-from autoseg.api.common import OneOrSeveral, PathLike, in_workspace, several
+from autoseg.api.common import OneOrSeveral, PathLike, model_folders, name_in, several
 from autoseg.errors import many
+from autoseg.kinds import ANOMALY
 from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
     from autoseg.evaluation.anomaly.scores import CaseScore
-    from autoseg.inference.anomaly.choice import ChosenDetector
     from autoseg.inference.anomaly.detector import AnomalyDetector
+    from autoseg.inference.kind_choice import ChosenModel
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,6 @@ class AnomalyResult:
     scores: list[CaseScore]
     failed: dict[str, str]
     already_there: int
-
-
-def means_detector(
-    dataset: PathLike | None = None, model: OneOrSeveral = None, configuration: OneOrSeveral = None, recipe: OneOrSeveral = None,
-    workspace: PathLike | None = None,
-) -> bool:
-    """Whether what is named, or all that there is, is an anomaly detector, so that `predict_anomalies` is meant.
-
-    Raises AutosegError where a detector and segmentation models are named together.
-    """
-    from autoseg.inference.anomaly.choice import is_detector_meant
-    from autoseg.trainers.recipes import RECIPES
-
-    place = Workspace.at(workspace)
-    detector_recipes = {name for name, known in RECIPES.items() if known.trains == "anomaly"}
-    return is_detector_meant(place, _name(dataset, place), _folders(model), [*map(str, several(configuration))],
-                             [*map(str, several(recipe))], detector_recipes)
 
 
 def predict_anomalies(
@@ -58,12 +42,12 @@ def predict_anomalies(
     workspace. settings: "key=value" texts that change how it searches; see `autoseg.inference.anomaly.settings`. A case that
     fails stops no other; what an earlier run of the same detector and settings finished stays as it is.
     """
-    from autoseg.inference.anomaly.choice import choose_detector
     from autoseg.inference.anomaly.outputs import score_files
     from autoseg.inference.inputs import list_inputs
+    from autoseg.inference.kind_choice import choose_model
 
     place = Workspace.at(workspace)
-    chosen = choose_detector(place, _name(dataset, place), _folders(model), [*map(str, several(recipe))])
+    chosen = choose_model(ANOMALY, place, name_in(dataset, place), model_folders(model), [*map(str, several(recipe))])
     detector = _detector(chosen, folds, settings, device, quiet)
     plans = detector.description.plans
     inputs = list_inputs(Path(input), detector.description, one_file_each=plans.source.layout == "folders")
@@ -94,16 +78,8 @@ def _show(scores: list[CaseScore]) -> None:
     console.show(case_scores_table(scores))
 
 
-def _name(dataset: PathLike | None, place: Workspace) -> str | None:
-    return None if dataset is None else in_workspace(str(dataset), place).name
-
-
-def _folders(model: OneOrSeveral) -> list[Path]:
-    return [Path(folder) for folder in several(model)]
-
-
 def _detector(
-    chosen: ChosenDetector, folds: Sequence[int | str] | None, settings: Sequence[str], device: str, quiet: bool
+    chosen: ChosenModel, folds: Sequence[int | str] | None, settings: Sequence[str], device: str, quiet: bool
 ) -> AnomalyDetector:
     from autoseg.device import resolve_device
     from autoseg.inference.anomaly.detector import AnomalyDetector
@@ -118,7 +94,7 @@ def _detector(
     return detector
 
 
-def _in_words(chosen: ChosenDetector, detector: AnomalyDetector) -> str:
+def _in_words(chosen: ChosenModel, detector: AnomalyDetector) -> str:
     """Which detector and folds run, why these, and how it searches."""
     description, search = detector.description, detector.search
     starts = "the encoder's proposal" if description.has_encoder and search.start != "random" else "random proposals"

@@ -7,7 +7,7 @@ from pathlib import Path
 from autoseg import console
 from autoseg.api.common import PathLike, segments
 from autoseg.dataset import find_dataset, load_dataset
-from autoseg.planners import SLICES
+from autoseg.kinds import ANOMALY
 from autoseg.verification.findings import Finding, findings_table
 from autoseg.verification.repair import find_mapping, repair_labels
 from autoseg.verification.verify import verify_dataset
@@ -28,7 +28,7 @@ def verify(
 
 def planner_for(dataset: PathLike, workspace: PathLike | None = None) -> str:
     """The name of the planner that suits a dataset: "default", or "slices" where there is nothing to segment."""
-    return "default" if segments(load_dataset(find_dataset(str(dataset), Workspace.at(workspace)))) else SLICES
+    return "default" if segments(load_dataset(find_dataset(str(dataset), Workspace.at(workspace)))) else ANOMALY.configuration
 
 
 def repair(

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from autoseg.dataset import Dataset, find_dataset, load_dataset, numbered
 from autoseg.errors import AutosegError
+from autoseg.kinds import ANOMALY, KINDS, Kind
 from autoseg.plan import Plans
-from autoseg.planners import SLICES
-from autoseg.slices.plan import SlicePlans
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 PathLike = str | Path
@@ -26,21 +25,32 @@ def several(value: OneOrSeveral) -> Sequence[PathLike]:
 
 def planned(dataset: str, place: Workspace) -> DatasetFolder:
     """The dataset that was planned for segmentation. Raises AutosegError with the command that plans it, or where it has nothing
-    to segment, with the next one on the way to an anomaly detector."""
+    to segment, with the next one on the way to another kind of model."""
     folder = in_workspace(dataset, place)
     if folder.plans_json.exists():
         return folder
-    if folder.slices_json.exists():
-        so_far = f"{folder.name} has been planned as slices, for anomaly detectors (-tr anogan), and not for segmentation."
-        if segments(read_model(folder.slices_json, SlicePlans).source):
+    if kind := next((kind for kind in KINDS if folder.plans_of(kind).exists()), None):
+        so_far = f"{folder.name} has been planned for {kind.plural} (-tr {kind.recipe}), and not for segmentation."
+        if segments(read_model(folder.dataset_json, Dataset)):
             raise AutosegError(f"{so_far} To segment, plan it for that too: {_planning(dataset, folder)}")
-        train = shlex.join(["autoseg_train", dataset, "0", "-tr", "anogan", *folder.workspace_flags])
-        raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Train a detector: {train}")
+        train = shlex.join(["autoseg_train", dataset, "0", "-tr", kind.recipe, *folder.workspace_flags])
+        raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Train {kind.called}: "
+                           f"{train}")
     so_far = f"{folder.name} has not been planned in the workspace {place.root}."
     if segments(load_dataset(find_dataset(dataset, place))):
         raise AutosegError(f"{so_far} Run: {_planning(dataset, folder)}")
     raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Plan it for an anomaly "
-                       f"detector (-tr anogan): {_planning(dataset, folder, '--planner', SLICES)}")
+                       f"detector (-tr anogan): {_planning(dataset, folder, '--planner', ANOMALY.configuration)}")
+
+
+def name_in(dataset: PathLike | None, place: Workspace) -> str | None:
+    """The name of a dataset in the workspace, however it was given; None where it was left open."""
+    return None if dataset is None else in_workspace(str(dataset), place).name
+
+
+def model_folders(model: OneOrSeveral) -> list[Path]:
+    """As they were named; none where that was left open."""
+    return [Path(folder) for folder in several(model)]
 
 
 def segments(dataset: Dataset) -> bool:
@@ -48,14 +58,17 @@ def segments(dataset: Dataset) -> bool:
     return bool(dataset.labels.foreground)
 
 
-def planned_slices(dataset: str, place: Workspace) -> DatasetFolder:
-    """The dataset that was planned as slices. Raises AutosegError with the command that plans it."""
+def planned_for(dataset: str, place: Workspace, kind: Kind | None) -> DatasetFolder:
+    """The dataset that was planned for models of this kind, or for segmentation. Raises AutosegError with the command that plans
+    it."""
+    if kind is None:
+        return planned(dataset, place)
     folder = in_workspace(dataset, place)
-    if folder.slices_json.exists():
+    if folder.plans_of(kind).exists():
         return folder
-    so_far = "planned for segmentation, but not as slices" if folder.plans_json.exists() else "not planned"
-    command = _planning(dataset, folder, "--planner", SLICES)
-    raise AutosegError(f"{folder.name} is {so_far} in the workspace {place.root}. An anomaly detector needs that. Run: {command}")
+    so_far = f"planned for segmentation, but not for {kind.plural}" if folder.plans_json.exists() else "not planned"
+    command = _planning(dataset, folder, "--planner", kind.configuration, *kind.planning)
+    raise AutosegError(f"{folder.name} is {so_far} in the workspace {place.root}. {kind.called_first} needs that. Run: {command}")
 
 
 def _planning(dataset: str, folder: DatasetFolder, *flags: str) -> str:

@@ -12,8 +12,9 @@ from autoseg.api.common import PathLike
 from autoseg.commands import planning_command
 from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
+from autoseg.kinds import ANOMALY, kind_of
 from autoseg.plan import Plans
-from autoseg.planners import CONFIGURATIONS, PLANNERS, SLICES
+from autoseg.planners import CONFIGURATIONS, PLANNERS
 from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
 from autoseg.planners.unions import with_unions
 from autoseg.preprocessing.pipeline import preprocess_dataset
@@ -84,9 +85,9 @@ def plan_where_needed(
 
 def known_planner(planner: str) -> None:
     """Raises AutosegError that lists the planners there are for segmentation."""
-    if planner == SLICES:
-        raise AutosegError(f'The planner "{SLICES}" is for anomaly detectors, which are planned apart from segmentation: '
-                           f"autoseg_plan_and_preprocess DATASET --planner {SLICES}.")
+    if kind := kind_of(planner):
+        raise AutosegError(f'The planner "{planner}" is for {kind.plural}, which are planned apart from segmentation: '
+                           f"autoseg_plan_and_preprocess DATASET --planner {planner}.")
     if planner not in PLANNERS:
         raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(PLANNERS)}.')
 
@@ -167,7 +168,7 @@ def _plan(
 def _require_foreground(source: Dataset) -> None:
     """Raises AutosegError for a dataset in which there is nothing to segment."""
     if not source.labels.foreground:
-        command = shlex.join(["autoseg_plan_and_preprocess", str(source.folder), "--planner", SLICES])
+        command = shlex.join(["autoseg_plan_and_preprocess", str(source.folder), "--planner", ANOMALY.configuration])
         raise AutosegError(
             f"{source.name} has no labels but background, so there is nothing to segment. Name the labels in its dataset.json, "
             f"or plan it for an anomaly detector, which needs none: {command}")

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg import console
-from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, planned, several
+from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, model_folders, planned, several
 from autoseg.api.gate import GateResult, open_gate, pass_gate
-from autoseg.commands import detection_command, is_detector, prediction_command
+from autoseg.commands import command_of_kind, prediction_command, task_of
 from autoseg.errors import AutosegError, many
-from autoseg.workspace import SLICES, Workspace
+from autoseg.kinds import KINDS
+from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
@@ -104,13 +105,14 @@ def predict(
 def next_prediction(
     dataset: PathLike, configuration: str | None = None, recipe: str = "default", workspace: PathLike | None = None
 ) -> str:
-    """The command line that segments new images with a dataset's models, or scores them with a detector.
+    """The command line that segments new images with a dataset's models, or does what a model of another kind does.
 
     configuration, recipe: where nothing is chosen.
     """
     folder = in_workspace(str(dataset), Workspace.at(workspace))
-    if configuration in (None, SLICES) and is_detector(folder.model(SLICES, recipe)):
-        return detection_command(folder, recipe)
+    for kind in KINDS:
+        if configuration in (None, kind.configuration) and task_of(folder.model(kind.configuration, recipe)) == kind.task:
+            return command_of_kind(folder, kind, recipe)
     folder = planned(str(dataset), Workspace.at(workspace))
     return prediction_command(folder, configuration or default_configuration(folder), recipe)
 
@@ -121,8 +123,7 @@ def _choose(
     from autoseg.inference.choice import choose_members
 
     name = None if dataset is None else planned(str(dataset), place).name
-    folders = [Path(folder) for folder in several(model)]
-    return choose_members(place, name, folders, [*map(str, several(configuration))], [*map(str, several(recipe))])
+    return choose_members(place, name, model_folders(model), [*map(str, several(configuration))], [*map(str, several(recipe))])
 
 
 def _predictor(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import console
-from autoseg.api.common import PathLike, default_configuration, planned, planned_slices
+from autoseg.api.common import PathLike, default_configuration, planned_for
 from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.cross_validation import pooled_detector_folds
@@ -19,7 +19,7 @@ from autoseg.evaluation.anomaly.tables import anomaly_table
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds, state_of
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
-from autoseg.slices.plan import CONFIGURATION as SLICES
+from autoseg.kinds import ANOMALY, Kind, kind_for, kind_of
 from autoseg.workspace import DatasetFolder, Workspace
 
 if TYPE_CHECKING:
@@ -66,25 +66,29 @@ def train(
     settings: "key=value" texts that change the recipe's own; see `autoseg.trainers.settings`. name: of the model's folder, and
     for find_best and predict; None for that of the recipe.
     """
-    from autoseg.trainers.recipes import anomaly_defaults, find_recipe
-
     if resume and restart:
         raise AutosegError("--continue and --restart contradict each other. Give one of them.")
     place = Workspace.at(workspace)
     flags = {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}
-    is_detector = find_recipe(recipe).trains == "anomaly"
-    if configuration == SLICES:
-        anomaly_defaults(recipe)
-    elif is_detector and configuration is not None:
-        raise AutosegError(f'The recipe "{recipe}" trains on slices, and not on {configuration}. Leave out -c.')
-    if is_detector:
-        folder = planned_slices(str(dataset), place)
-        job = _job(recipe, SLICES, fold, settings, flags, resume, device, name, folder)
-        return _train_detector(job, restart, quiet)
-    folder = planned(str(dataset), place)
-    return _train_segmentation(
-        _job(recipe, configuration or default_configuration(folder), fold, settings, flags, resume, device, name, folder),
-        restart, quiet)
+    kind = _require_fitting(recipe, configuration)
+    folder = planned_for(str(dataset), place, kind)
+    chosen = kind.configuration if kind else configuration or default_configuration(folder)
+    return TRAIN[kind](_job(recipe, chosen, fold, settings, flags, resume, device, name, folder), restart, quiet)
+
+
+def _require_fitting(recipe: str, configuration: str | None) -> Kind | None:
+    """What the recipe trains, None for segmentation. Raises AutosegError where the configuration is of another kind."""
+    from autoseg.trainers.recipes import find_recipe
+
+    trained = find_recipe(recipe).trains
+    kind, wanted = kind_for(trained), kind_of(configuration)
+    if wanted is not None and kind != wanted:
+        does = f"trains {kind.plural}" if kind else "segments"
+        raise AutosegError(f'The recipe "{recipe}" {does}, and {wanted.configuration} is for {wanted.plural}: train with -tr '
+                           f"{wanted.recipe}, or choose another configuration with -c.")
+    if kind is not None and configuration not in (None, kind.configuration):
+        raise AutosegError(f'The recipe "{recipe}" trains on {kind.configuration}, and not on {configuration}. Leave out -c.')
+    return kind
 
 
 def _job(
@@ -115,6 +119,9 @@ def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
     data = load_detector_data(job)
     _begin(job, data, check_detector_job(job, data, begins=_begins(job, restart)), restart, quiet)
     return _train(job, partial(train_detector_fold, job, data), anomaly_table, quiet)
+
+
+TRAIN: dict[Kind | None, Callable[[Job[Any], bool, bool], TrainResult]] = {None: _train_segmentation, ANOMALY: _train_detector}
 
 
 def _train(job: Job[Any], train_it: Callable[[Report], Any], table_of: Callable[[Any], Table], quiet: bool) -> TrainResult:
@@ -156,14 +163,15 @@ def cross_validation(
     recipe: or the name that the model was given.
     """
     place = Workspace.at(workspace)
-    folder = planned_slices(str(dataset), place) if configuration == SLICES else planned(str(dataset), place)
+    kind = kind_of(configuration)
+    folder = planned_for(str(dataset), place, kind)
     model = folder.model(configuration or default_configuration(folder), recipe)
     folds = number_of_folds(folder, model.configuration)
     missing = tuple(missing_folds(folder, model, folds))
     if missing or not folds:
         return CrossValidation(model.configuration, model.recipe, None, model.summary_json, missing)
     summary: Summary | AnomalySummary
-    if model.configuration == SLICES:
+    if kind == ANOMALY:
         summary = pooled_detector_folds(model, folds)
         table = anomaly_table(summary)
     else:

@@ -50,9 +50,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> int:
     from autoseg import api
 
-    is_detector = api.means_detector(flags.dataset, flags.model, flags.configuration, flags.recipe, flags.workspace)
-    _require_flags_of(is_detector, flags)
-    return _score(flags) if is_detector else _segment(flags)
+    task = api.meant_task(flags.dataset, flags.model, flags.configuration, flags.recipe, flags.workspace)
+    _require_flags_of(task, flags)
+    return {"segmentation": _segment, "anomaly": _score}[task](flags)
 
 
 def _segment(flags: argparse.Namespace) -> int:
@@ -89,23 +89,25 @@ def _score(flags: argparse.Namespace) -> int:
                         evaluation=("TRUTH", "where you know which are abnormal; -h says how to give it"))
 
 
-def _require_flags_of(is_detector: bool, flags: argparse.Namespace) -> None:
+MODELS = {"segmentation": ("a segmentation model", "segmentation"), "anomaly": ("an anomaly detector", "anomaly detectors")}
+
+
+def _require_flags_of(task: str, flags: argparse.Namespace) -> None:
     """Raises AutosegError for flags that mean nothing for the model."""
     from autoseg import api
 
-    of_segmentation = {
-        "--checkpoint best": flags.checkpoint == "best", "--no-mirroring": flags.no_mirroring,
-        "--no-postprocessing": flags.no_postprocessing, "--save-probabilities": flags.save_probabilities,
-        "--gate": flags.gate is not None, "--gate-percentile": flags.gate_percentile is not None}
-    wrong = of_segmentation if is_detector else {"--set": bool(flags.assignments)}
-    given = [name for name, is_given in wrong.items() if is_given]
+    segmentation, apart = ("segmentation",), tuple(name for name in MODELS if name != "segmentation")
+    only_for = {
+        "--checkpoint best": (flags.checkpoint == "best", segmentation), "--no-mirroring": (flags.no_mirroring, segmentation),
+        "--no-postprocessing": (flags.no_postprocessing, segmentation),
+        "--save-probabilities": (flags.save_probabilities, segmentation), "--gate": (flags.gate is not None, segmentation),
+        "--gate-percentile": (flags.gate_percentile is not None, segmentation), "--set": (bool(flags.assignments), apart)}
+    given = {name: tasks for name, (is_given, tasks) in only_for.items() if is_given and task not in tasks}
     if given:
-        whom, meant = "anomaly detectors", "a segmentation model"
-        if is_detector:
-            whom, meant = "segmentation", "an anomaly detector"
+        whom = " and ".join(dict.fromkeys(MODELS[of][1] for tasks in given.values() for of in tasks))
         is_for = "is for" if len(given) == 1 else "are for"
-        raise api.AutosegError(f"{' and '.join(given)} {is_for} {whom}, but the model meant here is {meant}. Leave it out, or "
-                               "name another model with -c, -tr or -m.")
+        raise api.AutosegError(f"{' and '.join(given)} {is_for} {whom}, but the model meant here is {MODELS[task][0]}. Leave it "
+                               "out, or name another model with -c, -tr or -m.")
 
 
 COMMAND = Command(

@@ -46,8 +46,8 @@ def run(flags: argparse.Namespace) -> int:
     pooled = api.cross_validation(flags.dataset, result.configuration, model, workspace=flags.workspace)
     following = api.next_prediction(flags.dataset, result.configuration, model, flags.workspace)
     if pooled.summary is not None:
-        is_detector = result.configuration == api.SLICES
-        print(f"Wrote {pooled.path}\nNext: {following if is_detector else command_like(flags, 'autoseg find-best')}")
+        segments = api.kind_of(result.configuration) is None
+        print(f"Wrote {pooled.path}\nNext: {command_like(flags, 'autoseg find-best') if segments else following}")
         return 0
     if pooled.missing:
         print(f"Of the cross-validation, {', '.join(lack.words for lack in pooled.missing)}. To complete it:")

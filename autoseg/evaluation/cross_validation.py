@@ -11,7 +11,8 @@ from autoseg.commands import command_line, described, training_flags
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, pooled_summary, without_failures, write_csv, write_summary
-from autoseg.workspace import SLICES, DatasetFolder, FoldFolder, ModelFolder, is_newer, read_json, read_model
+from autoseg.kinds import kind_of
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, is_newer, read_json, read_model
 
 USUAL_FOLDS = 5
 State = Literal["missing", "unfinished", "not validated", "complete"]
@@ -25,9 +26,9 @@ class FoldState(NamedTuple):
 
 
 def number_of_folds(folder: DatasetFolder, configuration: str = "") -> int:
-    """Folds of the dataset's splits, or with the configuration "slices" of its detectors'; 0 where none have been made, as no
-    fold has been trained yet."""
-    path = folder.slices_splits_json if configuration == SLICES else folder.splits_json
+    """Folds of the splits that models of this configuration are trained by; 0 where none have been made, as no fold has been
+    trained yet."""
+    path = folder.splits_of(kind_of(configuration))
     if not path.exists():
         return 0
     splits = read_json(path)

@@ -11,25 +11,31 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from autoseg.commands import is_detector
+from autoseg.commands import task_of
 from autoseg.errors import AutosegError
+from autoseg.kinds import ANOMALY, Task, kind_for
 from autoseg.workspace import ModelFolder
 
 Checkpoint = Literal["final", "best"]
 Weights = dict[str, torch.Tensor]
 
 
-def require_task(folder: ModelFolder, task: Literal["segmentation", "anomaly"], flag: str = "-m") -> None:
+def require_task(folder: ModelFolder, task: Task, flag: str = "-m") -> None:
     """Raises AutosegError where the folder is no model, or was trained for the other task. flag: that the folder was named by."""
     if not folder.model_json.is_file():
         raise AutosegError(f"{folder.root} is no trained model: it has no model.json. Train one with autoseg_train, or "
                            f"give the folder that holds model.json with {flag}.")
-    if is_detector(folder) and task == "segmentation":
-        raise AutosegError(f"{folder.root} is an anomaly detector, which scores images and does not segment them: score images "
-                           "with autoseg_predict -m and this folder alone, or check what is segmented with --gate.")
-    if not is_detector(folder) and task == "anomaly":
-        raise AutosegError(f"{folder.root} is a segmentation model, but an anomaly detector is expected. Train one with "
-                           f"autoseg_train DATASET 0 -tr anogan, and give its folder with {flag}.")
+    found, wanted = kind_for(task_of(folder)), kind_for(task)
+    if found == wanted:
+        return
+    if wanted is not None:
+        is_a = found.called if found else "a segmentation model"
+        raise AutosegError(f"{folder.root} is {is_a}, but {wanted.called} is expected. Train one with autoseg_train DATASET 0 "
+                           f"-tr {wanted.recipe}, and give its folder with {flag}.")
+    if found is not None:
+        gate = ", or check what is segmented with --gate" if found == ANOMALY else ""
+        raise AutosegError(f"{folder.root} is {found.called}, which {found.does} and does not segment them: use it with "
+                           f"autoseg_predict -m and this folder alone{gate}.")
 
 
 def checkpoint_files(folder: ModelFolder, folds: Sequence[str] | None, checkpoint: Checkpoint) -> dict[str, Path]:

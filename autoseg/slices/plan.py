@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from autoseg.dataset import Dataset
+from autoseg.kinds import ANOMALY
 from autoseg.plan import Frozen
-from autoseg.workspace import SLICES
 
 Axis = Literal["sagittal", "coronal", "axial"]
 NormalBy = Literal["case_labels", "foreground", "all"]
-CONFIGURATION = SLICES  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
+CONFIGURATION = ANOMALY.configuration  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
 
 
 class IntensityWindow(Frozen):

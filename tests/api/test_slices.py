@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from autoseg.api.common import planned, planned_slices
+from autoseg.api.common import planned, planned_for
 from autoseg.api.planning import plan_and_preprocess
 from autoseg.api.slices import SliceCounts, plan_slices
 from autoseg.cli.main import main
@@ -18,6 +18,7 @@ from autoseg.dataset import load_dataset, read_case
 from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
 from autoseg.image_io import read_image, write_image
+from autoseg.kinds import ANOMALY
 from autoseg.slices.cutting import cut_image
 from autoseg.slices.plan import SlicePlans
 from autoseg.slices.store import open_slices
@@ -45,7 +46,7 @@ def test_folders_of_pictures_become_slices_with_their_truth(pictures: Path, tmp_
     result = plan_quietly(pictures, tmp_path / "work")
     assert result.slices == SliceCounts(normal=3, abnormal=2, unknown=0, blank=0, for_training=3) and not result.failed
     assert (result.plans.axis, result.plans.channel_names, result.plans.normal_by) == (None, ("gray",), "case_labels")
-    folder = planned_slices(str(pictures), Workspace(tmp_path / "work"))
+    folder = planned_for(str(pictures), Workspace(tmp_path / "work"), ANOMALY)
     assert read_model(folder.slices_json, SlicePlans) == result.plans and load_dataset(folder.root) == load_dataset(pictures)
     normal, abnormal = (open_slices(folder.preprocessed("slices"), name) for name in ("a", "d"))
     assert (normal.truths, normal.normal, normal.case_truth) == (("normal",), (True,), "normal")
@@ -132,22 +133,22 @@ def test_planning_slices_and_planning_segmentation_leave_each_other_alone(tmp_pa
     place = Workspace(tmp_path / "work")
     folder = place.dataset(dataset.name)
     with pytest.raises(AutosegError, match="is not planned in the workspace .* Run: .*_preprocess .* --planner slices"):
-        planned_slices(str(dataset), place)
+        planned_for(str(dataset), place, ANOMALY)
     plan_quietly(dataset, place.root, normal="all")
     assert folder.dataset_json.exists() and folder.findings_json.exists() and not folder.fingerprint_json.exists()
-    with pytest.raises(AutosegError, match="has been planned as slices, .* and not for segmentation"):
+    with pytest.raises(AutosegError, match="has been planned for anomaly detectors .* and not for segmentation"):
         planned(str(dataset), place)
     sliced = folder.slices_json.read_bytes()
     plan_and_preprocess(dataset, ["2d"], workers=1, workspace=place.root, quiet=True)
     assert folder.slices_json.read_bytes() == sliced
-    assert planned(dataset.name, place).root == planned_slices(dataset.name, place).root == folder.root
+    assert planned(dataset.name, place).root == planned_for(dataset.name, place, ANOMALY).root == folder.root
     written = {path: path.read_bytes() for path in (folder.dataset_json, folder.findings_json, folder.plans_json)}
     write_json(folder.findings_json, [])
     plan_quietly(dataset, place.root, normal="all")
     assert read_json(folder.findings_json) == [] and folder.plans_json.read_bytes() == written[folder.plans_json]
     folder.slices_json.unlink()
-    with pytest.raises(AutosegError, match="is planned for segmentation, but not as slices in the workspace"):
-        planned_slices(str(dataset), place)
+    with pytest.raises(AutosegError, match="is planned for segmentation, but not for anomaly detectors in the workspace"):
+        planned_for(str(dataset), place, ANOMALY)
 
 
 def test_a_dataset_without_foreground_is_sent_to_the_other_planner(pictures: Path, tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_no_command_sends_a_dataset_without_foreground_to_segmentation(
                                                                           f"{shlex.join(work)}")
     plan_quietly(pictures, tmp_path / "work")
     for error in errors():
-        assert "there is nothing to segment" in error and error.endswith(f"Train a detector: {train} {shlex.join(work)}")
+        assert "there is nothing to segment" in error and error.endswith(f"Train an anomaly detector: {train} {shlex.join(work)}")
     (pictures / "normal/broken.png").write_bytes(b"no image")
     assert main(["verify", str(pictures), "-np", "1", *work]) == 1
     assert f"{plan} --skip-bad-cases {shlex.join(work)}" in capsys.readouterr().out

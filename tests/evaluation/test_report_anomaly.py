@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autoseg.api.reporting import report
-from autoseg.commands import detection_command
+from autoseg.commands import command_of_kind
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.metrics import RocCurve
@@ -22,6 +22,7 @@ from autoseg.evaluation.report import build_report
 from autoseg.evaluation.report.figures import roc_lines
 from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.inference.anomaly.settings import SearchSettings
+from autoseg.kinds import ANOMALY
 from autoseg.networks.dcgan import GanShape
 from autoseg.plan import Configuration, Plans, Topology
 from autoseg.slices.plan import IntensityWindow, SlicePlans
@@ -244,7 +245,7 @@ def test_commands_are_those_of_the_command_line(folder: DatasetFolder) -> None:
     train(other, "2d", "default")
     text = Page(build_report(folder)).text
     where = f"--workspace {folder.root.parent}"
-    assert text.count(detection_command(folder, "anogan")) == 2 and f"-o SCORES -tr anogan -c slices {where}" in text
+    assert text.count(command_of_kind(folder, ANOMALY, "anogan")) == 2 and f"-o SCORES -tr anogan -c slices {where}" in text
     assert f"-o SEGMENTATIONS -d {NAME} --gate {detector.root} {where}" in text
 
 

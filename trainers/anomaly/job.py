@@ -12,6 +12,7 @@ from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
 from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.inference.anomaly.settings import SearchSettings
+from autoseg.kinds import ANOMALY
 from autoseg.slices.plan import SlicePlans
 from autoseg.slices.store import StoredSlices, is_complete, open_slices, slices_digest
 from autoseg.trainers.anomaly.task import gan_shape
@@ -75,7 +76,7 @@ def load_detector_data(job: Job[AnomalySettings]) -> DetectorData:
 def _splits(job: Job[AnomalySettings], dataset: Dataset, stored: dict[str, StoredSlices]) -> MadeSplits:
     """By case and never by slice, as for segmentation; abnormal cases are spread over the folds."""
     truths = {name: [case.case_truth] if case.case_truth == "abnormal" else [] for name, case in stored.items()}
-    return splits_at(job.folder.slices_splits_json, dataset, list(stored), truths)
+    return splits_at(job.folder.splits_of(ANOMALY), dataset, list(stored), truths)
 
 
 def check_detector_job(job: Job[AnomalySettings], data: DetectorData, begins: bool = True) -> list[str]:

@@ -12,6 +12,7 @@ from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize
 from autoseg.evaluation.cross_validation import State, state_of
 from autoseg.evaluation.report.reading import model_if_there, read_if_there
 from autoseg.inference.anomaly.model import AnomalyDescription
+from autoseg.kinds import ANOMALY
 from autoseg.slices.plan import CONFIGURATION, SlicePlans
 from autoseg.slices.store import StoredSlices, is_complete, open_slices
 from autoseg.training_log import Epoch, read_log
@@ -72,7 +73,7 @@ class AnomalyArtefacts:
 def read_anomaly_artefacts(folder: DatasetFolder, plans: SlicePlans, troubles: list[str]) -> AnomalyArtefacts:
     """Of a dataset that was planned as slices; damaged files are added to `troubles`."""
     return AnomalyArtefacts(plans, _stored(folder, plans, troubles), [
-        _read_detector(model, troubles) for model in folder.anomaly_models()])
+        _read_detector(model, troubles) for model in folder.models_of(ANOMALY)])
 
 
 def _stored(folder: DatasetFolder, plans: SlicePlans, troubles: list[str]) -> list[StoredSlices]:

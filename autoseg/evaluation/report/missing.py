@@ -10,7 +10,8 @@ from autoseg.commands import command_line, model_flags, training_flags
 from autoseg.evaluation.cross_validation import missing_folds
 from autoseg.evaluation.report.artefacts import Artefacts, answer
 from autoseg.evaluation.report.detectors import Detector
-from autoseg.workspace import SLICES, ModelFolder
+from autoseg.kinds import ANOMALY
+from autoseg.workspace import ModelFolder
 
 
 class Step(NamedTuple):
@@ -58,7 +59,7 @@ def anomaly_steps(found: Artefacts) -> list[Step]:
 
 def detection_command(found: Artefacts, detector: Detector) -> str | None:
     """The line that scores new images; None as long as no fold is trained."""
-    return commands.detection_command(found.folder, detector.name) if detector.folder.finished_folds() else None
+    return commands.command_of_kind(found.folder, ANOMALY, detector.name) if detector.folder.finished_folds() else None
 
 
 def gate_command(found: Artefacts, detector: Detector) -> str:
@@ -76,4 +77,4 @@ def _best_so_far(found: Artefacts) -> ModelFolder | None:
 
 def _training_flags(detector: Detector) -> list[str]:
     """Of a damaged model.json, which the report tells, the recipe is not known."""
-    return training_flags(detector.folder) if detector.description else model_flags(SLICES, detector.name)
+    return training_flags(detector.folder) if detector.description else model_flags(ANOMALY.configuration, detector.name)

@@ -14,6 +14,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.inference.anomaly.model import AnomalyDescription
+from autoseg.kinds import ANOMALY
 from autoseg.trainers.anomaly.job import check_detector_job, describe_detector, load_detector_data, require_same_slices
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings
@@ -78,7 +79,7 @@ def test_detectors_have_folds_of_their_own(called_dataset: Path) -> None:
     data = load_detector_data(Job(job.folder, "slices", "anogan", "0", AnomalySettings()))
     assert sorted(data.training + data.validation) == [f"case{case}" for case in range(4)]
     assert read_json(job.folder.splits_json) == [{"train": ["another"], "val": ["and_another"]}]
-    assert len(read_json(job.folder.slices_splits_json)) == 4
+    assert len(read_json(job.folder.splits_of(ANOMALY))) == 4
 
 
 @pytest.mark.parametrize("changed", [{"image_size": 128}, {"axis": "sagittal"}, {"normal_by": "all"}])

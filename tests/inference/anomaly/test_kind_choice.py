@@ -9,17 +9,19 @@ import pytest
 
 from autoseg.api import next_prediction
 from autoseg.errors import AutosegError
-from autoseg.inference.anomaly.choice import choose_detector, is_detector_meant
+from autoseg.inference.kind_choice import choose_model, meant_kind
+from autoseg.kinds import ANOMALY
 
 Names = tuple[str, ...]
 
 
 def is_meant(place: Any, dataset: str | None = None, c: Names = (), tr: Names = (), m: tuple[Path, ...] = ()) -> bool:
-    return is_detector_meant(place.workspace, dataset, m, c, tr, {"anogan"})
+    found = meant_kind(place.workspace, dataset, m, c, tr, {"anogan": "anomaly", "default": "segmentation"})
+    return found == ANOMALY
 
 
 def choose(place: Any, dataset: str | None = None, tr: Names = (), m: tuple[Path, ...] = ()) -> str:
-    return choose_detector(place.workspace, dataset, m, tr).folder.recipe
+    return choose_model(ANOMALY, place.workspace, dataset, m, tr).folder.recipe
 
 
 def test_a_detector_is_meant_where_it_is_all_there_is(place: Any) -> None:

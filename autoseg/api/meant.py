@@ -1,0 +1,26 @@
+"""meant_task: what kind of model flags or arguments of a prediction mean."""
+
+from __future__ import annotations
+
+from autoseg.api.common import OneOrSeveral, PathLike, model_folders, name_in, several
+from autoseg.kinds import Task
+from autoseg.workspace import Workspace
+
+
+def meant_task(
+    dataset: PathLike | None = None, model: OneOrSeveral = None, configuration: OneOrSeveral = None, recipe: OneOrSeveral = None,
+    workspace: PathLike | None = None,
+) -> Task:
+    """What the model does that is named, or that is all there is: "segmentation", so that `predict_files` is meant, or "anomaly"
+    (`predict_anomalies`).
+
+    Raises AutosegError where models of several kinds are named together or could be meant.
+    """
+    from autoseg.inference.kind_choice import meant_kind
+    from autoseg.trainers.recipes import RECIPES
+
+    place = Workspace.at(workspace)
+    recipes = {name: known.trains for name, known in RECIPES.items()}
+    kind = meant_kind(place, name_in(dataset, place), model_folders(model), [*map(str, several(configuration))],
+                      [*map(str, several(recipe))], recipes)
+    return kind.task if kind else "segmentation"
