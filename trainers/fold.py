@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 import torch
 from torch import nn
 
 from autoseg.commands import planning_command
 from autoseg.console import Report
-from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
@@ -19,51 +16,32 @@ from autoseg.networks import build_network
 from autoseg.parallel import number_of_cores
 from autoseg.plan import Configuration, Plans
 from autoseg.preprocessing.store import open_case
-from autoseg.trainers.cases import settle_cases
 from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
 from autoseg.trainers.in_memory import kept_in_memory
-from autoseg.trainers.job import FoldData, Job, describe_model, settle_settings
+from autoseg.trainers.job import FoldData, Job, describe_model
 from autoseg.trainers.loop import Run, train
 from autoseg.trainers.recipes import find_recipe, segmentation_defaults
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import Settings
-from autoseg.workspace import FoldFolder, remove_leftovers
+from autoseg.trainers.walk import FoldWork, walk_fold
+from autoseg.workspace import remove_leftovers
 
 USUAL_GB = 8  # that most plans are for
 BATCH_THREADS = 6  # on a machine with an accelerator; the CPU has its hands full with the network
 
 
 def train_fold(job: Job[Settings], data: FoldData, report: Report) -> Summary | None:
-    """Train a fold to its end, then predict its validation cases at full size; the summary of that (None for "all").
+    """Train a fold to its end, then predict its validation cases at full size (see `autoseg.trainers.walk`)."""
+    def configuration(settings: Settings) -> Configuration:
+        return effective_configuration(data.configuration, settings, data.dataset.labels.output_channels)
 
-    Goes on where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
-    """
-    settings = settle_settings(job, segmentation_defaults(job.recipe))
-    device = resolve_device(job.device)
-    if device.type == "cpu":
-        keep_large_blocks()
-    settle_cases(job.fold_folder, data.cases_of(job.fold))
-    configuration = effective_configuration(data.configuration, settings, data.dataset.labels.output_channels)
-    is_trained = job.fold_folder.checkpoint_final.exists()
-    if not is_trained or not job.model.model_json.exists():
-        describe_model(job, data, settings, configuration)
-    if not is_trained:
-        forget_validation(job.fold_folder)
-        try:
-            train_network(job, data, settings, configuration, device, report)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise _memory_error(job, data.plans, configuration, device) from error
-        release_cached_memory(device)
-    return validate_fold(job, data, device, report)
-
-
-def forget_validation(folder: FoldFolder) -> None:
-    """Remove what a killed run left, and a validation of weights that are gone (a --restart that was killed leaves it)."""
-    remove_leftovers(folder.root)
-    if folder.validation.exists():
-        shutil.rmtree(folder.validation)
+    return walk_fold(job, FoldWork(
+        defaults=segmentation_defaults(job.recipe),
+        cases=data.cases_of(job.fold),
+        describe=lambda settings: describe_model(job, data, settings, configuration(settings)),
+        train=lambda settings, device: train_network(job, data, settings, configuration(settings), device, report),
+        too_large=lambda settings: _too_large(job, data.plans, configuration(settings)),
+        validate=lambda settings, device: validate_fold(job, data, device, report)))
 
 
 def train_network(
@@ -132,11 +110,9 @@ def validate_fold(job: Job[Settings], data: FoldData, device: torch.device, repo
     return summary
 
 
-def _memory_error(job: Job[Settings], plans: Plans, configuration: Configuration, device: torch.device) -> AutosegError:
-    where = "Memory" if device.type == "cpu" else f"The memory of {device}"
+def _too_large(job: Job[Settings], plans: Plans, configuration: Configuration) -> str:
     patch = " × ".join(map(str, configuration.patch_size))
-    return AutosegError(
-        f"{where} ran out while fold {job.fold} of {job.configuration} was trained on {configuration.batch_size} patches of "
-        f"{patch} at a time. Close other programs; or take fewer (--set batch_size={max(1, configuration.batch_size // 2)}); "
-        f"or plan for less: {planning_command(job.folder, plans, memory_gb=(plans.memory_gb or USUAL_GB) / 2)}"
-    )
+    return (
+        f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer (--set "
+        f"batch_size={max(1, configuration.batch_size // 2)}); or plan for less: "
+        f"{planning_command(job.folder, plans, memory_gb=(plans.memory_gb or USUAL_GB) / 2)}")

@@ -5,52 +5,33 @@ from __future__ import annotations
 import torch
 
 from autoseg.console import Report
-from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
-from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.samples import draw_samples
 from autoseg.evaluation.anomaly.summary import AnomalySummary
 from autoseg.trainers.anomaly.batches import SliceBatches, normal_slices
 from autoseg.trainers.anomaly.job import DetectorData, describe_detector
 from autoseg.trainers.anomaly.task import GanTask, gan_shape
 from autoseg.trainers.anomaly.validation import validate_detector
-from autoseg.trainers.cases import settle_cases
-from autoseg.trainers.fold import forget_validation
-from autoseg.trainers.job import Job, settle_settings
+from autoseg.trainers.job import Job
 from autoseg.trainers.loop import Run, train
 from autoseg.trainers.recipes import anomaly_defaults, find_recipe
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings.anomaly import AnomalySettings
+from autoseg.trainers.walk import FoldWork, walk_fold
 
 SAMPLES = 64  # in a picture
 KEPT_FOR_VALIDATION = 0.2  # of --max-hours
 
 
 def train_detector_fold(job: Job[AnomalySettings], data: DetectorData, report: Report) -> AnomalySummary | None:
-    """Train a fold to its end, then score its validation cases; the summary of that (None for "all").
-
-    Goes on where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
-    """
-    settings = settle_settings(job, anomaly_defaults(job.recipe))
-    device = resolve_device(job.device)
-    if device.type == "cpu":
-        keep_large_blocks()
-    settle_cases(job.fold_folder, data.cases_of(job.fold))
-    is_trained = job.fold_folder.checkpoint_final.exists()
-    if not is_trained or not job.model.model_json.exists():
-        describe_detector(job, data, settings)
-    if not is_trained:
-        forget_validation(job.fold_folder)
-        try:
-            train_networks(job, data, settings, device, report)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            where = "Memory" if device.type == "cpu" else f"The memory of {device}"
-            raise AutosegError(
-                f"{where} ran out while fold {job.fold} was trained on {settings.batch_size} slices at a time. Take fewer (--set "
-                f"batch_size={max(2, settings.batch_size // 2)}), or plan smaller ones (--image-size).") from error
-        release_cached_memory(device)
-    return validate_detector(job, data, settings, device, report)
+    """Train a fold to its end, then score its validation cases (see `autoseg.trainers.walk`)."""
+    return walk_fold(job, FoldWork(
+        defaults=anomaly_defaults(job.recipe),
+        cases=data.cases_of(job.fold),
+        describe=lambda settings: describe_detector(job, data, settings),
+        train=lambda settings, device: train_networks(job, data, settings, device, report),
+        too_large=lambda settings: f"{settings.batch_size} slices at a time. Take fewer (--set batch_size="
+                                   f"{max(2, settings.batch_size // 2)}), or plan smaller ones (--image-size).",
+        validate=lambda settings, device: validate_detector(job, data, settings, device, report)))
 
 
 def train_networks(

@@ -1,0 +1,69 @@
+"""One fold from its plans to its validation: the walk that all kinds of models share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+
+from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
+from autoseg.errors import AutosegError
+from autoseg.trainers.cases import FoldCases, settle_cases
+from autoseg.trainers.job import Job, SettingsType, settle_settings
+from autoseg.workspace import FoldFolder, remove_leftovers
+
+SummaryType = TypeVar("SummaryType")
+
+
+@dataclass(frozen=True)
+class FoldWork(Generic[SettingsType, SummaryType]):
+    """What the steps of a fold are for one kind of model.
+
+    defaults: settings of the recipe. cases: of the fold. describe: writes model.json, or checks the one that is there. train:
+    ends with final weights. too_large: what was trained on, and what to take instead, where memory ran out: "64 slices at a time.
+    Take fewer ...". validate: the summary of the validation, None where there is none.
+    """
+
+    defaults: SettingsType
+    cases: FoldCases
+    describe: Callable[[SettingsType], None]
+    train: Callable[[SettingsType, torch.device], None]
+    too_large: Callable[[SettingsType], str]
+    validate: Callable[[SettingsType, torch.device], SummaryType | None]
+
+
+def walk_fold(job: Job[SettingsType], work: FoldWork[SettingsType, SummaryType]) -> SummaryType | None:
+    """Train a fold to its end, then validate it; the summary of that (None for "all").
+
+    Goes on where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
+    """
+    settings = settle_settings(job, work.defaults)
+    device = resolve_device(job.device)
+    if device.type == "cpu":
+        keep_large_blocks()
+    settle_cases(job.fold_folder, work.cases)
+    is_trained = job.fold_folder.checkpoint_final.exists()
+    if not is_trained or not job.model.model_json.exists():
+        work.describe(settings)
+    if not is_trained:
+        forget_validation(job.fold_folder)
+        try:
+            work.train(settings, device)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            where = "Memory" if device.type == "cpu" else f"The memory of {device}"
+            raise AutosegError(f"{where} ran out while fold {job.fold} of {job.configuration} was trained on "
+                               f"{work.too_large(settings)}") from error
+        release_cached_memory(device)
+    return work.validate(settings, device)
+
+
+def forget_validation(folder: FoldFolder) -> None:
+    """Remove what a killed run left, and a validation of weights that are gone (a --restart that was killed leaves it)."""
+    remove_leftovers(folder.root)
+    if folder.validation.exists():
+        shutil.rmtree(folder.validation)
