@@ -37,8 +37,9 @@ from autoseg.evaluation.anomaly.metrics import auroc
 from autoseg.image import Image
 from autoseg.inference.anomaly.detector import AnomalyDetector
 from autoseg.inference.anomaly.model import LoadedDetector, load_detector
+from autoseg.intensities import IntensityWindow
 from autoseg.slices.cutting import cut_image
-from autoseg.slices.plan import CONFIGURATION, IntensityWindow, SlicePlans
+from autoseg.slices.plan import CONFIGURATION, SlicePlans
 from autoseg.slices.store import open_slices
 from autoseg.workspace import Workspace, read_model, write_json
 

@@ -13,6 +13,7 @@ from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.anomaly.scores import Truth
 from autoseg.image import Geometry
+from autoseg.intensities import is_ct
 from autoseg.parallel import run_parallel
 from autoseg.planners.fingerprint import sample_intensities
 from autoseg.preprocessing.crop import nonzero_box
@@ -87,11 +88,6 @@ def inspect_slices(case: Case, dataset: Dataset, normal_by: NormalBy) -> SliceIn
         constant=all(channel.min() == channel.max() for channel in array), truths=(along_z, along_y, along_x),
         samples=sample_intensities(array, None, nonzero_box(array), None)[0] if needs_samples else None)
     return SliceInspection(case, checked.findings, checked.digest, measured)
-
-
-def is_ct(channel_name: str) -> bool:
-    """Whether a channel's intensities have an absolute unit (HU)."""
-    return channel_name.lower() == "ct"
 
 
 def common_kind(dataset: Dataset, inspections: Sequence[SliceInspection], axis: Axis | None) -> Kind:

@@ -9,9 +9,10 @@ import numpy as np
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, many, some
-from autoseg.planners.slice_inspection import Kind, Measured, SliceInspection, is_ct
-from autoseg.slices.cutting import WINDOW_PERCENTILES, WORLD_AXIS, cut_along
-from autoseg.slices.plan import CONFIGURATION, Axis, IntensityWindow, NormalBy, SlicePlans
+from autoseg.intensities import IntensityWindow, common_windows, window_in_words
+from autoseg.planners.slice_inspection import Kind, Measured, SliceInspection
+from autoseg.slices.cutting import WORLD_AXIS, cut_along
+from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
 from autoseg.slices.truth import may_be_trained_on
 from autoseg.versions import versions
 
@@ -69,7 +70,7 @@ def plan(
             "axis": reason,
             "image_size": f"{image_size} × {image_size} pixels, as asked for or by default; images are fitted in as a whole",
             "channel_names": "as dataset.json names them" if dataset.channel_names else "as most images have them",
-            "windows": "; ".join(_about_window(name, window) for name, window in zip(kind.channel_names, windows, strict=True)),
+            "windows": "; ".join(window_in_words(name, window) for name, window in zip(kind.channel_names, windows, strict=True)),
             "normal_by": _about_normal(normal_by)})
     normal = {name: _normal_slices(name, measured, plans) for name, measured in cases.items()}
     require_normal_slices(plans, normal)
@@ -117,22 +118,10 @@ def _axis(cases: Sequence[Measured], kind: Kind, wish: Axis | None) -> tuple[Axi
 
 
 def _windows(dataset: Dataset, cases: Mapping[str, Measured], kind: Kind) -> tuple[IntensityWindow | None, ...]:
-    """CT: from the 0.5 to the 99.5 percentile over all cases that are not called abnormal; other channels have none."""
-    samples = [measured.samples for name, measured in cases.items()
-               if measured.samples is not None and dataset.case_labels.get(name) != "abnormal"]
-    windows: list[IntensityWindow | None] = []
-    for channel, name in enumerate(kind.channel_names):
-        values = np.concatenate([of_case[channel] for of_case in samples]) if is_ct(name) and samples else np.zeros(1)
-        low, high = np.percentile(values, WINDOW_PERCENTILES)
-        windows.append(IntensityWindow(low=float(low), high=float(high)) if high > low else None)
-    return tuple(windows)
-
-
-def _about_window(name: str, window: IntensityWindow | None) -> str:
-    low, high = WINDOW_PERCENTILES
-    if window is None:
-        return f"{name}: each image from its own {low:g} to its {high:g} percentile"
-    return f"{name}: {window.low:g} to {window.high:g}, the {low:g} and {high:g} percentiles over the cases"
+    """CT: over all cases that are not called abnormal."""
+    samples = {name: measured.samples for name, measured in cases.items()
+               if measured.samples is not None and dataset.case_labels.get(name) != "abnormal"}
+    return common_windows(kind.channel_names, samples)
 
 
 def _about_normal(normal_by: NormalBy) -> str:

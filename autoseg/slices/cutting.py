@@ -11,6 +11,7 @@ import numpy as np
 
 from autoseg.errors import AutosegError, many
 from autoseg.image import Geometry, Image
+from autoseg.intensities import own_window, require_usable_values
 from autoseg.preprocessing.resample import area_matrix
 from autoseg.slices.plan import Axis, SlicePlans
 from autoseg.voxels import slabs
@@ -21,7 +22,6 @@ WORLD_AXIS: dict[Axis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}  # to wh
 ROWS_AND_COLUMNS = {0: ((2, False), (1, True)), 1: ((2, False), (0, True)), 2: ((1, True), (0, True))}
 COLOURS = ({"red", "green", "blue"}, {"r", "g", "b"})
 GRAY_TOLERANCE, GRAY_SHARE = 16, 0.99  # of 255; of the pixels
-WINDOW_PERCENTILES = (0.5, 99.5)
 PADDING = -1.0
 
 Span = tuple[int, int]
@@ -87,7 +87,7 @@ def cut_image(image: Image, case: str, plans: SlicePlans) -> Cut:
     """
     array = _with_planned_channels(image, case, plans)
     _require_planned_kind(array, case, plans)
-    _require_usable_values(array, case)
+    require_usable_values(array, case)
     placement = place(image.geometry, (array.shape[1], array.shape[2], array.shape[3]), plans.axis, plans.image_size)
     shape = (placement.count, plans.channels, plans.image_size, plans.image_size)
     cut = Cut(np.full(shape, PADDING, np.float32), np.ones(placement.count, bool), placement)
@@ -189,32 +189,12 @@ def _require_planned_kind(array: np.ndarray, case: str, plans: SlicePlans) -> No
             "the training dataset. Give volumes, or train on pictures.")
 
 
-def _require_usable_values(array: np.ndarray, case: str) -> None:
-    ranges = [(channel.min(), channel.max()) for channel in array]
-    if not np.isfinite(ranges).all():
-        raise AutosegError(
-            f"case {case}: it holds NaN or infinite values, but numbers are expected. Correct the image or leave it out.")
-    if all(low == high for low, high in ranges):
-        raise AutosegError(
-            f"case {case}: it has the same value everywhere ({ranges[0][0]:g}), so there is nothing to see. Look whether it was "
-            "exported correctly, or leave it out.")
-
-
 def _windows(array: np.ndarray, plans: SlicePlans) -> list[tuple[float, float]]:
     """For each channel the values that become -1 and 1."""
     if {name.lower() for name in plans.channel_names} in COLOURS and not any(plans.windows):
-        return [_own_window(array)] * len(array)
-    return [(planned.low, planned.high) if planned else _own_window(channel)
+        return [own_window(array)] * len(array)
+    return [(planned.low, planned.high) if planned else own_window(channel)
             for planned, channel in zip(plans.windows, array, strict=True)]
-
-
-def _own_window(values: np.ndarray) -> tuple[float, float]:
-    """From the 0.5 to the 99.5 percentile of the non-zero values; of all, or the range, where that is no window."""
-    for chosen in (values[values != 0], values):
-        low, high = np.percentile(chosen, WINDOW_PERCENTILES) if chosen.size else (0.0, 0.0)
-        if high > low:
-            return float(low), float(high)
-    return float(values.min()), float(values.max())
 
 
 def _cut_channel(cut: Cut, channel: int, view: np.ndarray, low: float, high: float) -> None:

@@ -6,19 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from autoseg.dataset import Dataset
+from autoseg.intensities import IntensityWindow
 from autoseg.kinds import ANOMALY
 from autoseg.plan import Frozen
 
 Axis = Literal["sagittal", "coronal", "axial"]
 NormalBy = Literal["case_labels", "foreground", "all"]
 CONFIGURATION = ANOMALY.configuration  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
-
-
-class IntensityWindow(Frozen):
-    """Of one channel: values that become -1 and 1, in the images' own unit (HU in CT)."""
-
-    low: float
-    high: float
 
 
 class SlicePlans(Frozen):

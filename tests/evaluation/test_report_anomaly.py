@@ -22,10 +22,11 @@ from autoseg.evaluation.report import build_report
 from autoseg.evaluation.report.figures import roc_lines
 from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.inference.anomaly.settings import SearchSettings
+from autoseg.intensities import IntensityWindow
 from autoseg.kinds import ANOMALY
 from autoseg.networks.dcgan import GanShape
 from autoseg.plan import Configuration, Plans, Topology
-from autoseg.slices.plan import IntensityWindow, SlicePlans
+from autoseg.slices.plan import SlicePlans
 from autoseg.slices.store import StoredSlicesDescription, write_slices
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json

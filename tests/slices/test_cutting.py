@@ -9,8 +9,9 @@ import pytest
 
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
+from autoseg.intensities import IntensityWindow
 from autoseg.slices.cutting import cut_image, is_gray, place_back
-from autoseg.slices.plan import IntensityWindow, SlicePlans
+from autoseg.slices.plan import SlicePlans
 
 Plans = Callable[..., SlicePlans]
 HU = IntensityWindow(low=-100, high=300)  # -100 becomes -1, 100 becomes 0, 300 becomes 1

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.slices.plan import IntensityWindow, SlicePlans
+from autoseg.intensities import IntensityWindow
+from autoseg.slices.plan import SlicePlans
 from autoseg.slices.store import StoredSlicesDescription, is_complete, open_slices, slices_digest, write_slices
 
 

