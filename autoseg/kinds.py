@@ -42,7 +42,10 @@ class Kind:
 
 ANOMALY = Kind(
     "anomaly", "slices", "anogan", "an", "anomaly detector", "anomaly detectors", "detector", "scores images", "SCORES")
-KINDS = (ANOMALY,)
+LOCATION = Kind(
+    "location", "projection", "locator", "a", "locator", "locators", "locator", "finds a level in images", "LOCATIONS",
+    planning=("--find", "LABEL"))
+KINDS = (ANOMALY, LOCATION)
 
 
 def kind_of(configuration: str | None) -> Kind | None:

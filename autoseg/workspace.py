@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.kinds import ANOMALY, KINDS, Kind, kind_of
+from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind, kind_of
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
 TEMPORARY_PREFIX = ".tmp-"
@@ -75,6 +75,11 @@ class DatasetFolder:
     def slices_json(self) -> Path:
         """How its images become slices (see `autoseg.slices.plan`); independent of plans.json."""
         return self.plans_of(ANOMALY)
+
+    @property
+    def projection_json(self) -> Path:
+        """How its volumes become projections (see `autoseg.projections.plan`); independent of plans.json."""
+        return self.plans_of(LOCATION)
 
     def plans_of(self, kind: Kind | None) -> Path:
         """What was planned for models of this kind; None for those that segment."""
@@ -219,6 +224,15 @@ class FoldFolder:
     def samples_png(self, epochs_done: int) -> Path:
         """What a detector's generator gave after so many epochs."""
         return self.samples / f"epoch_{epochs_done:05d}.png"
+
+    @property
+    def locations_csv(self) -> Path:
+        """What a locator answered of its validation cases, and what is true."""
+        return self.validation / "locations.csv"
+
+    def picture_png(self, case: str) -> Path:
+        """The projection of a validation case with the found line and the true one."""
+        return self.validation / "pictures" / f"{case}.png"
 
     @property
     def samples(self) -> Path:

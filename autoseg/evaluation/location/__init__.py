@@ -1,0 +1,1 @@
+"""How well levels are found: rows of tables, summaries, pictures."""

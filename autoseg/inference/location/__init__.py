@@ -1,0 +1,1 @@
+"""Locators at work: from a volume to the slice where something lies."""

@@ -1,0 +1,43 @@
+"""From a network's response to one row: where it is strongest, and how much stronger than anywhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Answer:
+    """row: of the strongest response, between rows. confidence: 0 to 1, its strength less that of the strongest one elsewhere."""
+
+    row: float
+    confidence: float
+
+
+def answer_of(response: np.ndarray, band: float) -> Answer:
+    """Where a band of so many rows fits best into a response.
+
+    response: (rows,) float, mean probability of each row. The response summed over the band's height is highest at some row; the
+    answer is the response's centre of mass within one height of it (a parabola through three rows would see but its top).
+    Confidence: the mean response within the band there, less the highest such mean of rows that are farther away than its height.
+    """
+    rows = len(response)
+    strength = np.array([_mean_within(response, row, band) for row in range(rows)])
+    peak = int(strength.argmax())
+    distance = np.abs(np.arange(rows) - peak)
+    near, far = response * (distance <= band), strength[distance > band]
+    row = float(np.arange(rows) @ near / near.sum()) if near.sum() > 0 else float(peak)
+    return Answer(row, float(np.clip(strength[peak] - (far.max() if len(far) else 0), 0, 1)))
+
+
+def coverage(rows: int, row: float, band: float) -> np.ndarray:
+    """(rows,) float64: the share of each row that a band of height `band` around `row` covers."""
+    each = np.arange(rows)
+    covered: np.ndarray = np.clip(np.minimum(each + 0.5, row + band / 2) - np.maximum(each - 0.5, row - band / 2), 0, 1)
+    return covered
+
+
+def _mean_within(response: np.ndarray, row: int, band: float) -> float:
+    covered = coverage(len(response), row, band)
+    return float(response @ covered / max(covered.sum(), 1e-9)) if covered.any() else 0.0

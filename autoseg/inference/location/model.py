@@ -1,0 +1,78 @@
+"""Trained locators: `model.json` says what they are, safetensors hold their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from autoseg.device import to_device
+from autoseg.inference.checkpoints import checkpoint_files, fill, part_of, read_weights, require_task
+from autoseg.inference.location.settings import LocationSettings
+from autoseg.networks import build_network
+from autoseg.plan import Frozen, Topology
+from autoseg.projections.plan import ProjectionPlans
+from autoseg.workspace import ModelFolder, read_model
+
+NETWORK = "network."  # the module of the recipe that weights name
+
+
+class LocatorDescription(Frozen):
+    """All that locating needs but weights; one to one with the `model.json` of a locator.
+
+    plans: without cases. network: its shape as it was trained. band: height of the band that marks the level, pixels.
+    location: as it was trained with; a prediction may take another. recipe, settings, flags, name, versions: as in
+    `autoseg.inference.model.ModelDescription`.
+    """
+
+    task: Literal["location"] = "location"
+    dataset: str
+    plans: ProjectionPlans
+    network: Topology
+    band: float
+    location: LocationSettings
+    recipe: str
+    settings: dict[str, Any]
+    flags: tuple[str, ...] = ()
+    versions: dict[str, str]
+    name: str | None = None
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Of the images that it takes."""
+        return self.plans.channel_names
+
+    @property
+    def called(self) -> str:
+        """As the user knows it: by its name, or its recipe's."""
+        return self.name or self.recipe
+
+
+@dataclass(frozen=True)
+class LoadedLocator:
+    """Networks of one or more folds, in eval mode. folds: their names, in the networks' order."""
+
+    description: LocatorDescription
+    networks: list[nn.Module]
+    folds: tuple[str, ...]
+
+
+def load_locator(folder: ModelFolder, folds: Sequence[str] | None = None, device: torch.device | None = None) -> LoadedLocator:
+    """A trained locator from its folder, its networks on `device` (None for the CPU).
+
+    folds: "0".."4" or "all"; None for every finished fold of the cross-validation, or "all" where there is none.
+    Raises AutosegError where the folder is no locator, a fold is not there, or weights do not fit model.json.
+    """
+    require_task(folder, "location")
+    description = read_model(folder.model_json, LocatorDescription)
+    target = device or torch.device("cpu")
+    networks = []
+    for file in (files := checkpoint_files(folder, folds, "final")).values():
+        with torch.device("meta"):  # no memory, and no time for random weights
+            network = build_network(description.network, description.plans.channels, classes=1)
+        fill(network, part_of(read_weights(file), NETWORK), file)
+        networks.append(to_device(network.float(), target, dimensions=2).eval().requires_grad_(False))
+    return LoadedLocator(description, networks, tuple(files))

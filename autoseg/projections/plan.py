@@ -1,0 +1,71 @@
+"""How a dataset's volumes become projections, and what is found in them: frozen models, one to one with `projection.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from autoseg.dataset import Dataset
+from autoseg.intensities import WINDOW_PERCENTILES, IntensityWindow
+from autoseg.kinds import LOCATION
+from autoseg.plan import Frozen, Topology
+
+WorldAxis = Literal["x", "y", "z"]  # left to right, front to back, feet to head
+CONFIGURATION = LOCATION.configuration  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
+CHANNELS = ("mean of maximum and mean", "maximum", "mean")  # that each channel of an image becomes
+
+
+class Target(Frozen):
+    """What is to be found.
+
+    name: as the user calls it. labels: names of the label whose middle it is, or of two between whose middles it lies; () where
+    points say it. points: case to mm along the axis, in world coordinates (DICOM's frame: left, back, head); None where it is
+    known not to be in the case. Of cases that have none nothing is known.
+    """
+
+    name: str
+    labels: tuple[str, ...] = Field((), max_length=2)
+    points: dict[str, float | None] = {}
+
+
+class ProjectionPlans(Frozen):
+    """Everything that was decided for a dataset's projections.
+
+    dataset: its name. target: what is found. axis: of the patient, along which it is found: the projection's rows. project: that
+    is projected away. slab: share of the extent along it, in its middle, that is projected. channel_names: of the images.
+    windows: one per channel where the unit is absolute (CT); None for a channel that is scaled case by case, between its
+    `percentiles`. pixel_mm: edge of the projection's square pixels. size: (rows, columns) pixels that training sees at a time.
+    batch_size: projections per step. epochs: of the training, where nothing else is asked for. network: its shape.
+    source: the dataset as it was planned, without cases that had errors. reasons: for each decision, the rule that gave it.
+    """
+
+    dataset: str
+    planner: Literal["projection"] = "projection"
+    versions: dict[str, str]
+    target: Target
+    axis: WorldAxis
+    project: WorldAxis
+    slab: float = Field(gt=0, le=1)
+    channel_names: tuple[str, ...]
+    windows: tuple[IntensityWindow | None, ...]
+    percentiles: tuple[float, float] = WINDOW_PERCENTILES
+    pixel_mm: float = Field(gt=0)
+    size: tuple[int, int]
+    batch_size: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    network: Topology
+    source: Dataset
+    reasons: dict[str, str] = {}
+
+    @property
+    def channels(self) -> int:
+        """Of a projection: three for each of the image's."""
+        return len(CHANNELS) * len(self.channel_names)
+
+    def without_cases(self) -> ProjectionPlans:
+        """As a model takes them along: without the images that it was trained on, and where they lie."""
+        emptied: dict[str, object] = {"folder": Path(), "training": (), "test": (), "groups": {}, "case_labels": {}}
+        return self.model_copy(update={
+            "source": self.source.model_copy(update=emptied), "target": self.target.model_copy(update={"points": {}})})
