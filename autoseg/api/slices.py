@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from autoseg import console
@@ -13,9 +14,10 @@ from autoseg.api.planning import folder_for, without_bad_cases
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.planners.slice_inspection import common_kind, run_slice_inspection, slice_inspection_findings
 from autoseg.planners.slices import normal_by, plan, require_normal_slices, require_wishes
+from autoseg.preprocessing.apart import forget_outdated, is_complete
 from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
-from autoseg.slices.preprocess import forget_outdated, preprocess_slices
-from autoseg.slices.store import StoredSlices, is_complete, open_slices
+from autoseg.slices.preprocess import case_digest, preprocess_slices
+from autoseg.slices.store import StoredSlices, open_slices
 from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
 
 
@@ -83,7 +85,7 @@ def _plan(
     if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
         write_json(folder.dataset_json, usable)
-    forget_outdated(plans, folder.preprocessed(CONFIGURATION))
+    forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION), partial(case_digest, plans=plans))
     write_json(folder.slices_json, plans)
     return plans
 

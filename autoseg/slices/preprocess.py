@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,67 +11,33 @@ import numpy as np
 from autoseg import image_io
 from autoseg.dataset import Case, read_case
 from autoseg.errors import AutosegError
-from autoseg.parallel import Outcome, run_parallel
-from autoseg.preprocessing.pipeline import digest_of, file_identity
+from autoseg.parallel import Outcome
+from autoseg.preprocessing.apart import CaseToMake, identities, make_cases
+from autoseg.preprocessing.pipeline import digest_of
 from autoseg.slices import store
 from autoseg.slices.cutting import cut_image
 from autoseg.slices.plan import SlicePlans
 from autoseg.slices.truth import may_be_trained_on, slice_truths, truth_of_case
-from autoseg.workspace import remove_leftovers
 
 MEMORY_BESIDES_IMAGES = 100 * 2**20  # bytes: slabs, matrices, compression
 
 
 def preprocess_slices(plans: SlicePlans, folder: Path, workers: int | None = None) -> Iterator[Outcome[Case]]:
-    """Cut and store every training case of `plans.source`. workers: at most so many processes.
-
-    Yields one outcome per case, in the order in which they finish. Cases that are there already, whole and from the same files
-    and plans, are left as they are.
-    """
-    remove_leftovers(folder)
-    pending = []
-    for case in plans.source.training:
-        digest = case_digest(case, plans)
-        if store.is_complete(folder, case.name, digest):
-            yield Outcome(case)
-        else:
-            pending.append(_Job(case, digest))
+    """Cut and store every training case of `plans.source` (see `autoseg.preprocessing.apart.make_cases`)."""
     without_cases = plans.source.model_copy(update={"training": (), "test": ()})
     alone = plans.model_copy(update={"source": without_cases})  # goes to the workers with each case
-    memory = max((_memory_bytes(job.case, plans) for job in pending), default=0)
-    for outcome in run_parallel(partial(_cut_and_store, plans=alone, folder=folder), pending, memory, workers):
-        yield Outcome(outcome.item.case, outcome.value, outcome.error)
-
-
-def forget_outdated(plans: SlicePlans, folder: Path) -> None:
-    """Make incomplete what was cut from other files, by other plans, or of a case that was called something else.
-
-    To be called before these plans are written: a planning that is killed, or a case that then cannot be cut, must not leave
-    slices that count as normal and are not any more.
-    """
-    for case in plans.source.training:
-        if not store.is_complete(folder, case.name, case_digest(case, plans)):
-            store.forget(folder, case.name)
+    return make_cases(
+        plans.source.training, folder, partial(case_digest, plans=plans), partial(_cut_and_store, plans=alone, folder=folder),
+        partial(_memory_bytes, plans=plans), workers)
 
 
 def case_digest(case: Case, plans: SlicePlans) -> str:
     """SHA-256 of all that a stored case is made from: its files (name, size, time), what it is called, and the plans."""
-    files = [file_identity(path) for path in (*case.images, case.label) if path is not None]
-    return digest_of({"plans": store.slices_digest(plans), "files": files, "case_label": plans.source.case_labels.get(case.name)})
+    called = plans.source.case_labels.get(case.name)
+    return digest_of({"plans": store.slices_digest(plans), "files": identities(case), "case_label": called})
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A case to cut, and the digest to store it with."""
-
-    case: Case
-    digest: str
-
-    def __str__(self) -> str:
-        return str(self.case)
-
-
-def _cut_and_store(job: _Job, plans: SlicePlans, folder: Path) -> None:
+def _cut_and_store(job: CaseToMake, plans: SlicePlans, folder: Path) -> None:
     image, label = read_case(job.case, plans.source)
     cut = cut_image(image, job.case.name, plans)
     known = None if label is None or not plans.source.labels.foreground else label.array[0]

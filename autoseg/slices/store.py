@@ -9,7 +9,7 @@ import numpy as np
 
 from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.scores import Truth
-from autoseg.plan import Frozen
+from autoseg.preprocessing.apart import StoredDescription, array_path, forget
 from autoseg.preprocessing.pipeline import digest_of
 from autoseg.preprocessing.store import description_path, open_array, write_array
 from autoseg.slices.plan import SlicePlans
@@ -18,13 +18,9 @@ from autoseg.workspace import read_model, write_json
 FORMAT = 1  # of the stored arrays; a higher number makes every case be cut anew
 
 
-class StoredSlicesDescription(Frozen):
-    """`<case>.json`. digest: of all that the slices were made from. plans_digest: of the plans among that. The others as in
-    `StoredSlices`."""
+class StoredSlicesDescription(StoredDescription):
+    """`<case>.json`. The others as in `StoredSlices`."""
 
-    case: str
-    digest: str
-    plans_digest: str
     channels: int
     image_size: int
     case_truth: Truth | None
@@ -81,7 +77,7 @@ class StoredSlices:
 
     def read(self) -> np.ndarray:
         """All slices, (N, C, S, S) float32 in [-1, 1]. Raises AutosegError where the file is missing or damaged."""
-        stored = open_array(_array_path(self.folder, self.name), self.shape)
+        stored = open_array(array_path(self.folder, self.name), self.shape)
         return np.asarray(stored[:], np.float32)
 
 
@@ -91,13 +87,8 @@ def write_slices(folder: Path, description: StoredSlicesDescription, slices: np.
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
     forget(folder, description.case)
-    write_array(_array_path(folder, description.case), slices.astype(np.float16), slices.shape[1:], {})
+    write_array(array_path(folder, description.case), slices.astype(np.float16), slices.shape[1:], {})
     write_json(description_path(folder, description.case), description)
-
-
-def forget(folder: Path, case: str) -> None:
-    """From here on the case is incomplete."""
-    description_path(folder, case).unlink(missing_ok=True)
 
 
 def open_slices(folder: Path, case: str) -> StoredSlices:
@@ -107,26 +98,11 @@ def open_slices(folder: Path, case: str) -> StoredSlices:
         raise AutosegError(f"case {case}: {folder} holds no complete slices of it. "
                            "Run autoseg_plan_and_preprocess with --planner slices again; it goes on where it stopped.")
     stored = StoredSlices(folder, read_model(path, StoredSlicesDescription))
-    open_array(_array_path(folder, case), stored.shape)  # what cannot be read is better named now than in a training
+    open_array(array_path(folder, case), stored.shape)  # what cannot be read is better named now than in a training
     return stored
-
-
-def is_complete(folder: Path, case: str, digest: str | None = None) -> bool:
-    """Whether a case is stored whole and, where `digest` is given, was made from the same."""
-    path = description_path(folder, case)
-    if not (path.is_file() and _array_path(folder, case).is_file()):
-        return False
-    try:
-        return digest is None or read_model(path, StoredSlicesDescription).digest == digest
-    except AutosegError:
-        return False
 
 
 def slices_digest(plans: SlicePlans) -> str:
     """SHA-256 of what all cases share: how they are cut and scaled, and which slices count as normal; no file."""
     chosen = plans.model_dump(mode="json", include={"axis", "image_size", "channel_names", "windows", "normal_by"})
     return digest_of({"format": FORMAT, "labels": plans.source.labels.model_dump(mode="json"), **chosen})
-
-
-def _array_path(folder: Path, case: str) -> Path:
-    return folder / f"{case}.b2nd"

@@ -11,8 +11,9 @@ import pytest
 
 from autoseg.errors import AutosegError
 from autoseg.intensities import IntensityWindow
+from autoseg.preprocessing.apart import is_complete
 from autoseg.slices.plan import SlicePlans
-from autoseg.slices.store import StoredSlicesDescription, is_complete, open_slices, slices_digest, write_slices
+from autoseg.slices.store import StoredSlicesDescription, open_slices, slices_digest, write_slices
 
 
 def store(folder: Path, slices: np.ndarray, digest: str = "d") -> None:

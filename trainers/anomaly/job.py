@@ -13,8 +13,9 @@ from autoseg.errors import AutosegError, many, some
 from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.kinds import ANOMALY
+from autoseg.preprocessing.apart import is_complete
 from autoseg.slices.plan import SlicePlans
-from autoseg.slices.store import StoredSlices, is_complete, open_slices, slices_digest
+from autoseg.slices.store import StoredSlices, open_slices, slices_digest
 from autoseg.trainers.anomaly.task import gan_shape
 from autoseg.trainers.cases import FoldCases
 from autoseg.trainers.job import Job, check_name, other_settings

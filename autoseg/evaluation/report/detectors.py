@@ -13,8 +13,9 @@ from autoseg.evaluation.cross_validation import State, state_of
 from autoseg.evaluation.report.reading import model_if_there, read_if_there
 from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.kinds import ANOMALY
+from autoseg.preprocessing.apart import is_complete
 from autoseg.slices.plan import CONFIGURATION, SlicePlans
-from autoseg.slices.store import StoredSlices, is_complete, open_slices
+from autoseg.slices.store import StoredSlices, open_slices
 from autoseg.training_log import Epoch, read_log
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder
 

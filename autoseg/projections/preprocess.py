@@ -1,0 +1,93 @@
+"""A dataset's cases, projected and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autoseg import image_io
+from autoseg.dataset import Case, read_case
+from autoseg.errors import AutosegError
+from autoseg.image import Geometry
+from autoseg.parallel import Outcome
+from autoseg.preprocessing.apart import CaseToMake, identities, make_cases
+from autoseg.preprocessing.pipeline import digest_of
+from autoseg.projections import store
+from autoseg.projections.level import Level, level_of_label, values_of
+from autoseg.projections.placement import Axes, Placement, axes_of
+from autoseg.projections.plan import ProjectionPlans
+from autoseg.projections.projecting import project_image
+
+MEMORY_BESIDES_IMAGES = 100 * 2**20  # bytes: projections, matrices, compression
+
+
+def preprocess_projections(plans: ProjectionPlans, folder: Path, workers: int | None = None) -> Iterator[Outcome[Case]]:
+    """Project and store every training case of `plans.source` (see `autoseg.preprocessing.apart.make_cases`)."""
+    without_cases = plans.source.model_copy(update={"training": (), "test": ()})
+    alone = plans.model_copy(update={"source": without_cases})  # goes to the workers with each case
+    return make_cases(
+        plans.source.training, folder, partial(case_digest, plans=plans),
+        partial(_project_and_store, plans=alone, folder=folder), _memory_bytes, workers)
+
+
+def case_digest(case: Case, plans: ProjectionPlans) -> str:
+    """SHA-256 of all that a stored case is made from: its files (name, size, time), its point, and the plans."""
+    points = plans.target.points
+    point = points[case.name] if case.name in points else "none"
+    return digest_of({"plans": store.projection_digest(plans), "files": identities(case), "point": point})
+
+
+def known_level(
+    plans: ProjectionPlans, case: str, label: np.ndarray | None, geometry: Geometry, shape: tuple[int, int, int]
+) -> tuple[bool, Level | None]:
+    """Whether it is known if a case holds the level, and where. label: (Z, Y, X) integers, or None. shape: (Z, Y, X)."""
+    axes = axes_of(geometry, plans.axis, plans.project)
+    target = plans.target
+    if not target.labels:
+        if case not in target.points:
+            return False, None
+        mm = target.points[case]
+        return True, None if mm is None else level_at(mm, geometry, shape, plans, axes)
+    if label is None:
+        return False, None
+    return True, level_of_label(label, values_of(plans.source.labels, target), axes)
+
+
+def level_at(mm: float, geometry: Geometry, shape: tuple[int, int, int], plans: ProjectionPlans, axes: Axes) -> Level | None:
+    """Of a point along the axis, mm in DICOM's frame; None where it is outside of the volume."""
+    whole = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
+    slice_ = Placement(geometry, shape, plans.axis, axes, whole, (1, 1)).slice_at(mm)
+    return Level(slice_, slice_, slice_) if -0.5 <= slice_ <= shape[axes.rows] - 0.5 else None
+
+
+def _project_and_store(job: CaseToMake, plans: ProjectionPlans, folder: Path) -> None:
+    image, label = read_case(job.case, plans.source)
+    projection = project_image(image, job.case.name, plans)
+    placement = projection.placement
+    is_known, level = known_level(
+        plans, job.case.name, None if label is None else label.array[0], image.geometry, placement.shape)
+    channels, rows, columns = projection.channels.shape
+    first, second = placement.slice_of(0), placement.slice_of(1)
+    store.write_projection(folder, store.StoredProjectionDescription(
+        case=job.case.name, digest=job.digest, plans_digest=store.projection_digest(plans), shape=(channels, rows, columns),
+        is_known=is_known, level=None if level is None else _in_projection(level, placement), first_slice=first,
+        slices_per_row=second - first, slice_mm=placement.slice_mm), projection.channels)
+
+
+def _in_projection(level: Level, placement: Placement) -> store.StoredLevel:
+    rows = sorted((placement.row_of(level.first), placement.row_of(level.last)))
+    column = None if level.column is None else placement.column_of(level.column)
+    return store.StoredLevel(row=placement.row_of(level.slice), top=rows[0], bottom=rows[1], column=column)
+
+
+def _memory_bytes(case: Case) -> int:
+    """What a case takes at its peak, from its header: image, a channel's copy for its percentiles, label and mask."""
+    try:
+        (channels, *shape), _, bytes_per_voxel = image_io.read_geometry(case.images[0])
+    except AutosegError:
+        return 0  # reading it will fail too, and say why
+    voxels, channels = int(np.prod(shape)), max(channels, len(case.images))
+    return voxels * ((channels + 2) * bytes_per_voxel + 12) + MEMORY_BESIDES_IMAGES
