@@ -14,8 +14,8 @@ from autoseg.evaluation.anomaly.reference import Reference, references_of_datase
 from autoseg.evaluation.anomaly.scores import SCORES
 from autoseg.evaluation.anomaly.summary import AnomalySummary
 from autoseg.evaluation.anomaly.summary import write_summary as write_anomaly_summary
-from autoseg.evaluation.anomaly.table import columns_of
 from autoseg.evaluation.anomaly.tables import anomaly_table, case_scores_table, in_words
+from autoseg.evaluation.csv_table import columns_of
 from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, labels_beside, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
 from autoseg.layouts import has_labelled_folders, image_files, is_decathlon

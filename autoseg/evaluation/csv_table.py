@@ -1,13 +1,21 @@
-"""CSV files with named columns, read with an error that says where."""
+"""CSV files with named columns, and with rows that are small models; read with an error that says where."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
+
+from pydantic import PlainSerializer, ValidationError
 
 from autoseg.errors import AutosegError
+from autoseg.plan import Frozen
+from autoseg.workspace import write_text
+
+Row = TypeVar("Row", bound=Frozen)
+YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as a row's cell says it
 
 
 class Line(NamedTuple):
@@ -51,3 +59,34 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AutosegError(f"{path} cannot be read as a table ({error}). {expected} {remedy}".rstrip()) from error
     return lines
+
+
+def write_rows(path: Path, kind: type[Row], rows: Sequence[Row], derived: Sequence[str] = ()) -> None:
+    """A CSV file whose columns are the fields of `kind`, then its properties that `derived` names; None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*kind.model_fields, *derived])
+    for row in rows:
+        cells = [*row.model_dump().values(), *(getattr(row, name) for name in derived)]
+        writer.writerow("" if cell is None else cell for cell in cells)
+    write_text(path, text.getvalue())
+
+
+def read_rows(
+    path: Path, kind: type[Row], key: Callable[[Row], Hashable], remedy: str, derived: Sequence[str] = ()
+) -> list[Row]:
+    """What write_rows wrote, in the file's order; what is derived is not read. key: a row's name, which no other has.
+
+    remedy: a sentence that ends every message. Raises AutosegError where the file is missing or damaged, or holds a row twice.
+    """
+    rows: dict[Hashable, Row] = {}
+    for line, cells in read_table(path, [*kind.model_fields, *derived], remedy=remedy):
+        try:
+            row = kind.model_validate({column: cells[column] or None for column in kind.model_fields})
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            where = ".".join(map(str, wrong["loc"]))
+            raise AutosegError(f"{path}, line {line}: {where}: {wrong['msg']}, not {wrong['input']!r}. {remedy}") from error
+        if rows.setdefault(key(row), row) is not row:
+            raise AutosegError(f"{path}, line {line}: a second row of {key(row)}. {remedy}")
+    return list(rows.values())

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.table import read_table
+from autoseg.evaluation.csv_table import read_rows, write_rows
 from autoseg.plan import Frozen
-from autoseg.workspace import write_text
 
 SHARE_OF_SLICES = 0.1  # the highest tenth of a case's slices makes its score
 Truth = Literal["normal", "abnormal"]
 SCORES, SLICE_SCORES = "scores.csv", "slice_scores.csv"
 AGAIN = "Remove the file, and run the command that wrote it again: autoseg_predict, or autoseg_train with --continue."
-Row = TypeVar("Row", bound=Frozen)
 
 
 class SliceScore(Frozen):
@@ -79,33 +74,9 @@ def write_scores(path: Path, scores: Sequence[CaseScore]) -> None:
 
 def read_slice_scores(path: Path) -> list[SliceScore]:
     """In the file's order. Raises AutosegError where it is missing or damaged, or holds a slice twice."""
-    return _read(path, SliceScore, lambda row: f"case {row.case}, slice {row.slice}")
+    return read_rows(path, SliceScore, lambda row: f"case {row.case}, slice {row.slice}", AGAIN)
 
 
 def read_scores(path: Path) -> list[CaseScore]:
     """In the file's order. Raises AutosegError where it is missing or damaged, or holds a case twice."""
-    return _read(path, CaseScore, lambda row: f"case {row.case}")
-
-
-def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
-    """A CSV file whose columns are the fields of `kind`; None is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(kind.model_fields)
-    for row in rows:
-        writer.writerow("" if cell is None else cell for cell in row.model_dump().values())
-    write_text(path, text.getvalue())
-
-
-def _read(path: Path, kind: type[Row], key: Callable[[Row], Hashable]) -> list[Row]:
-    rows: dict[Hashable, Row] = {}
-    for line, cells in read_table(path, list(kind.model_fields), remedy=AGAIN):
-        try:
-            row = kind.model_validate({column: cell or None for column, cell in cells.items()})
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            where = ".".join(map(str, wrong["loc"]))
-            raise AutosegError(f"{path}, line {line}: {where}: {wrong['msg']}, not {wrong['input']!r}. {AGAIN}") from error
-        if rows.setdefault(key(row), row) is not row:
-            raise AutosegError(f"{path}, line {line}: a second row of {key(row)}. {AGAIN}")
-    return list(rows.values())
+    return read_rows(path, CaseScore, lambda row: f"case {row.case}", AGAIN)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import AutosegError, many
-from autoseg.evaluation.anomaly.scores import read_scores, write_rows
+from autoseg.evaluation.anomaly.scores import read_scores
+from autoseg.evaluation.csv_table import write_rows
 from autoseg.inference.anomaly.detector import AnomalyDetector
 from autoseg.inference.anomaly.outputs import CaseProgress, origin_of_detector
 from autoseg.inference.attempt import attempt
