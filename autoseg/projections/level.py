@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.projections.placement import Axes
+from autoseg.projections.placement import Axes, Placement
 from autoseg.projections.plan import Target
 
 Values = tuple[int, ...]
@@ -64,6 +65,30 @@ def _extent(label: np.ndarray, values: Values, axes: Axes) -> Level | None:
     return Level(
         slice=(first + last) / 2, first=first, last=last, column=(int(columns[0]) + int(columns[-1])) / 2,
         is_cut_off=first == 0 or last == label.shape[axes.rows] - 1)
+
+
+class Known(NamedTuple):
+    """Whether it is known if a case holds the level, and where; None where it does not, or that is not known."""
+
+    is_known: bool
+    level: Level | None
+
+
+def known_level(target: Target, labels: Labels, case: str, label: np.ndarray | None, placement: Placement) -> Known:
+    """What the dataset says of a case. label: (Z, Y, X) integers, or None. placement: of the case's projection."""
+    if target.labels:
+        return Known(False, None) if label is None else Known(
+            True, level_of_label(label, values_of(labels, target), placement.axes))
+    if case not in target.points:
+        return Known(False, None)
+    mm = target.points[case]
+    return Known(True, None if mm is None else level_of_point(mm, placement))
+
+
+def level_of_point(mm: float, placement: Placement) -> Level | None:
+    """Of a point along the axis, mm in DICOM's frame; None where it is outside of the volume."""
+    slice_ = placement.slice_at(mm)
+    return Level(slice_, slice_, slice_) if -0.5 <= slice_ <= placement.slices - 0.5 else None
 
 
 def middle_half(label: np.ndarray, values: Sequence[Values], axes: Axes) -> tuple[float, float] | None:

@@ -11,13 +11,12 @@ import numpy as np
 from autoseg import image_io
 from autoseg.dataset import Case, read_case
 from autoseg.errors import AutosegError
-from autoseg.image import Geometry
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.apart import CaseToMake, identities, make_cases
 from autoseg.preprocessing.pipeline import digest_of
 from autoseg.projections import store
-from autoseg.projections.level import Level, level_of_label, values_of
-from autoseg.projections.placement import Axes, Placement, axes_of
+from autoseg.projections.level import Level, known_level
+from autoseg.projections.placement import Placement
 from autoseg.projections.plan import ProjectionPlans
 from autoseg.projections.projecting import project_image
 
@@ -35,45 +34,20 @@ def preprocess_projections(plans: ProjectionPlans, folder: Path, workers: int | 
 
 def case_digest(case: Case, plans: ProjectionPlans) -> str:
     """SHA-256 of all that a stored case is made from: its files (name, size, time), its point, and the plans."""
-    points = plans.target.points
-    point = points[case.name] if case.name in points else "none"
+    point = {case.name: plans.target.points.get(case.name, "not known")}
     return digest_of({"plans": store.projection_digest(plans), "files": identities(case), "point": point})
-
-
-def known_level(
-    plans: ProjectionPlans, case: str, label: np.ndarray | None, geometry: Geometry, shape: tuple[int, int, int]
-) -> tuple[bool, Level | None]:
-    """Whether it is known if a case holds the level, and where. label: (Z, Y, X) integers, or None. shape: (Z, Y, X)."""
-    axes = axes_of(geometry, plans.axis, plans.project)
-    target = plans.target
-    if not target.labels:
-        if case not in target.points:
-            return False, None
-        mm = target.points[case]
-        return True, None if mm is None else level_at(mm, geometry, shape, plans, axes)
-    if label is None:
-        return False, None
-    return True, level_of_label(label, values_of(plans.source.labels, target), axes)
-
-
-def level_at(mm: float, geometry: Geometry, shape: tuple[int, int, int], plans: ProjectionPlans, axes: Axes) -> Level | None:
-    """Of a point along the axis, mm in DICOM's frame; None where it is outside of the volume."""
-    whole = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
-    slice_ = Placement(geometry, shape, plans.axis, axes, whole, (1, 1)).slice_at(mm)
-    return Level(slice_, slice_, slice_) if -0.5 <= slice_ <= shape[axes.rows] - 0.5 else None
 
 
 def _project_and_store(job: CaseToMake, plans: ProjectionPlans, folder: Path) -> None:
     image, label = read_case(job.case, plans.source)
     projection = project_image(image, job.case.name, plans)
     placement = projection.placement
-    is_known, level = known_level(
-        plans, job.case.name, None if label is None else label.array[0], image.geometry, placement.shape)
+    known = known_level(plans.target, plans.source.labels, job.case.name, None if label is None else label.array[0], placement)
     channels, rows, columns = projection.channels.shape
     first, second = placement.slice_of(0), placement.slice_of(1)
     store.write_projection(folder, store.StoredProjectionDescription(
         case=job.case.name, digest=job.digest, plans_digest=store.projection_digest(plans), shape=(channels, rows, columns),
-        is_known=is_known, level=None if level is None else _in_projection(level, placement), first_slice=first,
+        is_known=known.is_known, level=None if known.level is None else _in_projection(known.level, placement), first_slice=first,
         slices_per_row=second - first, slice_mm=placement.slice_mm), projection.channels)
 
 

@@ -42,9 +42,10 @@ def project_image(image: Image, case: str, plans: ProjectionPlans) -> Projection
         raise AutosegError(
             f"case {case}: {many(len(array), 'channel')} found, but {len(plans.channel_names)} expected "
             f"({', '.join(plans.channel_names)}), as in the training dataset. Give these channels, in this order.")
-    require_volume(image.geometry, (array.shape[1], array.shape[2], array.shape[3]), case, plans.axis, plans.project)
+    if problem := no_volume(image, plans.axis, plans.project):
+        raise AutosegError(f"case {case}: {problem}. Give volumes, or plan a projection along another axis.")
     require_usable_values(array, case)
-    placement = place(image.geometry, (array.shape[1], array.shape[2], array.shape[3]), nonzero_box(array), plans)
+    placement = place(image, plans.axis, plans.project, plans.pixel_mm)
     found = np.empty((plans.channels, *placement.pixels), np.float32)
     for number, (channel, planned) in enumerate(zip(array, plans.windows, strict=True)):
         low, high = (planned.low, planned.high) if planned else own_window(channel, plans.percentiles)
@@ -53,11 +54,12 @@ def project_image(image: Image, case: str, plans: ProjectionPlans) -> Projection
     return Projection(found, placement)
 
 
-def place(geometry: Geometry, shape: tuple[int, int, int], box: Box, plans: ProjectionPlans) -> Placement:
-    """Where the projection of a volume lies in it. shape: (Z, Y, X). box: that holds its non-zero voxels."""
-    axes = axes_of(geometry, plans.axis, plans.project)
-    rows, columns = (pixels_of(geometry, box, axis, plans.pixel_mm) for axis in (axes.rows, axes.columns))
-    return Placement(geometry, shape, plans.axis, axes, box, (rows, columns))
+def place(image: Image, axis: WorldAxis, project: WorldAxis, pixel_mm: float) -> Placement:
+    """Where the projection of a volume lies in it: in the box that holds its non-zero voxels."""
+    geometry, box, axes = image.geometry, nonzero_box(image.array), axes_of(image.geometry, axis, project)
+    rows, columns = (pixels_of(geometry, box, each, pixel_mm) for each in (axes.rows, axes.columns))
+    _, z, y, x = image.array.shape
+    return Placement(geometry, (z, y, x), axis, axes, box, (rows, columns))
 
 
 def pixels_of(geometry: Geometry, box: Box, array_axis: int, pixel_mm: float) -> int:
@@ -66,15 +68,13 @@ def pixels_of(geometry: Geometry, box: Box, array_axis: int, pixel_mm: float) ->
     return max(1, round((stop - start) * geometry.spacing_mm[array_axis] / pixel_mm))
 
 
-def require_volume(
-    geometry: Geometry, shape: tuple[int, int, int], case: str, axis: WorldAxis, project: WorldAxis
-) -> None:
-    """Raises AutosegError for a picture, or a volume of one slice along either axis of the projection."""
-    axes = axes_of(geometry, axis, project)
-    if min(shape[axes.rows], shape[axes.columns]) < 2:
-        raise AutosegError(
-            f"case {case}: it has shape {shape} (z, y, x), but a volume of several slices is expected, in which a level is found "
-            f"along {axis} in its projection along {project}. Give volumes, or project along another axis.")
+def no_volume(image: Image, axis: WorldAxis, project: WorldAxis) -> str:
+    """Why a picture, or a volume of one slice along either axis of the projection, cannot be projected; "" where it can."""
+    axes, shape = axes_of(image.geometry, axis, project), image.array.shape[1:]
+    if min(shape[axes.rows], shape[axes.columns]) > 1:
+        return ""
+    return (f"it has shape {shape} (z, y, x), but a volume of several slices is expected, in which a level is found along {axis} "
+            f"in its projection along {project}")
 
 
 def central_slab(size: int, share: float) -> tuple[int, int]:
