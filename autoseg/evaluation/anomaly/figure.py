@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from autoseg.evaluation.anomaly.evaluate import Evaluation
 from autoseg.evaluation.anomaly.metrics import Detection, Scored, roc_of
 from autoseg.evaluation.anomaly.summary import scored_cases, scored_slices
+from autoseg.evaluation.colours import BLUE, GRAY, VERMILION
 from autoseg.workspace import atomic_path
 
-BLUE, VERMILION, GRAY = "#0072b2", "#d55e00", "#6e7781"  # Okabe and Ito (2008)
 GROUPS = (("normal", BLUE), ("abnormal", VERMILION), ("unknown", GRAY))
 POINTS_SHOWN = 400  # of a group; more of them are a random choice
 

@@ -1,6 +1,6 @@
 """Charts as inline SVG: narrow, so that their text stays readable on a telephone, and each with a text alternative.
 
-Colours are those of Okabe and Ito (2008), which people with colour-blindness can tell apart; no line is told by colour alone.
+No line is told by colour alone.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from autoseg.evaluation.anomaly.metrics import RocCurve
+from autoseg.evaluation.colours import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 from autoseg.evaluation.report.words import number, shortened
 
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 INK, GRID = "#24292f", "#d8dee4"
 LINES = [(BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (PURPLE, ":"), (ORANGE, (0, (5, 1, 1, 1, 1, 1))), (INK, (0, (1, 1)))]
 WIDTH_IN = 5.0  # shown at 360 pixels, a point of text is a pixel

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from autoseg.dataset import Case, Dataset, Labels, grid_differences
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import CaseSummary
-from autoseg.evaluation.report.figures import ORANGE, SKY
+from autoseg.evaluation.colours import ORANGE, SKY
 from autoseg.evaluation.report.pictures import embedded
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label

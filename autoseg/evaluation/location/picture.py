@@ -1,0 +1,80 @@
+"""A projection with the found level and the true one, and the response from which the level was found."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from autoseg.evaluation.colours import BLUE, GRAY, VERMILION
+from autoseg.workspace import atomic_path
+
+LARGEST_IN = (6.5, 5.0)  # (height, width) of the shown projection
+PROFILE_IN, GAP_IN = 1.3, 0.15
+LEFT_IN, RIGHT_IN, BELOW_IN, LEGEND_IN, LINE_IN = 0.6, 0.2, 0.5, 0.3, 0.2
+LETTERS_PER_IN = 13  # of the title
+DPI = 110
+
+
+def draw_location(
+    path: Path, projection: np.ndarray, response: np.ndarray | None, found_row: float | None, true_row: float | None, title: str
+) -> None:
+    """A PNG: a projection's first channel in gray, its pixels square, with a line at either row; beside it the response.
+
+    projection: (3·C, rows, columns) float in [-1, 1]. response: (rows,) float, 0 to 1; None for no profile. found_row, true_row:
+    from 0, may lie between rows; None for no line. title: says whether it was found.
+    """
+    rows, columns = projection.shape[1:]
+    scale = min(LARGEST_IN[0] / rows, LARGEST_IN[1] / columns)
+    height, width = rows * scale, columns * scale
+    beside = 0.0 if response is None else GAP_IN + PROFILE_IN
+    whole_width = max(LEFT_IN + width + beside + RIGHT_IN, 3.6)
+    lines = textwrap.wrap(title, int(whole_width * LETTERS_PER_IN)) or [""]
+    whole_height = BELOW_IN + height + LEGEND_IN + LINE_IN * len(lines) + 0.1
+    figure = Figure(figsize=(whole_width, whole_height))
+    FigureCanvasAgg(figure)
+    figure.text(0.1 / whole_width, 1 - 0.1 / whole_height, "\n".join(lines), fontsize=10, va="top", parse_math=False)
+
+    def place(left_in: float, width_in: float, shared: Axes | None = None) -> Axes:
+        extent = (left_in / whole_width, BELOW_IN / whole_height, width_in / whole_width, height / whole_height)
+        return figure.add_axes(extent, sharey=shared)
+
+    shown = place(LEFT_IN, width)
+    shown.imshow(projection[0], cmap="gray", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
+    shown.set_ylabel("row")
+    shown.set_xticks([])
+    shown.yaxis.set_major_locator(MaxNLocator(nbins=int(np.clip(2 * height, 2, 8)), integer=True))
+    drawn = [shown]
+    if response is not None:
+        drawn.append(place(LEFT_IN + width + GAP_IN, PROFILE_IN, shown))
+        _draw_profile(drawn[-1], response)
+    for axes in drawn:
+        _draw_rows(axes, found_row, true_row)
+    shown.set_ylim(rows - 0.5, -0.5)
+    figure.legend(*shown.get_legend_handles_labels(), loc="upper left", ncols=2, frameon=False, fontsize=9, borderaxespad=0,
+                  bbox_to_anchor=(0.1 / whole_width, (BELOW_IN + height + LEGEND_IN - 0.03) / whole_height))
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
+
+
+def _draw_profile(axes: Axes, response: np.ndarray) -> None:
+    axes.fill_betweenx(np.arange(len(response)), 0, response, color=GRAY, alpha=0.35, linewidth=0)
+    axes.plot(response, np.arange(len(response)), color="black", linewidth=1)
+    axes.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"), xlabel="response")
+    axes.grid(axis="x", alpha=0.3)
+    axes.tick_params(labelleft=False)
+
+
+def _draw_rows(axes: Axes, found_row: float | None, true_row: float | None) -> None:
+    """The true row on top, dashed: both are seen where they coincide."""
+    halo = [withStroke(linewidth=2.6, foreground="white", alpha=0.6)]
+    if found_row is not None:
+        axes.axhline(found_row, color=VERMILION, linewidth=1.5, label="found", path_effects=halo)
+    if true_row is not None:
+        axes.axhline(true_row, color=BLUE, linewidth=1.5, linestyle=(0, (4, 4)), label="true", path_effects=halo)
