@@ -62,7 +62,7 @@ def require_wishes(axis: str, project: str | None, wishes: Wishes) -> tuple[Worl
         (wishes.slab is not None and not 0 < wishes.slab <= 1, f"A slab of {wishes.slab} was asked for, but it is a share of the "
          "extent, more than 0 and at most 1."),
         (wishes.percentiles is not None and not 0 <= wishes.percentiles[0] < wishes.percentiles[1] <= 100,
-         f"A window between the percentiles {wishes.percentiles} was asked for, but two rising numbers from 0 to 100 are needed."),
+         f"A window between the percentiles {wishes.percentiles} was asked for, but two rising numbers of 0 to 100 are needed."),
         (wishes.pixel_mm is not None and not 0 < wishes.pixel_mm < math.inf, f"Pixels of {wishes.pixel_mm} mm were asked for, "
          "but their edge must be longer than 0."),
         (wishes.size is not None and min(wishes.size) < 8, f"A size of {wishes.size} pixels was asked for, but 8 × 8 are needed "
@@ -129,8 +129,8 @@ def plan(dataset: Dataset, inspections: Sequence[ProjectionInspection], view: Vi
                 window_in_words(name, window, percentiles) for name, window in zip(names, windows, strict=True)),
             "pixel_mm": about_pixel, "size": about_size, "network": about_depth,
             "batch_size": f"{batch_size} projections, at most {MOST_PER_BATCH}, that a network at 8 GB has room for",
-            "epochs": f"{steps} steps: {STEPS_PER_ROOT_OF_CASES} times the root of {many(known, 'case')}, {FEWEST_STEPS} at least, "
-                      f"{MOST_STEPS} at most; {STEPS_PER_EPOCH} per epoch"})
+            "epochs": f"{steps} steps: {STEPS_PER_ROOT_OF_CASES} times the root of {many(known, 'case')}, {FEWEST_STEPS} at "
+                      f"least, {MOST_STEPS} at most; {STEPS_PER_EPOCH} per epoch"})
 
 
 def _require_level(dataset: Dataset, cases: dict[str, Measured], view: View) -> None:

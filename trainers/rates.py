@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.settings import OptimizerSettings
 
 
 class Rate(Protocol):
@@ -32,7 +32,7 @@ class Rate(Protocol):
 class Polynomial:
     """(1 - progress)^0.9 (Isensee et al. 2021)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: OptimizerSettings) -> None:
         self.first = settings.learning_rate
 
     @property
@@ -58,7 +58,7 @@ class Plateau:
     Exhausted when it has fallen below `floor` (Zhao and Zeng 2019). The epochs are counted anew after each fall.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: OptimizerSettings) -> None:
         self.settings = settings.plateau
         self.rate = settings.learning_rate
         self.smoothed: float | None = None
@@ -91,9 +91,9 @@ class Plateau:
         self.smoothed = state.get("smoothed")
 
 
-RATES: dict[str, Callable[[Settings], Rate]] = {"poly": Polynomial, "plateau": Plateau}
+RATES: dict[str, Callable[[OptimizerSettings], Rate]] = {"poly": Polynomial, "plateau": Plateau}
 
 
-def build_rate(settings: Settings) -> Rate:
+def build_rate(settings: OptimizerSettings) -> Rate:
     """The one that `settings.schedule` names."""
     return RATES[settings.schedule](settings)

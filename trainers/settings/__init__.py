@@ -9,17 +9,17 @@ from autoseg.trainers.settings.assignments import (
     parse_settings,
     with_changes,
 )
-from autoseg.trainers.settings.common import Group, TrainingSettings
+from autoseg.trainers.settings.common import Group, OptimizerSettings, PlateauSettings, TrainingSettings
 from autoseg.trainers.settings.segmentation import (
     ExpLogSettings,
     HybridSettings,
-    PlateauSettings,
     Settings,
     SupervisionSettings,
     notes_on,
 )
 
 __all__ = [
-    "ExpLogSettings", "Group", "HybridSettings", "PlateauSettings", "Settings", "SupervisionSettings", "TrainingSettings",
-    "choices_of", "description_of", "differences", "flags_of", "listed", "notes_on", "parse_settings", "with_changes",
+    "ExpLogSettings", "Group", "HybridSettings", "OptimizerSettings", "PlateauSettings", "Settings", "SupervisionSettings",
+    "TrainingSettings", "choices_of", "description_of", "differences", "flags_of", "listed", "notes_on", "parse_settings",
+    "with_changes",
 ]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from autoseg.plan import Norm
 from autoseg.trainers.settings.assignments import differences
-from autoseg.trainers.settings.common import Group, TrainingSettings
+from autoseg.trainers.settings.common import Group, OptimizerSettings
 
 
 class ExpLogSettings(Group):
@@ -42,17 +42,7 @@ class SupervisionSettings(Group):
         "level", description="compare each level with the label brought down to it, or brought up itself to the full label")
 
 
-class PlateauSettings(Group):
-    """Of schedule=plateau."""
-
-    patience: int = Field(30, ge=1, description="epochs without improvement of the smoothed training loss before the rate falls")
-    factor: float = Field(0.2, gt=0, lt=1, description="by which the rate then falls")
-    floor: float = Field(1e-6, gt=0, description="training ends when the rate has fallen below this")
-    smoothing: float = Field(0.93, ge=0, lt=1, description="of the training loss: the share that the average keeps, per epoch")
-    threshold: float = Field(1e-3, ge=0, description="by how much the smoothed loss must fall to count as improved")
-
-
-class Settings(TrainingSettings):
+class Settings(OptimizerSettings):
     """Of the recipes that segment, with the values that `default` uses. A recipe of your own may add to them by a subclass."""
 
     validation_iterations: int | None = Field(
@@ -76,16 +66,6 @@ class Settings(TrainingSettings):
     hybrid: HybridSettings = HybridSettings()
     deep_supervision: bool = Field(True, description="compare lower decoder levels with the label, too")
     supervision: SupervisionSettings = SupervisionSettings()
-
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="SGD with Nesterov momentum, or Adam")
-    learning_rate: float = Field(0.01, gt=0, description="at the start, after the warm-up")
-    momentum: float = Field(0.99, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(3e-5, ge=0, description="by which the optimizer pulls weights towards zero")
-    gradient_clip: float = Field(12.0, gt=0, description="largest norm of the gradient")
-    schedule: Literal["poly", "plateau"] = Field(
-        "poly", description="the rate falls as (1 - share done)^0.9, or when the training loss stops falling")
-    plateau: PlateauSettings = PlateauSettings()
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of the training over which the rate rises linearly from zero")
 
     augmentation: Literal["default", "elastic", "none"] = Field(
         "default", description="nnU-Net's; or rotation, scaling, elastic deformation and gamma; or none. The first two mirror")

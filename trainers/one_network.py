@@ -1,0 +1,93 @@
+"""Training one network by one optimizer: what tasks of that kind share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoseg.device import autocast, memory_format, resolve_precision
+from autoseg.networks.blocks import Logits
+from autoseg.trainers.optimizers import build_optimizer
+from autoseg.trainers.rates import build_rate
+from autoseg.trainers.settings import OptimizerSettings
+
+
+class OneNetworkTask:
+    """The part of a `Task` that is the same whatever the network learns: rate, step, state."""
+
+    def __init__(self, network: nn.Module, settings: OptimizerSettings, device: torch.device) -> None:
+        self.modules = {"network": network}
+        self.optimizers = {"network": build_optimizer(network.parameters(), settings)}
+        self.rate = build_rate(settings)
+        self.settings = settings
+        self.device = device
+        self.dtype = resolve_precision(settings.precision, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+
+    def set_progress(self, progress: float) -> None:
+        """The rate of the schedule, after a linear warm-up where one is set."""
+        rate = self.rate.at(progress)
+        if progress < self.settings.warmup:
+            rate *= (progress + 1e-3) / self.settings.warmup
+        for group in self.optimizers["network"].param_groups:
+            group["lr"] = rate
+
+    def end_epoch(self, training_loss: float) -> None:
+        """Tell the schedule how the epoch went."""
+        self.rate.end_epoch(training_loss)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the schedule's rate has fallen so low that more epochs would change nothing."""
+        return self.rate.is_exhausted
+
+    def step(self, image: torch.Tensor, loss: Callable[[Logits], torch.Tensor]) -> dict[str, float]:
+        """One step with the gradient's norm held at `gradient_clip`. image: (B, C, *spatial). loss: of the network's logits."""
+        network, optimizer = self.modules["network"], self.optimizers["network"]
+        network.train()
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(self.device, self.dtype):
+            logits = network(self._laid_out(image))
+        value = loss(logits)
+        self.scaler.scale(value).backward()
+        self.scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), self.settings.gradient_clip)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return {"loss": value.item()}
+
+    def predict(self, image: torch.Tensor) -> Logits:
+        """The network's logits in prediction, without gradients. image: (B, C, *spatial)."""
+        network = self.modules["network"]
+        network.eval()
+        with torch.inference_mode(), autocast(self.device, self.dtype):
+            logits: Logits = network(self._laid_out(image))
+        return logits
+
+    def _laid_out(self, image: torch.Tensor) -> torch.Tensor:
+        return image.contiguous(memory_format=memory_format(self.device, image.ndim - 2))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimizer, schedule and scaler."""
+        return {
+            "modules": {name: module.state_dict() for name, module in self.modules.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "rate": self.rate.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave, on this device or on another one.
+
+        A state of float32 or bfloat16 holds no scale; training in float16 then begins with the usual one.
+        """
+        for name, module in self.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.rate.load_state_dict(state.get("rate", {}))
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
