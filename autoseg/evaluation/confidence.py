@@ -11,6 +11,7 @@ from autoseg.errors import AutosegError
 
 RESAMPLES = 2000
 LEVEL = 0.95
+Z = 1.959963984540054  # that the middle 95 % of a normal distribution lies within
 SEED = 12345
 DRAWS_AT_ONCE = 2**22
 
@@ -23,6 +24,17 @@ def bootstrap_interval(values: Sequence[float] | np.ndarray, seed: int = SEED) -
     Values that are nan or infinite are left out. (nan, nan) where fewer than two are left: one case bounds nothing.
     """
     return percentile_intervals(resampled_means(np.reshape(np.asarray(values, float), (-1, 1)), seed))[0]
+
+
+def proportion_interval(count: int, of: int) -> Interval:
+    """95 % interval of a share of cases (Wilson 1927), which says something where all of them, or none, are counted, too.
+
+    count: that something holds for, of `of` cases, at least one.
+    """
+    share, weight = count / of, Z**2 / of
+    middle = (share + weight / 2) / (1 + weight)
+    half = Z / (1 + weight) * float(np.sqrt(share * (1 - share) / of + weight / of / 4))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def resampled_means(values: np.ndarray, seed: int = SEED) -> np.ndarray:

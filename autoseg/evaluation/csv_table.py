@@ -86,7 +86,8 @@ def read_rows(
         except ValidationError as error:
             wrong = error.errors()[0]
             where = ".".join(map(str, wrong["loc"]))
-            raise AutosegError(f"{path}, line {line}: {where}: {wrong['msg']}, not {wrong['input']!r}. {remedy}") from error
+            told = f"{where}: {wrong['msg']}, not {wrong['input']!r}" if where else wrong["msg"]
+            raise AutosegError(f"{path}, line {line}: {told}. {remedy}") from error
         if rows.setdefault(key(row), row) is not row:
             raise AutosegError(f"{path}, line {line}: a second row of {key(row)}. {remedy}")
     return list(rows.values())

@@ -6,10 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from autoseg.errors import AutosegError
-from autoseg.evaluation.confidence import bootstrap_interval, paired_comparison, percentile_intervals, resampled_means
+from autoseg.evaluation.confidence import (
+    bootstrap_interval,
+    paired_comparison,
+    percentile_intervals,
+    proportion_interval,
+    resampled_means,
+)
 
 VALUES = np.random.default_rng(5).beta(8, 2, 40)
 
@@ -76,3 +82,9 @@ def test_equal_cases_differ_by_chance_only() -> None:
 def test_another_number_of_cases_is_refused() -> None:
     with pytest.raises(AutosegError, match="one side has 2, the other 1"):
         paired_comparison([0.5, 0.6], [0.5])
+
+
+@pytest.mark.parametrize("count, of", [(0, 1), (1, 1), (3, 10), (24, 25), (25, 25), (0, 25)])
+def test_the_interval_of_a_share_is_scipys_of_wilson(count: int, of: int) -> None:
+    theirs = binomtest(count, of).proportion_ci(method="wilson")
+    assert proportion_interval(count, of) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
