@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -49,6 +49,11 @@ class Geometry:
         affine[:3, :3] = np.reshape(self.direction, (3, 3)) * np.array(self.spacing_mm[::-1])
         affine[:3, 3] = self.origin_mm
         return affine
+
+    def from_voxel(self, zyx: tuple[int, int, int]) -> Geometry:
+        """Of the part of the grid that begins at this voxel: every voxel keeps its place."""
+        x, y, z = (self.affine() @ [*zyx[::-1], 1.0])[:3]
+        return replace(self, origin_mm=(float(x), float(y), float(z)))
 
     def differences(self, other: Geometry, shape: tuple[int, ...], tolerance: float = 0.01) -> list[str]:
         """What differs between two grids of `shape` (Z, Y, X), in words; empty where they coincide.

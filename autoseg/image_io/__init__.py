@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -93,6 +93,28 @@ def write_image(path: Path, array: np.ndarray, like: Image) -> None:
         raise AutosegError(f"{path}: {ending or 'no ending'} cannot be written. Choose one of {', '.join(_written())}.")
     array = array.astype(np.float32) if array.dtype == np.float16 else array
     _module(ending).write(path, array, like)
+
+
+@runtime_checkable
+class PlacedHeader(Protocol):
+    """A file's header that says itself where the grid lies."""
+
+    def from_voxel(self, xyz: tuple[int, int, int]) -> Any:
+        """The same header for the part of the grid that begins at this voxel."""
+
+
+def part_of(image: Image, axis: int, start: int, stop: int) -> Image:
+    """The slices from `start` to `stop` (half open) along an axis of the grid (0, 1, 2 of Z, Y, X); a view.
+
+    Every voxel keeps its place in the world, in the files that are written of it or on its grid, too.
+    """
+    begin = [0, 0, 0]
+    begin[axis] = start
+    z, y, x = begin
+    header = image.header.from_voxel((x, y, z)) if isinstance(image.header, PlacedHeader) else image.header
+    part = [slice(None)] * 4
+    part[axis + 1] = slice(start, stop)
+    return Image(image.array[tuple(part)], image.geometry.from_voxel((z, y, x)), header)
 
 
 def file_ending(path: str | Path) -> str:

@@ -6,6 +6,7 @@ SimpleITK is as fast but holds a volume twice, and where an sform is sheared it 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import math
@@ -37,6 +38,8 @@ MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # the low three bits of xyzt_units:
 HEADER_BYTES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 SPACING_TOLERANCE = 1e-5  # relative: below it, pixdim's digits are taken for the affine's column lengths
 NO_SCALING = (1.0, 0.0)
+SFORM_ROWS, QFORM_OFFSETS = ("srow_x", "srow_y", "srow_z"), ("qoffset_x", "qoffset_y", "qoffset_z")
+ALIGNED = 2  # code of a position that another image gives
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,27 @@ class NiftiHeader:
     def parsed(self) -> nib.Nifti1Header:
         """A copy to change."""
         return HEADER_BYTES[len(self.block)](self.block, endianness="<", check=False)
+
+    def from_voxel(self, xyz: tuple[int, int, int]) -> NiftiHeader:
+        """Of the part of the grid that begins at this voxel: every voxel keeps its place by the sform and by the qform.
+
+        Where neither has a code, both get the place that was read (see `_geometry`). What is said of the slices' times goes.
+        """
+        header, voxel = self.parsed(), [*xyz, 1.0]
+        sizes = _voxel_sizes(header, self.dimensions)
+        if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+            header.set_sform(_without_codes(sizes), code=ALIGNED)
+            header.set_qform(_without_codes(sizes), code=ALIGNED)
+        if int(header["sform_code"]) > 0:
+            for name, offset in zip(SFORM_ROWS, (header.get_sform() @ voxel)[:3], strict=True):
+                header[name][3] = offset
+        if int(header["qform_code"]) > 0:
+            with contextlib.suppress(HeaderDataError, ValueError):  # beside an sform, one that is no rotation places nothing
+                for name, offset in zip(QFORM_OFFSETS, (_qform(header, sizes) @ voxel)[:3], strict=True):
+                    header[name] = offset
+        for name in ("slice_code", "slice_start", "slice_end"):
+            header[name] = 0
+        return NiftiHeader(header.binaryblock, self.dimensions)
 
 
 @dataclass(frozen=True)
@@ -287,15 +311,13 @@ def _image_of_pair(path: Path) -> Path:
 
 def _geometry(path: Path, parsed: nib.Nifti1Header, dimensions: int) -> Geometry:
     """The sform's where its code is set, else the qform's, else voxel sizes alone (as ITK: origin 0, axes of LPS)."""
-    pixdim = np.abs(np.asarray(parsed["pixdim"][1:4], float))
-    if dimensions == 2 and not pixdim[2] > 0:
-        pixdim[2] = 1.0
+    pixdim = _voxel_sizes(parsed, dimensions)
     if int(parsed["sform_code"]) > 0:
         affine = np.asarray(parsed.get_sform(), float)
     elif int(parsed["qform_code"]) > 0:
-        affine = _qform(path, parsed, pixdim)
+        affine = _usable_qform(path, parsed, pixdim)
     else:
-        affine = RAS_TO_LPS @ np.diag([*pixdim, 1.0])
+        affine = _without_codes(pixdim)
     affine = RAS_TO_LPS @ affine
     affine[:3] *= (unit := MM_PER_UNIT.get(int(parsed["xyzt_units"]) & 7, 1.0))
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
@@ -306,11 +328,30 @@ def _geometry(path: Path, parsed: nib.Nifti1Header, dimensions: int) -> Geometry
     return checked_geometry(path, spacing_mm, tuple(affine[:3, 3]), tuple(direction.ravel()))
 
 
-def _qform(path: Path, parsed: nib.Nifti1Header, pixdim: np.ndarray) -> np.ndarray:
+def _voxel_sizes(parsed: nib.Nifti1Header, dimensions: int) -> np.ndarray:
+    """(x, y, z) in the header's unit."""
+    sizes = np.abs(np.asarray(parsed["pixdim"][1:4], float))
+    if dimensions == 2 and not sizes[2] > 0:
+        sizes[2] = 1.0
+    return sizes
+
+
+def _without_codes(sizes: np.ndarray) -> np.ndarray:
+    """Voxel to RAS where no code says what the header's affines mean."""
+    affine: np.ndarray = RAS_TO_LPS @ np.diag([*sizes, 1.0])
+    return affine
+
+
+def _qform(parsed: nib.Nifti1Header, sizes: np.ndarray) -> np.ndarray:
+    """Voxel to RAS. Raises HeaderDataError or ValueError where it is no rotation."""
     parsed = parsed.copy()
-    parsed["pixdim"][1:4] = pixdim
+    parsed["pixdim"][1:4] = sizes
+    return np.asarray(parsed.get_qform(), float)
+
+
+def _usable_qform(path: Path, parsed: nib.Nifti1Header, sizes: np.ndarray) -> np.ndarray:
     try:
-        return np.asarray(parsed.get_qform(), float)
+        return _qform(parsed, sizes)
     except (HeaderDataError, ValueError) as error:
         raise AutosegError(
             f"{path}: the qform in its header is no rotation ({error}). Correct the header (or convert the image again "
