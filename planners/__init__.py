@@ -6,7 +6,7 @@ presets ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` as `default`, with
 
 from __future__ import annotations
 
-from autoseg.planners import slices
+from autoseg.planners import projection, slices
 from autoseg.planners.memory import Budget
 from autoseg.planners.planner import Planner
 
@@ -34,4 +34,5 @@ PLANNERS = {planner.name: planner for planner in (
     Planner("resenc_xl", "a residual encoder U-Net, as nnU-Net's ResEnc XL; for 40 GB", _residual(40, {2: 5.6e8, 3: 3.6e9})),
     Planner("unet3plus", "a UNet 3+, with patches that fit its memory; for 8 GB", _like_default("unet3plus", LEFT_BY_LOSS)),
 )}
-SUMMARIES = {**{planner.name: planner.summary for planner in PLANNERS.values()}, slices.NAME: slices.SUMMARY}
+SUMMARIES = {**{planner.name: planner.summary for planner in PLANNERS.values()}, slices.NAME: slices.SUMMARY,
+             projection.NAME: projection.SUMMARY}

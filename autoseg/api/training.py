@@ -17,16 +17,22 @@ from autoseg.evaluation.anomaly.cross_validation import pooled_detector_folds
 from autoseg.evaluation.anomaly.summary import AnomalySummary
 from autoseg.evaluation.anomaly.tables import anomaly_table
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds, state_of
+from autoseg.evaluation.location.cross_validation import pooled_locator_folds
+from autoseg.evaluation.location.summary import LocationSummary
+from autoseg.evaluation.location.tables import location_table
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
-from autoseg.kinds import ANOMALY, Kind, kind_for, kind_of
-from autoseg.workspace import DatasetFolder, Workspace
+from autoseg.kinds import ANOMALY, LOCATION, Kind, kind_for, kind_of
+from autoseg.projections.plan import ProjectionPlans
+from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from autoseg.trainers.anomaly.job import DetectorData
     from autoseg.trainers.job import FoldData, Job
+    from autoseg.trainers.locator.job import LocatorData
+    from autoseg.trainers.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class TrainResult:
 
     folder: Path
     configuration: str
-    summary: Summary | AnomalySummary | None
+    summary: Summary | AnomalySummary | LocationSummary | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class CrossValidation:
 
     configuration: str
     recipe: str
-    summary: Summary | AnomalySummary | None
+    summary: Summary | AnomalySummary | LocationSummary | None
     path: Path
     missing: tuple[Missing, ...] = ()
 
@@ -61,10 +67,10 @@ def train(
     """Train one fold to its end and validate it; goes on where an earlier run stopped.
 
     fold: 0..4, or "all" (every case, no validation). configuration: None for 3d_fullres where it was planned, else 2d; a
-    detector of anomalies has "slices" alone. resume: go on with an unfinished fold, whatever settings it was started with.
-    restart: throw it away first. recipe: "default", "multiscale", "unet3plus", "anogan", or your own as "module:function".
-    settings: "key=value" texts that change the recipe's own; see `autoseg.trainers.settings`. name: of the model's folder, and
-    for find_best and predict; None for that of the recipe.
+    detector of anomalies has "slices" alone, a locator "projection". resume: go on with an unfinished fold, whatever settings it
+    was started with. restart: throw it away first. recipe: "default", "multiscale", "unet3plus", "anogan", "locator", or your
+    own as "module:function". settings: "key=value" texts that change the recipe's own; see `autoseg.trainers.settings`. name: of
+    the model's folder, and for find_best and predict; None for that of the recipe.
     """
     if resume and restart:
         raise AutosegError("--continue and --restart contradict each other. Give one of them.")
@@ -96,11 +102,20 @@ def _job(
     device: str, name: str | None, folder: DatasetFolder,
 ) -> Job[Any]:
     from autoseg.trainers.job import Job
-    from autoseg.trainers.recipes import find_recipe
     from autoseg.trainers.settings import parse_settings
 
-    chosen = parse_settings(list(assignments), find_recipe(recipe).settings, **flags)
+    chosen = parse_settings(list(assignments), _recipe_settings(recipe, folder), **flags)
     return Job(folder, configuration, recipe, str(fold), None if resume else chosen, device, name)
+
+
+def _recipe_settings(recipe: str, folder: DatasetFolder) -> TrainingSettings:
+    """The recipe's own, which a plan may say something of, too."""
+    from autoseg.trainers.recipes import find_recipe, locator_defaults
+
+    found = find_recipe(recipe)
+    if found.trains == LOCATION.task:
+        return locator_defaults(recipe, read_model(folder.projection_json, ProjectionPlans))
+    return found.settings
 
 
 def _train_segmentation(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
@@ -121,7 +136,17 @@ def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
     return _train(job, partial(train_detector_fold, job, data), anomaly_table, quiet)
 
 
-TRAIN: dict[Kind | None, Callable[[Job[Any], bool, bool], TrainResult]] = {None: _train_segmentation, ANOMALY: _train_detector}
+def _train_locator(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
+    from autoseg.trainers.locator.fold import train_locator_fold
+    from autoseg.trainers.locator.job import check_locator_job, load_locator_data
+
+    data = load_locator_data(job)
+    _begin(job, data, check_locator_job(job, data, begins=_begins(job, restart)), restart, quiet)
+    return _train(job, partial(train_locator_fold, job, data), location_table, quiet)
+
+
+TRAIN: dict[Kind | None, Callable[[Job[Any], bool, bool], TrainResult]] = {
+    None: _train_segmentation, ANOMALY: _train_detector, LOCATION: _train_locator}
 
 
 def _train(job: Job[Any], train_it: Callable[[Report], Any], table_of: Callable[[Any], Table], quiet: bool) -> TrainResult:
@@ -136,7 +161,7 @@ def _begins(job: Job[Any], restart: bool) -> bool:
     return restart or state_of(job.fold_folder) == "missing"
 
 
-def _begin(job: Job[Any], data: FoldData | DetectorData, notes: list[str], restart: bool, quiet: bool) -> None:
+def _begin(job: Job[Any], data: FoldData | DetectorData | LocatorData, notes: list[str], restart: bool, quiet: bool) -> None:
     """Throw away what is not wanted any more, and say what the user should know."""
     from autoseg.trainers.cases import changed_cases
 
@@ -170,10 +195,13 @@ def cross_validation(
     missing = tuple(missing_folds(folder, model, folds))
     if missing or not folds:
         return CrossValidation(model.configuration, model.recipe, None, model.summary_json, missing)
-    summary: Summary | AnomalySummary
+    summary: Summary | AnomalySummary | LocationSummary
     if kind == ANOMALY:
         summary = pooled_detector_folds(model, folds)
         table = anomaly_table(summary)
+    elif kind == LOCATION:
+        summary = pooled_locator_folds(model, folds)
+        table = location_table(summary)
     else:
         summary = pooled_folds(model, folds)
         table = summary_table(summary)

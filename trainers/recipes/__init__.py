@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import importlib
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.trainers.recipes import anogan, default, multiscale, unet3plus
+from autoseg.kinds import kind_for
+from autoseg.projections.plan import ProjectionPlans
+from autoseg.trainers.recipes import anogan, default, locator, multiscale, unet3plus
 from autoseg.trainers.recipes.recipe import Recipe
 from autoseg.trainers.settings import Settings, TrainingSettings
 from autoseg.trainers.settings.anomaly import AnomalySettings
+from autoseg.trainers.settings.locator import LocatorSettings
+
+SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
 
 RECIPES: dict[str, Recipe] = {
-    "default": default.RECIPE, "multiscale": multiscale.RECIPE, "unet3plus": unet3plus.RECIPE, "anogan": anogan.RECIPE}
+    "default": default.RECIPE, "multiscale": multiscale.RECIPE, "unet3plus": unet3plus.RECIPE, "anogan": anogan.RECIPE,
+    "locator": locator.RECIPE}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -47,17 +54,28 @@ def find_recipe(name: str) -> Recipe:
 
 def segmentation_defaults(name: str) -> Settings:
     """The settings of a recipe that segments. Raises AutosegError as `find_recipe`, and for one that does not."""
-    settings = find_recipe(name).settings
-    if not isinstance(settings, Settings):
-        raise AutosegError(f'The recipe "{name}" does not segment: it trains a detector of anomalies. Plan with '
-                           f"--planner slices, and train with autoseg_train DATASET 0 -tr {name}.")
-    return settings
+    return _defaults(name, Settings)
 
 
 def anomaly_defaults(name: str) -> AnomalySettings:
-    """The settings of a recipe that trains a detector. Raises AutosegError as `find_recipe`, and for one that segments."""
-    settings = find_recipe(name).settings
-    if not isinstance(settings, AnomalySettings):
-        raise AutosegError(f'The recipe "{name}" segments, and slices are for detectors of anomalies: train with -tr anogan, or '
-                           "choose another configuration with -c.")
-    return settings
+    """The settings of a recipe that trains a detector. Raises AutosegError as `find_recipe`, and for another one."""
+    return _defaults(name, AnomalySettings)
+
+
+def locator_defaults(name: str, plans: ProjectionPlans) -> LocatorSettings:
+    """The settings of a recipe that trains a locator, with the plan's epochs. Raises AutosegError as `find_recipe`, and for
+    another one."""
+    return _defaults(name, LocatorSettings).model_copy(update={"epochs": plans.epochs})
+
+
+def _defaults(name: str, wanted: type[SettingsType]) -> SettingsType:
+    recipe = find_recipe(name)
+    if isinstance(recipe.settings, wanted):
+        return recipe.settings
+    kind = kind_for(recipe.trains)
+    if kind is None:
+        raise AutosegError(f'The recipe "{name}" segments, which is not meant here. Choose another one with -tr: `autoseg '
+                           "recipes` lists them.")
+    planning = " ".join([kind.configuration, *kind.planning])
+    raise AutosegError(f'The recipe "{name}" trains {kind.called}, which is not meant here. Plan with --planner {planning}, and '
+                       f"train with autoseg_train DATASET 0 -tr {name}.")

@@ -1,0 +1,114 @@
+"""plan_projection: a dataset checked, and its volumes projected for a locator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from autoseg import console
+from autoseg.api.common import PathLike
+from autoseg.api.planning import folder_for, without_bad_cases
+from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.planners.projection import Wishes, plan, require_wishes, target_of
+from autoseg.planners.projection_inspection import View, projection_findings, run_projection_inspection
+from autoseg.preprocessing.apart import forget_outdated, is_complete
+from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
+from autoseg.projections.points import read_points
+from autoseg.projections.preprocess import case_digest, preprocess_projections
+from autoseg.projections.store import StoredProjection, open_projection
+from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
+
+
+@dataclass(frozen=True)
+class LevelCounts:
+    """Training cases: with the level, known to be without it, and those of which it is not known."""
+
+    there: int
+    absent: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class ProjectionPlanResult:
+    """name, folder: of the dataset in the workspace. failed: cases that could not be projected, with the reason."""
+
+    name: str
+    folder: Path
+    plans: ProjectionPlans
+    levels: LevelCounts
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def plan_projection(
+    dataset: PathLike, find: str | Sequence[str] = (), points: PathLike | None = None, axis: str = "z",
+    project: str | None = None, slab: float | None = None, window: tuple[float, float] | None = None,
+    pixel_mm: float | None = None, size: tuple[int, int] | None = None, depth: int | None = None, workers: int | None = None,
+    skip_bad_cases: bool = False, workspace: PathLike | None = None, quiet: bool = False,
+) -> ProjectionPlanResult:
+    """Check a dataset, decide how its volumes become projections in which a level is found, and project and store them.
+
+    find: a label, whose middle is to be found, or two, between whose middles. points: CSV file with the columns case and mm (of
+    world coordinates along the axis, DICOM's frame) instead of labels; `find` then only names what is found. axis: of the
+    patient, "x", "y" or "z", along which it is found. project: that is projected away; None for x (y where `axis` is x).
+    slab: share of the extent along that, in its middle. window: percentiles of intensities. pixel_mm: edge of the square pixels.
+    size: (rows, columns) pixels that training sees at a time. depth: stages of the network. None for what is measured.
+    Plans for other kinds of models stay as they are, and so do cases that are already projected by the same plans.
+    """
+    wishes = Wishes(slab, window, pixel_mm, size, depth)
+    along, away = require_wishes(axis, project, wishes)
+    place = Workspace.at(workspace)
+    source = load_dataset(find_dataset(str(dataset), place))
+    listed = None if points is None else read_points(Path(points), [case.name for case in source.training])
+    view = View(target_of(source.labels, [find] if isinstance(find, str) else list(find), listed), along, away)
+    folder = folder_for(source, place)
+    remove_leftovers(folder.root)
+    plans = _plan(source, folder, view, wishes, workers, skip_bad_cases, quiet)
+    failed = _project(plans, folder, workers, quiet)
+    return ProjectionPlanResult(source.name, folder.root, plans, _counts(_stored(plans, folder)), failed)
+
+
+def _plan(
+    source: Dataset, folder: DatasetFolder, view: View, wishes: Wishes, workers: int | None, skip_bad_cases: bool, quiet: bool
+) -> ProjectionPlans:
+    """Read every case, decide, and write it down."""
+    inspections = []
+    with console.progress(f"Checking {source.name}", quiet) as report:
+        finish = console.counted(report, len(source.training) + len(source.test))
+        for inspection in run_projection_inspection(source, view, workers):
+            inspections.append(inspection)
+            finish(inspection.case)
+    findings = projection_findings(source, inspections)
+    usable = without_bad_cases(source, findings, skip_bad_cases, quiet)
+    plans = plan(usable, inspections, view, wishes)
+    if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
+        write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
+        write_json(folder.dataset_json, usable)
+    forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION), partial(case_digest, plans=plans))
+    write_json(folder.projection_json, plans)
+    return plans
+
+
+def _project(plans: ProjectionPlans, folder: DatasetFolder, workers: int | None, quiet: bool) -> dict[str, str]:
+    """Project what is not there yet; the cases that failed, with the reason."""
+    failed = {}
+    with console.progress(f"Projecting along {plans.project}", quiet) as report:
+        finish = console.counted(report, len(plans.source.training))
+        for outcome in preprocess_projections(plans, folder.preprocessed(CONFIGURATION), workers):
+            finish(outcome.item)
+            if outcome.error is not None:
+                failed[outcome.item.name] = str(outcome.error)
+    return failed
+
+
+def _stored(plans: ProjectionPlans, folder: DatasetFolder) -> list[StoredProjection]:
+    """The cases that could be projected."""
+    store = folder.preprocessed(CONFIGURATION)
+    return [open_projection(store, case.name) for case in plans.source.training if is_complete(store, case.name)]
+
+
+def _counts(stored: Sequence[StoredProjection]) -> LevelCounts:
+    there, known = (sum(bool(chosen) for chosen in each) for each in (
+        [case.level for case in stored], [case.is_known for case in stored]))
+    return LevelCounts(there, known - there, len(stored) - known)

@@ -1,0 +1,124 @@
+"""Batches of projections, all of which are in memory, each with the band that marks the level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from autoseg.errors import AutosegError
+from autoseg.inference.location.answer import coverage
+from autoseg.parallel import free_memory_bytes
+from autoseg.projections.projecting import PADDING
+from autoseg.projections.store import StoredLevel, StoredProjection
+from autoseg.trainers.augmentation import AUGMENTATIONS
+from autoseg.trainers.augmentation.intensity import change_intensities
+from autoseg.trainers.locator.moving import STILL, Motion, draw_motion, moved, row_after
+from autoseg.trainers.settings.locator import LocatorSettings
+
+SHARE_OF_FREE_MEMORY = 0.5
+SHORTEST_WINDOW = 0.25  # of the rows
+FEWEST_ROWS = 8
+SPREAD = 0.06  # of the rows: standard deviation of how far before or after what is to be found a part of a scan ends
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """channels: (C, rows, columns) float32 in [-1, 1]. level: None where it is not there."""
+
+    channels: torch.Tensor
+    level: StoredLevel | None
+
+
+@dataclass
+class LocatorBatch:
+    """image: (B, C, rows, columns) float32 in [-1, 1] and beyond where intensities were changed. target: (B, 1, rows, columns)
+    float32, the share of each pixel that the band covers. Both on the device."""
+
+    image: torch.Tensor
+    target: torch.Tensor
+
+
+def read_projections(cases: Sequence[StoredProjection]) -> list[InMemory]:
+    """All of these cases. Raises AutosegError where they do not fit into memory."""
+    needed = sum(4 * int(np.prod(case.description.shape)) for case in cases)
+    if needed > SHARE_OF_FREE_MEMORY * free_memory_bytes():
+        raise AutosegError(
+            f"{len(cases)} projections take {needed / 2**30:.1f} GiB of memory, more than half of what is free. Close other "
+            "programs, or plan larger pixels: autoseg_plan_and_preprocess DATASET --planner projection --spacing MM.")
+    return [InMemory(torch.from_numpy(case.read()), case.level) for case in cases]
+
+
+class LocatorBatches:
+    """Projections drawn evenly from all. The draw depends on `seed` and the batch's number alone.
+
+    Of each batch, `absent_share` show the rows before or after what is to be found, and `window_share` some rows from anywhere;
+    the others are whole. Each lies in the middle of `size` pixels, moved and changed at random, and padded.
+    """
+
+    def __init__(
+        self, cases: Sequence[InMemory], size: tuple[int, int], batch_size: int, settings: LocatorSettings,
+        mirrors: bool, device: torch.device, is_augmented: bool = True,
+    ) -> None:
+        """size: (rows, columns). mirrors: whether columns may be flipped. is_augmented: else cases come whole, one by one."""
+        self.cases, self.size, self.batch_size, self.settings = cases, size, batch_size, settings
+        self.mirrors, self.device, self.is_augmented = mirrors, device, is_augmented
+
+    def batches(self, first: int, count: int) -> Iterator[LocatorBatch]:
+        """Batches number `first` to `first + count - 1`."""
+        for number in range(first, first + count):
+            samples = [self._sample(number, position) for position in range(self.batch_size)]
+            image, target = (torch.stack(parts).to(self.device) for parts in zip(*samples, strict=True))
+            yield LocatorBatch(image, target)
+
+    def _sample(self, number: int, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng((self.settings.seed, number, position))
+        if not self.is_augmented:
+            case = self.cases[(number * self.batch_size + position) % len(self.cases)]
+            return self._placed(case, (0, case.channels.shape[1]), STILL)
+        case = self.cases[int(rng.integers(len(self.cases)))]
+        rows = draw_rows(case, self.settings, rng)
+        if self.settings.augmentation == "none":
+            return self._placed(case, rows, STILL)
+        has_column = case.level is None or case.level.column is not None
+        motion = draw_motion(self.settings.moving, self.size, has_column, self.mirrors, rng)
+        return self._placed(case, rows, motion, rng)
+
+    def _placed(
+        self, case: InMemory, rows: tuple[int, int], motion: Motion, rng: np.random.Generator | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of a case as the network sees them: (C, rows, columns), and the band (1, rows, columns)."""
+        image, inside = moved(case.channels, rows, motion, self.size)
+        if rng is not None:
+            image = change_intensities(image, rng, AUGMENTATIONS["default"])
+        image = torch.where(inside, image, torch.tensor(PADDING))
+        target = torch.zeros(1, *self.size)
+        if case.level is not None and rows[0] - 0.5 <= case.level.row <= rows[1] - 0.5:
+            row = row_after(case.level, rows, motion, (case.channels.shape[1], case.channels.shape[2]), self.size)
+            target += torch.from_numpy(coverage(self.size[0], row, self.settings.band)).float()[:, None]
+        return image, target
+
+
+def draw_rows(case: InMemory, settings: LocatorSettings, rng: np.random.Generator) -> tuple[int, int]:
+    """Which rows of a case are shown, half open."""
+    count = case.channels.shape[1]
+    chance = rng.random()
+    if chance < settings.absent_share and case.level is not None:
+        parts = parts_without(case.level, count, abs(rng.normal()) * SPREAD * count)
+        if parts:
+            return parts[int(rng.integers(len(parts)))]
+    elif chance < settings.absent_share + settings.window_share:
+        shown = max(min(FEWEST_ROWS, count), round(count * rng.uniform(SHORTEST_WINDOW, 1)))
+        start = int(rng.integers(count - shown + 1))
+        return start, start + shown
+    return 0, count
+
+
+def parts_without(level: StoredLevel, count: int, margin: float = 0.0, fewest: int = FEWEST_ROWS) -> list[tuple[int, int]]:
+    """The rows before and those after what is to be found, half open, without `margin` rows beside it; parts of fewer rows
+    than `fewest` are left out."""
+    before = (0, int(np.floor(level.top + 0.5 - margin)))
+    after = (int(np.ceil(level.bottom + 0.5 + margin)), count)
+    return [(start, stop) for start, stop in (before, after) if stop - start >= fewest]

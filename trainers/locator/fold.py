@@ -1,0 +1,57 @@
+"""One fold of a locator from its projections to its validation."""
+
+from __future__ import annotations
+
+import torch
+
+from autoseg.console import Report
+from autoseg.evaluation.location.summary import LocationSummary
+from autoseg.projections.plan import ProjectionPlans
+from autoseg.trainers.job import Job
+from autoseg.trainers.locator.batches import LocatorBatches, read_projections
+from autoseg.trainers.locator.job import LocatorData, describe_locator
+from autoseg.trainers.locator.task import LocatorTask
+from autoseg.trainers.locator.validation import validate_locator
+from autoseg.trainers.loop import Run, train
+from autoseg.trainers.recipes import find_recipe, locator_defaults
+from autoseg.trainers.schedule import Schedule
+from autoseg.trainers.settings.locator import LocatorSettings
+from autoseg.trainers.walk import FoldWork, walk_fold
+
+KEPT_FOR_VALIDATION = 0.02  # of --max-hours
+
+
+def train_locator_fold(job: Job[LocatorSettings], data: LocatorData, report: Report) -> LocationSummary | None:
+    """Train a fold to its end, then locate the level in its validation cases (see `autoseg.trainers.walk`)."""
+    return walk_fold(job, FoldWork(
+        defaults=locator_defaults(job.recipe, data.plans),
+        cases=data.cases_of(job.fold),
+        describe=lambda settings: describe_locator(job, data, settings),
+        train=lambda settings, device: train_locator(job, data, settings, device, report),
+        too_large=lambda settings: _too_large(data.plans, settings),
+        validate=lambda settings, device: validate_locator(job, data, device, report)))
+
+
+def train_locator(
+    job: Job[LocatorSettings], data: LocatorData, settings: LocatorSettings, device: torch.device, report: Report
+) -> None:
+    """Build the recipe's task and its batches, and run the loop."""
+    plans = data.plans
+    task: LocatorTask = find_recipe(job.recipe).build(plans, settings, device)
+    batch_size = settings.batch_size or plans.batch_size
+    mirrors = {plans.axis, plans.project} == {"y", "z"}  # then columns run from left to right
+    training = LocatorBatches(
+        read_projections([data.stored[name] for name in data.training]), plans.size, batch_size, settings, mirrors, device)
+    held_out = [data.stored[name] for name in data.validation]
+    validation = LocatorBatches(
+        read_projections(held_out), plans.size, len(held_out), settings, False, device, is_augmented=False) if held_out else None
+    train(Run(
+        task, training, validation, [plans.target.name], settings, job.fold_folder,
+        Schedule(settings, reserve=KEPT_FOR_VALIDATION), report, validation_batches=1))
+
+
+def _too_large(plans: ProjectionPlans, settings: LocatorSettings) -> str:
+    batch_size = settings.batch_size or plans.batch_size
+    rows, columns = plans.size
+    return (f"{batch_size} projections of {rows} × {columns} pixels at a time. Take fewer (--set "
+            f"batch_size={max(2, batch_size // 2)}), or plan larger pixels (--spacing).")

@@ -1,0 +1,159 @@
+"""What a locator's fold trains on, and the model that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoseg.commands import command_line
+from autoseg.device import resolve_device
+from autoseg.errors import AutosegError, many, some
+from autoseg.inference.location.model import LocatorDescription
+from autoseg.inference.location.settings import LocationSettings
+from autoseg.kinds import LOCATION
+from autoseg.preprocessing.apart import is_complete
+from autoseg.projections.plan import ProjectionPlans
+from autoseg.projections.store import StoredProjection, open_projection, projection_digest
+from autoseg.trainers.cases import FoldCases
+from autoseg.trainers.job import Job, check_name, other_settings
+from autoseg.trainers.locator.task import locator_network
+from autoseg.trainers.recipes import locator_defaults
+from autoseg.trainers.settings import flags_of
+from autoseg.trainers.settings.locator import LocatorSettings
+from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, splits_at
+from autoseg.versions import versions
+from autoseg.workspace import read_model, write_json
+
+MUST_AGREE = ("recipe", "plans", "network", "band")  # among the folds of a model
+
+
+@dataclass(frozen=True)
+class LocatorData:
+    """stored: projections by name, of the cases of which it is known whether and where the level is. splits: of all folds; none
+    for fold "all". training, validation: names of this fold's cases. notes: what the user should know."""
+
+    plans: ProjectionPlans
+    stored: dict[str, StoredProjection]
+    splits: Splits
+    training: list[str]
+    validation: list[str]
+    notes: list[str]
+
+    def cases_of(self, fold: str) -> FoldCases:
+        """Which cases a fold trains and validates on."""
+        training, validation = cases_of_fold(fold, self.splits, list(self.stored))
+        return FoldCases.of([self.stored[name] for name in training], [self.stored[name] for name in validation])
+
+
+def load_locator_data(job: Job[LocatorSettings]) -> LocatorData:
+    """Plans and the fold's projections. Raises AutosegError where planning or preprocessing is missing, or no level is there."""
+    plans = read_model(job.folder.projection_json, ProjectionPlans)
+    again = planning_again(job, plans)
+    store, names = job.folder.preprocessed(job.configuration), [case.name for case in plans.source.training]
+    missing = [name for name in names if not is_complete(store, name)]
+    if missing:
+        raise AutosegError(f"{len(missing)} of {len(names)} cases are not projected: {some(missing)}. Run: {again}")
+    stored = {name: open_projection(store, name) for name in names}
+    if other := [name for name, case in stored.items() if case.plans_digest != projection_digest(plans)]:
+        raise AutosegError(f"{len(other)} of {len(names)} cases were projected by other plans than those in "
+                           f"{job.folder.projection_json}: {some(other)}. Run: {again}")
+    unknown = [name for name, case in stored.items() if not case.is_known]
+    known = {name: case for name, case in stored.items() if case.is_known}
+    made = MadeSplits([], []) if job.fold == "all" else splits_at(
+        job.folder.splits_of(LOCATION), plans.source, list(known), _spread(known, plans.target.name))
+    training, validation = cases_of_fold(job.fold, made.splits, list(known))
+    data = LocatorData(plans, known, made.splits, training, validation, [*made.notes, *_left_out(unknown, plans.target.name)])
+    if not any(known[name].level for name in training):
+        raise AutosegError(f"{plans.target.name} is in none of the {many(len(training), 'training case')} of fold {job.fold}. "
+                           f"Correct {job.folder.splits_of(LOCATION).name}, or remove it to have it made anew.")
+    return data
+
+
+def planning_again(job: Job[LocatorSettings], plans: ProjectionPlans) -> str:
+    """The line that plans the projections as they were planned, as far as labels are found."""
+    found = ["--find", *plans.target.labels] if plans.target.labels else ["--points", "FILE.csv"]
+    return command_line(job.folder, "autoseg_plan_and_preprocess", "--planner", LOCATION.configuration, *found)
+
+
+def _spread(stored: Mapping[str, StoredProjection], target: str) -> dict[str, list[str]]:
+    """By case; those without the level are spread over the folds."""
+    return {name: [] if case.level else [f"without {target}"] for name, case in stored.items()}
+
+
+def _left_out(unknown: Sequence[str], target: str) -> list[str]:
+    if not unknown:
+        return []
+    return [f"Left out, as it is not known where {target} is in them: {many(len(unknown), 'case')} ({some(unknown)})."]
+
+
+def check_locator_job(job: Job[LocatorSettings], data: LocatorData, begins: bool = True) -> list[str]:
+    """What the user should know before the fold is trained.
+
+    begins: it begins with `job.settings`; else it goes on with those that it was begun with. Raises AutosegError where it
+    could not begin: before an older one is thrown away for it.
+    """
+    resolve_device(job.device)
+    check_name(job)
+    settings = job.settings or locator_defaults(job.recipe, data.plans)
+    locator_network(data.plans, settings)
+    if settings.absent_share + settings.window_share > 1:
+        raise AutosegError(f"absent_share={settings.absent_share:g} and window_share={settings.window_share:g} are shares of one "
+                           "batch, but more than 1 together. Lower one of them.")
+    others = [fold for fold in job.model.begun_folds() if fold != job.fold]
+    if job.settings is None or not begins:
+        return []
+    if others and job.model.model_json.exists():
+        _require_same_model(job, _description(job, data, settings), others)
+    return [_trained_on(data), *other_settings(job, others)]
+
+
+def _trained_on(data: LocatorData) -> str:
+    there = sum(data.stored[name].level is not None for name in data.training)
+    without = len(data.training) - there
+    return f"Trained on {many(there, 'case')} with {data.plans.target.name}" + (f", {without} without." if without else ".")
+
+
+def describe_locator(job: Job[LocatorSettings], data: LocatorData, settings: LocatorSettings) -> None:
+    """Write `model.json`, or check that the one that is there describes the same model."""
+    description = _description(job, data, settings)
+    begun = job.model.begun_folds()
+    if begun and job.model.model_json.exists():
+        _require_same_model(job, description, begun)
+    else:
+        write_json(job.model.model_json, description)
+
+
+def _description(job: Job[LocatorSettings], data: LocatorData, settings: LocatorSettings) -> LocatorDescription:
+    return LocatorDescription(
+        dataset=data.plans.dataset, plans=data.plans.without_cases(), network=locator_network(data.plans, settings),
+        band=settings.band, location=LocationSettings(threshold=settings.threshold), recipe=job.recipe,
+        settings=settings.model_dump(mode="json"), flags=flags_of(settings, locator_defaults(job.recipe, data.plans)),
+        versions=versions(), name=job.name)
+
+
+def require_same_projections(job: Job[LocatorSettings], there: LocatorDescription, plans: ProjectionPlans) -> None:
+    """Raises AutosegError where a trained locator saw other projections than those that there are now."""
+    now = there.model_copy(update={"plans": plans.without_cases()})
+    if _plain(there, "plans") != _plain(now, "plans"):
+        raise AutosegError(
+            f"{job.fold_folder.root} was trained on projections by other plans than those in {job.folder.projection_json}, and "
+            "cannot be validated on these. Plan the projections as they were, or begin the fold anew with --restart.")
+
+
+def _require_same_model(job: Job[LocatorSettings], description: LocatorDescription, folds: list[str]) -> None:
+    """Raises AutosegError where model.json, which `folds` were trained by, describes another model."""
+    there = read_model(job.model.model_json, LocatorDescription)
+    different = [field for field in MUST_AGREE if _plain(there, field) != _plain(description, field)]
+    if different:
+        raise AutosegError(
+            f"{job.model.root} holds folds ({', '.join(folds)}) of a locator with other {', '.join(different)}. Folds of one "
+            "model must agree: give this one a name of its own (--name), or train with the plans and settings of the others.")
+
+
+def _plain(description: LocatorDescription, field: str) -> Any:
+    content = description.model_dump(mode="json")[field]
+    if field == "plans":  # the same though they were made by another version, or for a longer training
+        for key in ("versions", "reasons", "epochs", "batch_size"):
+            del content[key]
+    return content

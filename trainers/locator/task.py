@@ -1,0 +1,56 @@
+"""What a locator learns: a band at the level, by binary cross-entropy."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from autoseg.device import to_device
+from autoseg.networks import build_network
+from autoseg.plan import Topology
+from autoseg.projections.plan import ProjectionPlans
+from autoseg.topology.shapes import reshaped
+from autoseg.trainers.locator.batches import LocatorBatch
+from autoseg.trainers.one_network import OneNetworkTask
+from autoseg.trainers.settings.locator import LocatorSettings
+from autoseg.trainers.supervision import DeepSupervision
+
+
+def locator_task(plans: ProjectionPlans, settings: LocatorSettings, device: torch.device) -> LocatorTask:
+    """The plans' network as the settings change it, with one output: logits of the band."""
+    torch.manual_seed(settings.seed)
+    network = build_network(locator_network(plans, settings), plans.channels, classes=1)
+    return LocatorTask(to_device(network, device, dimensions=2), settings, device)
+
+
+def locator_network(plans: ProjectionPlans, settings: LocatorSettings) -> Topology:
+    """The shape of the network that these settings train. Raises AutosegError for a network that there is not."""
+    network = reshaped(plans.network, settings.network, settings.base_features, settings.norm)
+    return network.model_copy(update={"deep_supervision": settings.deep_supervision})
+
+
+class LocatorTask(OneNetworkTask):
+    """See `autoseg.trainers.task.Task`; its network puts out one logit per pixel."""
+
+    def __init__(self, network: nn.Module, settings: LocatorSettings, device: torch.device) -> None:
+        super().__init__(network, settings, device)
+        weight = torch.tensor(settings.positive_weight, device=device)
+
+        def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return functional.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weight)
+
+        self._levels = DeepSupervision(cross_entropy, settings.supervision)
+        self._finest = cross_entropy
+
+    def training_step(self, batch: LocatorBatch) -> dict[str, float]:
+        """One step with the gradient's norm held at `gradient_clip`."""
+        return self.step(batch.image, lambda logits: self._levels(logits, batch.target))
+
+    def validation_step(self, batch: LocatorBatch) -> tuple[dict[str, float], torch.Tensor]:
+        """Loss, and true positive, false positive, false negative pixels (1, 3) int64 of the band."""
+        logits = self.predict(batch.image)[0]
+        with torch.inference_mode():
+            predicted, band = logits > 0, batch.target > 0.5
+            counts = torch.stack([(predicted & band).sum(), (predicted & ~band).sum(), (~predicted & band).sum()])
+            return {"loss": self._finest(logits, batch.target).item()}, counts[None].cpu()
