@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autoseg.commands import as_flag
+from autoseg.kinds import KINDS, Task
 from autoseg.networks import NETWORKS
 from autoseg.trainers.losses import LOSSES
 from autoseg.trainers.recipes import RECIPES, find_recipe
@@ -25,13 +26,14 @@ class ListedSetting:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """By name, each with what it is in a line. settings: of recipes that segment; detector_settings: of the others."""
+    """By name, each with what it is in a line. settings: of recipes that segment; of_kinds: of those that train another kind of
+    model, by the kind's own recipe."""
 
     recipes: Mapping[str, str]
     networks: Mapping[str, str]
     losses: Mapping[str, str]
     settings: tuple[ListedSetting, ...]
-    detector_settings: tuple[ListedSetting, ...]
+    of_kinds: Mapping[str, tuple[ListedSetting, ...]]
 
 
 def catalogue(own: str | None = None) -> Catalogue:
@@ -41,10 +43,11 @@ def catalogue(own: str | None = None) -> Catalogue:
         recipes={name: recipe.summary for name, recipe in recipes.items()},
         networks={name: _first_line(network) for name, network in NETWORKS.items()},
         losses={name: _first_line(loss) for name, loss in LOSSES.items()},
-        settings=tuple(_settings(recipes, "segmentation")), detector_settings=tuple(_settings(recipes, "anomaly")))
+        settings=tuple(_settings(recipes, "segmentation")),
+        of_kinds={kind.recipe: tuple(_settings(recipes, kind.task)) for kind in KINDS})
 
 
-def _settings(every: Mapping[str, Recipe], trains: str) -> list[ListedSetting]:
+def _settings(every: Mapping[str, Recipe], trains: Task) -> list[ListedSetting]:
     """Every key of any recipe that trains such a thing, in the order in which they are defined."""
     recipes = {name: recipe for name, recipe in every.items() if recipe.trains == trains}
     values = {name: dict(listed(recipe.settings)) for name, recipe in recipes.items()}

@@ -30,7 +30,8 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
         console.show(_parts("Losses: --set loss=NAME", found.losses))
         console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", SUMMARIES))
         console.show(_settings("Settings: --set KEY=VALUE", found.settings))
-        console.show(_settings("Settings of anogan: --set KEY=VALUE", found.detector_settings))
+        for recipe, settings in found.of_kinds.items():
+            console.show(_settings(f"Settings of {recipe}: --set KEY=VALUE", settings))
     return found
 
 

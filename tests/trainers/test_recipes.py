@@ -79,7 +79,7 @@ def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_re
     assert settings["exp_log.gamma"].defaults["default"] == "0.3"
     assert settings["loss"].choices == ("dice_ce", "exp_log", "hybrid")
     assert settings["alpha"].defaults == {"own_recipe:build": "0.3"}
-    of_detectors = {setting.key: setting for setting in listed.detector_settings}
+    of_detectors = {setting.key: setting for setting in listed.of_kinds["anogan"]}
     assert of_detectors["lambda"].defaults == {"anogan": "0.1"} and "lambda" not in settings and "loss" not in of_detectors
 
 
