@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.detectors import AnomalyArtefacts, Detector
-from autoseg.evaluation.report.elements import Block, Command, Explained, Explanations, Heading, Section, Table, Text
-from autoseg.evaluation.report.gan import curves_and_samples, folds_table, made_of
+from autoseg.evaluation.report.elements import Block, Command, Heading, Section, Table, Text, decisions
+from autoseg.evaluation.report.gan import curves_and_samples, made_of, table_of_folds
 from autoseg.evaluation.report.missing import anomaly_steps, detection_command, gate_command
+from autoseg.evaluation.report.planning import windows_in_words
 from autoseg.evaluation.report.scores import scores_of
 from autoseg.evaluation.report.words import counted
 from autoseg.slices.plan import SlicePlans
@@ -34,7 +35,7 @@ def anomaly_section(found: Artefacts, its: AnomalyArtefacts) -> Section:
 
 def _of_detector(found: Artefacts, detector: Detector) -> list[Block]:
     blocks = [Heading(detector.name), *made_of(detector), *scores_of(detector), *curves_and_samples(detector)]
-    blocks.append(folds_table(detector))
+    blocks.append(table_of_folds(detector))
     if (line := detection_command(found, detector)) is not None:
         blocks += [Text("This scores new images, and maps where they are not normal:"), Command(line)]
         if any(case.truth == "normal" for case in detector.cases):
@@ -47,13 +48,8 @@ def _slices(plans: SlicePlans, stored: Sequence[StoredSlices]) -> list[Block]:
     values = {
         "axis": f"{plans.axis} slices" if plans.axis else "pictures, as they are",
         "image_size": f"{plans.image_size} × {plans.image_size} pixels", "channel_names": ", ".join(plans.channel_names),
-        "windows": "; ".join(
-            f"{name}: {'case by case' if window is None else f'{window.low:g} to {window.high:g}'}"
-            for name, window in zip(plans.channel_names, plans.windows, strict=True)),
-        "normal_by": NORMAL[plans.normal_by]}
-    entries = [Explained(title, values[key], plans.reasons.get(key, "")) for key, title in DECISIONS.items()]
-    others = [Explained(key, "", why) for key, why in plans.reasons.items() if key not in DECISIONS]
-    blocks: list[Block] = [Explanations(entries + others)]
+        "windows": windows_in_words(plans.channel_names, plans.windows), "normal_by": NORMAL[plans.normal_by]}
+    blocks: list[Block] = [decisions(DECISIONS, values, plans.reasons)]
     if missing := len(plans.source.training) - len(stored):
         all_cases = len(plans.source.training)
         blocks.append(Text(f"{counted(missing, 'case')} of {all_cases} could not be cut, or not yet.", is_note=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -101,6 +101,12 @@ class Section:
     anchor: str
     title: str
     blocks: list[Block] = field(default_factory=list)
+
+
+def decisions(titles: Mapping[str, str], values: Mapping[str, str], reasons: Mapping[str, str]) -> Explanations:
+    """What was planned, each with its reason; then the reasons for what has no title. titles, values: by the reason's name."""
+    entries = [Explained(title, values[key], reasons.get(key, "")) for key, title in titles.items()]
+    return Explanations([*entries, *(Explained(key, "", why) for key, why in reasons.items() if key not in titles)])
 
 
 def figures(*candidates: Figure, is_wide: bool = False) -> list[Block]:

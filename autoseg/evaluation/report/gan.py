@@ -9,8 +9,8 @@ from autoseg.evaluation.report.detectors import Detector, DetectorFold
 from autoseg.evaluation.report.elements import Block, Explained, Explanations, Figure, Folded, Heading, Table, Text, figures
 from autoseg.evaluation.report.figures import curves
 from autoseg.evaluation.report.pictures import embedded_file
-from autoseg.evaluation.report.training import all_settings, set_by_user
-from autoseg.evaluation.report.words import JOINED, counted, duration, times
+from autoseg.evaluation.report.training import all_settings, folds_table, set_by_user
+from autoseg.evaluation.report.words import counted, times
 from autoseg.training_log import Epoch
 
 LOSSES = {"generator": "generator_loss", "discriminator": "discriminator_loss", "encoder": "encoder_loss"}
@@ -72,11 +72,8 @@ def _series(log: Sequence[Epoch], lines: Mapping[str, str]) -> dict[str, tuple[l
             for line, key in lines.items()}
 
 
-def folds_table(detector: Detector) -> Table:
+def table_of_folds(detector: Detector) -> Table:
     """What there is of each fold that was begun."""
-    rows = [[f"fold{JOINED}{fold.name}", fold.state or "trained on all cases", str(len(fold.log)),
-             duration(sum(epoch.seconds for epoch in fold.log)) if fold.log else "",
-             str(len(fold.cases)) if fold.cases else "",
-             str(sum(entry.score is not None for entry in fold.slices)) if fold.slices else ""] for fold in detector.folds]
-    return Table(f"Folds of {detector.name}", ("fold", "state", "epochs", "time", "cases scored", "slices scored"), rows,
-                 frozenset({1}))
+    return folds_table(detector.name, detector.folds, {
+        "cases scored": lambda fold: str(len(fold.cases)) if fold.cases else "",
+        "slices scored": lambda fold: str(sum(entry.score is not None for entry in fold.slices)) if fold.slices else ""})

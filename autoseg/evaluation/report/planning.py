@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from autoseg.evaluation.report.elements import Explained, Explanations, Heading, Section, Text
-from autoseg.evaluation.report.words import listed, times
-from autoseg.plan import Configuration, Plans
+from collections.abc import Sequence
+
+from autoseg.evaluation.report.elements import Heading, Section, Text, decisions
+from autoseg.evaluation.report.words import counted, listed, times
+from autoseg.intensities import IntensityWindow
+from autoseg.plan import Configuration, Plans, Topology
 
 NORMALIZATIONS = {
     "ct": "CT (clipped, then the dataset's mean and deviation)", "zscore": "z-score (mean 0, deviation 1)",
@@ -23,24 +26,27 @@ def plan_section(plans: Plans) -> Section:
         f"{listed(list(plans.configurations))}. A configuration is one way to look at the images: slice by slice (2d), in "
         "three dimensions at full resolution (3d_fullres) or on a coarser grid (3d_lowres). Each number follows from a rule."))
     for name, configuration in plans.configurations.items():
-        section.blocks += [Heading(name), Explanations(_decisions(configuration))]
+        section.blocks += [Heading(name), decisions(DECISIONS, _values(configuration), configuration.reasons)]
     return section
 
 
-def _decisions(configuration: Configuration) -> list[Explained]:
-    values = _values(configuration)
-    entries = [Explained(title, values[key], configuration.reasons.get(key, "")) for key, title in DECISIONS.items()]
-    others = [Explained(key, "", why) for key, why in configuration.reasons.items() if key not in DECISIONS]
-    return entries + others
-
-
 def _values(its: Configuration) -> dict[str, str]:
-    features = f"{its.network.features[0]} to {its.network.features[-1]} features"
     schemes = [NORMALIZATIONS.get(scheme, scheme) for scheme in dict.fromkeys(its.normalization)]
     extent = times([size * mm for size, mm in zip(its.patch_size, its.spacing_mm, strict=True)])
     return {
         "spacing_mm": f"{times(its.spacing_mm)} mm; the median case then has {times(its.median_shape)} voxels",
         "patch_size": f"{times(its.patch_size)} voxels, {extent} mm",
         "batch_size": f"{its.batch_size} patches in each step",
-        "network": f"{its.network.name}, {len(its.network.features)} stages, {features}",
+        "network": network_in_words(its.network),
         "normalization": ", ".join(schemes)}
+
+
+def network_in_words(network: Topology) -> str:
+    """ "unet, 6 stages, 32 to 320 features"."""
+    return f"{network.name}, {counted(network.stages, 'stage')}, {network.features[0]} to {network.features[-1]} features"
+
+
+def windows_in_words(channel_names: Sequence[str], windows: Sequence[IntensityWindow | None]) -> str:
+    """ "CT: -150 to 350; MR: case by case"."""
+    return "; ".join(f"{name}: {'case by case' if window is None else f'{window.low:g} to {window.high:g}'}"
+                     for name, window in zip(channel_names, windows, strict=True))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from autoseg.commands import as_flag
+from autoseg.evaluation.report.apart import FoldApart
 from autoseg.evaluation.report.artefacts import Artefacts, Fold, Model
 from autoseg.evaluation.report.elements import (
     Block,
@@ -24,9 +25,13 @@ from autoseg.evaluation.report.elements import (
 )
 from autoseg.evaluation.report.figures import curves
 from autoseg.evaluation.report.missing import next_steps
+from autoseg.evaluation.report.planning import network_in_words
 from autoseg.evaluation.report.words import JOINED, counted, dice, duration, times
 from autoseg.plan import Plans
 from autoseg.training_log import Epoch
+
+LoggedFold = Fold | FoldApart
+FoldType = TypeVar("FoldType", bound=LoggedFold)
 
 
 def training_section(found: Artefacts) -> Section:
@@ -51,11 +56,10 @@ def _curves_of(model: Model) -> list[Block]:
     if not begun:
         return [*blocks, Text("No epoch has been finished yet.", is_note=True)]
     return [
-        *blocks, *figures(
-            _figure(model, begun, "Training loss", lambda epoch: epoch.training_loss),
-            _figure(model, begun, "Validation loss", lambda epoch: epoch.validation_loss),
-            _figure(model, begun, "Validation Dice", lambda epoch: epoch.mean_dice, (0, 1))),
-        _folds_table(model)]
+        *blocks, *curve_figures(model.name, begun), folds_table(model.name, model.folds, {
+            "last loss": lambda fold: f"{fold.log[-1].training_loss:.3f}" if fold.log else "",
+            "validation Dice": lambda fold: dice(fold.summary.foreground_mean.get("Dice")) if fold.summary else "",
+            "cases validated": lambda fold: counted(len(fold.summary.metric_per_case), "case") if fold.summary else ""})]
 
 
 def _made_of(model: Model) -> list[Block]:
@@ -65,12 +69,12 @@ def _made_of(model: Model) -> list[Block]:
         configuration = Plans.model_validate(its.get("plans")).configurations[model.configuration]
     except (ValidationError, KeyError):
         return []
-    network, settings = configuration.network, its.get("settings") or {}
-    kind = f"{network.name}, {counted(network.stages, 'stage')}, {network.features[0]} to {network.features[-1]} features"
+    settings = its.get("settings") or {}
     batch = f"{counted(configuration.batch_size, 'patch', 'patches')} of {times(configuration.patch_size)} voxels in each step"
     return [
-        Explanations([Explained("Recipe", str(its.get("recipe", model.recipe))), Explained("Network", kind),
-                      Explained("Batch", batch), Explained("Set by you", set_by_user(its.get("flags")))]),
+        Explanations([Explained("Recipe", str(its.get("recipe", model.recipe))),
+                      Explained("Network", network_in_words(configuration.network)), Explained("Batch", batch),
+                      Explained("Set by you", set_by_user(its.get("flags")))]),
         all_settings(model.name, settings)]
 
 
@@ -93,26 +97,26 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in parts} | inner
 
 
+def curve_figures(name: str, folds: Sequence[LoggedFold]) -> list[Block]:
+    """Losses and validation Dice of a model's folds over the epochs."""
+    return figures(
+        _figure(name, folds, "Training loss", lambda epoch: epoch.training_loss),
+        _figure(name, folds, "Validation loss", lambda epoch: epoch.validation_loss),
+        _figure(name, folds, "Validation Dice", lambda epoch: epoch.mean_dice, (0, 1)))
+
+
 def _figure(
-    model: Model, folds: Sequence[Fold], title: str, of: Callable[[Epoch], float | None],
+    name: str, folds: Sequence[LoggedFold], title: str, of: Callable[[Epoch], float | None],
     limits: tuple[float | None, float | None] = (None, None),
 ) -> Figure:
     series = {
         f"fold {fold.name}": ([epoch.epoch + 1 for epoch in fold.log], [of(epoch) for epoch in fold.log]) for fold in folds}
-    return Figure(title, curves(f"{title} of {model.name}", series, limits))
+    return Figure(title, curves(f"{title} of {name}", series, limits))
 
 
-def _folds_table(model: Model) -> Table:
-    rows = [_fold_row(fold) for fold in model.folds]
-    columns = ("fold", "state", "epochs", "time", "last loss", "validation Dice", "cases validated")
-    return Table(f"Folds of {model.name}", columns, rows, frozenset({1}))
-
-
-def _fold_row(fold: Fold) -> list[str]:
-    last = fold.log[-1] if fold.log else None
-    cases = "" if fold.summary is None else counted(len(fold.summary.metric_per_case), "case")
-    return [
-        f"fold{JOINED}{fold.name}", fold.state or "trained on all cases", str(len(fold.log)),
-        duration(sum(epoch.seconds for epoch in fold.log)) if fold.log else "",
-        f"{last.training_loss:.3f}" if last else "",
-        dice(fold.summary.foreground_mean.get("Dice")) if fold.summary else "", cases]
+def folds_table(name: str, folds: Sequence[FoldType], more: Mapping[str, Callable[[FoldType], str]]) -> Table:
+    """What there is of each fold of a model. more: further columns."""
+    rows = [[f"fold{JOINED}{fold.name}", fold.state or "trained on all cases", str(len(fold.log)),
+             duration(sum(epoch.seconds for epoch in fold.log)) if fold.log else "",
+             *(cell(fold) for cell in more.values())] for fold in folds]
+    return Table(f"Folds of {name}", ("fold", "state", "epochs", "time", *more), rows, frozenset({1}))

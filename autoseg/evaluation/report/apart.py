@@ -1,0 +1,74 @@
+"""What lies on disk of models of a kind apart, whichever kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from autoseg.errors import AutosegError
+from autoseg.evaluation.cross_validation import State, state_of
+from autoseg.evaluation.report.reading import read_if_there
+from autoseg.inference.anomaly.model import AnomalyDescription
+from autoseg.inference.location.model import LocatorDescription
+from autoseg.preprocessing.apart import is_complete
+from autoseg.training_log import Epoch, read_log
+from autoseg.workspace import FoldFolder, ModelFolder
+
+
+@dataclass(frozen=True)
+class FoldApart:
+    """A fold that was begun. state: None for the fold "all". log: its epochs so far."""
+
+    name: str
+    folder: FoldFolder
+    state: State | None
+    log: list[Epoch]
+
+    @property
+    def is_validated(self) -> bool:
+        """Else what its validation wrote may be of weights that were trained anew since."""
+        return self.state == "complete"
+
+
+Stored = TypeVar("Stored")
+FoldType = TypeVar("FoldType", bound=FoldApart)
+DescriptionType = TypeVar("DescriptionType", bound=AnomalyDescription | LocatorDescription)
+
+
+@dataclass(frozen=True)
+class ModelApart(Generic[DescriptionType, FoldType]):
+    """folder: holds the folds. description: None where model.json is damaged. folds: those that were begun, by name."""
+
+    folder: ModelFolder
+    description: DescriptionType | None
+    folds: list[FoldType]
+
+    @property
+    def name(self) -> str:
+        return self.folder.recipe
+
+
+def begun_folds(model: ModelFolder, troubles: list[str]) -> list[FoldApart]:
+    """By name; damaged files are added to `troubles`."""
+    found = []
+    for name in sorted(path.name.removeprefix("fold_") for path in model.root.glob("fold_*") if path.is_dir()):
+        fold = model.fold(name)
+        log = read_if_there(troubles, fold.log_jsonl, read_log) or []
+        found.append(FoldApart(name, fold, None if name == "all" else state_of(fold), log))
+    return found
+
+
+def stored_cases(
+    folder: Path, cases: Iterable[str], open_case: Callable[[Path, str], Stored], troubles: list[str]
+) -> list[Stored]:
+    """Those of the cases that are preprocessed; what is wrong with others is added to `troubles`."""
+    found = []
+    for case in cases:
+        if is_complete(folder, case):
+            try:
+                found.append(open_case(folder, case))
+            except AutosegError as error:
+                troubles.append(str(error))
+    return found
