@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import nn
 
 from autoseg.best import Rule
@@ -17,6 +17,7 @@ from autoseg.errors import AutosegError
 from autoseg.image_io import file_ending, label_ending
 from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.inference.inputs import PredictionInput
+from autoseg.inference.location.settings import LocationSettings
 from autoseg.inference.model import LoadedModel
 from autoseg.plan import Frozen
 from autoseg.versions import versions
@@ -39,11 +40,14 @@ class ModelOrigin(Frozen):
 
 class Origin(Frozen):
     """What a prediction depends on besides its image. models: sorted, as their order changes nothing. search: of an anomaly
-    detector; None for segmentations."""
+    detector, location: of a locator; None for others. crop_mm: of the slabs that a locator cuts out, 0 for single slices; None
+    for what is no cut."""
 
     models: tuple[ModelOrigin, ...]
     postprocessing: tuple[Rule, ...] = ()
     search: SearchSettings | None = None
+    location: LocationSettings | None = None
+    crop_mm: float | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -110,6 +114,26 @@ class RecordedFolder:
         self._record = self._record.model_copy(update={"cases": cases})
         write_json(self.folder / RECORD_NAME, self._record)
 
+    def has_table(self, table: Path, *further: Path) -> bool:
+        """Whether a table of all cases is there, made by these models. With `overwrite`, what others made goes, further tables
+        too. Raises AutosegError where another one is there and `overwrite` is off."""
+        if self.is_new and self._overwrite:
+            for path in (table, *further):
+                path.unlink(missing_ok=True)
+        if not table.exists():
+            return False
+        if self.is_new:
+            raise AutosegError(f"{table} is there, but this model did not make it. Choose another folder with -o, or replace it "
+                               "with --overwrite.")
+        return True
+
+
+def remove_recorded(output: Path) -> None:
+    """Remove a file that the record of its folder names, and leave any other."""
+    there = _earlier_record(output.parent / RECORD_NAME, overwrite=True)
+    if there is not None and output.name in there.cases:
+        output.unlink(missing_ok=True)
+
 
 class OutputFolder(RecordedFolder):
     """A folder of segmentations."""
@@ -167,11 +191,13 @@ def _differences(there: Origin, now: Origin) -> list[tuple[str, str, str]]:
         different.append(("models", _names(there), _names(now)))
     if there.postprocessing != now.postprocessing:
         different.append(("post-processing", _rules(there), _rules(now)))
-    return different + _searches(there.search, now.search)
+    if there.crop_mm != now.crop_mm:
+        different.append(("crop", _crop(there), _crop(now)))
+    return [*different, *_settings(there.search, now.search), *_settings(there.location, now.location)]
 
 
-def _searches(there: SearchSettings | None, now: SearchSettings | None) -> list[tuple[str, str, str]]:
-    before, after = (search.model_dump() if search else {} for search in (there, now))
+def _settings(there: BaseModel | None, now: BaseModel | None) -> list[tuple[str, str, str]]:
+    before, after = (settings.model_dump() if settings else {} for settings in (there, now))
     return [(key, as_flag(before[key]), as_flag(after[key])) for key in before if before[key] != after.get(key, before[key])]
 
 
@@ -212,6 +238,10 @@ def _short(value: object) -> str:
 
 def _names(origin: Origin) -> str:
     return " + ".join(f"{model.configuration} {model.recipe}" for model in origin.models)
+
+
+def _crop(origin: Origin) -> str:
+    return "none" if origin.crop_mm is None else f"{origin.crop_mm:g} mm" if origin.crop_mm else "one slice"
 
 
 def _rules(origin: Origin) -> str:

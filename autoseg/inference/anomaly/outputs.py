@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.panels import draw_panels
 from autoseg.evaluation.anomaly.scores import (
     SCORES,
@@ -55,14 +54,8 @@ class AnomalyFolder(RecordedFolder):
         super().__init__(folder, origin, overwrite)
         self._cases: dict[str, CaseScore] = {}
         self._slices: dict[str, list[SliceScore]] = {}
-        if self.is_new and overwrite:
-            for table in (self._scores, self._slice_scores):
-                table.unlink(missing_ok=True)
-        if not self._scores.exists():
+        if not self.has_table(self._scores, self._slice_scores):
             return
-        if self.is_new:
-            raise AutosegError(f"{self._scores} is there, but this model did not make it. Choose another folder with -o, or "
-                               "replace it with --overwrite.")
         self._cases = {score.case: score for score in read_scores(self._scores)}
         for row in read_slice_scores(self._slice_scores) if self._slice_scores.exists() else []:
             self._slices.setdefault(row.case, []).append(row)
