@@ -9,10 +9,12 @@ from autoseg.api.anomaly import predict_anomalies
 from autoseg.api.checking import planner_for, repair, verify
 from autoseg.api.demo import demo
 from autoseg.api.evaluation import evaluate, evaluate_anomalies, holds_anomaly_scores
+from autoseg.api.location import predict_locations
 from autoseg.api.meant import meant_task
 from autoseg.api.planning import plan_and_preprocess
 from autoseg.api.postprocessing import postprocess
 from autoseg.api.prediction import next_prediction, predict, predict_files
+from autoseg.api.projection import plan_projection
 from autoseg.api.recipes import recipes
 from autoseg.api.reporting import report
 from autoseg.api.run import run
@@ -24,6 +26,7 @@ from autoseg.kinds import kind_of
 
 __all__ = [
     "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
-    "kind_of", "meant_task", "next_prediction", "plan_and_preprocess", "plan_slices", "planner_for", "postprocess", "predict",
-    "predict_anomalies", "predict_files", "recipes", "repair", "report", "run", "train", "verify",
+    "kind_of", "meant_task", "next_prediction", "plan_and_preprocess", "plan_projection", "plan_slices", "planner_for",
+    "postprocess", "predict", "predict_anomalies", "predict_files", "predict_locations", "recipes", "repair", "report", "run",
+    "train", "verify",
 ]

@@ -11,8 +11,8 @@ def meant_task(
     dataset: PathLike | None = None, model: OneOrSeveral = None, configuration: OneOrSeveral = None, recipe: OneOrSeveral = None,
     workspace: PathLike | None = None,
 ) -> Task:
-    """What the model does that is named, or that is all there is: "segmentation", so that `predict_files` is meant, or "anomaly"
-    (`predict_anomalies`).
+    """What the model does that is named, or that is all there is: "segmentation", so that `predict_files` is meant, "anomaly"
+    (`predict_anomalies`) or "location" (`predict_locations`).
 
     Raises AutosegError where models of several kinds are named together or could be meant.
     """

@@ -42,9 +42,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
                         help="at most so many processes (default: one per core, fewer where memory is short)")
 
 
-def add_planner(parser: argparse.ArgumentParser, default: str | None = "default", slices: bool = False) -> None:
-    """For commands that plan. slices: whether for anomaly detectors, too."""
-    names = "default, resenc_m, resenc_l, resenc_xl or unet3plus" + ("; for anomaly detectors: slices" if slices else "")
+def add_planner(parser: argparse.ArgumentParser, default: str | None = "default", of_all_kinds: bool = False) -> None:
+    """For commands that plan. of_all_kinds: whether not for segmentation alone."""
+    others = "; for anomaly detectors: slices; for locators: projection" if of_all_kinds else ""
+    names = f"default, resenc_m, resenc_l, resenc_xl or unet3plus{others}"
     parser.add_argument("--planner", default=default, help=f"who decides: {names} (default: default)")
     parser.add_argument("--memory-gb", type=float, metavar="GB",
                         help="GPU memory that training may take (default: the planner's: 8, resenc_l 24, resenc_xl 40)")
@@ -105,12 +106,12 @@ def command_like(flags: argparse.Namespace, program: str, *arguments: str) -> st
 
 def tell_written(
     written: Collection[str], failed: Mapping[str, str], already_there: int, output: str, what: tuple[str, str, str],
-    evaluation: tuple[str, str] = ("REFERENCE_DIR", "where you have reference labels"),
+    evaluation: tuple[str, str] | None = ("REFERENCE_DIR", "where you have reference labels"),
 ) -> int:
-    """Say what a command wrote into a folder, of the rest why it failed, and what comes next; the exit code.
+    """Say what a command wrote into a folder, of the rest why it failed, and what comes next if anything; the exit code.
 
     written, failed: by name, the latter with reasons. what: ("segmentation(s)", "images", "segmented") of which these are.
-    evaluation: what to compare with, and when.
+    evaluation: what to compare with, and when; None where no command compares.
     """
     made, sources, done = what
     there = f" ({already_there} were there already; --overwrite makes them anew)" if already_there else ""
@@ -121,6 +122,8 @@ def tell_written(
         print(f"Error: {len(failed)} of {len(failed) + len(written)} {sources} could not be {done}: {', '.join(failed)}. The "
               "same command tries them again.", file=sys.stderr)
         return 1
+    if evaluation is None:
+        return 0
     reference, when = evaluation
     print(f"Next: autoseg evaluate {reference} {shlex.quote(output)}   ({when})")
     return 0

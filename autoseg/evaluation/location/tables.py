@@ -1,15 +1,30 @@
-"""A locator's validation as a table to read in a terminal, and in words."""
+"""A locator's answers and its validation as tables to read in a terminal, and in words."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from autoseg.errors import many, some
+from autoseg.evaluation.location.locations import Location
 from autoseg.evaluation.location.summary import NEAR_MM, Errors, LocationSummary, Share
 
 UNKNOWN = "-"
+
+
+def locations_table(rows: Sequence[Location], target: str, axis: str) -> Table:
+    """A line for each case, in the order given. target: what was looked for. axis: along which."""
+    table = Table(title=f"Where {escape(target)} lies")
+    table.add_column("case")
+    for column in ("slice", f"{axis}, mm", "confidence"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        where = ("not found", UNKNOWN) if row.mm is None else (f"{row.slice} ({row.index_axis})", f"{row.mm:.1f}")
+        table.add_row(escape(row.case), *where, f"{row.confidence:.2f}")
+    return table
 
 
 def location_table(summary: LocationSummary) -> Table:

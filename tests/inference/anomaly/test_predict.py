@@ -152,7 +152,8 @@ def test_settings_of_the_search_mean_nothing_for_a_segmentation(
 ) -> None:
     place.add_segmentation()
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--set", "search_steps=5") == 1
-    assert "--set is for anomaly detectors, but the model meant here is a segmentation model" in capsys.readouterr().err
+    wanted = "--set is for anomaly detectors and locators, but the model meant here is a segmentation model"
+    assert wanted in capsys.readouterr().err
 
 
 def cases_in(out: Path) -> tuple[list[str], list[str]]:
