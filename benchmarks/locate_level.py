@@ -20,7 +20,6 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
 from autoseg.projections.store import open_projection
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
 
-MARGIN = 2  # slices beside the structure that are cut off, too
+MARGIN, FEWEST = 2, 16  # slices beside the structure that are cut off, too; that a cut scan has at least
 
 
 def main() -> None:
@@ -111,8 +110,9 @@ def print_stored(plans: ProjectionPlans, model: ModelFolder, home: DatasetFolder
         found = predict_locations(Path(folder) / "in", Path(folder) / "out", model=model.root, folds=[0], quiet=True).rows
     places = np.array([[row.x_mm, row.y_mm, row.z_mm] for row in found], float)
     spread = np.ptp(places, axis=0)
-    print(f"\n{name} stored in {len(found)} ways: world position {tuple(round(float(v), 2) for v in places.mean(0))} mm, apart by "
-          f"at most {spread.max():.4f} mm; slices {sorted({row.slice for row in found if row.slice is not None})}")
+    mean = tuple(round(float(mm), 2) for mm in places.mean(0))
+    slices = sorted({row.slice for row in found if row.slice is not None})
+    print(f"\n{name} stored in {len(found)} ways: world position {mean} mm, apart by at most {spread.max():.4f} mm; slices {slices}")
 
 
 def orders(image: Image) -> Iterator[Image]:
@@ -168,8 +168,9 @@ def _parts(plans: ProjectionPlans, name: str, image: Image, label: np.ndarray | 
     if level is None:
         return {}
     below, above = (0, int(level.first) - MARGIN), (int(level.last) + 1 + MARGIN, placement.slices)
-    spans = {"cut, before": above, "cut, after": below} if axes.flipped[0] else {"cut, before": below, "cut, after": above}
-    return {what: replace(part_of(image, axes.rows, start, stop)) for what, (start, stop) in spans.items() if stop - start >= 16}
+    before, after = (above, below) if axes.flipped[0] else (below, above)
+    spans = {"cut, before": before, "cut, after": after}
+    return {what: part_of(image, axes.rows, start, stop) for what, (start, stop) in spans.items() if stop - start >= FEWEST}
 
 
 def _case(dataset: Dataset, name: str) -> Case:
