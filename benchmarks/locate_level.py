@@ -112,7 +112,8 @@ def print_stored(plans: ProjectionPlans, model: ModelFolder, home: DatasetFolder
     spread = np.ptp(places, axis=0)
     mean = tuple(round(float(mm), 2) for mm in places.mean(0))
     slices = sorted({row.slice for row in found if row.slice is not None})
-    print(f"\n{name} stored in {len(found)} ways: world position {mean} mm, apart by at most {spread.max():.4f} mm; slices {slices}")
+    print(f"\n{name} stored in {len(found)} ways: world position {mean} mm, apart by at most {spread.max():.4f} mm; slices "
+          f"{slices}")
 
 
 def orders(image: Image) -> Iterator[Image]:
@@ -155,8 +156,9 @@ def print_cut(plans: ProjectionPlans, model: ModelFolder, home: DatasetFolder, f
         listed = "" if what == "whole" else ", ".join(names)
         print(f"| {what} | {len(names)} of {seen[what]} | {listed} |")
     rows = [row for fold in range(folds) for row in read_validated(model.fold(fold).locations_csv)]
-    print(f"\nconfidence of whole scans {min(row.confidence for row in rows if row.part == 'whole'):.2f} at least, of parts without "
-          f"it {max(row.confidence for row in rows if row.part != 'whole'):.2f} at most")
+    lowest = min(row.confidence for row in rows if row.part == "whole")
+    highest = max(row.confidence for row in rows if row.part != "whole")
+    print(f"\nconfidence of whole scans {lowest:.2f} at least, of projections without it {highest:.2f} at most")
 
 
 def _parts(plans: ProjectionPlans, name: str, image: Image, label: np.ndarray | None) -> dict[str, Image]:
