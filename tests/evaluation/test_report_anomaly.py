@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,37 +32,13 @@ from autoseg.slices.store import StoredSlicesDescription, write_slices
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
+PageOf = Callable[[DatasetFolder], Any]  # see conftest.py
 NAME = "Dataset020_Spine"
 CASES: dict[str, Truth | None] = {
     "well_0": "normal", "well_1": "normal", "well_2": "normal", "well_3": "normal", "sick_0": "abnormal", "sick_1": "abnormal",
     "unsure": None}
 FOLDS = [["well_0", "well_1", "sick_0"], ["well_2", "well_3", "sick_1", "unsure"]]
 SLICES = 4  # of each case; the first one is blank, the last one of a sick case abnormal
-
-
-class Page(HTMLParser):
-    """The text of a page without its figures, and the text alternatives of these."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.text, self.alternatives, self.hidden = "", [""], 0
-        self.feed(page)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.text += " "
-        self.hidden += tag in ("svg", "style")
-        given = dict(attributes)
-        if tag in ("img", "svg"):
-            self.alternatives.append(given.get("alt") or given.get("aria-label") or "")
-        if tag == "img":
-            assert (given["src"] or "").startswith("data:image/png;base64,")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.hidden -= tag in ("svg", "style")
-
-    def handle_data(self, data: str) -> None:
-        self.text += "" if self.hidden else data
 
 
 def dataset() -> Dataset:
@@ -155,9 +132,9 @@ def folder(tmp_path: Path) -> DatasetFolder:
     return folder
 
 
-def test_a_page_of_slices_alone_says_nothing_of_segmentation(folder: DatasetFolder) -> None:
+def test_a_page_of_slices_alone_says_nothing_of_segmentation(folder: DatasetFolder, page_of: PageOf) -> None:
     write_json(folder.run_json, {"steps": {"plan": 30.0}, "whole": []})  # of an autoseg run that found nothing to segment
-    text = Page(build_report(folder)).text
+    text = page_of(folder).text
     for expected in (
         "7 training cases", "No detector yet".lower(), "No anomaly detector has been trained yet", "sagittal slices",
         f"autoseg_train {NAME} 0 -tr anogan", "slices lie farthest apart along it", "CT: -150 to 350", "64 × 64 pixels",
@@ -174,17 +151,17 @@ def test_the_command_writes_the_page_of_slices_alone(folder: DatasetFolder) -> N
     assert path == folder.report_html and "Anomaly detection" in path.read_text(encoding="utf-8")
 
 
-def test_slices_are_counted_by_what_is_known_of_them(folder: DatasetFolder) -> None:
-    text = Page(build_report(folder)).text
+def test_slices_are_counted_by_what_is_known_of_them(folder: DatasetFolder, page_of: PageOf) -> None:
+    text = page_of(folder).text
     # four normal cases of four slices, one of them blank; two abnormal ones, whose last slice is abnormal
     assert "cases called normal 4 12 0 0 4 12" in text
     assert "cases called abnormal 2 0 2 4 2 0" in text
     assert "all 6 12 2 4 6 12" in text
 
 
-def test_scores_of_all_folds_are_taken_together(folder: DatasetFolder) -> None:
+def test_scores_of_all_folds_are_taken_together(folder: DatasetFolder, page_of: PageOf) -> None:
     write_detector(folder)
-    page = Page(build_report(folder))
+    page = page_of(folder)
     assert "AUROC 1.000 (1.000 to 1.000) by case" in page.text and "Over 4 normal cases and 2 abnormal cases" in page.text
     assert "slices 12 2 1.000" in page.text and "cases 4 2 1.000" in page.text
     assert "The 2 folds are taken together" in page.text and "fold 0 3 1.000 1.000" in page.text
@@ -194,9 +171,9 @@ def test_scores_of_all_folds_are_taken_together(folder: DatasetFolder) -> None:
         assert expected in page.text, expected
 
 
-def test_figures_stand_there_with_their_text_alternatives(folder: DatasetFolder) -> None:
+def test_figures_stand_there_with_their_text_alternatives(folder: DatasetFolder, page_of: PageOf) -> None:
     write_detector(folder)
-    said = " ".join(Page(build_report(folder)).alternatives)
+    said = " ".join(page_of(folder).alternatives)
     for expected in (
         "Losses of anogan, fold 0 over the epochs. generator: 1 in epoch 1, 2.75 in epoch 8. discriminator: 1.4 in epoch 1, 0.7",
         "D(x), real: 0.5 in epoch 1, 0.85 in epoch 8. D(G(z)), generated: 0.5 in epoch 1, 0.15 in epoch 8.",
@@ -215,36 +192,38 @@ def test_the_roc_curve_is_said_by_what_is_reached_at_few_false_alarms() -> None:
     assert roc_lines("Scores", {}) == ""
 
 
-def test_without_abnormal_cases_the_scores_are_shown_and_the_rest_is_said_in_words(folder: DatasetFolder) -> None:
+def test_without_abnormal_cases_the_scores_are_shown_and_the_rest_is_said_in_words(
+    folder: DatasetFolder, page_of: PageOf
+) -> None:
     model = write_detector(folder)
     for number, fold in enumerate(map(model.fold, range(2))):
         normal = [scores_of(case) for case in FOLDS[number] if CASES[case] == "normal"]
         write_scores(fold.scores_csv, [case for case, _ in normal])
         write_slice_scores(fold.slice_scores_csv, [entry for _, entries in normal for entry in entries])
-    page = Page(build_report(folder))
+    page = page_of(folder)
     assert "AUROC not known No abnormal case is known (4 normal cases)." in page.text
     assert "No abnormal slice is known (12 normal slices)." in page.text
     said = " ".join(page.alternatives)
     assert "Score of each case" in said and "ROC curve" not in said
 
 
-def test_unfinished_and_unvalidated_folds_are_named_with_their_command(folder: DatasetFolder) -> None:
+def test_unfinished_and_unvalidated_folds_are_named_with_their_command(folder: DatasetFolder, page_of: PageOf) -> None:
     model = write_detector(folder, "mine")
     model.fold(0).summary_json.unlink()
     model.fold(1).checkpoint_final.rename(model.fold(1).training_state)
-    text = Page(build_report(folder)).text
+    text = page_of(folder).text
     assert f"mine: fold 0 is not validated: autoseg_train {NAME} 0 -c slices -tr anogan --name mine --continue" in text
     assert f"mine: fold 1 is unfinished: autoseg_train {NAME} 1 -c slices -tr anogan --name mine --continue" in text
     assert "No case has been scored yet" in text and "Anomalies, mine not validated yet" in text
 
 
-def test_commands_are_those_of_the_command_line(folder: DatasetFolder) -> None:
+def test_commands_are_those_of_the_command_line(folder: DatasetFolder, page_of: PageOf) -> None:
     other = Workspace(folder.root.parent).dataset("Dataset021_Other")
     detector = write_detector(folder)
     write_json(folder.plans_json, plans())
     train(folder, "2d", "anogan")  # a segmentation model of the detector's name
     train(other, "2d", "default")
-    text = Page(build_report(folder)).text
+    text = page_of(folder).text
     where = f"--workspace {folder.root.parent}"
     assert text.count(command_of_kind(folder, ANOMALY, "anogan")) == 2 and f"-o SCORES -tr anogan -c slices {where}" in text
     assert f"-o SEGMENTATIONS -d {NAME} --gate {detector.root} {where}" in text
@@ -258,34 +237,34 @@ def train(folder: DatasetFolder, configuration: str, recipe: str) -> None:
         file.touch()
 
 
-def test_damaged_files_are_named_and_hide_nothing_else(folder: DatasetFolder) -> None:
+def test_damaged_files_are_named_and_hide_nothing_else(folder: DatasetFolder, page_of: PageOf) -> None:
     model = write_detector(folder)
     model.fold(0).slice_scores_csv.write_text("case\n")
     model.fold(0).samples_png(8).write_bytes(b"no picture")
     model.fold(1).panels_png("sick_1").write_bytes(b"\x89PNG")
     model.model_json.write_text("{}")
-    text = Page(build_report(folder)).text
+    text = page_of(folder).text
     for expected in ("slice_scores.csv has the columns case.", "epoch_00008.png cannot be shown", "sick_1.png cannot be shown",
                      "model.json does not fit", "AUROC 1.000"):
         assert expected in text, expected
 
 
-def test_a_detector_whose_description_is_damaged_goes_on_by_its_name(folder: DatasetFolder) -> None:
+def test_a_detector_whose_description_is_damaged_goes_on_by_its_name(folder: DatasetFolder, page_of: PageOf) -> None:
     model = write_detector(folder, "mine")
     model.model_json.write_text("{")
     model.fold(1).summary_json.unlink()
-    text = Page(build_report(folder)).text
+    text = page_of(folder).text
     assert "model.json is not valid JSON" in text and f"autoseg_train {NAME} 1 -c slices -tr mine --continue" in text
 
 
-def test_a_dataset_planned_both_ways_has_both_on_its_page(folder: DatasetFolder) -> None:
+def test_a_dataset_planned_both_ways_has_both_on_its_page(folder: DatasetFolder, page_of: PageOf) -> None:
     write_json(folder.plans_json, plans())
     write_detector(folder)
-    text = Page(build_report(folder)).text
+    text = page_of(folder).text
     assert "Anomaly detection" in text and "AUROC 1.000" in text
     assert "Cross-validation" in text and "No model has been trained yet" in text and "The plan, and why" in text
     folder.slices_json.write_text("{}")
-    text = Page(build_report(folder)).text
+    text = page_of(folder).text
     assert "slices.json does not fit" in text and "Cross-validation" in text and "Anomaly detection" not in text
 
 

@@ -8,10 +8,11 @@ from autoseg.evaluation.report.artefacts import Artefacts
 from autoseg.evaluation.report.detectors import AnomalyArtefacts, Detector
 from autoseg.evaluation.report.elements import Block, Command, Heading, Section, Table, Text, decisions
 from autoseg.evaluation.report.gan import curves_and_samples, made_of, table_of_folds
-from autoseg.evaluation.report.missing import anomaly_steps, detection_command, gate_command
+from autoseg.evaluation.report.missing import command_apart, gate_command, steps_apart
 from autoseg.evaluation.report.planning import windows_in_words
 from autoseg.evaluation.report.scores import scores_of
 from autoseg.evaluation.report.words import counted
+from autoseg.kinds import ANOMALY
 from autoseg.slices.plan import SlicePlans
 from autoseg.slices.store import StoredSlices
 
@@ -25,7 +26,7 @@ def anomaly_section(found: Artefacts, its: AnomalyArtefacts) -> Section:
         "A detector learns what normal slices look like, from normal slices alone (AnoGAN; Schlegl et al. 2017). Its score of a "
         "slice says how badly the closest normal slice that it can think of explains it: higher is stranger. A case's score is "
         "the mean of the highest tenth of its slices.")])
-    for step in anomaly_steps(found):
+    for step in steps_apart(found, ANOMALY):
         section.blocks += [Text(f"{step.missing}:", is_note=True), Command(step.line)]
     for detector in its.detectors:
         section.blocks += _of_detector(found, detector)
@@ -36,7 +37,7 @@ def anomaly_section(found: Artefacts, its: AnomalyArtefacts) -> Section:
 def _of_detector(found: Artefacts, detector: Detector) -> list[Block]:
     blocks = [Heading(detector.name), *made_of(detector), *scores_of(detector), *curves_and_samples(detector)]
     blocks.append(table_of_folds(detector))
-    if (line := detection_command(found, detector)) is not None:
+    if (line := command_apart(found, ANOMALY, detector)) is not None:
         blocks += [Text("This scores new images, and maps where they are not normal:"), Command(line)]
         if any(case.truth == "normal" for case in detector.cases):
             blocks += [Text("This lets a segmentation flag images that are unlike the normal ones of the validation:"),

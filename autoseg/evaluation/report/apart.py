@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import State, state_of
@@ -48,6 +48,9 @@ class ModelApart(Generic[DescriptionType, FoldType]):
     @property
     def name(self) -> str:
         return self.folder.recipe
+
+
+AnyModelApart = ModelApart[Any, Any]
 
 
 def begun_folds(model: ModelFolder, troubles: list[str]) -> list[FoldApart]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,15 @@ from autoseg.best import Best, Member, model_name
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import USUAL_FOLDS, State, fold_states, number_of_folds
+from autoseg.evaluation.report.apart import AnyModelApart
 from autoseg.evaluation.report.detectors import AnomalyArtefacts, read_anomaly_artefacts
+from autoseg.evaluation.report.locators import LocationArtefacts, read_location_artefacts
 from autoseg.evaluation.report.reading import model_if_there, read_if_there
 from autoseg.evaluation.summary import Summary, pooled_summary
 from autoseg.fingerprint import Fingerprint
+from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind
 from autoseg.plan import Plans
+from autoseg.projections.plan import ProjectionPlans
 from autoseg.slices.plan import SlicePlans
 from autoseg.steps import RunRecord
 from autoseg.training_log import Epoch, read_log
@@ -51,14 +56,15 @@ class Model:
 
 @dataclass
 class Artefacts:
-    """What was found. plans: for segmentation; None where the dataset was planned as slices only. anomaly: of its slices and
-    their detectors; None where it was not planned as slices. troubles: in words, files that are there and could not be read.
+    """What was found. plans: for segmentation; anomaly: of its slices and their detectors; location: of its projections and their
+    locators; each None where the dataset was not planned so. troubles: in words, files that are there and could not be read.
     fold_count: folds of a whole cross-validation. is_outdated: whether `best` was chosen for other weights than those of today.
     ensemble: validation of the chosen ensemble; postprocessed: of the choice after its rules."""
 
     folder: DatasetFolder
     plans: Plans | None = None
     anomaly: AnomalyArtefacts | None = None
+    location: LocationArtefacts | None = None
     dataset: Dataset | None = None
     fingerprint: Fingerprint | None = None
     findings: list[Finding] | None = None
@@ -74,25 +80,36 @@ class Artefacts:
     @property
     def name(self) -> str:
         """The dataset's."""
-        planned = self.plans or (self.anomaly.plans if self.anomaly else None)
-        return planned.dataset if planned else self.folder.name
+        planned = [self.plans, *(its.plans for its in (self.anomaly, self.location) if its)]
+        return next((plans.dataset for plans in planned if plans), self.folder.name)
+
+    @property
+    def apart(self) -> dict[Kind, Sequence[AnyModelApart]]:
+        """The models of each kind apart that the dataset was planned for."""
+        found: dict[Kind, Sequence[AnyModelApart]] = {}
+        if self.anomaly is not None:
+            found[ANOMALY] = self.anomaly.detectors
+        if self.location is not None:
+            found[LOCATION] = self.location.locators
+        return found
 
 
 def read_artefacts(folder: DatasetFolder) -> Artefacts:
     """Everything of a planned dataset. Raises AutosegError where it has not been planned, or its plans are damaged; notes other
     damage."""
-    if not (folder.plans_json.exists() or folder.slices_json.exists()):
+    if not any(folder.plans_of(kind).exists() for kind in (None, *KINDS)):
         raise AutosegError(
             f"{folder.name} has not been planned: {folder.plans_json} does not exist. Run: autoseg_plan_and_preprocess "
             f"{folder.name}")
     found = Artefacts(folder)
     if folder.plans_json.exists():
         found.plans = read_model(folder.plans_json, Plans)
-        slices = model_if_there(found.troubles, folder.slices_json, SlicePlans)
-    else:
-        slices = read_model(folder.slices_json, SlicePlans)
-    if slices is not None:
+    if (slices := model_if_there(found.troubles, folder.slices_json, SlicePlans)) is not None:
         found.anomaly = read_anomaly_artefacts(folder, slices, found.troubles)
+    if (projections := model_if_there(found.troubles, folder.projection_json, ProjectionPlans)) is not None:
+        found.location = read_location_artefacts(folder, projections, found.troubles)
+    if not (found.plans or found.anomaly or found.location):
+        raise AutosegError(found.troubles[0])
     found.dataset = model_if_there(found.troubles, folder.dataset_json, Dataset)
     found.fingerprint = model_if_there(found.troubles, folder.fingerprint_json, Fingerprint)
     found.findings = read_if_there(found.troubles, folder.findings_json, read_findings)

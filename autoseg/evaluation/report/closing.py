@@ -31,8 +31,8 @@ def times_section(found: Artefacts) -> Section:
 def _logs(found: Artefacts) -> dict[str, list[list[Epoch]]]:
     """Of the folds that were begun, by the name of their model."""
     logs = {model.name: [fold.log for fold in model.folds if fold.log] for model in found.models}
-    detectors = found.anomaly.detectors if found.anomaly else []
-    return logs | {model.name: [fold.log for fold in model.folds if fold.log] for model in detectors}
+    return logs | {model.name: [fold.log for fold in model.folds if fold.log]
+                   for models in found.apart.values() for model in models}
 
 
 def _training_rows(found: Artefacts) -> list[list[str]]:
@@ -48,14 +48,16 @@ def _training_rows(found: Artefacts) -> list[list[str]]:
 
 def versions_section(found: Artefacts) -> Section:
     """Package versions of each stage, in columns."""
-    detectors = found.anomaly.detectors if found.anomaly else []
     stages = {"planned": found.plans.versions} if found.plans else {}
     if found.anomaly is not None:
         stages["planned as slices"] = found.anomaly.plans.versions
+    if found.location is not None:
+        stages["planned as projections"] = found.location.plans.versions
     for model in found.models:
         if isinstance(recorded := model.description.get("versions"), dict):
             stages[f"trained {model.name}"] = {str(package): str(version) for package, version in recorded.items()}
-    stages |= {f"trained {model.name}": model.description.versions for model in detectors if model.description}
+    stages |= {f"trained {model.name}": model.description.versions
+               for models in found.apart.values() for model in models if model.description}
     if found.best is not None:
         stages["chosen"] = found.best.versions
     stages["this page"] = versions()

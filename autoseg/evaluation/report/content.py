@@ -12,6 +12,7 @@ from autoseg.evaluation.report.closing import times_section, versions_section
 from autoseg.evaluation.report.data import data_section
 from autoseg.evaluation.report.elements import Block, Section
 from autoseg.evaluation.report.glance import at_a_glance
+from autoseg.evaluation.report.location import location_section
 from autoseg.evaluation.report.planning import plan_section
 from autoseg.evaluation.report.results import results_section
 from autoseg.evaluation.report.training import training_section
@@ -35,6 +36,8 @@ def page(found: Artefacts) -> Page:
         sections += [results_section(found), worst_section(found), choice_section(found), training_section(found)]
     if found.anomaly is not None:
         sections.append(anomaly_section(found, found.anomaly))
+    if found.location is not None:
+        sections.append(location_section(found, found.location))
     sections.append(data_section(found))
     if found.plans is not None:
         sections.append(plan_section(found.plans))

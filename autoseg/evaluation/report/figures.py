@@ -9,7 +9,7 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -65,6 +65,35 @@ def box_rows(
         axes.set_ylim(0.3, len(finite) + 0.7)
         _value_axis(axes, unit, logarithmic and min(map(min, finite.values())) > 0, limits)
         return _svg(figure, f"Box plot. {name}, {unit}. {' '.join(_said(row, kept) for row, kept in finite.items())}")
+
+
+def dots(
+    name: str, values: Mapping[str, float], unit: str, marked: Collection[str] = (), marked_as: str = "",
+    line: float | None = None,
+) -> Markup:
+    """A point for each entry of `values` in their order, first on top (Cleveland 1984); an empty string where there is none.
+
+    marked: entries that are shown as crosses, which the legend calls `marked_as`. line: a value that is drawn as a dashed line.
+    """
+    if not values:
+        return Markup("")
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure, axes = _figure(0.9 + 0.24 * len(values))
+        places = dict(zip(values, range(len(values), 0, -1), strict=True))
+        plain = [row for row in values if row not in marked]
+        axes.hlines(list(places.values()), 0, list(values.values()), color=GRID, linewidth=1.5)
+        axes.plot([values[row] for row in plain], [places[row] for row in plain], "o", color=BLUE, markersize=5, clip_on=False)
+        if line is not None:
+            axes.axvline(line, color=INK, linewidth=0.8, linestyle="--")
+        if crossed := [row for row in values if row in marked]:
+            axes.plot([values[row] for row in crossed], [places[row] for row in crossed], "X", color=VERMILION, markersize=7,
+                      label=marked_as)
+            figure.legend(loc="outside upper left", frameon=False, fontsize=11.5)
+        axes.set_yticks(list(places.values()), [shortened(row, NAME_LENGTH) for row in values], fontsize=10)
+        axes.set_ylim(0.3, len(values) + 0.7)
+        _value_axis(axes, unit, False, (0, None))
+        said = ", ".join(f"{row} {number(value)}{f' ({marked_as})' if row in marked else ''}" for row, value in values.items())
+        return _svg(figure, f"Dot plot. {name}, {unit}: {said}.")
 
 
 def curves(

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 from autoseg.evaluation.report.artefacts import Answer, Artefacts, answer
 from autoseg.evaluation.report.elements import Block, Command, Explained, Explanations, Text
-from autoseg.evaluation.report.missing import anomaly_steps, detection_command, next_steps, prediction_command
+from autoseg.evaluation.report.location_errors import mean_error
+from autoseg.evaluation.report.missing import command_apart, next_steps, prediction_command, steps_apart
 from autoseg.evaluation.report.results import mean_dice, mean_hd95
 from autoseg.evaluation.report.scores import auroc
-from autoseg.evaluation.report.words import MISSING, counted, dice, listed
+from autoseg.evaluation.report.words import MISSING, counted, dice, listed, millimetres
 from autoseg.evaluation.report.worst import worst_cases
+from autoseg.kinds import LOCATION, Kind
 
 
 def at_a_glance(found: Artefacts) -> list[Block]:
     """The result, how to use it, and what is not there yet."""
     final = answer(found)
     segmentation = [*_choice(found), *_result(final)] if found.plans is not None else []
-    blocks: list[Block] = [Explanations([*_data(found), *segmentation, *_anomalies(found)])]
+    blocks: list[Block] = [Explanations([*_data(found), *segmentation, *_anomalies(found), *_locations(found)])]
     if (line := prediction_command(found)) is not None:
         blocks += [Text("To segment new images, type:"), Command(line)]
-    for detector in found.anomaly.detectors if found.anomaly else ():
-        if (line := detection_command(found, detector)) is not None:
-            blocks += [Text(f"To look for anomalies in new images with {detector.name}, type:"), Command(line)]
-    steps = [*(next_steps(found) if found.plans is not None else ()), *anomaly_steps(found)]
+    for kind, models in found.apart.items():
+        for model in models:
+            if (line := command_apart(found, kind, model)) is not None:
+                blocks += [Text(f"{_purpose(found, kind)} with {model.name}, type:"), Command(line)]
+    steps = next_steps(found) if found.plans is not None else []
+    steps += [step for kind in found.apart for step in steps_apart(found, kind)]
     if steps:
         blocks.append(Text("Not everything is there yet. What is missing, and the command that makes it:", is_note=True))
     for step in steps:
         blocks += [Text(f"{step.missing}:"), Command(step.line)]
     blocks += [Text(trouble, is_note=True) for trouble in found.troubles]
     return blocks
+
+
+def _purpose(found: Artefacts, kind: Kind) -> str:
+    if kind == LOCATION and found.location is not None:
+        return f"To find {found.location.plans.target.name} in new images"
+    return "To look for anomalies in new images"
 
 
 def _data(found: Artefacts) -> list[Explained]:
@@ -63,6 +73,24 @@ def _anomalies(found: Artefacts) -> list[Explained]:
         entries.append(Explained(title, value, part.note or f"Over {counted(part.normal, f'normal {noun}')} and "
                                  f"{counted(part.abnormal, f'abnormal {noun}')} of the validation; 95 % interval."))
     return entries or [Explained("Anomalies", "no detector yet")]
+
+
+def _locations(found: Artefacts) -> list[Explained]:
+    """The error of each locator's answers."""
+    if found.location is None:
+        return []
+    entries, target = [], found.location.plans.target.name
+    for locator in found.location.locators:
+        its, title = locator.summary, f"Finding {target}, {locator.name}"
+        if its is None or its.error_mm is None:
+            entries.append(Explained(title, "not validated yet" if its is None else "error not known"))
+            continue
+        errors = its.error_mm
+        entries.append(Explained(
+            title, f"mean error {mean_error(errors)} mm",
+            f"Over {counted(its.cases, 'case')} of the validation; 95 % interval. Median {millimetres(errors.median)} mm, worst "
+            f"{millimetres(errors.worst)} mm ({errors.worst_case}). Found in {its.found} of {its.cases}."))
+    return entries or [Explained(f"Finding {target}", "no locator yet")]
 
 
 def _result(final: Answer | None) -> list[Explained]:

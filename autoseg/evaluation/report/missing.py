@@ -8,9 +8,10 @@ from autoseg import commands
 from autoseg.best import model_name
 from autoseg.commands import command_line, model_flags, training_flags
 from autoseg.evaluation.cross_validation import missing_folds
+from autoseg.evaluation.report.apart import AnyModelApart
 from autoseg.evaluation.report.artefacts import Artefacts, answer
 from autoseg.evaluation.report.detectors import Detector
-from autoseg.kinds import ANOMALY
+from autoseg.kinds import Kind
 from autoseg.workspace import ModelFolder
 
 
@@ -44,22 +45,23 @@ def next_steps(found: Artefacts) -> list[Step]:
     return steps
 
 
-def anomaly_steps(found: Artefacts) -> list[Step]:
-    """What is missing of the anomaly detectors: one at all, or the end of folds that were begun."""
-    if found.anomaly is None:
+def steps_apart(found: Artefacts, kind: Kind) -> list[Step]:
+    """What is missing of the models of a kind: one at all, or the end of folds that were begun."""
+    models = found.apart.get(kind)
+    if models is None:
         return []
-    if not found.anomaly.detectors:
-        first = command_line(found.folder, "autoseg_train", "0", "-tr", "anogan")
-        return [Step("No anomaly detector has been trained yet", first)]
+    if not models:
+        first = command_line(found.folder, "autoseg_train", "0", "-tr", kind.recipe)
+        return [Step(f"No {kind.noun} has been trained yet", first)]
     return [
-        Step(f"{detector.name}: fold {fold.name} is {fold.state}",
-             command_line(found.folder, "autoseg_train", fold.name, *_training_flags(detector), "--continue"))
-        for detector in found.anomaly.detectors for fold in detector.folds if fold.state in ("unfinished", "not validated")]
+        Step(f"{model.name}: fold {fold.name} is {fold.state}",
+             command_line(found.folder, "autoseg_train", fold.name, *_training_flags(kind, model), "--continue"))
+        for model in models for fold in model.folds if fold.state in ("unfinished", "not validated")]
 
 
-def detection_command(found: Artefacts, detector: Detector) -> str | None:
-    """The line that scores new images; None as long as no fold is trained."""
-    return commands.command_of_kind(found.folder, ANOMALY, detector.name) if detector.folder.finished_folds() else None
+def command_apart(found: Artefacts, kind: Kind, model: AnyModelApart, *flags: str) -> str | None:
+    """The line that does to new images what the model does; None as long as no fold is trained."""
+    return commands.command_of_kind(found.folder, kind, model.name, *flags) if model.folder.finished_folds() else None
 
 
 def gate_command(found: Artefacts, detector: Detector) -> str:
@@ -75,6 +77,6 @@ def _best_so_far(found: Artefacts) -> ModelFolder | None:
     return next(named, usable[0] if usable else None)
 
 
-def _training_flags(detector: Detector) -> list[str]:
+def _training_flags(kind: Kind, model: AnyModelApart) -> list[str]:
     """Of a damaged model.json, which the report tells, the recipe is not known."""
-    return training_flags(detector.folder) if detector.description else model_flags(ANOMALY.configuration, detector.name)
+    return training_flags(model.folder) if model.description else model_flags(kind.configuration, model.name)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.figure import groups
 from autoseg.evaluation.anomaly.metrics import NORMAL_PERCENTILE, Detection, roc_of
 from autoseg.evaluation.anomaly.scores import CaseScore
 from autoseg.evaluation.anomaly.summary import AnomalySummary, scored_cases, scored_slices, summarize
 from autoseg.evaluation.report.detectors import Detector, DetectorFold
-from autoseg.evaluation.report.elements import Block, Figure, Figures, Table, Text, figures
+from autoseg.evaluation.report.elements import Block, Figure, Table, Text, figures
 from autoseg.evaluation.report.figures import box_rows, roc_lines
-from autoseg.evaluation.report.pictures import embedded_file
+from autoseg.evaluation.report.pictures import Picture, pictures
 from autoseg.evaluation.report.words import JOINED, counted, dice, interval, number
 
 PANELS = 4
@@ -83,23 +82,12 @@ def _by_fold(detector: Detector) -> Table:
 def _panels(detector: Detector) -> list[Block]:
     """Real, generated and difference of the cases with the highest scores."""
     highest = sorted(((case, fold) for fold in detector.folds for case in fold.cases), key=lambda entry: -entry[0].score)
-    drawn, blocks = [], []
-    for case, fold in highest[:PANELS]:
-        if not fold.folder.panels_png(case.case).exists():
-            continue
-        try:
-            drawn.append(_panel(case, fold))
-        except AutosegError as error:
-            blocks.append(Text(str(error), is_note=True))
-    if drawn:
-        blocks.insert(0, Text("The cases that scored highest. Each row is a slice: as it is, the closest one that the generator "
-                              "knows, and where they differ."))
-        return [blocks[0], Figures(drawn, is_wide=True), *blocks[1:]]
-    return [*blocks]
+    return pictures("The cases that scored highest. Each row is a slice: as it is, the closest one that the generator knows, and "
+                    "where they differ.", (_panel(case, fold) for case, fold in highest[:PANELS]))
 
 
-def _panel(case: CaseScore, fold: DetectorFold) -> Figure:
+def _panel(case: CaseScore, fold: DetectorFold) -> Picture:
     known = {"normal": "normal", "abnormal": "abnormal", None: "not known whether normal"}[case.truth]
     said = (f"Slices of case {case.case} beside the closest ones that the generator of fold {fold.name} knows, and how they "
             f"differ. Score {number(case.score)}, {known}.")
-    return Figure(f"{case.case}: score {number(case.score)}, {known}", embedded_file(fold.folder.panels_png(case.case), said))
+    return Picture(fold.folder.panels_png(case.case), f"{case.case}: score {number(case.score)}, {known}", said)

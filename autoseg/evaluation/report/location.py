@@ -1,0 +1,105 @@
+"""Finding a level: how volumes were projected, and what each locator's validation says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autoseg.evaluation.report.artefacts import Artefacts
+from autoseg.evaluation.report.elements import (
+    Block,
+    Command,
+    Explained,
+    Explanations,
+    Heading,
+    Section,
+    Table,
+    Text,
+    decisions,
+)
+from autoseg.evaluation.report.location_errors import errors_of
+from autoseg.evaluation.report.locators import LocationArtefacts, Locator
+from autoseg.evaluation.report.missing import command_apart, steps_apart
+from autoseg.evaluation.report.planning import network_in_words, windows_in_words
+from autoseg.evaluation.report.training import all_settings, curve_figures, folds_table, set_by_user
+from autoseg.evaluation.report.words import counted, number, times
+from autoseg.kinds import LOCATION
+from autoseg.projections.plan import ProjectionPlans, Target, WorldAxis
+from autoseg.projections.store import StoredProjection
+
+AXES: dict[WorldAxis, str] = {"x": "x, left to right", "y": "y, front to back", "z": "z, head to feet"}
+DECISIONS = {
+    "target": "Found", "axis": "Along", "project": "Seen along", "slab": "Slab", "channels": "Channels", "windows": "Intensities",
+    "pixel_mm": "Pixels", "size": "Size", "network": "Network", "batch_size": "Batch", "epochs": "Epochs"}
+
+
+def location_section(found: Artefacts, its: LocationArtefacts) -> Section:
+    """The locators' errors first, then how they were trained, and the projections at last."""
+    target = its.plans.target.name
+    section = Section("location", f"Finding {target}", [Text(
+        f"A locator finds {target} in a projection of the volume: the row that its network marks most strongly is a slice of "
+        "the original image. Where no row stands out, the answer is that it was not found.")])
+    for step in steps_apart(found, LOCATION):
+        section.blocks += [Text(f"{step.missing}:", is_note=True), Command(step.line)]
+    for locator in its.locators:
+        section.blocks += _of_locator(found, locator, target)
+    section.blocks += [Heading("Projections"), decisions(DECISIONS, _values(its.plans), its.plans.reasons),
+                       *_counts(its.plans, its.stored)]
+    return section
+
+
+def _of_locator(found: Artefacts, locator: Locator, target: str) -> list[Block]:
+    begun = [fold for fold in locator.folds if fold.log]
+    blocks = [Heading(locator.name), *_made_of(locator), *errors_of(locator, target)]
+    if begun:
+        blocks += [Text("Losses and Dice over the epochs. Dice (0 to 1) is that of the marked band in projections of validation "
+                        "cases, as a sign of how the training goes."), *curve_figures(locator.name, begun)]
+    else:
+        blocks.append(Text("No epoch has been finished yet.", is_note=True))
+    blocks.append(folds_table(locator.name, locator.folds, {
+        "last loss": lambda fold: f"{fold.log[-1].training_loss:.3f}" if fold.log else "",
+        "cases located": lambda fold: str(sum(row.part == "whole" for row in fold.rows)) if fold.rows else ""}))
+    for flags, what in (((), f"This finds {target} in new images:"),
+                        (("--crop",), "This writes the found slice of each as an image, too (--crop MM: a slab around it):")):
+        if (line := command_apart(found, LOCATION, locator, *flags)) is not None:
+            blocks += [Text(what), Command(line)]
+    return blocks
+
+
+def _made_of(locator: Locator) -> list[Block]:
+    """Its network and settings; nothing where model.json could not be read."""
+    its = locator.description
+    if its is None:
+        return []
+    marked = f"a band of {number(its.band)} pixels, {number(its.band * its.plans.pixel_mm)} mm"
+    return [
+        Explanations([Explained("Recipe", its.recipe), Explained("Network", network_in_words(its.network)),
+                      Explained("Marks", marked), Explained("Found", f"from a confidence of {its.location.threshold:g}"),
+                      Explained("Set by you", set_by_user(its.flags))]),
+        all_settings(locator.name, its.settings)]
+
+
+def _values(plans: ProjectionPlans) -> dict[str, str]:
+    extent = times([pixels * plans.pixel_mm for pixels in plans.size])
+    return {
+        "target": _target(plans.target), "axis": AXES[plans.axis], "project": AXES[plans.project],
+        "slab": f"the middle {plans.slab:.0%} of the extent", "channels": f"{plans.channels} of a projection",
+        "windows": windows_in_words(plans.channel_names, plans.windows), "pixel_mm": f"{number(plans.pixel_mm)} mm, square",
+        "size": f"{times(plans.size)} pixels, {extent} mm", "network": network_in_words(plans.network),
+        "batch_size": f"{plans.batch_size} projections in each step", "epochs": str(plans.epochs)}
+
+
+def _target(target: Target) -> str:
+    if not target.labels:
+        return f"{target.name}, from a list of points"
+    return f"the middle of {target.labels[0]}" if len(target.labels) == 1 else target.name
+
+
+def _counts(plans: ProjectionPlans, stored: Sequence[StoredProjection]) -> list[Block]:
+    blocks: list[Block] = []
+    every = len(plans.source.training)
+    if missing := every - len(stored):
+        blocks.append(Text(f"{counted(missing, 'case')} of {every} could not be projected, or not yet.", is_note=True))
+    there = sum(case.level is not None for case in stored)
+    known = sum(case.is_known for case in stored)
+    rows = [[plans.target.name, str(there), str(known - there), str(len(stored) - known), str(len(stored))]]
+    return [*blocks, Table("Projections of the training cases", ("", "with it", "without it", "not known", "all"), rows)]

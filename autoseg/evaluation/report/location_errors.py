@@ -1,0 +1,108 @@
+"""A locator's validation: how far its answers are from the true level, and the cases that are farthest from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from autoseg.evaluation.location.summary import NEAR_MM, Absent, CaseError, Errors, LocationSummary, Share, summarize
+from autoseg.evaluation.location.tables import in_words
+from autoseg.evaluation.report.elements import Block, Figure, Table, Text, figures
+from autoseg.evaluation.report.figures import box_rows, dots
+from autoseg.evaluation.report.locators import Locator, LocatorFold
+from autoseg.evaluation.report.pictures import Picture, pictures
+from autoseg.evaluation.report.words import JOINED, MISSING, counted, interval, millimetres
+
+WORST = 4
+CASES_SHOWN = 40
+
+
+def errors_of(locator: Locator, target: str) -> list[Block]:
+    """Numbers, figures and the worst cases of all folds together; what is not known is said."""
+    its = locator.summary
+    if its is None:
+        return [Text("No case has been located yet: a fold does that when it has been trained.", is_note=True)]
+    blocks: list[Block] = [
+        Text(f"{counted(its.cases, 'case')} of the validation in which {target} is, located by networks that were not trained on "
+             "them. Errors are the distance along the axis between the strongest answer and the truth, whether or not it was "
+             "strong enough to count as found. To see that what is not there is not found, the parts of each case before and "
+             "after it were given to the networks as well."),
+        *_numbers(its), *(Text(note, is_note=True) for note in in_words(its)), *_figures(locator, its)]
+    if sum(bool(fold.rows) for fold in locator.folds) > 1:
+        blocks.append(_by_fold(locator))
+    return blocks + _worst(locator, its)
+
+
+def mean_error(errors: Errors) -> str:
+    """With its interval where there is one."""
+    between = interval(*errors.interval, 2) if errors.interval else ""
+    return f"{millimetres(errors.mean)} ({between})" if between else millimetres(errors.mean)
+
+
+def _numbers(its: LocationSummary) -> list[Block]:
+    blocks: list[Block] = []
+    if its.error_mm is not None and its.error_slices is not None:
+        by_unit: Mapping[str, Errors] = {"mm": its.error_mm, "slices": its.error_slices}
+        rows = [[unit, mean_error(errors), millimetres(errors.median), millimetres(errors.worst), errors.worst_case]
+                for unit, errors in by_unit.items()]
+        columns = ("in", "mean", "median", "worst", "worst case")
+        blocks.append(Table("Absolute error (95 % interval)", columns, rows, frozenset({4})))
+    counts = [["at most one slice off", *_share(its.within_slice)], [f"at most {NEAR_MM:g} mm off", *_share(its.within_5_mm)]]
+    counts.append(["found where it is", f"{its.found} of {its.cases}", ""])
+    for what, absent in (("cases", its.without_level), ("parts of cases", its.parts)):
+        if absent.count:
+            counts.append([f"wrongly found in {what} without it", f"{len(absent.wrongly_found)} of {absent.count}", ""])
+    return [*blocks, Table("How often (95 % interval)", ("", "cases", "share"), counts)]
+
+
+def _share(share: Share | None) -> list[str]:
+    if share is None:
+        return [MISSING, ""]
+    low, high = (100 * bound for bound in share.interval)
+    return [f"{share.count} of {share.of}", f"{share.share:.0%} ({interval(low, high, 0)})"]
+
+
+def _figures(locator: Locator, its: LocationSummary) -> list[Block]:
+    shown = its.errors[:CASES_SHOWN]
+    title = "Error of each case"
+    if len(shown) < len(its.errors):
+        title = f"The {len(shown)} largest errors of {len(its.errors)} cases"
+    not_found = {error.case for error in shown if not error.found}
+    picture = dots(f"{title} of the validation by {locator.name}", {error.case: error.error_mm for error in shown}, "mm",
+                   not_found, "not found", NEAR_MM)
+    by_fold = {f"fold {fold.name}": [row.error_mm for row in fold.rows if row.part == "whole" and row.error_mm is not None]
+               for fold in locator.folds}
+    boxes = box_rows(f"Error of each case by {locator.name}, by fold", by_fold, "mm", limits=(0, None))
+    return figures(
+        Figure(f"{title}, mm", picture, f"Dashed: {NEAR_MM:g} mm."),
+        Figure("Errors of each fold, mm", boxes, "The line is the median, the box holds half of the cases."), is_wide=True)
+
+
+def _by_fold(locator: Locator) -> Table:
+    rows = []
+    for fold in locator.folds:
+        if fold.rows:
+            its = summarize(fold.rows)
+            rows.append([f"fold{JOINED}{fold.name}", str(its.cases), mean_error(its.error_mm) if its.error_mm else MISSING,
+                         millimetres(its.error_mm.worst) if its.error_mm else MISSING, f"{its.found} of {its.cases}",
+                         _wrongly(its.without_level), _wrongly(its.parts)])
+    return Table("Error of each fold, mm", ("fold", "cases", "mean", "worst", "found", "wrongly: cases", "wrongly: parts"), rows)
+
+
+def _wrongly(absent: Absent) -> str:
+    return f"{len(absent.wrongly_found)} of {absent.count}" if absent.count else MISSING
+
+
+def _worst(locator: Locator, its: LocationSummary) -> list[Block]:
+    """Pictures of the cases with the largest errors."""
+    fold_of = {row.case: fold for fold in locator.folds for row in fold.rows if row.part == "whole"}
+    return pictures(
+        "The cases with the largest errors: the projection with the found level and the true one, and beside it the response of "
+        "the networks along its rows.", (_picture(error, fold_of[error.case]) for error in its.errors[:WORST]))
+
+
+def _picture(error: CaseError, fold: LocatorFold) -> Picture:
+    found, off = "found" if error.found else "not found", f"{millimetres(error.error_mm)} mm"
+    said = (f"Projection of case {error.case} with the level that fold {fold.name} found and the true one, {off} apart. "
+            f"Confidence {error.confidence:.2f}, {found}.")
+    note = f"{error.error_slices:.2f} slices; confidence {error.confidence:.2f}, {found}; fold {fold.name}."
+    return Picture(fold.folder.picture_png(error.case), f"{error.case}: {off}", said, note)
