@@ -127,7 +127,7 @@ def describe_locator(job: Job[LocatorSettings], data: LocatorData, settings: Loc
 def _description(job: Job[LocatorSettings], data: LocatorData, settings: LocatorSettings) -> LocatorDescription:
     return LocatorDescription(
         dataset=data.plans.dataset, plans=data.plans.without_cases(), network=locator_network(data.plans, settings),
-        band=settings.band, location=LocationSettings(threshold=settings.threshold), recipe=job.recipe,
+        band=settings.band, location=LocationSettings(threshold=settings.threshold, zooms=settings.zooms), recipe=job.recipe,
         settings=settings.model_dump(mode="json"), flags=flags_of(settings, locator_defaults(job.recipe, data.plans)),
         versions=versions(), name=job.name)
 

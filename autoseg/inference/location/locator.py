@@ -15,6 +15,7 @@ from autoseg.inference.location.answer import Answer, answer_of
 from autoseg.inference.location.model import LoadedLocator, LocatorDescription
 from autoseg.inference.location.settings import LocationSettings
 from autoseg.inference.memory import out_of_memory_is_told
+from autoseg.preprocessing.resample import area_matrix
 from autoseg.projections.placement import Placement
 from autoseg.projections.projecting import PADDING, Projection, project_image
 
@@ -73,9 +74,17 @@ class Locator:
 
     def locate(self, channels: np.ndarray, case: str) -> Located:
         """In a projection, or some rows of one. channels: (C, rows, columns) float32 in [-1, 1]."""
-        response = self._respond(channels, case).mean(1)
+        response = np.mean([self._response(channels, zoom, case) for zoom in self.settings.zooms], axis=0)
         answer = answer_of(response, self.description.band)
         return Located(answer, response, answer.confidence >= self.settings.threshold)
+
+    def _response(self, channels: np.ndarray, zoom: float, case: str) -> np.ndarray:
+        """(rows,) float32: mean probability of each row, of the projection at another size."""
+        rows, columns = (max(1, round(size * zoom)) for size in channels.shape[1:])
+        down, across = area_matrix(channels.shape[1], rows), area_matrix(channels.shape[2], columns)
+        response = self._respond(down @ channels @ across.T, case).mean(1)
+        places = (np.arange(channels.shape[1]) + 0.5) * rows / channels.shape[1] - 0.5
+        return np.interp(places, np.arange(rows), response).astype(np.float32)
 
     def _respond(self, channels: np.ndarray, case: str) -> np.ndarray:
         """(rows, columns) float32: probability that the level is there. Raises AutosegError where weights give no numbers."""

@@ -34,7 +34,7 @@ NETWORK_SHAPE = Topology(
 
 def describe_locator(
     channels: int = 1, recipe: str = "locator", dataset: str = DATASET, axis: str = "z", project: str = "x",
-    threshold: float = 0.5,
+    threshold: float = 0.5, zooms: tuple[float, ...] = (1.0,),
 ) -> LocatorDescription:
     """Of projections with pixels of 2 mm; intensities from 0 to 1000 become -1 to 1."""
     names = ("CT",) if channels == 1 else tuple(f"channel{c}" for c in range(channels))
@@ -45,8 +45,8 @@ def describe_locator(
         "slab": 1.0, "channel_names": names, "windows": (IntensityWindow(low=0, high=1000),) * channels, "pixel_mm": 2.0,
         "size": (16, 16), "batch_size": 2, "epochs": 1, "network": NETWORK_SHAPE, "source": source})
     return LocatorDescription(
-        dataset=dataset, plans=plans, network=NETWORK_SHAPE, band=BAND, location=LocationSettings(threshold=threshold),
-        recipe=recipe, settings={}, versions={})
+        dataset=dataset, plans=plans, network=NETWORK_SHAPE, band=BAND,
+        location=LocationSettings(threshold=threshold, zooms=zooms), recipe=recipe, settings={}, versions={})
 
 
 def save_locator(root: Path, description: LocatorDescription, folds: tuple[str, ...] = ("0",)) -> ModelFolder:

@@ -96,3 +96,31 @@ def test_a_level_in_files_of_other_formats_is_at_the_same_place(
         write_image(tmp_path / f"a{ending}", image.array, like=image)
         row = location_of("a", locator.locate_image(read_image(tmp_path / f"a{ending}"), "a"))
         assert (row.slice, row.x_mm, row.y_mm, row.z_mm) == (13, 5 + 3.5 * 1.5, -7 + 2.5 * 3, 11 + 2 * 13)
+
+
+def test_a_projection_is_looked_at_in_several_sizes_and_the_answer_stays_where_it_is(
+    describe_locator: Any, sees_what_is_bright: None
+) -> None:
+    channels = np.full((3, 60, 50), -1, np.float32)
+    channels[:, 38:43] = 1
+    for zooms in ((0.8,), (1.25,), (1.0, 0.88, 1.13)):
+        locator = Locator(LoadedLocator(describe_locator(zooms=zooms), [], ("0",)), torch.device("cpu"))
+        located = locator.locate(channels, "case")
+        assert located.response.shape == (60,)
+        assert located.answer.row == pytest.approx(40, abs=0.15) and located.answer.confidence > 0.7
+
+
+def test_an_answer_that_differs_between_sizes_is_not_sure(describe_locator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def respond(self: Locator, channels: np.ndarray, case: str) -> np.ndarray:
+        """A band in the middle of the projection at its own size, at an end of it at any other."""
+        response = np.zeros(channels.shape[1:], np.float32)
+        middle = 30 if channels.shape[1] == 60 else 10
+        response[middle - 2:middle + 3] = 1
+        return response
+
+    monkeypatch.setattr(Locator, "_respond", respond)
+    channels = np.zeros((3, 60, 50), np.float32)
+    loaded = [LoadedLocator(describe_locator(zooms=zooms), [], ("0",)) for zooms in ((1.0,), (1.0, 1.0, 0.8), (1.0, 0.8))]
+    confidences = [Locator(each, torch.device("cpu")).locate(channels, "case").answer.confidence for each in loaded]
+    assert confidences[0] == 1
+    assert 0.2 < confidences[1] < 0.5 and confidences[2] < 0.2

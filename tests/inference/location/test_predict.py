@@ -156,7 +156,7 @@ def test_other_thresholds_or_locators_do_not_mix(place: Any, volumes: Path, out:
     assert [row.case for row in read_locations(out / "locations.csv")] == ["a"]
     assert place.run("-i", volumes, "-o", out, "-tr", "other") == 1
     assert "b.png is there, but this model did not make it" in capsys.readouterr().err
-    assert json.loads((out / "autoseg_prediction.json").read_text())["origin"]["location"] == {"threshold": 0.5}
+    assert json.loads((out / "autoseg_prediction.json").read_text())["origin"]["location"] == {"threshold": 0.5, "zooms": [1.0]}
 
 
 def test_a_threshold_that_is_not_reached_is_no_slice(
@@ -224,7 +224,7 @@ def test_channels_in_several_files_are_cut_out_into_one(
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (["--set", "thresholds=0.4"], 'There is no setting "thresholds". There are: threshold.'),
+    (["--set", "thresholds=0.4"], 'There is no setting "thresholds". There are: threshold, zooms.'),
     (["--set", "threshold=2"], "These settings do not fit: threshold="),
     (["--save-probabilities"], "--save-probabilities is for segmentation, but the model meant here is a locator"),
     (["--gate", "x", "--no-mirroring"], "--no-mirroring and --gate are for segmentation"),
