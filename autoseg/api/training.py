@@ -19,7 +19,7 @@ from autoseg.evaluation.anomaly.tables import anomaly_table
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds, state_of
 from autoseg.evaluation.location.cross_validation import pooled_locator_folds
 from autoseg.evaluation.location.summary import LocationSummary
-from autoseg.evaluation.location.tables import location_table
+from autoseg.evaluation.location.tables import in_words, location_table
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
 from autoseg.kinds import ANOMALY, LOCATION, Kind, kind_for, kind_of
@@ -27,8 +27,6 @@ from autoseg.projections.plan import ProjectionPlans
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from autoseg.trainers.anomaly.job import DetectorData
     from autoseg.trainers.job import FoldData, Job
     from autoseg.trainers.locator.job import LocatorData
@@ -124,7 +122,7 @@ def _train_segmentation(job: Job[Any], restart: bool, quiet: bool) -> TrainResul
 
     data = load_fold_data(job)
     _begin(job, data, check_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_fold, job, data), summary_table, quiet)
+    return _train(job, partial(train_fold, job, data), quiet)
 
 
 def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
@@ -133,7 +131,7 @@ def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
 
     data = load_detector_data(job)
     _begin(job, data, check_detector_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_detector_fold, job, data), anomaly_table, quiet)
+    return _train(job, partial(train_detector_fold, job, data), quiet)
 
 
 def _train_locator(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
@@ -142,18 +140,18 @@ def _train_locator(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
 
     data = load_locator_data(job)
     _begin(job, data, check_locator_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_locator_fold, job, data), location_table, quiet)
+    return _train(job, partial(train_locator_fold, job, data), quiet)
 
 
 TRAIN: dict[Kind | None, Callable[[Job[Any], bool, bool], TrainResult]] = {
     None: _train_segmentation, ANOMALY: _train_detector, LOCATION: _train_locator}
 
 
-def _train(job: Job[Any], train_it: Callable[[Report], Any], table_of: Callable[[Any], Table], quiet: bool) -> TrainResult:
+def _train(job: Job[Any], train_it: Callable[[Report], Any], quiet: bool) -> TrainResult:
     with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
         summary = train_it(report)
     if summary is not None and not quiet:
-        console.show(table_of(summary))
+        _show(summary)
     return TrainResult(job.fold_folder.root, job.configuration, summary)
 
 
@@ -198,14 +196,20 @@ def cross_validation(
     summary: Summary | AnomalySummary | LocationSummary
     if kind == ANOMALY:
         summary = pooled_detector_folds(model, folds)
-        table = anomaly_table(summary)
     elif kind == LOCATION:
         summary = pooled_locator_folds(model, folds)
-        table = location_table(summary)
     else:
         summary = pooled_folds(model, folds)
-        table = summary_table(summary)
     if not quiet:
         console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
-        console.show(table)
+        _show(summary)
     return CrossValidation(model.configuration, model.recipe, summary, model.summary_json)
+
+
+def _show(summary: Summary | AnomalySummary | LocationSummary) -> None:
+    if isinstance(summary, LocationSummary):
+        console.show(location_table(summary))
+        for words in in_words(summary):
+            console.show(words)
+    else:
+        console.show(anomaly_table(summary) if isinstance(summary, AnomalySummary) else summary_table(summary))

@@ -195,7 +195,7 @@ def test_the_command_says_what_was_found_and_what_comes_next(
     assert following == f"Next: autoseg_train {pictures} 0 -tr anogan --workspace {tmp_path}/work"
     for flags, message in (
         (["--axis", "axial"], "--axis is for --planner slices and --planner projection, and not for --planner default."),
-        (["--image-size", "64", "--normal", "all"], "--image-size and --normal are for --planner slices, and not for --planner d"),
+        (["--image-size", "64", "--normal", "all"], "--image-size and --normal are for --planner slices, and not for --plan"),
         (["--planner", "slices", "-c", "2d", "--memory-gb", "8"], "-c and --memory-gb are for segmentation"),
         (["--planner", "slices", "--axis", "axial"], "holds pictures, which are one slice each"),
         (["--planner", "slices", "--image-size", "96"], "An image size of 96 was asked for"),
