@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,45 @@ def tiny_case(seed: int) -> tuple[Image, np.ndarray]:
     label[1:3, 1:3, 1:3] = 1
     label[3, 5, 4] = 2
     return Image(image, Geometry((3.0, 1.0, 1.0), (10.0, -20.0, 30.0))), label
+
+
+BALL_MM, UPSIDE_DOWN = 7.0, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+
+
+@pytest.fixture(scope="session")
+def make_balls() -> Callable[..., Path]:
+    """A function that writes a dataset of volumes with a bright ball at some height: `ball_case` of 0, 1, ... ."""
+
+    def make(parent: Path, with_ball: int = 5, without: int = 1, name: str = "Dataset002_Balls") -> Path:
+        folder = parent / name
+        for number in range(with_ball + without):
+            image, label = ball_case(number, number < with_ball)
+            write_image(folder / "imagesTr" / f"ball_{number}_0000.nii.gz", image.array, like=image)
+            write_label(folder / "labelsTr" / f"ball_{number}.nii.gz", label, like=image)
+        write_json(folder / "dataset.json", {
+            "channel_names": {"0": "MRI"}, "labels": {"background": 0, "ball": 1, "mark": 2}, "numTraining": with_ball + without,
+            "file_ending": ".nii.gz"})
+        return folder
+
+    return make
+
+
+def ball_case(seed: int, has_ball: bool = True) -> tuple[Image, np.ndarray]:
+    """Image (1, 24, 12, 10) int16 of 3 × 2 × 2.5 mm, and label (24, 12, 10) uint8; every other one is stored from the head down.
+
+    The ball (label 1) has 1000 where there is noise of 100 to 300 else, and lies 15 mm from the ends at least; the mark (label 2)
+    is a voxel near one of them that cannot be seen.
+    """
+    random = np.random.default_rng(seed)
+    array = random.integers(100, 300, (24, 12, 10)).astype(np.int16)
+    label = np.zeros(array.shape, np.uint8)
+    mm = np.stack(np.meshgrid(*(np.arange(n) * step for n, step in zip(array.shape, (3.0, 2.0, 2.5), strict=True)),
+                              indexing="ij"), -1)
+    centre = (random.uniform(15, 54), random.uniform(8, 14), 11.25)
+    if has_ball:
+        label[((mm - centre) ** 2).sum(-1) < BALL_MM ** 2] = 1
+        array[label == 1] = 1000
+    label[22, 6, 5] = 2
+    if seed % 2:
+        return Image(array[None, ::-1], Geometry((3.0, 2.0, 2.5), (10.0, -20.0, 30.0 + 23 * 3), UPSIDE_DOWN)), label[::-1]
+    return Image(array[None], Geometry((3.0, 2.0, 2.5), (10.0, -20.0, 30.0))), label
