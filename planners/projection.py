@@ -27,7 +27,8 @@ FEWEST_CASES = 2  # that hold what is to be found: one to train on, one to valid
 SLAB_STEP, USUAL_SLAB = 0.05, 0.5
 SLAB_PERCENTILE = 90  # of what the cases need
 ROWS_OF_TARGET = 16  # that what is found covers, in the median case
-MOST_PIXELS, USUAL_PIXELS = 512, 128  # along the longer edge of the median projection; where only points are known
+LONGER = "the longer edge of the median projection"
+FEWEST_PIXELS, MOST_PIXELS, USUAL_PIXELS = 64, 512, 128  # along that; the last where only points are known
 MOST_STAGES, BASE_FEATURES = 5, 16  # Huang et al. 2020
 MOST_PER_BATCH, FEWEST_PER_BATCH = 8, 2
 MEMORY_VALUES = 0.75 * 8.5e7  # that a UNet 3+ may put out for a batch at 8 GB (see `autoseg.planners.LEFT_BY_LOSS`)
@@ -111,7 +112,7 @@ def plan(dataset: Dataset, inspections: Sequence[ProjectionInspection], view: Vi
     samples = {name: case.samples for name, case in cases.items() if case.samples is not None}
     windows = common_windows(names, samples, percentiles)
     slab, about_slab = _slab(measured, wishes.slab)
-    pixel_mm, about_pixel = _pixel_mm(measured, wishes.pixel_mm)
+    pixel_mm, about_pixel = _pixel_mm(measured, len(view.target.labels), wishes.pixel_mm)
     network, size, about_size, about_depth = _network(measured, pixel_mm, wishes)
     batch_size = _batch_size(size, network)
     known = sum(case.known.is_known for case in measured)
@@ -166,19 +167,22 @@ def _slab(cases: Sequence[Measured], wish: float | None) -> tuple[float, str]:
         f"holds the middle half of what is found in {SLAB_PERCENTILE} % of the cases, in steps of {SLAB_STEP:.0%}")
 
 
-def _pixel_mm(cases: Sequence[Measured], wish: float | None) -> tuple[float, str]:
+def _pixel_mm(cases: Sequence[Measured], labels: int, wish: float | None) -> tuple[float, str]:
+    """labels: how many are found together."""
     if wish is not None:
         return wish, "as asked for"
     longest_mm = max(np.median([case.extents_mm for case in cases], axis=0))
     finest_mm = float(min(np.median([case.spacings_mm for case in cases], axis=0)))
-    heights_mm = [case.height_mm for case in cases if case.height_mm is not None]
+    heights_mm = [case.height_mm / max(labels, 1) for case in cases if case.height_mm is not None]
     wanted_mm = float(np.median(heights_mm)) / ROWS_OF_TARGET if heights_mm else longest_mm / USUAL_PIXELS
-    why = (f"what is found is {np.median(heights_mm):.3g} mm high in the median case, and covers {ROWS_OF_TARGET} rows"
-           if heights_mm else f"{USUAL_PIXELS} pixels along the longer edge of the median projection")
+    why = (f"what is found is {np.median(heights_mm):.3g} mm high in the median case{' (each label)' if labels > 1 else ''}, and "
+           f"covers {ROWS_OF_TARGET} rows" if heights_mm else f"{USUAL_PIXELS} pixels along {LONGER}")
+    if wanted_mm > longest_mm / FEWEST_PIXELS:
+        wanted_mm, why = longest_mm / FEWEST_PIXELS, f"at least {FEWEST_PIXELS} pixels along {LONGER}"
     if wanted_mm < finest_mm:
         wanted_mm, why = finest_mm, "no finer than voxels are"
     if wanted_mm < longest_mm / MOST_PIXELS:
-        wanted_mm, why = longest_mm / MOST_PIXELS, f"at most {MOST_PIXELS} pixels along the longer edge of the median projection"
+        wanted_mm, why = longest_mm / MOST_PIXELS, f"at most {MOST_PIXELS} pixels along {LONGER}"
     return float(f"{wanted_mm:.3g}"), why
 
 
