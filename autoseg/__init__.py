@@ -17,11 +17,13 @@ if TYPE_CHECKING:
         evaluate_anomalies,
         find_best,
         plan_and_preprocess,
+        plan_projection,
         plan_slices,
         postprocess,
         predict,
         predict_anomalies,
         predict_files,
+        predict_locations,
         report,
         train,
         verify,
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from autoseg.errors import AutosegError
 
 __all__ = [
-    "AutosegError", "cross_validation", "evaluate", "evaluate_anomalies", "find_best", "plan_and_preprocess", "plan_slices",
-    "postprocess", "predict", "predict_anomalies", "predict_files", "recipes", "report", "run", "train", "verify",
+    "AutosegError", "cross_validation", "evaluate", "evaluate_anomalies", "find_best", "plan_and_preprocess", "plan_projection",
+    "plan_slices", "postprocess", "predict", "predict_anomalies", "predict_files", "predict_locations", "recipes", "report", "run",
+    "train", "verify",
 ]
 
 
