@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AutosegError", "cross_validation", "evaluate", "evaluate_anomalies", "find_best", "plan_and_preprocess", "plan_projection",
-    "plan_slices", "postprocess", "predict", "predict_anomalies", "predict_files", "predict_locations", "recipes", "report", "run",
-    "train", "verify",
+    "plan_slices", "postprocess", "predict", "predict_anomalies", "predict_files", "predict_locations", "recipes", "report",
+    "run", "train", "verify",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from autoseg.console import Report
@@ -44,10 +46,11 @@ def train_locator(
         read_projections([data.stored[name] for name in data.training]), plans.size, batch_size, settings, mirrors, device)
     held_out = [data.stored[name] for name in data.validation]
     validation = LocatorBatches(
-        read_projections(held_out), plans.size, len(held_out), settings, False, device, is_augmented=False) if held_out else None
+        read_projections(held_out), plans.size, batch_size, settings, False, device, is_augmented=False) if held_out else None
     train(Run(
         task, training, validation, [plans.target.name], settings, job.fold_folder,
-        Schedule(settings, reserve=KEPT_FOR_VALIDATION), report, validation_batches=1))
+        Schedule(settings, reserve=KEPT_FOR_VALIDATION), report,
+        validation_batches=math.ceil(len(held_out) / batch_size)))
 
 
 def _too_large(plans: ProjectionPlans, settings: LocatorSettings) -> str:
