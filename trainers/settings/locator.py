@@ -25,7 +25,7 @@ class MovingSettings(Group):
 class LocatorSettings(OptimizerSettings, LocationSettings):
     """Of the recipe `locator`."""
 
-    epochs: int = Field(18, ge=1, description="at most; by default the plan's; optimizer steps are epochs × iterations")
+    epochs: int = Field(36, ge=1, description="at most; by default the plan's; optimizer steps are epochs × iterations")
     iterations: int = Field(25, ge=1, description="optimizer steps per epoch")
     batch_size: int | None = Field(None, ge=2, description="projections per step; none for the plan's")
 
