@@ -30,6 +30,11 @@ class Kind:
     planning: tuple[str, ...] = ()
 
     @property
+    def planner_flags(self) -> tuple[str, ...]:
+        """Of autoseg_plan_and_preprocess, that plan for it."""
+        return ("--planner", self.configuration, *self.planning)
+
+    @property
     def called(self) -> str:
         """"an anomaly detector"."""
         return f"{self.article} {self.noun}"

@@ -336,10 +336,11 @@ def how_to_mend(path: Path) -> str:
         made_by = train if path.parent.name == "validation" else "autoseg find-best"
         return f" Remove it: {made_by} makes it again from the predictions that are there."
     if path.parent.parent.name == "preprocessed":
-        planner = f" --planner {path.parent.name}" if kind_of(path.parent.name) else ""
-        return f" Remove it: {plan} {_dataset_and_workspace(path.parents[2])}{planner} makes it again."
+        kind = kind_of(path.parent.name)
+        again = " ".join([plan, _dataset_and_workspace(path.parents[2]), *(kind.planner_flags if kind else ())])
+        return f" Remove it: {again} makes it again."
     if (kind := kind_of(path.stem)) and path.name == f"{kind.configuration}.json":
-        return f" To make it anew: {plan} {dataset} --planner {kind.configuration}"
+        return f" To make it anew: {' '.join([plan, dataset, *kind.planner_flags])}"
     if path.name.endswith("splits.json"):
         return " Correct it, or remove it to have it made anew."
     remedies = {

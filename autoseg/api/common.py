@@ -40,7 +40,7 @@ def planned(dataset: str, place: Workspace) -> DatasetFolder:
     if segments(load_dataset(find_dataset(dataset, place))):
         raise AutosegError(f"{so_far} Run: {_planning(dataset, folder)}")
     raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Plan it for an anomaly "
-                       f"detector (-tr anogan): {_planning(dataset, folder, '--planner', ANOMALY.configuration)}")
+                       f"detector (-tr anogan): {_planning(dataset, folder, *ANOMALY.planner_flags)}")
 
 
 def name_in(dataset: PathLike | None, place: Workspace) -> str | None:
@@ -67,7 +67,7 @@ def planned_for(dataset: str, place: Workspace, kind: Kind | None) -> DatasetFol
     if folder.plans_of(kind).exists():
         return folder
     so_far = f"planned for segmentation, but not for {kind.plural}" if folder.plans_json.exists() else "not planned"
-    command = _planning(dataset, folder, "--planner", kind.configuration, *kind.planning)
+    command = _planning(dataset, folder, *kind.planner_flags)
     raise AutosegError(f"{folder.name} is {so_far} in the workspace {place.root}. {kind.called_first} needs that. Run: {command}")
 
 

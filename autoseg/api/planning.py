@@ -87,7 +87,7 @@ def known_planner(planner: str) -> None:
     """Raises AutosegError that lists the planners there are for segmentation."""
     if kind := kind_of(planner):
         raise AutosegError(f'The planner "{planner}" is for {kind.plural}, which are planned apart from segmentation: '
-                           f"autoseg_plan_and_preprocess DATASET --planner {planner}.")
+                           f"autoseg_plan_and_preprocess DATASET {' '.join(kind.planner_flags)}.")
     if planner not in PLANNERS:
         raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(PLANNERS)}.')
 

@@ -76,6 +76,5 @@ def _defaults(name: str, wanted: type[SettingsType]) -> SettingsType:
     if kind is None:
         raise AutosegError(f'The recipe "{name}" segments, which is not meant here. Choose another one with -tr: `autoseg '
                            "recipes` lists them.")
-    planning = " ".join([kind.configuration, *kind.planning])
-    raise AutosegError(f'The recipe "{name}" trains {kind.called}, which is not meant here. Plan with --planner {planning}, and '
-                       f"train with autoseg_train DATASET 0 -tr {name}.")
+    raise AutosegError(f'The recipe "{name}" trains {kind.called}, which is not meant here. Plan with '
+                       f"{' '.join(kind.planner_flags)}, and train with autoseg_train DATASET 0 -tr {name}.")
