@@ -27,9 +27,9 @@ def one_thread() -> Iterator[None]:
 
 
 def settings_of(**changes: Any) -> LocatorSettings:
-    """Two epochs of two steps, in float32, with a network of a few channels."""
+    """Two epochs of two steps, in float32, with a network of a few channels that looks at projections as they are."""
     return LocatorSettings.model_validate({
-        "epochs": 2, "iterations": 2, "batch_size": 2, "base_features": 4, "precision": "float32", **changes})
+        "epochs": 2, "iterations": 2, "batch_size": 2, "base_features": 4, "precision": "float32", "zooms": (1.0,), **changes})
 
 
 @pytest.fixture(name="settings_of")

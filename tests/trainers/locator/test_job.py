@@ -42,7 +42,7 @@ def second(first: Job[LocatorSettings], **changes: object) -> Job[LocatorSetting
 def test_model_json_holds_what_locating_needs_and_no_case(make_job: MakeJob) -> None:
     job = make_job(name="small", band=5, threshold=0.3, deep_supervision=True)
     description = describe(job)
-    assert (description.band, description.location) == (5, LocationSettings(threshold=0.3))
+    assert (description.band, description.location) == (5, LocationSettings(threshold=0.3, zooms=(1.0,)))
     assert description.network.features == (4, 8) and description.network.deep_supervision
     assert (description.recipe, description.called, description.channel_names) == ("locator", "small", ("MRI",))
     assert LocatorSettings.model_validate(description.settings) == job.settings
