@@ -1,0 +1,333 @@
+"""From a dataset to stored projections as a user types it: what is made, what stays, what is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.api.common import planned, planned_for
+from autoseg.api.planning import plan_and_preprocess
+from autoseg.api.projection import LevelCounts, ProjectionPlanResult, plan_projection
+from autoseg.cli.main import main
+from autoseg.dataset import load_dataset
+from autoseg.errors import AutosegError
+from autoseg.image import Image
+from autoseg.image_io import read_image, read_label, write_image, write_label
+from autoseg.kinds import LOCATION
+from autoseg.projections.plan import ProjectionPlans, Target
+from autoseg.projections.store import open_projection
+from autoseg.workspace import Workspace, read_json, read_model, write_json
+
+SHORT = ("-tr", "locator", "--epochs", "1", "--iterations", "2", "--device", "cpu", "--set", "base_features=4", "--set",
+         "batch_size=2", "--set", "precision=float32")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small spend their time waiting for threads, above all where other tests run beside them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def balls(tmp_path: Path, make_balls: Callable[..., Path]) -> Path:
+    """Four volumes with a ball and one without."""
+    return make_balls(tmp_path, with_ball=4, without=1)
+
+
+def plan_quietly(dataset: Path, work: Path, find: Any = "ball", **changes: Any) -> ProjectionPlanResult:
+    return plan_projection(dataset, find, **{"workers": 1, "workspace": work, "quiet": True, **changes})
+
+
+def times(work: Path, name: str = "Dataset002_Balls") -> dict[str, int]:
+    stored = work / name / "preprocessed" / "projection"
+    return {path.name: path.stat().st_mtime_ns for path in sorted(stored.glob("*.b2nd"))}
+
+
+def test_volumes_become_projections_with_the_level(balls: Path, tmp_path: Path) -> None:
+    result = plan_quietly(balls, tmp_path / "work")
+    assert result.levels == LevelCounts(there=4, absent=1, unknown=0) and not result.failed and result.name == balls.name
+    plans = result.plans
+    assert (plans.axis, plans.project, plans.target) == ("z", "x", Target(name="ball", labels=("ball",)))
+    folder = planned_for(str(balls), Workspace(tmp_path / "work"), LOCATION)
+    assert read_model(folder.projection_json, ProjectionPlans) == plans and load_dataset(folder.root) == load_dataset(balls)
+    for number in range(5):
+        stored = open_projection(folder.preprocessed("projection"), f"ball_{number}")
+        assert stored.is_known and (stored.level is None) == (number == 4)
+        if stored.level is not None:
+            slices = np.flatnonzero((read_label(balls / f"labelsTr/ball_{number}.nii.gz").array[0] == 1).any((1, 2)))
+            assert stored.slice_of(stored.level.row) == pytest.approx(slices.mean())
+            bright = stored.read()[1].max(1) > 0.9  # the ball, where the level is
+            rows = np.arange(len(bright))
+            assert rows[bright].min() >= stored.level.top - 1 and rows[bright].max() <= stored.level.bottom + 1
+
+
+def test_what_is_wished_is_planned_and_the_rest_measured(balls: Path, tmp_path: Path) -> None:
+    plans = plan_quietly(balls, tmp_path / "work", ["1", "mark"], axis="y", project="z", slab=0.8, window=(1, 99), pixel_mm=1.5,
+                         size=(20, 24), depth=2).plans
+    assert plans.target == Target(name="the middle between ball and mark", labels=("ball", "mark"))
+    assert (plans.axis, plans.project, plans.slab, plans.percentiles, plans.pixel_mm) == ("y", "z", 0.8, (1, 99), 1.5)
+    assert plans.size == (20, 24) and len(plans.network.strides) == 2
+
+
+def test_cases_that_are_projected_stay_until_their_file_or_the_plans_change(balls: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    plan_quietly(balls, work)
+    first = times(work)
+    assert len(first) == 5
+    plan_quietly(balls, work)
+    assert times(work) == first
+    (work / balls.name / "preprocessed/projection/ball_1.json").unlink()  # killed before it was whole
+    (work / balls.name / "preprocessed/projection/ball_2.b2nd").unlink()
+    plan_quietly(balls, work)
+    second = times(work)
+    assert {name for name in first if first[name] != second[name]} == {"ball_1.b2nd", "ball_2.b2nd"}
+    label = read_label(balls / "labelsTr/ball_0.nii.gz")
+    write_label(balls / "labelsTr/ball_0.nii.gz", np.roll(label.array[0], 1, 1), like=label)
+    plan_quietly(balls, work)
+    third = times(work)
+    assert {name for name in first if second[name] != third[name]} == {"ball_0.b2nd"}
+    plan_quietly(balls, work, ["ball", "mark"])
+    assert all(times(work)[name] != third[name] for name in first)
+    plan_quietly(balls, work, "mark")
+    stored = open_projection(work / balls.name / "preprocessed/projection", "ball_4")
+    assert stored.level is not None and read_json(work / balls.name / "projection.json")["target"]["labels"] == ["mark"]
+
+
+def test_a_longer_training_or_another_depth_leaves_projections_as_they_are(balls: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    plan_quietly(balls, work)
+    first = times(work)
+    result = plan_quietly(balls, work, depth=2, size=(32, 32))
+    assert times(work) == first and result.plans.size == (32, 32)
+
+
+def unlabelled(tmp_path: Path, balls: Path) -> Path:
+    """As a user has it who never segmented anything: no labelsTr, and dataset.json names background alone."""
+    folder = tmp_path / "Dataset003_Unlabelled"
+    (folder / "imagesTr").mkdir(parents=True)
+    for path in (balls / "imagesTr").iterdir():
+        (folder / "imagesTr" / path.name).write_bytes(path.read_bytes())
+    write_json(folder / "dataset.json", {
+        "channel_names": {"0": "MRI"}, "labels": {"background": 0}, "numTraining": 5, "file_ending": ".nii.gz"})
+    return folder
+
+
+def test_a_list_of_points_serves_a_dataset_without_any_labels(balls: Path, tmp_path: Path) -> None:
+    folder, work = unlabelled(tmp_path, balls), tmp_path / "work"
+    points = tmp_path / "points.csv"
+    points.write_text("case,mm\nball_0,60.5\nball_1,61\nball_2,\nball_3,58\n")
+    result = plan_quietly(folder, work, (), points=points)
+    assert result.levels == LevelCounts(there=3, absent=1, unknown=1) and result.plans.target.name == "the point"
+    assert result.plans.slab == 0.5
+    for number, mm in ((0, 60.5), (1, 61.0)):  # slices begin at 30 mm, or at 99 mm and run down
+        stored = open_projection(work / folder.name / "preprocessed/projection", f"ball_{number}")
+        assert stored.level is not None and stored.level.column is None
+        assert stored.slice_of(stored.level.row) == pytest.approx((mm - 30) / 3 if number == 0 else (99 - mm) / 3)
+    first = times(work, folder.name)
+    points.write_text("case,mm\nball_0,60.5\nball_1,64\nball_2,\nball_3,58\nball_4,50\n")
+    assert plan_quietly(folder, work, "carina", points=points).levels == LevelCounts(4, 1, 0)
+    assert {name for name, time in times(work, folder.name).items() if time != first[name]} == {"ball_1.b2nd", "ball_4.b2nd"}
+    with pytest.raises(AutosegError, match="There are: none but background"):
+        plan_quietly(folder, work, ())
+    with pytest.raises(AutosegError, match="There is no label ball to be found"):
+        plan_quietly(folder, work)
+
+
+def test_bad_cases_are_told_and_left_out_on_request(balls: Path, tmp_path: Path) -> None:
+    image = read_image(balls / "imagesTr/ball_0_0000.nii.gz")
+    image.array[:] = 7
+    write_image(balls / "imagesTr/ball_0_0000.nii.gz", image.array, like=image)
+    picture = Image(image.array[:, :1], image.geometry)
+    picture.array[0, 0, 0, 0] = 9
+    write_image(balls / "imagesTr/ball_1_0000.nii.gz", picture.array, like=picture)
+    write_label(balls / "labelsTr/ball_1.nii.gz", np.zeros((1, 12, 10), np.uint8), like=picture)
+    with pytest.raises(AutosegError, match="Dataset002_Balls has 2 errors in 2 cases"):
+        plan_quietly(balls, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+    result = plan_quietly(balls, tmp_path / "work", skip_bad_cases=True)
+    assert [case.name for case in result.plans.source.training] == ["ball_2", "ball_3", "ball_4"]
+    errors = [entry for entry in read_json(tmp_path / "work" / balls.name / "findings.json") if entry["severity"] == "error"]
+    assert [entry["case"] for entry in errors] == ["ball_0", "ball_1"]
+    assert "the same value everywhere" in errors[0]["problem"] and "a volume of several slices" in errors[1]["problem"]
+
+
+def test_a_level_in_fewer_than_two_cases_is_told(tmp_path: Path, make_balls: Callable[..., Path]) -> None:
+    balls = make_balls(tmp_path, with_ball=1, without=2)
+    with pytest.raises(AutosegError, match="ball is in case ball_0 alone of its 3 training cases"):
+        plan_quietly(balls, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+    assert plan_quietly(balls, tmp_path / "work", "mark").levels.there == 3
+
+
+def test_planning_projections_and_planning_segmentation_leave_each_other_alone(balls: Path, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "work")
+    folder = place.dataset(balls.name)
+    with pytest.raises(AutosegError, match="is not planned in the workspace .* --planner projection --find LABEL"):
+        planned_for(str(balls), place, LOCATION)
+    plan_quietly(balls, place.root)
+    assert folder.dataset_json.exists() and folder.findings_json.exists() and not folder.fingerprint_json.exists()
+    with pytest.raises(AutosegError, match="has been planned for locators .* and not for segmentation"):
+        planned(str(balls), place)
+    projected = folder.projection_json.read_bytes()
+    plan_and_preprocess(balls, ["2d"], workers=1, workspace=place.root, quiet=True)
+    assert folder.projection_json.read_bytes() == projected
+    assert planned(balls.name, place).root == planned_for(balls.name, place, LOCATION).root == folder.root
+    paths = (folder.dataset_json, folder.plans_json, folder.fingerprint_json, *sorted(folder.preprocessed("2d").iterdir()))
+    written = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+    write_json(folder.findings_json, [])
+    plan_quietly(balls, place.root, "mark")
+    assert read_json(folder.findings_json) == []
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths} == written
+
+
+def test_what_a_killed_planning_left_is_removed(balls: Path, tmp_path: Path) -> None:
+    left = tmp_path / "work" / balls.name / ".tmp-999999999-00000000-projection.json"  # of a process that is gone
+    left.parent.mkdir(parents=True)
+    left.touch()
+    plan_quietly(balls, tmp_path / "work")
+    assert not left.exists()
+
+
+def test_a_planning_that_is_killed_leaves_no_case_of_the_level_before(
+    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autoseg.api import projection
+
+    plan_quietly(balls, tmp_path / "work")
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(projection, "preprocess_projections", killed)
+        plan_quietly(balls, tmp_path / "work", "mark")
+    store = tmp_path / "work" / balls.name / "preprocessed/projection"
+    for number in range(5):
+        with pytest.raises(AutosegError, match="holds no complete projection of it"):
+            open_projection(store, f"ball_{number}")
+    assert plan_quietly(balls, tmp_path / "work", "mark").levels.there == 5
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, and the last lines of what was said and of errors."""
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_commands_say_what_was_found_and_what_comes_next(
+    balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = ["--workspace", str(tmp_path / "work")]
+    code, out, _ = run(capsys, "plan_and_preprocess", balls, "--planner", "projection", "--find", "ball", "--spacing", "3",
+                       "--slab", "0.75", "--depth", "2", "-np", "1", *work)
+    *_, wrote, found, following = out.strip().splitlines()
+    assert code == 0 and wrote == f"Wrote {tmp_path}/work/{balls.name}: projection.json, preprocessed/projection/"
+    assert found == ("To be found along z: ball. It is in 4 cases, not in 1, and not known of 0. The middle 75% of each are "
+                     "projected along x, to pixels of 3 mm.")
+    assert following == f"Next: autoseg_train {balls} 0 -tr locator {shlex.join(work)}"
+    code, out, err = run(capsys, "train", balls, "0", *SHORT, *work)
+    assert code == 0 and "Trained on" in out + err and "validation/" in out
+    assert f"  autoseg_train {balls.name} 1 2 3 4 -c projection -tr locator --epochs 1 --iterations 2" in out
+    model = tmp_path / "work" / balls.name / "models/projection/locator"
+    assert (model / "fold_0/validation/summary.json").exists() and (model / "fold_0/validation/locations.csv").exists()
+    code, out, err = run(capsys, "train", balls, "0", *SHORT, *work)
+    assert code == 0 and "Fold 0 of projection, locator is trained already (--restart begins anew)." in " ".join(
+        (out + err).split())
+    code, out, err = run(capsys, "train", balls, "0", "--continue", *SHORT[:2], *work)
+    assert code == 0
+    code, out, _ = run(capsys, "train", balls, "1", "2", "3", "4", *SHORT, *work)
+    assert code == 0 and (model / "summary.json").exists()
+    assert out.strip().splitlines()[-1].startswith("Next: autoseg_predict -i IMAGES -o LOCATIONS -tr locator")
+    assert read_json(model / "summary.json")["cases"] == 4
+
+
+REFUSED = [
+    ([], "Error: It was not said what is to be found. Name one label with --find, or two"),
+    (["--find", "L3"], "Error: There is no label L3 to be found. There are: ball, mark."),
+    (["--find", "ball", "--axis", "axial"], 'Error: There is no axis "axial" to find something along'),
+    (["--find", "ball", "--axis", "x", "--project", "x"], "Error: --axis and --project are both x"),
+    (["--find", "ball", "--slab", "50"], "Error: A slab of 50.0 was asked for, but it is a share"),
+    (["--find", "ball", "--spacing", "-1"], "Error: Pixels of -1.0 mm were asked for"),
+    (["--find", "ball", "--window", "99", "1"], "Error: A window between the percentiles (99.0, 1.0)"),
+    (["--find", "ball", "--size", "4", "4"], "Error: A size of (4, 4) pixels was asked for"),
+    (["--find", "ball", "--depth", "99"], "Error: A depth of 99 was asked for"),
+    (["--points", "/nowhere/points.csv"], "Error: /nowhere/points.csv does not exist."),
+    (["--find", "ball", "-c", "2d", "--memory-gb", "8"],
+     "Error: -c and --memory-gb are for segmentation, and not for --planner projection. Leave one of them out."),
+    (["--find", "ball", "--normal", "all", "--image-size", "64"],
+     "Error: --image-size and --normal are for --planner slices, and not for --planner projection. Leave one of them out."),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), REFUSED, ids=[" ".join(flags) for flags, _ in REFUSED])
+def test_what_cannot_be_planned_is_one_clear_line(
+    balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    code, out, err = run(capsys, "plan_and_preprocess", balls, "--planner", "projection", *flags, "-np", "1", "--workspace",
+                         tmp_path / "work")
+    assert code == 1 and err.startswith(message) and len(err.splitlines()) == 1 and "Traceback" not in out + err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--find", "ball"], "Error: --find is for --planner projection, and not for --planner default. Leave one of them out."),
+    (["--planner", "slices", "--find", "ball", "--slab", "0.5"],
+     "Error: --find and --slab are for --planner projection, and not for --planner slices. Leave one of them out."),
+    (["--points", "a.csv", "--axis", "z"], "Error: --axis and --points are for --planner slices and --planner projection, and "),
+])
+def test_flags_of_projections_are_refused_by_other_planners(
+    balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    code, _, err = run(capsys, "plan_and_preprocess", balls, *flags, "--workspace", tmp_path / "work")
+    assert code == 1 and err.startswith(message) and len(err.splitlines()) == 1
+
+
+def test_the_recipe_and_the_configuration_must_fit(balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = ["--workspace", str(tmp_path / "work")]
+    for words, message in (
+        (["train", balls, "0", "-tr", "locator"], "--planner projection --find LABEL"),
+        (["train", balls, "0", "-c", "projection"], '"default" segments, and projection is for locators: train with -tr locator'),
+        (["train", balls, "0", "-tr", "anogan", "-c", "projection"], "and projection is for locators: train with -tr locator"),
+        (["train", balls, "0", "-tr", "locator", "-c", "2d"], '"locator" trains on projection, and not on 2d. Leave out -c.'),
+        (["train", balls, "0", "-tr", "locator", "-c", "slices"], "and slices is for anomaly detectors"),
+    ):
+        code, _, err = run(capsys, *words, *work)
+        assert code == 1 and message in err and len(err.splitlines()) == 1, err
+    plan_quietly(balls, tmp_path / "work")
+    for flags, message in (
+        (["--set", "threshold=2"], "threshold"), (["--set", "loss=dice_ce"], "loss"), (["--set", "band=tall"], "band"),
+        (["--set", "absent_share=0.9"], "absent_share=0.9 and window_share=0.3 are shares of one batch"),
+        (["--continue"], "Fold 0 has nothing to continue"),
+    ):
+        code, _, err = run(capsys, "train", balls, "0", "-tr", "locator", "--device", "cpu", *flags, *work)
+        assert code == 1 and message in err and err.startswith("Error: ") and "Traceback" not in err, err
+    code, _, err = run(capsys, "train", balls, "9", *SHORT, *work)
+    assert code == 1 and err.startswith('Error: There is no fold "9"')
+
+
+def test_lumbar_spines_are_projected_from_the_side(shared_data: Path, tmp_path: Path) -> None:
+    source = load_dataset(shared_data / "Dataset010_LumbarSpine")
+    copy = tmp_path / "Dataset010_Two"
+    write_json(copy / "dataset.json", {
+        "channel_names": {"0": "MRI"}, "labels": source.labels.values, "numTraining": 2, "file_ending": ".nii.gz",
+        "dataset": {case.name: {"images": [str(case.images[0])], "label": str(case.label)} for case in source.training[:2]}})
+    assert "L3" in json.dumps(source.labels.values)
+    rows = {}
+    for label in ("L1", "L3", "L5"):
+        result = plan_quietly(copy, tmp_path / "work", label)
+        stored = [open_projection(result.folder / "preprocessed/projection", case.name) for case in source.training[:2]]
+        rows[label] = [case.level.row for case in stored if case.level is not None]
+    assert [len(found) for found in rows.values()] == [2, 2, 2]
+    for one, two, three in zip(*rows.values(), strict=True):
+        assert one < two < three  # L1 above L3 above L5
