@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from autoseg.api.projection import plan_projection
 from autoseg.api.training import train
+from autoseg.cli.main import main
 from autoseg.errors import AutosegError
 from autoseg.inference.location.model import LocatorDescription
 from autoseg.inference.location.settings import LocationSettings
@@ -17,7 +19,13 @@ from autoseg.kinds import LOCATION
 from autoseg.projections.plan import ProjectionPlans
 from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.job import Job, settle_settings
-from autoseg.trainers.locator.job import check_locator_job, describe_locator, load_locator_data, require_same_projections
+from autoseg.trainers.locator.job import (
+    check_locator_job,
+    describe_locator,
+    load_locator_data,
+    planning_again,
+    require_same_projections,
+)
 from autoseg.trainers.recipes import locator_defaults
 from autoseg.trainers.settings.locator import LocatorSettings
 from autoseg.workspace import DatasetFolder, read_json, read_model, write_json, write_text
@@ -179,6 +187,22 @@ def test_cases_that_are_not_projected_or_by_other_plans_are_named_with_the_comma
     link.unlink()
     with pytest.raises(AutosegError, match="6 of 6 cases are not projected: ball_0.* --planner projection --find ball"):
         load_locator_data(job)
+
+
+@pytest.mark.parametrize("flags", [
+    ["--find", "ball"], ["--find", "ball", "mark", "--axis", "y", "--project", "x"], ["--find", "2", "--axis", "x"],
+    ["--find", "ball", "--slab", "0.55", "--spacing", "1.7"], ["--find", "ball", "--window", "1", "99", "--depth", "2"],
+    ["--find", "ball", "--size", "21", "30", "--spacing", "2", "--depth", "3"], ["--find", "ball", "--size", "64", "20"],
+])
+def test_the_command_that_is_told_plans_the_same_again(make_balls: Callable[..., Path], tmp_path: Path, flags: list[str]) -> None:
+    source, work = make_balls(tmp_path, with_ball=2, without=0), ["-np", "1", "--workspace", str(tmp_path / "workspace")]
+    assert main(["plan_and_preprocess", str(source), "--planner", "projection", *flags, *work]) == 0
+    folder = DatasetFolder(tmp_path / "workspace" / source.name)
+    plans = read_model(folder.projection_json, ProjectionPlans)
+    _, _, *told = shlex.split(planning_again(Job(folder, "projection", "locator", "0", None), plans))
+    folder.projection_json.unlink()
+    assert main(["plan_and_preprocess", str(source), *told, "-np", "1"]) == 0
+    assert read_model(folder.projection_json, ProjectionPlans) == plans
 
 
 def test_a_dataset_that_was_not_planned_as_projections_is_told_the_command(make_job: MakeJob) -> None:
