@@ -8,20 +8,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.dataset import Labels
+from autoseg.dataset import Dataset, Labels
+from autoseg.inference.location.model import LocatorDescription, load_locator
+from autoseg.inference.location.settings import LocationSettings
 from autoseg.inference.model import ModelDescription, load_network
 from autoseg.networks import NETWORKS
 from autoseg.plan import Configuration, Plans
+from autoseg.projections.plan import ProjectionPlans, Target
 from autoseg.topology.pooling import Pooling
 from autoseg.topology.shapes import topology_of
 from autoseg.trainers.batches import Batch
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.configure import effective_configuration
 from autoseg.trainers.data import TrainingData
+from autoseg.trainers.locator.batches import LocatorBatch
+from autoseg.trainers.locator.task import LocatorTask, locator_network
 from autoseg.trainers.losses import LOSSES
-from autoseg.trainers.recipes import RECIPES
+from autoseg.trainers.recipes import RECIPES, locator_defaults
 from autoseg.trainers.segmentation import SegmentationTask, segmentation_task
 from autoseg.trainers.settings import Settings, with_changes
+from autoseg.workspace import ModelFolder, write_json
 
 CPU = torch.device("cpu")
 GRIDS = {
@@ -143,6 +149,57 @@ def test_training_goes_on_from_its_state_to_the_same_weights(grid: str, recipe: 
         task.training_step(batch)
     for one, other in zip(unbroken.modules["network"].parameters(), resumed.modules["network"].parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def locator_plans(network: str) -> ProjectionPlans:
+    """Of projections of one channel on the 2D grid."""
+    source = Dataset(name="D", folder=Path("D"), layout="nnunet", channel_names=("MRI",), file_ending=".nii.gz", labels=labels(2),
+                     training=())
+    return ProjectionPlans(
+        dataset="D", versions={}, target=Target(name="class 1", labels=("class 1",)), axis="z", project="x", slab=1,
+        channel_names=("MRI",), windows=(None,), pixel_mm=1, size=(16, 24), batch_size=2, epochs=1,
+        network=topology_of(network, GRIDS["2d"], 4), source=source)
+
+
+def locator_batch(plans: ProjectionPlans) -> LocatorBatch:
+    """A bright band, which is to be found, in noise."""
+    target = torch.zeros(2, 1, *plans.size)
+    target[:, :, 6:11] = 1
+    noise = torch.randn(2, plans.channels, *plans.size, generator=torch.Generator().manual_seed(0))
+    return LocatorBatch(target + 0.1 * noise, target)
+
+
+@pytest.mark.parametrize("recipe", sorted(name for name, recipe in RECIPES.items() if recipe.trains == "location"))
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+def test_a_locator_learns_goes_on_from_its_state_and_answers_alike_from_its_weights(
+    network: str, recipe: str, tmp_path: Path
+) -> None:
+    plans = locator_plans(network)
+    settings = with_changes(locator_defaults(recipe, plans), {"precision": "float32", "deep_supervision": True})
+
+    def begin() -> LocatorTask:
+        built: LocatorTask = RECIPES[recipe].build(plans, settings, CPU)
+        return built
+
+    unbroken, batch = begin(), locator_batch(plans)
+    losses = [unbroken.training_step(batch)["loss"] for _ in range(8)]
+    assert losses[-1] < losses[0]
+    unbroken.end_epoch(1.0)
+    save_state(tmp_path / "state.pt", unbroken.state_dict())
+    resumed = begin()
+    resumed.load_state_dict(load_state(tmp_path / "state.pt", CPU))
+    for task in (unbroken, resumed):
+        task.set_progress(0.5)
+        task.training_step(batch)
+    for one, other in zip(unbroken.modules["network"].parameters(), resumed.modules["network"].parameters(), strict=True):
+        assert torch.equal(one, other)
+    folder = ModelFolder(tmp_path / "models" / "projection" / recipe)
+    write_json(folder.model_json, LocatorDescription(
+        dataset="D", plans=plans, network=locator_network(plans, settings), band=settings.band, location=LocationSettings(),
+        recipe=recipe, settings=settings.model_dump(mode="json"), versions={}))
+    save_weights(folder.fold(0).checkpoint_final, unbroken.modules, {})
+    network_loaded, = load_locator(folder).networks
+    assert torch.equal(network_loaded(batch.image)[0], unbroken.predict(batch.image)[0])
 
 
 @pytest.mark.parametrize("grid", GRIDS)

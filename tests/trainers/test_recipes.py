@@ -56,7 +56,7 @@ def test_what_cannot_be_a_recipe_is_refused_with_what_there_is() -> None:
     for name in ("half_recipe:build", "odd_recipe:build"):
         with pytest.raises(AutosegError, match="cannot be imported: .* Correct it"):
             find_recipe(name)
-    with pytest.raises(AutosegError, match="There are: default, multiscale, unet3plus, anogan; your own"):
+    with pytest.raises(AutosegError, match="There are: default, multiscale, unet3plus, anogan, locator; your own"):
         find_recipe("defualt")
 
 
@@ -71,7 +71,7 @@ def test_the_published_settings_of_multiscale() -> None:
 
 def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_recipe() -> None:
     listed = catalogue("own_recipe:build")
-    assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "anogan", "own_recipe:build"]
+    assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "anogan", "locator", "own_recipe:build"]
     assert set(listed.networks) == {"unet", "unet3plus", "resunet"} and set(listed.losses) == {"dice_ce", "exp_log", "hybrid"}
     assert all([*listed.recipes.values(), *listed.networks.values(), *listed.losses.values()])
     settings = {setting.key: setting for setting in listed.settings}
@@ -81,6 +81,9 @@ def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_re
     assert settings["alpha"].defaults == {"own_recipe:build": "0.3"}
     of_detectors = {setting.key: setting for setting in listed.of_kinds["anogan"]}
     assert of_detectors["lambda"].defaults == {"anogan": "0.1"} and "lambda" not in settings and "loss" not in of_detectors
+    of_locators = {setting.key: setting for setting in listed.of_kinds["locator"]}
+    assert of_locators["band"].defaults == {"locator": "7"} and of_locators["moving.rotation"].defaults == {"locator": "10"}
+    assert {"threshold", "absent_share"} <= of_locators.keys() and not {"lambda", "loss"} & of_locators.keys()
 
 
 def test_a_network_that_nothing_could_predict_with_is_refused_before_it_is_trained() -> None:
