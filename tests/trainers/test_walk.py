@@ -1,0 +1,93 @@
+"""The walk that all kinds of models share: which of its steps are taken, by what is there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.errors import AutosegError
+from autoseg.trainers.cases import FoldCases
+from autoseg.trainers.job import Job
+from autoseg.trainers.settings import TrainingSettings
+from autoseg.trainers.settings.anomaly import AnomalySettings
+from autoseg.trainers.walk import FoldWork, walk_fold
+from autoseg.workspace import DatasetFolder, write_text
+
+SETTINGS = AnomalySettings()
+CASES = FoldCases(train={"a": "1"}, val={"b": "2"})
+
+
+class Steps:
+    """Notes which steps were taken; its files are those that a training writes."""
+
+    def __init__(self, root: Path, name: str = "mine") -> None:
+        self.job: Job[TrainingSettings] = Job(DatasetFolder(root / "D"), "slices", "anogan", "0", SETTINGS, "cpu", name)
+        self.taken: list[str] = []
+
+    def walk(self, cases: FoldCases = CASES, error: BaseException | None = None) -> str | None:
+        self.taken.clear()
+        return walk_fold(self.job, FoldWork[TrainingSettings, str](
+            defaults=SETTINGS, cases=cases, describe=self.describe,
+            train=lambda settings, device: self.train(device, error), too_large=lambda settings: "64 things. Take 32.",
+            validate=lambda settings, device: self.validate()))
+
+    def describe(self, settings: TrainingSettings) -> None:
+        self.taken.append("describe")
+        write_text(self.job.model.model_json, "{}")
+
+    def train(self, device: torch.device, error: BaseException | None) -> None:
+        self.taken.append("train")
+        assert device == torch.device("cpu")
+        if error is not None:
+            raise error
+        write_text(self.job.fold_folder.checkpoint_final, "weights")
+
+    def validate(self) -> str:
+        self.taken.append("validate")
+        write_text(self.job.fold_folder.summary_json, "{}")
+        return "summary"
+
+
+def test_a_new_fold_is_described_trained_and_validated(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    assert steps.walk() == "summary" and steps.taken == ["describe", "train", "validate"]
+    assert steps.job.fold_folder.cases_json.exists()
+
+
+def test_a_trained_fold_is_validated_alone(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    steps.walk()
+    assert steps.walk() == "summary" and steps.taken == ["validate"]
+    steps.job.model.model_json.unlink()
+    steps.walk()
+    assert steps.taken == ["describe", "validate"]
+
+
+def test_a_validation_and_leftovers_of_weights_that_are_gone_go_before_the_training(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    steps.walk()
+    left = steps.job.fold_folder.root / ".tmp-999999999-00000000-log.jsonl"  # of a process that is gone
+    left.touch()
+    steps.job.fold_folder.checkpoint_final.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        steps.walk(error=KeyboardInterrupt())
+    assert steps.taken == ["describe", "train"]
+    assert not left.exists() and not steps.job.fold_folder.validation.exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_memory_that_runs_out_in_the_training_is_told_with_what_takes_less(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of slices was trained on 64 things\. Take 32\."):
+        Steps(tmp_path).walk(error=error)
+    with pytest.raises(RuntimeError, match="something else"):
+        Steps(tmp_path, "other").walk(error=RuntimeError("something else"))
+
+
+def test_a_fold_that_was_begun_with_other_cases_does_not_go_on(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    steps.walk()
+    with pytest.raises(AutosegError, match=r"was begun with other cases than the folds have now \(a, b\)"):
+        steps.walk(FoldCases(train={"b": "2"}, val={"a": "1"}))
+    assert steps.taken == []
