@@ -106,7 +106,7 @@ def draw_rows(case: InMemory, settings: LocatorSettings, rng: np.random.Generato
     count = case.channels.shape[1]
     chance = rng.random()
     if chance < settings.absent_share and case.level is not None:
-        parts = parts_without(case.level, count, abs(rng.normal()) * SPREAD * count)
+        parts = parts_without(case.level, count, settings.band, abs(rng.normal()) * SPREAD * count)
         if parts:
             return parts[int(rng.integers(len(parts)))]
     elif chance < settings.absent_share + settings.window_share:
@@ -116,9 +116,10 @@ def draw_rows(case: InMemory, settings: LocatorSettings, rng: np.random.Generato
     return 0, count
 
 
-def parts_without(level: StoredLevel, count: int, margin: float = 0.0, fewest: int = FEWEST_ROWS) -> list[tuple[int, int]]:
-    """The rows before and those after what is to be found, half open, without `margin` rows beside it; parts of fewer rows
-    than `fewest` are left out."""
-    before = (0, int(np.floor(level.top + 0.5 - margin)))
-    after = (int(np.ceil(level.bottom + 0.5 + margin)), count)
-    return [(start, stop) for start, stop in (before, after) if stop - start >= fewest]
+def parts_without(level: StoredLevel, count: int, band: float, margin: float = 0.0) -> list[tuple[int, int]]:
+    """The rows before and those after what is to be found, half open, without `margin` rows beside it; parts of few rows are
+    left out. What is found reaches as far as the band that marks it, at least: nothing else is known of a point."""
+    top, bottom = min(level.top, level.row - band / 2), max(level.bottom, level.row + band / 2)
+    before = (0, int(np.floor(top + 0.5 - margin)))
+    after = (int(np.ceil(bottom + 0.5 + margin)), count)
+    return [(start, stop) for start, stop in (before, after) if stop - start >= FEWEST_ROWS]

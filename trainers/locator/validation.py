@@ -57,7 +57,7 @@ def _validate(locator: Locator, case: StoredProjection, place: FoldFolder) -> It
     yield whole
     if level is None:
         return
-    for start, stop in parts_without(level, channels.shape[1]):
+    for start, stop in parts_without(level, channels.shape[1], locator.description.band):
         part = locator.locate(channels[:, start:stop], case.name)
         yield _row(case, "after" if start else "before", part, start, None)
 

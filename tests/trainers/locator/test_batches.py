@@ -40,18 +40,26 @@ def made(cases: list[InMemory], settings: LocatorSettings, size: tuple[int, int]
 
 
 def test_the_parts_before_and_after_hold_no_row_of_what_is_found() -> None:
-    assert parts_without(LEVEL, 48) == [(0, 17), (24, 48)]
-    assert parts_without(LEVEL, 48, margin=4) == [(0, 13), (28, 48)]
-    assert parts_without(LEVEL, 31) == [(0, 17)] and parts_without(LEVEL, 24) == [(0, 17)]  # 7 rows below are too few
-    assert parts_without(LEVEL, 31, fewest=1) == [(0, 17), (24, 31)]
+    assert parts_without(LEVEL, 48, band=7) == [(0, 17), (24, 48)]
+    assert parts_without(LEVEL, 48, band=7, margin=4) == [(0, 13), (28, 48)]
+    assert parts_without(LEVEL, 31, band=7) == parts_without(LEVEL, 24, band=7) == [(0, 17)]  # 7 rows below are too few
     random = np.random.default_rng(0)
     for _ in range(300):
         top, height, count = random.uniform(-0.5, 40), random.uniform(0, 20), int(random.integers(45, 70))
         level = StoredLevel(row=top + height / 2, top=top, bottom=min(top + height, count - 0.5))
-        for start, stop in parts_without(level, count, float(random.uniform(0, 5))):
+        band = float(random.uniform(1, 12))
+        for start, stop in parts_without(level, count, band, float(random.uniform(0, 5))):
             rows = np.arange(start, stop)
             assert start >= 0 and stop <= count and stop - start >= 8
             assert not ((rows + 0.5 > level.top) & (rows - 0.5 < level.bottom)).any()  # nor any share of a row
+            assert not coverage(count, level.row, band)[start:stop].any()
+
+
+def test_a_point_has_the_height_of_its_band() -> None:
+    """Else its rows would be called marked in whole projections, and without anything in parts."""
+    point = StoredLevel(row=20.0, top=20.0, bottom=20.0)
+    assert parts_without(point, 48, band=7) == [(0, 17), (24, 48)]  # the band covers rows 17 to 23
+    assert parts_without(point, 48, band=1) == [(0, 20), (21, 48)]
 
 
 def test_shares_of_the_batch_show_parts_and_windows(settings_of: SettingsOf) -> None:
