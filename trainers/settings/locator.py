@@ -46,7 +46,7 @@ class LocatorSettings(OptimizerSettings, LocationSettings):
         "default", description="intensities as in nnU-Net, and what `moving` says; or neither")
     moving: MovingSettings = MovingSettings()
     window_share: float = Field(
-        0.3, ge=0, le=1, description="share of a batch that shows some rows of a scan only, so that where it ends means nothing")
+        0.25, ge=0, le=1, description="share of a batch that shows some rows of a scan only, so that where it ends means nothing")
     absent_share: float = Field(
-        0.3, ge=0, le=1, description="share of a batch that shows a scan's rows before or after what is to be found, so that "
+        0.45, ge=0, le=1, description="share of a batch that shows a scan's rows before or after what is to be found, so that "
         "\"not there\" is learned")
