@@ -14,7 +14,7 @@ from autoseg.errors import AutosegError, many, some
 from autoseg.intensities import WINDOW_PERCENTILES, common_windows, window_in_words
 from autoseg.plan import Topology
 from autoseg.planners.projection_inspection import Measured, ProjectionInspection, View
-from autoseg.projections.plan import CHANNELS, CONFIGURATION, ProjectionPlans, Target, WorldAxis
+from autoseg.projections.plan import CONFIGURATION, SEEN, ProjectionPlans, Seen, Target, WorldAxis
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import values_put_out
@@ -31,20 +31,21 @@ LONGER = "the longer edge of the median projection"
 FEWEST_PIXELS, MOST_PIXELS, USUAL_PIXELS = 64, 512, 128  # along that; the last where only points are known
 MOST_STAGES, BASE_FEATURES = 5, 16  # Huang et al. 2020
 MOST_PER_BATCH, FEWEST_PER_BATCH = 8, 2
-MEMORY_VALUES = 0.75 * 8.5e7  # that a UNet 3+ may put out for a batch at 8 GB (see `autoseg.planners.LEFT_BY_LOSS`)
+MEMORY_VALUES = 0.75 * 12 * 8.5e7  # that a UNet 3+ may put out for a batch at 8 GB (see `autoseg.planners.LEFT_BY_LOSS`)
 STEPS_PER_ROOT_OF_CASES, FEWEST_STEPS, MOST_STEPS, STEPS_PER_EPOCH = 180, 600, 6000, 25
 
 
 @dataclass(frozen=True)
 class Wishes:
     """What was asked for; None for what the fingerprint says. slab: share. percentiles: of the intensity window. pixel_mm: edge
-    of the square pixels. size: (rows, columns) pixels. depth: stages of the network."""
+    of the square pixels. size: (rows, columns) pixels. depth: stages of the network. seen: names of channels."""
 
     slab: float | None = None
     percentiles: tuple[float, float] | None = None
     pixel_mm: float | None = None
     size: tuple[int, int] | None = None
     depth: int | None = None
+    seen: tuple[str, ...] | None = None
 
 
 def require_wishes(axis: str, project: str | None, wishes: Wishes) -> tuple[WorldAxis, WorldAxis]:
@@ -71,6 +72,12 @@ def require_wishes(axis: str, project: str | None, wishes: Wishes) -> tuple[Worl
         (wishes.depth is not None and not 1 < wishes.depth <= 8, f"A depth of {wishes.depth} was asked for, but networks have 2 "
          "to 8 stages."),
     ]
+    if unknown := [name for name in wishes.seen or () if name not in SEEN]:
+        raise AutosegError(f"There is no channel {' and no channel '.join(unknown)} of a projection. There are: "
+                           f"{', '.join(SEEN)} (both: the mean of maximum and mean).")
+    if wishes.seen is not None and (not wishes.seen or len(set(wishes.seen)) < len(wishes.seen)):
+        raise AutosegError(f"The channels {' '.join(wishes.seen) or '(none)'} were asked for. Name each of {', '.join(SEEN)} "
+                           "once at most, and one at least.")
     for is_wrong, message in wrong:
         if is_wrong:
             raise AutosegError(message)
@@ -119,19 +126,24 @@ def plan(dataset: Dataset, inspections: Sequence[ProjectionInspection], view: Vi
     steps = int(np.clip(STEPS_PER_ROOT_OF_CASES * math.sqrt(known), FEWEST_STEPS, MOST_STEPS))
     return ProjectionPlans(
         dataset=dataset.name, versions=versions(), target=view.target, axis=view.axis, project=view.project, slab=slab,
-        channel_names=names, windows=windows, percentiles=percentiles, pixel_mm=pixel_mm, size=size, batch_size=batch_size,
-        epochs=math.ceil(steps / STEPS_PER_EPOCH), network=network, source=dataset, reasons={
+        channel_names=names, seen=_seen(wishes), windows=windows, percentiles=percentiles, pixel_mm=pixel_mm, size=size,
+        batch_size=batch_size, epochs=math.ceil(steps / STEPS_PER_EPOCH), network=network, source=dataset, reasons={
             "target": _about_target(view.target, measured),
             "axis": "as asked for, or z; the header says which way it runs in each image",
             "project": "as asked for, or x (y where something is found along x)",
             "slab": about_slab,
-            "channels": f"{', '.join(CHANNELS)} along {view.project}, of each channel of the image",
+            "seen": f"{'as asked for' if wishes.seen else 'by default'}, along {view.project}, of each channel of the image; "
+                    "both is the mean of maximum and mean",
             "windows": "; ".join(
                 window_in_words(name, window, percentiles) for name, window in zip(names, windows, strict=True)),
             "pixel_mm": about_pixel, "size": about_size, "network": about_depth,
             "batch_size": f"{batch_size} projections, at most {MOST_PER_BATCH}, that a network at 8 GB has room for",
             "epochs": f"{steps} steps: {STEPS_PER_ROOT_OF_CASES} times the root of {many(known, 'case')}, {FEWEST_STEPS} at "
                       f"least, {MOST_STEPS} at most; {STEPS_PER_EPOCH} per epoch"})
+
+
+def _seen(wishes: Wishes) -> tuple[Seen, ...]:
+    return SEEN if wishes.seen is None else tuple(name for wish in wishes.seen for name in SEEN if name == wish)
 
 
 def _require_level(dataset: Dataset, cases: dict[str, Measured], view: View) -> None:

@@ -83,10 +83,13 @@ def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[st
     return MadeSplits(made.splits, unknown_labels + made.notes)
 
 
-def splits_at(path: Path, dataset: Dataset, usable: list[str], labels: Mapping[str, Collection[str]] | None) -> MadeSplits:
+def splits_at(
+    path: Path, dataset: Dataset, usable: list[str], labels: Mapping[str, Collection[str]] | None, left_out: Collection[str] = (),
+) -> MadeSplits:
     """As `load_or_make_splits`, from a file of the workspace and written to it.
 
-    labels: of each case, what is to be spread over the folds; None where that is not known.
+    labels: of each case, what is to be spread over the folds; None where that is not known. left_out: cases that folds do not
+    hold, though a `splits_final.json` may name them.
     """
     patients = patients_of(usable, dataset.groups)
     beside = dataset.folder / "splits_final.json"
@@ -96,6 +99,9 @@ def splits_at(path: Path, dataset: Dataset, usable: list[str], labels: Mapping[s
         write_json(path, made.splits)
         return MadeSplits(made.splits, made.notes + _all_notes(made.splits, patients, usable, path, beside))
     splits = _validated(read_json(source), str(source))
+    if left_out:
+        splits = _validated([{part: sorted(set(split[part]) - set(left_out), key=split[part].index) for part in ("train", "val")}
+                             for split in splits], str(source))
     unknown = sorted({name for split in splits for name in split["train"] + split["val"]} - set(usable))
     if unknown:
         raise AutosegError(

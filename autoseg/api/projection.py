@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg import console
 from autoseg.api.common import PathLike
 from autoseg.api.planning import folder_for, without_bad_cases
-from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset
 from autoseg.planners.projection import Wishes, plan, require_wishes, target_of
 from autoseg.planners.projection_inspection import View, projection_findings, run_projection_inspection
 from autoseg.preprocessing.apart import forget_outdated, is_complete
@@ -44,7 +44,8 @@ class ProjectionPlanResult:
 def plan_projection(
     dataset: PathLike, find: str | Sequence[str] = (), points: PathLike | None = None, axis: str = "z",
     project: str | None = None, slab: float | None = None, window: tuple[float, float] | None = None,
-    pixel_mm: float | None = None, size: tuple[int, int] | None = None, depth: int | None = None, workers: int | None = None,
+    pixel_mm: float | None = None, size: tuple[int, int] | None = None, depth: int | None = None,
+    channels: Sequence[str] | None = None, workers: int | None = None,
     skip_bad_cases: bool = False, workspace: PathLike | None = None, quiet: bool = False,
 ) -> ProjectionPlanResult:
     """Check a dataset, decide how its volumes become projections in which a level is found, and project and store them.
@@ -54,9 +55,10 @@ def plan_projection(
     patient, "x", "y" or "z", along which it is found. project: that is projected away; None for x (y where `axis` is x).
     slab: share of the extent along that, in its middle. window: percentiles of intensities. pixel_mm: edge of the square pixels.
     size: (rows, columns) pixels that training sees at a time. depth: stages of the network. None for what is measured.
+    channels: of "both" (the mean of maximum and mean), "maximum", "mean", that each channel of an image becomes; None for all.
     Plans for other kinds of models stay as they are, and so do cases that are already projected by the same plans.
     """
-    wishes = Wishes(slab, window, pixel_mm, size, depth)
+    wishes = Wishes(slab, window, pixel_mm, size, depth, None if channels is None else tuple(channels))
     along, away = require_wishes(axis, project, wishes)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
@@ -73,21 +75,30 @@ def _plan(
     source: Dataset, folder: DatasetFolder, view: View, wishes: Wishes, workers: int | None, skip_bad_cases: bool, quiet: bool
 ) -> ProjectionPlans:
     """Read every case, decide, and write it down."""
+    looked_at = source if view.target.labels else _without_labels(source)
     inspections = []
     with console.progress(f"Checking {source.name}", quiet) as report:
         finish = console.counted(report, len(source.training) + len(source.test))
-        for inspection in run_projection_inspection(source, view, workers):
+        for inspection in run_projection_inspection(looked_at, view, workers):
             inspections.append(inspection)
             finish(inspection.case)
-    findings = projection_findings(source, inspections)
-    usable = without_bad_cases(source, findings, skip_bad_cases, quiet)
-    plans = plan(usable, inspections, view, wishes)
+    findings = projection_findings(looked_at, inspections)
+    plans = plan(without_bad_cases(looked_at, findings, skip_bad_cases, quiet), inspections, view, wishes)
     if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
-        write_json(folder.dataset_json, usable)
+        used = {case.name for case in plans.source.training}
+        write_json(folder.dataset_json, source.model_copy(update={
+            "training": tuple(case for case in source.training if case.name in used)}))
     forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION), partial(case_digest, plans=plans))
     write_json(folder.projection_json, plans)
     return plans
+
+
+def _without_labels(source: Dataset) -> Dataset:
+    """As a list of points needs it, be labels missing or wrong."""
+    return source.model_copy(update={
+        "labels": Labels(values={"background": 0}),
+        "training": tuple(case.model_copy(update={"label": None}) for case in source.training)})
 
 
 def _project(plans: ProjectionPlans, folder: DatasetFolder, workers: int | None, quiet: bool) -> dict[str, str]:

@@ -32,6 +32,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                                  "only names what is found")
     projection.add_argument("--project", metavar="AXIS", help="x, y or z: what is projected away (default: x, left to right)")
     projection.add_argument("--slab", type=float, metavar="SHARE", help="of the extent along that, in its middle, that is seen")
+    projection.add_argument("--channels", nargs="+", metavar="NAME",
+                            help="what is seen along it: both (the mean of maximum and mean), maximum, mean (default: all three)")
     projection.add_argument("--window", nargs=2, type=float, metavar=("LOW", "HIGH"),
                             help="percentiles of the intensities that are told apart (default: 0.5 99.5)")
     projection.add_argument("--spacing", type=float, metavar="MM", help="edge of the projection's square pixels")
@@ -86,13 +88,13 @@ def _projection(flags: argparse.Namespace) -> int:
     result = api.plan_projection(
         flags.dataset, find=flags.find or (), points=flags.points, axis=flags.axis or "z", project=flags.project, slab=flags.slab,
         window=tuple(flags.window) if flags.window else None, pixel_mm=flags.spacing,
-        size=tuple(flags.size) if flags.size else None, depth=flags.depth, workers=flags.workers,
+        size=tuple(flags.size) if flags.size else None, depth=flags.depth, channels=flags.channels, workers=flags.workers,
         skip_bad_cases=flags.skip_bad_cases, workspace=flags.workspace)
     print(f"Wrote {result.folder}: projection.json, preprocessed/projection/")
     plans, levels = result.plans, result.levels
     print(f"To be found along {plans.axis}: {plans.target.name}. It is in {levels.there} cases, not in {levels.absent}, and not "
-          f"known of {levels.unknown}. The middle {plans.slab:.0%} of each are projected along {plans.project}, to pixels of "
-          f"{plans.pixel_mm:g} mm.")
+          f"known of {levels.unknown}. The middle {100 * plans.slab:.3g}% of each are projected along {plans.project}, to pixels "
+          f"of {plans.pixel_mm:g} mm.")
     if result.failed:
         return _tell_failed(result.failed, "projected")
     print(f"Next: {command_like(flags, 'autoseg_train', '0', '-tr', 'locator')}")
@@ -129,6 +131,7 @@ def _flags_of_planners(flags: argparse.Namespace) -> Mapping[str, tuple[object, 
         "--axis": (flags.axis, (SLICES, PROJECTION)), "--image-size": (flags.image_size, (SLICES,)),
         "--normal": (flags.normal, (SLICES,)), "--find": (flags.find, (PROJECTION,)), "--points": (flags.points, (PROJECTION,)),
         "--project": (flags.project, (PROJECTION,)), "--slab": (flags.slab, (PROJECTION,)),
+        "--channels": (flags.channels, (PROJECTION,)),
         "--window": (flags.window, (PROJECTION,)), "--spacing": (flags.spacing, (PROJECTION,)),
         "--size": (flags.size, (PROJECTION,)), "--depth": (flags.depth, (PROJECTION,))}
 

@@ -13,8 +13,9 @@ from autoseg.kinds import LOCATION
 from autoseg.plan import Frozen, Topology
 
 WorldAxis = Literal["x", "y", "z"]  # left to right, front to back, feet to head
+SEEN: tuple[Seen, ...] = ("both", "maximum", "mean")
 CONFIGURATION = LOCATION.configuration  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
-CHANNELS = ("mean of maximum and mean", "maximum", "mean")  # that each channel of an image becomes
+Seen = Literal["both", "maximum", "mean"]  # along what is projected away; both: the mean of maximum and mean
 
 
 class Target(Frozen):
@@ -34,11 +35,12 @@ class ProjectionPlans(Frozen):
     """Everything that was decided for a dataset's projections.
 
     dataset: its name. target: what is found. axis: of the patient, along which it is found: the projection's rows. project: that
-    is projected away. slab: share of the extent along it, in its middle, that is projected. channel_names: of the images.
-    windows: one per channel where the unit is absolute (CT); None for a channel that is scaled case by case, between its
-    `percentiles`. pixel_mm: edge of the projection's square pixels. size: (rows, columns) pixels that training sees at a time.
-    batch_size: projections per step. epochs: of the training, where nothing else is asked for. network: its shape.
-    source: the dataset as it was planned, without cases that had errors. reasons: for each decision, the rule that gave it.
+    is projected away. slab: share of the extent along it, in its middle, that is projected. channel_names: of the images. seen:
+    the channels that each of these becomes. windows: one per channel where the unit is absolute (CT); None for a channel that is
+    scaled case by case, between its `percentiles`. pixel_mm: edge of the projection's square pixels. size: (rows, columns) pixels
+    that training sees at a time. batch_size: projections per step. epochs: of the training, where nothing else is asked for.
+    network: its shape. source: the dataset as it was planned, without cases that had errors. reasons: for each decision, the
+    rule that gave it.
     """
 
     dataset: str
@@ -49,6 +51,7 @@ class ProjectionPlans(Frozen):
     project: WorldAxis
     slab: float = Field(gt=0, le=1)
     channel_names: tuple[str, ...]
+    seen: tuple[Seen, ...] = Field(SEEN, min_length=1)
     windows: tuple[IntensityWindow | None, ...]
     percentiles: tuple[float, float] = WINDOW_PERCENTILES
     pixel_mm: float = Field(gt=0)
@@ -61,8 +64,8 @@ class ProjectionPlans(Frozen):
 
     @property
     def channels(self) -> int:
-        """Of a projection: three for each of the image's."""
-        return len(CHANNELS) * len(self.channel_names)
+        """Of a projection: as many for each of the image's as `seen` names."""
+        return len(self.seen) * len(self.channel_names)
 
     def without_cases(self) -> ProjectionPlans:
         """As a model takes them along: without the images that it was trained on, and where they lie."""

@@ -52,7 +52,8 @@ def _project_and_store(job: CaseToMake, plans: ProjectionPlans, folder: Path) ->
 
 
 def _in_projection(level: Level, placement: Placement) -> store.StoredLevel:
-    rows = sorted((placement.row_of(level.first), placement.row_of(level.last)))
+    edge = 0.5 if level.last > level.first else 0.0  # of a slice
+    rows = sorted((placement.row_of(level.first - edge), placement.row_of(level.last + edge)))
     column = None if level.column is None else placement.column_of(level.column)
     return store.StoredLevel(row=placement.row_of(level.slice), top=rows[0], bottom=rows[1], column=column)
 

@@ -16,14 +16,14 @@ from autoseg.intensities import own_window, require_usable_values
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
 from autoseg.preprocessing.resample import area_matrix
 from autoseg.projections.placement import Axes, Placement, axes_of
-from autoseg.projections.plan import CHANNELS, ProjectionPlans, WorldAxis
+from autoseg.projections.plan import ProjectionPlans, Seen, WorldAxis
 
 PADDING = -1.0  # what lies outside of a projection
 
 
 @dataclass
 class Projection:
-    """channels: (3·C, rows, columns) float32 in [-1, 1], of each of the image's: mean of maximum and mean, maximum, mean."""
+    """channels: (n·C, rows, columns) float32 in [-1, 1], for each of the image's those that were planned (`plans.seen`)."""
 
     channels: np.ndarray
     placement: Placement
@@ -47,10 +47,10 @@ def project_image(image: Image, case: str, plans: ProjectionPlans) -> Projection
     require_usable_values(array, case)
     placement = place(image, plans.axis, plans.project, plans.pixel_mm)
     found = np.empty((plans.channels, *placement.pixels), np.float32)
-    for number, (channel, planned) in enumerate(zip(array, plans.windows, strict=True)):
+    parts = found.reshape(len(array), len(plans.seen), *placement.pixels)
+    for part, channel, planned in zip(parts, array, plans.windows, strict=True):
         low, high = (planned.low, planned.high) if planned else own_window(channel, plans.percentiles)
-        start = number * len(CHANNELS)
-        found[start:start + len(CHANNELS)] = _project(crop(channel, placement.box), placement, plans.slab, low, high)
+        part[:] = _project(crop(channel, placement.box), placement, plans, low, high)
     return Projection(found, placement)
 
 
@@ -83,13 +83,14 @@ def central_slab(size: int, share: float) -> tuple[int, int]:
     return outside, size - outside
 
 
-def _project(volume: np.ndarray, placement: Placement, slab: float, low: float, high: float) -> np.ndarray:
-    """(3, rows, columns) of the box (Z, Y, X) of one channel; values from `low` to `high` become -1 to 1."""
+def _project(volume: np.ndarray, placement: Placement, plans: ProjectionPlans, low: float, high: float) -> np.ndarray:
+    """(channels that are seen, rows, columns) of the box (Z, Y, X) of one channel; values from `low` to `high` become -1 to 1."""
     axes = placement.axes
-    start, stop = central_slab(volume.shape[axes.projected], slab)
+    start, stop = central_slab(volume.shape[axes.projected], plans.slab)
     seen = _turned(volume, axes)[:, :, start:stop]
     maximum, mean = seen.max(2).astype(np.float64), seen.mean(2, dtype=np.float64)
-    stacked = np.stack([(maximum + mean) / 2, maximum, mean])
+    of: dict[Seen, np.ndarray] = {"both": (maximum + mean) / 2, "maximum": maximum, "mean": mean}
+    stacked = np.stack([of[name] for name in plans.seen])
     scaled = (np.clip((stacked - low) / (high - low), 0, 1) * 2 - 1 if high > low else np.full_like(stacked, PADDING))
     down, across = (area_matrix(size, pixels) for size, pixels in zip(seen.shape[:2], placement.pixels, strict=True))
     return np.clip(down @ scaled.astype(np.float32) @ across.T, -1, 1)

@@ -19,8 +19,8 @@ FORMAT = 1  # of the stored arrays; a higher number makes every case be projecte
 
 
 class StoredLevel(Frozen):
-    """In a projection. row: the level itself, may lie between two. top, bottom: rows that what is found reaches, top the
-    smaller. column: its middle, None where that is not known."""
+    """In a projection. row: the level itself, may lie between two. top, bottom: where what is found begins and ends, the edges
+    of its outermost slices, top the smaller; of a point both are its row. column: its middle, None where that is not known."""
 
     row: float
     top: float
@@ -113,6 +113,6 @@ def open_projection(folder: Path, case: str) -> StoredProjection:
 def projection_digest(plans: ProjectionPlans) -> str:
     """SHA-256 of what all cases share: how they are projected and scaled, and what is found; no file and no point."""
     chosen = plans.model_dump(mode="json", include={
-        "axis", "project", "slab", "channel_names", "windows", "percentiles", "pixel_mm"})
+        "axis", "project", "slab", "channel_names", "seen", "windows", "percentiles", "pixel_mm"})
     target = plans.target.model_dump(mode="json", include={"labels"})
     return digest_of({"format": FORMAT, "labels": plans.source.labels.model_dump(mode="json"), "target": target, **chosen})

@@ -56,7 +56,7 @@ def test_the_level_is_in_the_same_row_and_its_slice_is_the_one_that_the_file_cou
     expected, = projected(plans, tmp_path / "base", write_case(tmp_path, "b"))
     assert stored.level is not None and expected.level is not None and stored.is_known
     # 24 rows of 1 mm from head to feet: slices 3 to 6 of 12 have their middles at rows 2 * (11 - slice) + 0.5
-    assert (expected.level.row, expected.level.top, expected.level.bottom) == (13.5, 10.5, 16.5)
+    assert (expected.level.row, expected.level.top, expected.level.bottom) == (13.5, 9.5, 17.5)  # the edges
     assert expected.level.column == pytest.approx(5.5)  # rows 1 and 2 of 6 are columns 3 to 8 of 18
     for field in ("row", "top", "bottom", "column"):
         assert getattr(stored.level, field) == pytest.approx(getattr(expected.level, field))

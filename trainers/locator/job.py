@@ -62,7 +62,7 @@ def load_locator_data(job: Job[LocatorSettings]) -> LocatorData:
     unknown = [name for name, case in stored.items() if not case.is_known]
     known = {name: case for name, case in stored.items() if case.is_known}
     made = MadeSplits([], []) if job.fold == "all" else splits_at(
-        job.folder.splits_of(LOCATION), plans.source, list(known), _spread(known, plans.target.name))
+        job.folder.splits_of(LOCATION), plans.source, list(known), _spread(known, plans.target.name), left_out=unknown)
     training, validation = cases_of_fold(job.fold, made.splits, list(known))
     data = LocatorData(plans, known, made.splits, training, validation, [*made.notes, *_left_out(unknown, plans.target.name)])
     if not any(known[name].level for name in training):
@@ -77,8 +77,9 @@ def planning_again(job: Job[LocatorSettings], plans: ProjectionPlans) -> str:
     axes = ["--axis", plans.axis, "--project", plans.project] if (plans.axis, plans.project) != ("z", "x") else []
     window = ["--window", *map(as_flag, plans.percentiles)] if plans.percentiles != WINDOW_PERCENTILES else []
     wished = {
-        "slab": ["--slab", as_flag(plans.slab)], "pixel_mm": ["--spacing", as_flag(plans.pixel_mm)],
-        "size": ["--size", *map(str, plans.size)], "network": ["--depth", str(len(plans.network.strides))]}
+        "slab": ["--slab", as_flag(plans.slab)], "seen": ["--channels", *plans.seen],
+        "pixel_mm": ["--spacing", as_flag(plans.pixel_mm)], "size": ["--size", *map(str, plans.size)],
+        "network": ["--depth", str(len(plans.network.strides))]}
     asked = [word for key, words in wished.items() if "as asked for" in plans.reasons.get(key, "") for word in words]
     return command_line(
         job.folder, "autoseg_plan_and_preprocess", "--planner", LOCATION.configuration, *found, *axes, *window, *asked)
@@ -105,6 +106,9 @@ def check_locator_job(job: Job[LocatorSettings], data: LocatorData, begins: bool
     check_name(job)
     settings = job.settings or locator_defaults(job.recipe, data.plans)
     locator_network(data.plans, settings)
+    if 2 * settings.band > data.plans.size[0]:
+        raise AutosegError(f"band={settings.band:g} is more than half of the {data.plans.size[0]} rows of a projection, so that "
+                           "it marks no level. Take a lower one, such as 7.")
     if settings.absent_share + settings.window_share > 1:
         raise AutosegError(f"absent_share={settings.absent_share:g} and window_share={settings.window_share:g} are shares of one "
                            "batch, but more than 1 together. Lower one of them.")

@@ -27,7 +27,7 @@ def draw_location(
 ) -> None:
     """A PNG: a projection's first channel in gray, its pixels square, with a line at either row; beside it the response.
 
-    projection: (3·C, rows, columns) float in [-1, 1]. response: (rows,) float, 0 to 1; None for no profile. found_row, true_row:
+    projection: (C, rows, columns) float in [-1, 1]. response: (rows,) float, 0 to 1; None for no profile. found_row, true_row:
     from 0, may lie between rows; None for no line. title: says whether it was found.
     """
     rows, columns = projection.shape[1:]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TIE = 1e-6  # strengths that differ by less are alike: of these, the middle one
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -20,15 +22,18 @@ def answer_of(response: np.ndarray, band: float) -> Answer:
 
     response: (rows,) float, mean probability of each row. The response summed over the band's height is highest at some row; the
     answer is the response's centre of mass within one height of it (a parabola through three rows would see but its top).
-    Confidence: the mean response within the band there, less the highest such mean of rows that are farther away than its height.
+    Confidence: the mean response within the band there, less the highest such mean of rows that are farther away than its
+    height; in a projection without such rows, less the mean response beside the band, and 0 where there is nothing beside it.
     """
     rows = len(response)
     strength = np.array([_mean_within(response, row, band) for row in range(rows)])
-    peak = int(strength.argmax())
+    highest = np.flatnonzero(strength >= strength.max() - TIE)
+    peak = int(highest[len(highest) // 2])
     distance = np.abs(np.arange(rows) - peak)
-    near, far = response * (distance <= band), strength[distance > band]
+    near, far, beside = response * (distance <= band), strength[distance > band], response[distance > band / 2]
+    rest = float(far.max()) if len(far) else float(beside.mean()) if len(beside) else 1.0
     row = float(np.arange(rows) @ near / near.sum()) if near.sum() > 0 else float(peak)
-    return Answer(row, float(np.clip(strength[peak] - (far.max() if len(far) else 0), 0, 1)))
+    return Answer(row, float(np.clip(strength[peak] - rest, 0, 1)))
 
 
 def coverage(rows: int, row: float, band: float) -> np.ndarray:

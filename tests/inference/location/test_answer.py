@@ -79,7 +79,7 @@ def test_it_is_the_same_upside_down() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_a_projection_of_fewer_rows_than_the_band_is_answered_too(rows: int) -> None:
     answer = answer_of(np.full(rows, 0.4), 7.0)
-    assert 0 <= answer.row <= rows - 1 and answer.confidence == pytest.approx(0.4)
+    assert 0 <= answer.row <= rows - 1 and answer.confidence == 0  # there is nothing that it is stronger than
     assert answer_of(np.zeros(rows), 7.0).confidence == 0
 
 
@@ -87,3 +87,16 @@ def test_a_float32_response_is_answered_alike() -> None:
     response = (0.7 * coverage(40, 12.5, 7)).astype(np.float32)
     answer = answer_of(response, 7.0)
     assert isinstance(answer.row, float) and isinstance(answer.confidence, float) and answer.row == pytest.approx(12.5, abs=1e-5)
+
+
+def test_in_a_short_projection_a_response_everywhere_is_not_sure_and_a_band_is() -> None:
+    """Of 11 rows none is farther than 7 from the middle one."""
+    assert answer_of(np.full(11, 0.9), 7.0).confidence == pytest.approx(0, abs=1e-6)
+    assert answer_of(coverage(11, 5, 7.0), 7.0).confidence == pytest.approx(1)
+    assert answer_of(0.1 + 0.8 * coverage(11, 5, 7.0), 7.0).confidence == pytest.approx(0.8)
+
+
+def test_of_rows_that_are_alike_the_middle_one_is_the_answer() -> None:
+    response = np.zeros(60)
+    response[20:41] = 0.8  # the band fits anywhere inside
+    assert answer_of(response, 7.0).row == pytest.approx(30)
