@@ -143,6 +143,28 @@ def test_a_list_of_points_serves_a_dataset_without_any_labels(balls: Path, tmp_p
         plan_quietly(folder, work)
 
 
+def test_beside_points_labels_may_be_missing_or_wrong(balls: Path, tmp_path: Path) -> None:
+    (balls / "labelsTr/ball_0.nii.gz").unlink()
+    label = read_label(balls / "labelsTr/ball_1.nii.gz")
+    write_label(balls / "labelsTr/ball_1.nii.gz", np.full(label.array.shape[1:], 9, np.uint8), like=label)
+    points = tmp_path / "points.csv"
+    points.write_text("case,mm\nball_0,60.5\nball_1,61\nball_2,58\n")
+    result = plan_quietly(balls, tmp_path / "work", "the ball", points=points)
+    assert result.levels == LevelCounts(there=3, absent=0, unknown=2)
+    written = read_json(tmp_path / "work" / balls.name / "dataset.json")  # the dataset itself, labels and all
+    assert written["labels"]["values"]["ball"] == 1 and written["training"][1]["label"].endswith("ball_1.nii.gz")
+
+
+def test_channels_can_be_chosen(balls: Path, tmp_path: Path) -> None:
+    plans = plan_quietly(balls, tmp_path / "work", channels=["maximum"]).plans
+    assert plans.seen == ("maximum",) and plans.channels == 1 and "as asked for" in plans.reasons["seen"]
+    assert open_projection(tmp_path / "work" / balls.name / "preprocessed/projection", "ball_0").read().shape[0] == 1
+    for channels, message in ((["median"], "There is no channel median of a projection. There are: both, maximum, mean"),
+                              (["mean", "mean"], "The channels mean mean were asked for"), ([], "one at least")):
+        with pytest.raises(AutosegError, match=message):
+            plan_quietly(balls, tmp_path / "work", channels=channels)
+
+
 def test_bad_cases_are_told_and_left_out_on_request(balls: Path, tmp_path: Path) -> None:
     image = read_image(balls / "imagesTr/ball_0_0000.nii.gz")
     image.array[:] = 7

@@ -83,6 +83,15 @@ def test_channels_are_the_mean_of_maximum_and_mean_the_maximum_and_the_mean(proj
     np.testing.assert_allclose(found[0], [[0.5, 0.3], [-0.5, 0.0]], atol=1e-6)  # 75, 65; 25, 50
 
 
+def test_channels_are_those_that_were_planned_in_their_order(projection_plans: MakePlans) -> None:
+    image = Image(np.random.default_rng(0).uniform(1, 100, (2, 6, 5, 4)).astype(np.float32), Geometry((1.0, 1.0, 1.0)))
+    names = ("a", "b")
+    every = project_image(image, "a", projection_plans(channel_names=names, windows=(None, None))).channels
+    plans = projection_plans(channel_names=names, windows=(None, None), seen=("mean", "both"))
+    assert plans.channels == 4
+    np.testing.assert_array_equal(project_image(image, "a", plans).channels, every[[2, 0, 5, 3]])
+
+
 def test_only_the_slab_in_the_middle_is_seen(projection_plans: MakePlans) -> None:
     array = np.full((2, 2, 8), 1, np.float32)
     array[..., 2:6] = np.arange(1, 5)  # the middle half; beside it are the brightest ones

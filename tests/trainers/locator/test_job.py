@@ -233,5 +233,17 @@ def test_cases_of_which_nothing_is_known_are_left_out_with_a_note(
     data = load_locator_data(job)
     assert data.training == ["ball_0", "ball_1", "ball_2"]
     assert data.notes == ["Left out, as it is not known where the ball is in them: 2 cases (ball_3, ball_4)."]
+    beside = [{"train": ["ball_1", "ball_3"], "val": ["ball_0", "ball_2", "ball_4"]}, {"train": ["ball_0"], "val": ["ball_1"]}]
+    write_json(source / "splits_final.json", beside)  # names all that the dataset has
+    split = load_locator_data(replace(job, fold="0"))
+    assert (split.training, split.validation) == (["ball_1"], ["ball_0", "ball_2"])
+    for file in (source / "splits_final.json", job.folder.splits_of(LOCATION)):
+        file.unlink()
     split = load_locator_data(replace(job, fold="0"))
     assert sorted(name for each in split.splits for name in each["val"]) == ["ball_0", "ball_1", "ball_2"]
+
+
+def test_a_band_that_marks_no_level_is_refused(make_job: MakeJob) -> None:
+    job = make_job("0", band=500.0)
+    with pytest.raises(AutosegError, match="band=500 is more than half of the .* rows of a projection"):
+        check_locator_job(job, load_locator_data(job))
