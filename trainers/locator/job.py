@@ -26,7 +26,7 @@ from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, splits_at
 from autoseg.versions import versions
 from autoseg.workspace import read_model, write_json
 
-MUST_AGREE = ("recipe", "plans", "network", "band")  # among the folds of a model
+MUST_AGREE = ("recipe", "plans", "network", "band", "location")  # among the folds of a model
 
 
 @dataclass(frozen=True)
