@@ -88,7 +88,7 @@ def write_fold(model: ModelFolder, number: int) -> None:
     for case in FOLDS[number]:
         error = ERRORS_MM.get(case, 0.0)
         response = np.exp(-((np.arange(120) - 60 - error) / 3) ** 2)
-        draw_location(fold.picture_png(case), projection, response, 60 + error, 60, f"{case}: slice 50")
+        draw_location(fold.picture_png(case), projection, response, 60 + error, case != "f", 60, f"{case}: slice 50")
     fold.checkpoint_final.write_bytes(b"weights")
 
 
@@ -227,7 +227,7 @@ def test_names_from_outside_are_text(folder: DatasetFolder) -> None:
     hostile = '"><script>alert(1)'
     rows = [row.model_copy(update={"case": hostile}) for row in rows_of("f")]
     write_validated(model.fold(1).locations_csv, rows)
-    draw_location(model.fold(1).picture_png(hostile), np.zeros((3, 8, 8)), None, 3, None, hostile)
+    draw_location(model.fold(1).picture_png(hostile), np.zeros((3, 8, 8)), None, 3, True, None, hostile)
     page = build_report(folder)
     assert "<script" not in page and "a<b>" not in page
     ids = re.findall(r' id="([^"]+)"', page)

@@ -51,9 +51,9 @@ def _validate(locator: Locator, case: StoredProjection, place: FoldFolder) -> It
     channels, level = case.read(), case.level
     located = locator.locate(channels, case.name)
     whole = _row(case, "whole", located, 0, None if level is None else case.slice_of(level.row))
-    found_row = located.answer.row if located.found else None
     true_row = None if level is None else level.row
-    draw_location(place.picture_png(case.name), channels, located.response, found_row, true_row, _title(whole))
+    draw_location(place.picture_png(case.name), channels, located.response, located.answer.row, located.found, true_row,
+                  _title(whole))
     yield whole
     if level is None:
         return
@@ -63,10 +63,11 @@ def _validate(locator: Locator, case: StoredProjection, place: FoldFolder) -> It
 
 
 def _row(case: StoredProjection, part: str, located: Located, start: int, true_slice: float | None) -> ValidatedLocation:
+    """Rounded as a prediction is (see `autoseg.inference.location.outputs.location_of`)."""
     return ValidatedLocation.model_validate({
         "case": case.name, "part": part, "is_there": true_slice is not None, "found": located.found,
-        "confidence": located.answer.confidence, "slice": case.slice_of(start + located.answer.row), "true_slice": true_slice,
-        "slice_mm": case.description.slice_mm})
+        "confidence": round(located.answer.confidence, 4), "slice": round(case.slice_of(start + located.answer.row), 3),
+        "true_slice": None if true_slice is None else round(true_slice, 3), "slice_mm": case.description.slice_mm})
 
 
 def _title(row: ValidatedLocation) -> str:

@@ -1,4 +1,4 @@
-"""A projection with the found level and the true one, and the response from which the level was found."""
+"""A projection with a locator's answer and the true level, and the response that the answer was taken from."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ DPI = 110
 
 
 def draw_location(
-    path: Path, projection: np.ndarray, response: np.ndarray | None, found_row: float | None, true_row: float | None, title: str
+    path: Path, projection: np.ndarray, response: np.ndarray | None, strongest_row: float | None, is_found: bool,
+    true_row: float | None, title: str,
 ) -> None:
     """A PNG: a projection's first channel in gray, its pixels square, with a line at either row; beside it the response.
 
-    projection: (C, rows, columns) float in [-1, 1]. response: (rows,) float, 0 to 1; None for no profile. found_row, true_row:
-    from 0, may lie between rows; None for no line. title: says whether it was found.
+    projection: (C, rows, columns) float in [-1, 1]. response: (rows,) float, 0 to 1; None for no profile. strongest_row: of the
+    strongest response; true_row: of the level; both from 0, may lie between rows, None for no line. is_found: whether the
+    strongest response counts as found; the line of one that does not is dotted, and called so. title: says it, too.
     """
     rows, columns = projection.shape[1:]
     scale = min(LARGEST_IN[0] / rows, LARGEST_IN[1] / columns)
@@ -55,7 +57,7 @@ def draw_location(
         drawn.append(place(LEFT_IN + width + GAP_IN, PROFILE_IN, shown))
         _draw_profile(drawn[-1], response)
     for axes in drawn:
-        _draw_rows(axes, found_row, true_row)
+        _draw_rows(axes, strongest_row, is_found, true_row)
     shown.set_ylim(rows - 0.5, -0.5)
     figure.legend(*shown.get_legend_handles_labels(), loc="upper left", ncols=2, frameon=False, fontsize=9, borderaxespad=0,
                   bbox_to_anchor=(0.1 / whole_width, (BELOW_IN + height + LEGEND_IN - 0.03) / whole_height))
@@ -71,10 +73,11 @@ def _draw_profile(axes: Axes, response: np.ndarray) -> None:
     axes.tick_params(labelleft=False)
 
 
-def _draw_rows(axes: Axes, found_row: float | None, true_row: float | None) -> None:
+def _draw_rows(axes: Axes, strongest_row: float | None, is_found: bool, true_row: float | None) -> None:
     """The true row on top, dashed: both are seen where they coincide."""
     halo = [withStroke(linewidth=2.6, foreground="white", alpha=0.6)]
-    if found_row is not None:
-        axes.axhline(found_row, color=VERMILION, linewidth=1.5, label="found", path_effects=halo)
+    if strongest_row is not None:
+        style, label = ("solid", "found") if is_found else ("dotted", "strongest, not found")
+        axes.axhline(strongest_row, color=VERMILION, linewidth=1.5, linestyle=style, label=label, path_effects=halo)
     if true_row is not None:
         axes.axhline(true_row, color=BLUE, linewidth=1.5, linestyle=(0, (4, 4)), label="true", path_effects=halo)

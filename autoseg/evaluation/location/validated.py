@@ -42,13 +42,13 @@ class ValidatedLocation(Frozen, allow_inf_nan=False):
 
     @property
     def error_slices(self) -> float | None:
-        """How far the strongest response is from the level; None where it is not there."""
-        return None if self.true_slice is None else abs(self.slice - self.true_slice)
+        """How far the strongest response is from the level, to 0.001; None where it is not there."""
+        return None if self.true_slice is None else round(abs(self.slice - self.true_slice), 3)
 
     @property
     def error_mm(self) -> float | None:
         """The same in mm."""
-        return None if self.error_slices is None else self.error_slices * self.slice_mm
+        return None if self.true_slice is None else round(abs(self.slice - self.true_slice) * self.slice_mm, 3)
 
 
 def write_validated(path: Path, rows: Sequence[ValidatedLocation]) -> None:

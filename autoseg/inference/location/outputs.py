@@ -109,11 +109,10 @@ def location_of(case: str, found: LocatedImage) -> Location:
 
 
 def draw_found(path: Path, row: Location, found: LocatedImage) -> None:
-    """A PNG of the projection, the response, and the row where something was found."""
+    """A PNG of the projection, the response, and the row of the strongest, found or not."""
     located, confidence = found.located, f"confidence {row.confidence:.2f}"
     answer = f"slice {row.slice}, {confidence}" if row.found else f"not found ({confidence})"
-    draw_location(path, found.projection.channels, located.response, located.answer.row if row.found else None, None,
-                  f"{row.case}: {answer}")
+    draw_location(path, found.projection.channels, located.response, located.answer.row, row.found, None, f"{row.case}: {answer}")
 
 
 def locate_files(

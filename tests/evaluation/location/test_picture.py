@@ -30,7 +30,7 @@ def box_of(image: np.ndarray, colour: tuple[int, int, int], few: int = 20) -> tu
 def test_pixels_are_square_and_lines_lie_at_their_rows(tmp_path: Path, rows: int, columns: int) -> None:
     dark = np.full((3, rows, columns), -0.5, np.float32)  # a quarter of white
     dark[1:] = 1.0  # other channels than the first are not shown
-    draw_location(tmp_path / "case.png", dark, np.zeros(rows), rows / 4 - 0.5, rows / 2 - 0.5, "case $x_: slice 3")
+    draw_location(tmp_path / "case.png", dark, np.zeros(rows), rows / 4 - 0.5, True, rows / 2 - 0.5, "case $x_: slice 3")
     found = pixels(tmp_path / "case.png")
     top, bottom, left, right = box_of(found, GRAY_QUARTER)
     height, width = bottom - top + 1, right - left + 1
@@ -42,9 +42,9 @@ def test_pixels_are_square_and_lines_lie_at_their_rows(tmp_path: Path, rows: int
 
 def test_the_response_stands_beside_its_rows(tmp_path: Path) -> None:
     dark, response = np.full((3, 100, 50), -0.5, np.float32), np.zeros(100)
-    draw_location(tmp_path / "flat.png", dark, response, None, None, "")
+    draw_location(tmp_path / "flat.png", dark, response, None, False, None, "")
     response[40:50] = 1.0
-    draw_location(tmp_path / "peak.png", dark, response, None, None, "")
+    draw_location(tmp_path / "peak.png", dark, response, None, False, None, "")
     flat, peak = pixels(tmp_path / "flat.png"), pixels(tmp_path / "peak.png")
     top, bottom, _, right = box_of(flat, GRAY_QUARTER)
     rows, columns = np.nonzero((flat != peak).any(-1))
@@ -54,6 +54,18 @@ def test_the_response_stands_beside_its_rows(tmp_path: Path) -> None:
 
 def test_without_a_response_there_is_no_profile(tmp_path: Path) -> None:
     projection = np.zeros((3, 100, 50), np.float32)
-    draw_location(tmp_path / "with.png", projection, np.zeros(100), None, None, "case: not found (confidence 0.12)")
-    draw_location(tmp_path / "without.png", projection, None, None, None, "case: not found (confidence 0.12)")
+    draw_location(tmp_path / "with.png", projection, np.zeros(100), None, False, None, "case: not found (confidence 0.12)")
+    draw_location(tmp_path / "without.png", projection, None, False, None, None, "case: not found (confidence 0.12)")
     assert pixels(tmp_path / "without.png").shape[1] < pixels(tmp_path / "with.png").shape[1]
+
+
+def test_an_answer_that_does_not_count_as_found_is_dotted(tmp_path: Path) -> None:
+    dark, rows_of_colour = np.full((3, 100, 80), -0.5, np.float32), {}
+    for is_found in (True, False):
+        draw_location(tmp_path / "case.png", dark, np.zeros(100), 24.5, is_found, None, "")
+        found = pixels(tmp_path / "case.png")
+        top, bottom, left, right = box_of(found, GRAY_QUARTER)
+        counts = (np.abs(found[top:bottom, left:right + 1] - VERMILION).sum(-1) < 90).sum(1)
+        assert abs(counts.argmax() - 0.25 * (bottom - top)) < 3  # at the same row either way
+        rows_of_colour[is_found] = counts.max() / (right - left + 1)
+    assert rows_of_colour[True] > 0.95 and 0.2 < rows_of_colour[False] < 0.8

@@ -22,6 +22,11 @@ def test_errors_are_absolute_and_unknown_without_the_level() -> None:
     assert (ROWS[1].error_slices, ROWS[1].error_mm) == (None, None)
 
 
+def test_errors_are_as_precise_as_positions() -> None:
+    near = ROWS[0].model_copy(update={"slice": 136.4, "true_slice": 136.1, "slice_mm": 0.800000012})
+    assert (near.error_slices, near.error_mm) == (0.3, 0.24)  # 136.4 - 136.1 is 0.30000000000001137
+
+
 def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     write_validated(tmp_path / "locations.csv", ROWS)
     assert read_validated(tmp_path / "locations.csv") == ROWS
