@@ -22,10 +22,10 @@ from autoseg.api.selection import find_best
 from autoseg.api.slices import plan_slices
 from autoseg.api.training import cross_validation, train
 from autoseg.errors import AutosegError
-from autoseg.kinds import kind_of
+from autoseg.kinds import KINDS, kind_of
 
 __all__ = [
-    "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
+    "KINDS", "AutosegError", "cross_validation", "demo", "evaluate", "evaluate_anomalies", "find_best", "holds_anomaly_scores",
     "kind_of", "meant_task", "next_prediction", "plan_and_preprocess", "plan_projection", "plan_slices", "planner_for",
     "postprocess", "predict", "predict_anomalies", "predict_files", "predict_locations", "recipes", "repair", "report", "run",
     "train", "verify",

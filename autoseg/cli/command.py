@@ -115,7 +115,7 @@ def tell_written(
     """
     made, sources, done = what
     there = f" ({already_there} were there already; --overwrite makes them anew)" if already_there else ""
-    print(f"Wrote {len(written)} {made} to {output}{there}.")
+    print(f"Wrote {f'{len(written)} {made}' if written else 'nothing'} to {output}{there}.")
     for reason in failed.values():
         print(f"Failed: {reason}", file=sys.stderr)
     if failed:

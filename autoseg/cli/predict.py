@@ -119,15 +119,12 @@ def _locate(flags: argparse.Namespace) -> int:
     return code
 
 
-MODELS = {"segmentation": ("a segmentation model", "segmentation"), "anomaly": ("an anomaly detector", "anomaly detectors"),
-          "location": ("a locator", "locators")}
-
-
 def _require_flags_of(task: str, flags: argparse.Namespace) -> None:
     """Raises AutosegError for flags that mean nothing for the model."""
     from autoseg import api
 
-    segmentation, apart = ("segmentation",), tuple(name for name in MODELS if name != "segmentation")
+    kinds = {kind.task: kind for kind in api.KINDS}
+    segmentation, apart = ("segmentation",), tuple(kinds)
     only_for = {
         "--checkpoint best": (flags.checkpoint == "best", segmentation), "--no-mirroring": (flags.no_mirroring, segmentation),
         "--no-postprocessing": (flags.no_postprocessing, segmentation),
@@ -136,10 +133,11 @@ def _require_flags_of(task: str, flags: argparse.Namespace) -> None:
         "--crop": (flags.crop_mm is not None, ("location",))}
     given = {name: tasks for name, (is_given, tasks) in only_for.items() if is_given and task not in tasks}
     if given:
-        whom = " and ".join(dict.fromkeys(MODELS[of][1] for tasks in given.values() for of in tasks))
+        whom = " and ".join(dict.fromkeys(kinds[of].plural if of in kinds else of for tasks in given.values() for of in tasks))
+        meant = kinds[task].called if task in kinds else "a segmentation model"
         is_for = "is for" if len(given) == 1 else "are for"
-        raise api.AutosegError(f"{' and '.join(given)} {is_for} {whom}, but the model meant here is {MODELS[task][0]}. Leave it "
-                               "out, or name another model with -c, -tr or -m.")
+        raise api.AutosegError(f"{' and '.join(given)} {is_for} {whom}, but the model meant here is {meant}. Leave it out, or "
+                               "name another model with -c, -tr or -m.")
 
 
 COMMAND = Command(

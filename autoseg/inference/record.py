@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, Field, model_validator
@@ -25,6 +25,8 @@ from autoseg.workspace import disk_error, read_model, remove_leftovers, write_js
 
 RECORD_NAME = "autoseg_prediction.json"
 PROBABILITIES_ENDING = ".b2nd"
+
+Rows = TypeVar("Rows")
 
 
 class ModelOrigin(Frozen):
@@ -126,6 +128,17 @@ class RecordedFolder:
             raise AutosegError(f"{table} is there, but this model did not make it. Choose another folder with -o, or replace it "
                                "with --overwrite.")
         return True
+
+
+    def rows_of(self, read: Callable[[], Rows], none: Rows) -> Rows:
+        """What is in a table that is there; `none` where it is damaged and to be written over. read: raises AutosegError where it
+        is damaged, which is passed on else."""
+        try:
+            return read()
+        except AutosegError:
+            if self._overwrite:
+                return none
+            raise
 
 
 def remove_recorded(output: Path) -> None:

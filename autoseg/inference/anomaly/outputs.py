@@ -48,7 +48,7 @@ class AnomalyFolder(RecordedFolder):
         Those of another detector or other settings go, all of them, before the first case; their maps and panels stay as files,
         but are in no table and no record, and a later run refuses them.
 
-        Raises AutosegError as `RecordedFolder`, and where scores are there that are damaged or, without `overwrite`, of something
+        Raises AutosegError as `RecordedFolder`, and without `overwrite` where scores are there that are damaged or of something
         else.
         """
         super().__init__(folder, origin, overwrite)
@@ -56,9 +56,13 @@ class AnomalyFolder(RecordedFolder):
         self._slices: dict[str, list[SliceScore]] = {}
         if not self.has_table(self._scores, self._slice_scores):
             return
-        self._cases = {score.case: score for score in read_scores(self._scores)}
-        for row in read_slice_scores(self._slice_scores) if self._slice_scores.exists() else []:
+        cases, slices = self.rows_of(self._read, ([], []))
+        self._cases = {score.case: score for score in cases}
+        for row in slices:
             self._slices.setdefault(row.case, []).append(row)
+
+    def _read(self) -> tuple[list[CaseScore], list[SliceScore]]:
+        return read_scores(self._scores), read_slice_scores(self._slice_scores) if self._slice_scores.exists() else []
 
     @property
     def _scores(self) -> Path:

@@ -43,14 +43,15 @@ class LocationFolder(RecordedFolder):
         those of another locator or threshold go. crop_mm: thickness of the slabs, 0 for single slices; None for no crops. Crops
         have a record of their own, as they may be made later, but of one thickness.
 
-        Raises AutosegError as `RecordedFolder`, and where a table is there that is damaged or, without `overwrite`, of something
+        Raises AutosegError as `RecordedFolder`, and without `overwrite` where a table is there that is damaged or of something
         else.
         """
         super().__init__(folder, origin, overwrite)
         self._crop_mm, self._replaces = crop_mm, overwrite
         cut = origin.model_copy(update={"crop_mm": crop_mm})
         self._crops = None if crop_mm is None else RecordedFolder(folder / CROPS, cut, overwrite)
-        self._rows = {row.case: row for row in read_locations(self._table)} if self.has_table(self._table) else {}
+        there = self.rows_of(lambda: read_locations(self._table), []) if self.has_table(self._table) else []
+        self._rows = {row.case: row for row in there}
 
     @property
     def _table(self) -> Path:

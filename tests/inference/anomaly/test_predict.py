@@ -173,6 +173,11 @@ def test_a_case_made_anew_leaves_the_other_cases_scores(place: Any, volumes: Pat
     assert predict_anomalies(volumes, out, workspace=place.workspace.root, quiet=True).already_there == 2
     (out / "autoseg_prediction.json").write_text("damaged")
     assert place.run("-i", volumes, "-o", out, "--overwrite") == 0 and cases_in(out) == (["a", "b"], ["a", "b"])
+    for table in ("scores.csv", "slice_scores.csv"):
+        (out / table).write_text("damaged")
+        assert place.run("-i", volumes, "-o", out) == 1
+        assert place.run("-i", volumes / "a.nii.gz", "-o", out, "--overwrite") == 0 and cases_in(out) == (["a"], ["a"])
+        assert place.run("-i", volumes, "-o", out) == 0 and cases_in(out) == (["a", "b"], ["a", "b"])
 
 
 def test_scores_by_another_detector_do_not_stay_beside_those_made_anew(

@@ -94,6 +94,26 @@ def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(
     assert [row.case for row in read_locations(out / "locations.csv")] == ["a", "b", "c"]  # the picture of "a" is still there
 
 
+def test_a_damaged_table_is_begun_anew_with_overwrite(predict: Callable[..., Any], volumes: Path, out: Path) -> None:
+    predict()
+    (out / "locations.csv").write_text("damaged")
+    with pytest.raises(AutosegError, match=r"locations\.csv has the columns damaged\. .* Remove the file"):
+        predict()
+    assert not predict(overwrite=True).failed and predict().already_there == 3
+    assert [row.case for row in read_locations(out / "locations.csv")] == ["a", "b", "c"]
+
+
+def test_where_no_image_could_be_searched_nothing_is_said_to_be_written(
+    place: Any, volumes: Path, out: Path, capsys: Captured
+) -> None:
+    place.add_locator()
+    for path in volumes.iterdir():
+        path.write_bytes(b"no image")
+    assert place.run("-i", volumes, "-o", out, "--crop") == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"Wrote nothing to {out}."
+    assert not (out / "locations.csv").exists()
+
+
 def test_a_run_that_was_stopped_goes_on(
     predict: Callable[..., Any], out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
