@@ -155,6 +155,11 @@ class ModelFolder:
         return self.root / "model.json"
 
     @property
+    def splits_json(self) -> Path:
+        """Which cases its folds train and validate on."""
+        return DatasetFolder(self.root.parents[2]).splits_of(kind_of(self.configuration))
+
+    @property
     def summary_json(self) -> Path:
         """The cross-validation: validation cases of all folds together."""
         return self.root / "summary.json"

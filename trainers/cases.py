@@ -8,7 +8,7 @@ from typing import Protocol
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.plan import Frozen
-from autoseg.workspace import FoldFolder, read_model, write_json
+from autoseg.workspace import FoldFolder, ModelFolder, read_model, write_json
 
 
 class Stored(Protocol):
@@ -50,10 +50,11 @@ def changed_cases(folder: FoldFolder, now: FoldCases) -> list[str]:
     begun = read_model(folder.cases_json, FoldCases)
     if (begun.train.keys(), begun.val.keys()) != (now.train.keys(), now.val.keys()):
         other = sorted((begun.train.keys() ^ now.train.keys()) | (begun.val.keys() ^ now.val.keys()))
+        splits = ModelFolder(folder.root.parent).splits_json.name
         raise AutosegError(
-            f"{folder.root} was begun with other cases than the folds have now ({some(other)}): splits.json or the dataset "
+            f"{folder.root} was begun with other cases than the folds have now ({some(other)}): {splits} or the dataset "
             "changed since, and it may have trained on cases that it would now be validated on. Begin all folds of this model "
-            "anew with --restart, or put splits.json and the cases back.")
+            f"anew with --restart, or put {splits} and the cases back.")
     digests = now.train | now.val
     changed = sorted(name for name, digest in (begun.train | begun.val).items() if digests[name] != digest)
     if not changed:

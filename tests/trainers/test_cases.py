@@ -8,7 +8,7 @@ import pytest
 
 from autoseg.errors import AutosegError
 from autoseg.trainers.cases import FoldCases, changed_cases, settle_cases
-from autoseg.workspace import FoldFolder, write_text
+from autoseg.workspace import DatasetFolder, FoldFolder, write_text
 
 NOW = FoldCases(train={"a": "1", "b": "2"}, val={"c": "3"})
 
@@ -16,7 +16,7 @@ NOW = FoldCases(train={"a": "1", "b": "2"}, val={"c": "3"})
 @pytest.fixture
 def begun(tmp_path: Path) -> FoldFolder:
     """A fold that was begun with `NOW`."""
-    fold = FoldFolder(tmp_path / "fold_0")
+    fold = DatasetFolder(tmp_path).model("3d_fullres", "default").fold(0)
     settle_cases(fold, NOW)
     write_text(fold.training_state, "begun")
     return fold
@@ -35,6 +35,16 @@ def test_a_fold_that_would_be_validated_on_what_it_trained_on_is_refused(begun: 
     write_text(begun.checkpoint_final, "trained")
     with pytest.raises(AutosegError, match="other cases"):
         changed_cases(begun, turned)
+
+
+@pytest.mark.parametrize(("configuration", "splits"), [
+    ("3d_fullres", "splits.json"), ("slices", "slices_splits.json"), ("projection", "projection_splits.json")])
+def test_the_splits_of_the_kind_of_model_are_named(configuration: str, splits: str, tmp_path: Path) -> None:
+    fold = DatasetFolder(tmp_path).model(configuration, "any").fold(0)
+    settle_cases(fold, NOW)
+    write_text(fold.training_state, "begun")
+    with pytest.raises(AutosegError, match=rf"\): {splits} or the dataset changed .* or put {splits} and the cases back"):
+        settle_cases(fold, FoldCases(train={}, val={}))
 
 
 def test_images_that_changed_since_are_named(begun: FoldFolder) -> None:

@@ -70,7 +70,8 @@ def load_detector_data(job: Job[AnomalySettings]) -> DetectorData:
     if not data.training_cases:
         raise AutosegError(
             f"Fold {job.fold} has no normal slice to train on: none of its {many(len(training), 'training case')} holds one. "
-            "Check case_labels in dataset.json (or the labels: slices without foreground count as normal), and splits.json.")
+            "Check case_labels in dataset.json (or the labels: slices without foreground count as normal), and "
+            f"{job.folder.splits_of(ANOMALY).name}.")
     return data
 
 

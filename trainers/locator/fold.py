@@ -21,6 +21,7 @@ from autoseg.trainers.settings.locator import LocatorSettings
 from autoseg.trainers.walk import FoldWork, walk_fold
 
 KEPT_FOR_VALIDATION = 0.02  # of --max-hours
+FEWEST = 2  # projections of a batch
 
 
 def train_locator_fold(job: Job[LocatorSettings], data: LocatorData, report: Report) -> LocationSummary | None:
@@ -56,5 +57,6 @@ def train_locator(
 def _too_large(plans: ProjectionPlans, settings: LocatorSettings) -> str:
     batch_size = settings.batch_size or plans.batch_size
     rows, columns = plans.size
-    return (f"{batch_size} projections of {rows} × {columns} pixels at a time. Take fewer (--set "
-            f"batch_size={max(2, batch_size // 2)}), or plan larger pixels (--spacing).")
+    fewer = max(FEWEST, batch_size // 2)
+    instead = f"Take fewer (--set batch_size={fewer}), or plan" if fewer < batch_size else "Plan"
+    return f"{batch_size} projections of {rows} × {columns} pixels at a time. {instead} larger pixels (--spacing MM)."

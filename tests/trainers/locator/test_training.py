@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,22 @@ def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
     assert {name.partition(".")[0] for name in load_file(place.checkpoint_final)} == {"network"}
     assert not list(job.folder.root.rglob(".tmp-*"))
     assert not (place.validation / "crops").exists()
+
+
+@pytest.mark.parametrize(("batch_size", "instead"), [
+    (16, "Take fewer (--set batch_size=8), or plan larger pixels"), (3, "Take fewer (--set batch_size=2), or plan larger"),
+    (2, "at a time. Plan larger pixels (--spacing MM).")])
+def test_where_memory_runs_out_fewer_are_proposed_where_there_are_fewer(
+    batch_size: int, instead: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*arguments: Any) -> None:
+        raise MemoryError
+
+    job = make_job()
+    assert job.settings is not None
+    monkeypatch.setattr(locator_fold, "train_locator", out_of_memory)
+    with pytest.raises(AutosegError, match=rf"on {batch_size} projections of .*{re.escape(instead)}"):
+        train_fold(replace(job, settings=job.settings.model_copy(update={"batch_size": batch_size})))
 
 
 def middle_in_file(case: str, source: Path) -> float:
