@@ -29,6 +29,7 @@ SLAB_PERCENTILE = 90  # of what the cases need
 ROWS_OF_TARGET = 16  # that what is found covers, in the median case
 LONGER = "the longer edge of the median projection"
 FEWEST_PIXELS, MOST_PIXELS, USUAL_PIXELS = 64, 512, 128  # along that; the last where only points are known
+SMALLEST, LARGEST = 4, 4096  # pixels that an edge may have
 MOST_STAGES, BASE_FEATURES = 5, 16  # Huang et al. 2020
 MOST_PER_BATCH, FEWEST_PER_BATCH = 8, 2
 MEMORY_VALUES = 0.75 * 12 * 8.5e7  # that a UNet 3+ may put out for a batch at 8 GB (see `autoseg.planners.LEFT_BY_LOSS`)
@@ -118,6 +119,7 @@ def plan(dataset: Dataset, inspections: Sequence[ProjectionInspection], view: Vi
     percentiles = wishes.percentiles or WINDOW_PERCENTILES
     samples = {name: case.samples for name, case in cases.items() if case.samples is not None}
     windows = common_windows(names, samples, percentiles)
+    _require_pixels(measured, wishes)
     slab, about_slab = _slab(measured, wishes.slab)
     pixel_mm, about_pixel = _pixel_mm(measured, len(view.target.labels), wishes.pixel_mm)
     network, size, about_size, about_depth = _network(measured, pixel_mm, wishes)
@@ -164,7 +166,8 @@ def _about_target(target: Target, cases: Sequence[Measured]) -> str:
         where = "the points of a list"
     there = sum(case.known.level is not None for case in cases)
     unknown = sum(not case.known.is_known for case in cases)
-    return (f"{where}, in {there} of {many(len(cases), 'case')}; it is not in {len(cases) - there - unknown}"
+    absent = len(cases) - there - unknown
+    return (f"{where}, in {there} of {many(len(cases), 'case')}" + (f"; it is not in {absent}" if absent else "")
             + (f", and not known of {unknown}, which are neither trained nor validated on" if unknown else ""))
 
 
@@ -198,6 +201,17 @@ def _pixel_mm(cases: Sequence[Measured], labels: int, wish: float | None) -> tup
     return float(f"{wanted_mm:.3g}"), why
 
 
+def _require_pixels(cases: Sequence[Measured], wishes: Wishes) -> None:
+    """Raises AutosegError where pixels or a size were asked for that make projections too large or too small."""
+    for size in ([] if wishes.size is None else [wishes.size]) + ([] if wishes.pixel_mm is None else [
+            (int(min(rows / wishes.pixel_mm, 1e9)), int(min(columns / wishes.pixel_mm, 1e9)))
+            for rows, columns in (case.extents_mm for case in cases)]):
+        if not SMALLEST <= min(size) <= max(size) <= LARGEST:
+            asked = f"Pixels of {wishes.pixel_mm:g} mm" if size != wishes.size else "These sizes"
+            raise AutosegError(f"{asked} were asked for, but projections would have {size[0]} × {size[1]} pixels. Each edge must "
+                               f"have {SMALLEST} to {LARGEST}. Choose others, or leave it to what is measured.")
+
+
 def _network(
     cases: Sequence[Measured], pixel_mm: float, wishes: Wishes
 ) -> tuple[Topology, tuple[int, int], str, str]:
@@ -216,8 +230,11 @@ def _network(
         "convs_per_stage": whole.convs_per_stage[:stages], "norm": "batch", "deep_supervision": False,
         "decoder_convs_per_stage": None if whole.decoder_convs_per_stage is None else whole.decoder_convs_per_stage[:stages - 1]})
     asked = "as asked for" if wishes.size else "the median projection"
-    about_depth = (f"UNet 3+ with {stages} stages, as asked for" if wishes.depth == stages else
-                   f"UNet 3+ with {stages} stages: halved while an axis has 8 pixels or more, {most} stages at most")
+    if wishes.depth:
+        fitting = "" if wishes.depth == stages else f" (of {wishes.depth} no more fit)"
+        about_depth = f"UNet 3+ with {stages} stages, as asked for{fitting}"
+    else:
+        about_depth = f"UNet 3+ with {stages} stages: halved while an axis has 8 pixels or more, {most} stages at most"
     return network, (rows, columns), f"{asked}, grown to a multiple of the network's strides", about_depth
 
 

@@ -111,6 +111,10 @@ def _measure(checked: CheckedCase, image: Image, dataset: Dataset, view: View) -
         ends = sorted((placement.mm_of(0), placement.mm_of(placement.slices - 1)))
         checked.note(case.images[0], "error", f"its point, {mm:g} mm, lies outside of it: along {view.axis} it reaches from "
                      f"{ends[0]:.4g} to {ends[1]:.4g} mm", f"Correct the point, {LEAVE_OUT}.")
+    elif known.level is not None and not -0.5 <= placement.row_of(known.level.slice) <= placement.pixels[0] - 0.5:
+        checked.note(case.images[0], "error", f"{target.name} lies where the image holds nothing but zeros, at slice "
+                     f"{known.level.slice:g} along {view.axis}", f"Look whether the {'label' if target.labels else 'point'} "
+                     f"belongs to the image, {LEAVE_OUT}.")
     if known.level is not None and known.level.is_cut_off:
         checked.note(case.label or case.images[0], "warning", f"{target.name} reaches the end of the image along {view.axis}, so "
                      "that its true middle may lie elsewhere", "Leave the case out where that is so.")

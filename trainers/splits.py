@@ -99,9 +99,7 @@ def splits_at(
         write_json(path, made.splits)
         return MadeSplits(made.splits, made.notes + _all_notes(made.splits, patients, usable, path, beside))
     splits = _validated(read_json(source), str(source))
-    if left_out:
-        splits = _validated([{part: sorted(set(split[part]) - set(left_out), key=split[part].index) for part in ("train", "val")}
-                             for split in splits], str(source))
+    splits, without = _without(splits, left_out, source)
     unknown = sorted({name for split in splits for name in split["train"] + split["val"]} - set(usable))
     if unknown:
         raise AutosegError(
@@ -110,8 +108,22 @@ def splits_at(
         )
     if source != path:
         write_json(path, splits)
-    notes = _notes_of_making(splits, patients, usable, labels)
+    notes = without + _notes_of_making(splits, patients, usable, labels)
     return MadeSplits(splits, notes + _all_notes(splits, patients, usable, path, beside))
+
+
+def _without(splits: Splits, left_out: Collection[str], source: Path) -> tuple[Splits, list[str]]:
+    """Folds without these cases, and a note where some have none left to train or to validate on, and are left out.
+
+    Raises AutosegError where that is so of all.
+    """
+    cut: Splits = [{part: [name for name in names if name not in left_out] for part, names in split.items()} for split in splits]
+    kept = [split for split in cut if split["train"] and split["val"]]
+    if not kept:
+        raise AutosegError(f"{source}: no fold has a case left to train and one to validate on, as nothing is known of the "
+                           "others. Remove the file to have other splits made.")
+    gone = len(cut) - len(kept)
+    return kept, [f"{many(gone, 'fold')} of {source.name} left out, as nothing is known of their cases."] if gone else []
 
 
 def cases_of_fold(fold: str, splits: Splits, usable: list[str]) -> tuple[list[str], list[str]]:

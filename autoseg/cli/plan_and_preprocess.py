@@ -92,9 +92,10 @@ def _projection(flags: argparse.Namespace) -> int:
         skip_bad_cases=flags.skip_bad_cases, workspace=flags.workspace)
     print(f"Wrote {result.folder}: projection.json, preprocessed/projection/")
     plans, levels = result.plans, result.levels
-    print(f"To be found along {plans.axis}: {plans.target.name}. It is in {levels.there} cases, not in {levels.absent}, and not "
-          f"known of {levels.unknown}. The middle {100 * plans.slab:.3g}% of each are projected along {plans.project}, to pixels "
-          f"of {plans.pixel_mm:g} mm.")
+    counts = [f"It is in {levels.there} cases", *([f"not in {levels.absent}"] if levels.absent else ()),
+              *([f"and not known of {levels.unknown}"] if levels.unknown else ())]
+    print(f"To be found along {plans.axis}: {plans.target.name}. {', '.join(counts)}. The middle {100 * plans.slab:.3g}% of each "
+          f"are projected along {plans.project}, to pixels of {plans.pixel_mm:g} mm.")
     if result.failed:
         return _tell_failed(result.failed, "projected")
     print(f"Next: {command_like(flags, 'autoseg_train', '0', '-tr', 'locator')}")

@@ -9,8 +9,8 @@ from pathlib import Path
 from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.csv_table import read_table
 
-REMEDY = ("Each row is a case and where the level lies along the axis, in mm of world coordinates (DICOM's frame: left, back, "
-          "head); without a number it is known not to be in the case.")
+REMEDY = ("Each row is a case and where the level lies along the axis in the middle of its slice, in mm of world coordinates "
+          "(DICOM's frame: left, back, head); without a number it is known not to be in the case.")
 
 
 def read_points(path: Path, cases: Collection[str]) -> dict[str, float | None]:

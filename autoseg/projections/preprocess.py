@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from autoseg.preprocessing.apart import CaseToMake, identities, make_cases
 from autoseg.preprocessing.pipeline import digest_of
 from autoseg.projections import store
 from autoseg.projections.level import Level, known_level
-from autoseg.projections.placement import Placement
+from autoseg.projections.placement import Placement, axes_of
 from autoseg.projections.plan import ProjectionPlans
 from autoseg.projections.projecting import project_image
 
@@ -29,7 +30,7 @@ def preprocess_projections(plans: ProjectionPlans, folder: Path, workers: int | 
     alone = plans.model_copy(update={"source": without_cases})  # goes to the workers with each case
     return make_cases(
         plans.source.training, folder, partial(case_digest, plans=plans),
-        partial(_project_and_store, plans=alone, folder=folder), _memory_bytes, workers)
+        partial(_project_and_store, plans=alone, folder=folder), partial(_memory_bytes, plans=alone), workers)
 
 
 def case_digest(case: Case, plans: ProjectionPlans) -> str:
@@ -58,11 +59,13 @@ def _in_projection(level: Level, placement: Placement) -> store.StoredLevel:
     return store.StoredLevel(row=placement.row_of(level.slice), top=rows[0], bottom=rows[1], column=column)
 
 
-def _memory_bytes(case: Case) -> int:
-    """What a case takes at its peak, from its header: image, a channel's copy for its percentiles, label and mask."""
+def _memory_bytes(case: Case, plans: ProjectionPlans) -> int:
+    """What a case takes at its peak, from its header: image, a channel's copy for its percentiles, label, mask, projection."""
     try:
-        (channels, *shape), _, bytes_per_voxel = image_io.read_geometry(case.images[0])
+        (channels, *shape), geometry, bytes_per_voxel = image_io.read_geometry(case.images[0])
     except AutosegError:
         return 0  # reading it will fail too, and say why
     voxels, channels = int(np.prod(shape)), max(channels, len(case.images))
-    return voxels * ((channels + 2) * bytes_per_voxel + 12) + MEMORY_BESIDES_IMAGES
+    axes = axes_of(geometry, plans.axis, plans.project)
+    pixels = math.prod(shape[axis] * geometry.spacing_mm[axis] / plans.pixel_mm for axis in (axes.rows, axes.columns))
+    return voxels * ((channels + 2) * bytes_per_voxel + 12) + int(pixels) * plans.channels * 8 + MEMORY_BESIDES_IMAGES

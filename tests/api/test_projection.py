@@ -255,7 +255,7 @@ def test_the_commands_say_what_was_found_and_what_comes_next(
                        "--slab", "0.75", "--depth", "2", "-np", "1", *work)
     *_, wrote, found, following = out.strip().splitlines()
     assert code == 0 and wrote == f"Wrote {tmp_path}/work/{balls.name}: projection.json, preprocessed/projection/"
-    assert found == ("To be found along z: ball. It is in 4 cases, not in 1, and not known of 0. The middle 75% of each are "
+    assert found == ("To be found along z: ball. It is in 4 cases, not in 1. The middle 75% of each are "
                      "projected along x, to pixels of 3 mm.")
     assert following == f"Next: autoseg_train {balls} 0 -tr locator {shlex.join(work)}"
     code, out, err = run(capsys, "train", balls, "0", *SHORT, *work)

@@ -112,7 +112,7 @@ def test_depth_is_at_most_five_stages_and_can_be_wished() -> None:
         assert f"{depth} stages, as asked for" in wished.reasons["network"]
         assert all(n % 2 ** (depth - 1) == 0 for n in wished.size)
     too_deep = planned(*[measured(height=48)] * 2, wishes=Wishes(depth=8))  # 80 × 53 pixels cannot be halved so often
-    assert len(too_deep.network.strides) == 4 and "as asked for" not in too_deep.reasons["network"]
+    assert len(too_deep.network.strides) == 4 and "4 stages, as asked for (of 8 no more fit)" in too_deep.reasons["network"]
 
 
 def test_what_is_wished_is_taken() -> None:
@@ -173,7 +173,7 @@ def test_cases_with_errors_are_not_planned_from() -> None:
     inspections = [ProjectionInspection(case, [], case.name, entry)
                    for case, entry in zip(source.training, (measured(), measured(), None), strict=True)]
     plans = plan(source, inspections, View(TARGET, "z", "x"), Wishes())
-    assert plans.reasons["target"] == "the middle of L3's extent, in 2 of 2 cases; it is not in 0"
+    assert plans.reasons["target"] == "the middle of L3's extent, in 2 of 2 cases"
 
 
 def test_labels_are_named_by_name_or_value() -> None:
@@ -226,3 +226,13 @@ def test_the_axis_that_is_projected_away_is_another_one(axis: str, project: str 
 def test_wishes_that_cannot_be_are_told(axis: str, project: str, wishes: dict[str, Any], words: str) -> None:
     with pytest.raises(AutosegError, match=words):
         require_wishes(axis, project, Wishes(**wishes))
+
+
+@pytest.mark.parametrize(("wishes", "message"), [
+    ({"pixel_mm": 1e-9}, "Pixels of 1e-09 mm were asked for, but projections would have"),
+    ({"pixel_mm": 0.01}, "have 24000 × 16000 pixels. Each edge must have 4 to 4096"),
+    ({"pixel_mm": 500.0}, "have 0 × 0 pixels"), ({"size": (100000, 64)}, "These sizes were asked for, but .* 100000 × 64 pixels"),
+])
+def test_projections_that_are_too_large_or_too_small_are_refused(wishes: dict[str, Any], message: str) -> None:
+    with pytest.raises(AutosegError, match=message):
+        planned(measured(), measured(), wishes=Wishes(**wishes))

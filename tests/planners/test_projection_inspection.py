@@ -134,6 +134,20 @@ def test_a_point_outside_of_its_image_is_an_error_that_says_how_far_the_image_re
     assert not inspected(made(tmp_path), Target(name="p", points={"a": None})).findings
 
 
+@pytest.mark.parametrize("by_point", [True, False])
+def test_what_lies_where_the_image_is_zero_is_an_error(tmp_path: Path, by_point: bool) -> None:
+    """The projection ends where zeros begin: its rows would not hold the level."""
+    array = np.zeros((10, 8, 6), np.int16)
+    array[:6] = np.random.default_rng(0).integers(1, 500, (6, 8, 6))
+    target = Target(name="the tip", points={"a": 116.0}) if by_point else L3
+    inspection = inspected(made(tmp_path, array, None if by_point else with_label(7, 10)), target)
+    finding, = (finding for finding in inspection.findings if finding.severity == "error")
+    assert finding.problem == f"{target.name} lies where the image holds nothing but zeros, at slice 8 along z"
+    inside = Target(name="the tip", points={"a": 110.0}) if by_point else L3
+    assert not [finding for finding in inspected(made(tmp_path, array, None if by_point else with_label(3, 6)), inside).findings
+                if finding.severity == "error"]
+
+
 def test_a_file_that_cannot_be_read_is_an_error_and_nothing_is_raised(tmp_path: Path) -> None:
     dataset = made(tmp_path, label=with_label(3, 7))
     dataset.training[0].images[0].write_bytes(b"no image")

@@ -47,7 +47,7 @@ def read_projections(cases: Sequence[StoredProjection]) -> list[InMemory]:
     if needed > SHARE_OF_FREE_MEMORY * free_memory_bytes():
         raise AutosegError(
             f"{len(cases)} projections take {needed / 2**30:.1f} GiB of memory, more than half of what is free. Close other "
-            "programs, or plan larger pixels: autoseg_plan_and_preprocess DATASET --planner projection --spacing MM.")
+            "programs, or plan larger pixels with --spacing MM.")
     return [InMemory(torch.from_numpy(case.read()), case.level) for case in cases]
 
 
@@ -65,6 +65,8 @@ class LocatorBatches:
         """size: (rows, columns). mirrors: whether columns may be flipped. is_augmented: else cases come whole, one by one."""
         self.cases, self.size, self.batch_size, self.settings = cases, size, batch_size, settings
         self.mirrors, self.device, self.is_augmented = mirrors, device, is_augmented
+        # Were only cases without the level turned, turning would tell them from the others
+        self.turns = all(case.level is None or case.level.column is not None for case in cases)
 
     def batches(self, first: int, count: int) -> Iterator[LocatorBatch]:
         """Batches number `first` to `first + count - 1`."""
@@ -82,8 +84,7 @@ class LocatorBatches:
         rows = draw_rows(case, self.settings, rng)
         if self.settings.augmentation == "none":
             return self._placed(case, rows, STILL)
-        has_column = case.level is None or case.level.column is not None
-        motion = draw_motion(self.settings.moving, self.size, has_column, self.mirrors, rng)
+        motion = draw_motion(self.settings.moving, self.size, self.turns, self.mirrors, rng)
         return self._placed(case, rows, motion, rng)
 
     def _placed(
@@ -120,6 +121,6 @@ def parts_without(level: StoredLevel, count: int, band: float, margin: float = 0
     """The rows before and those after what is to be found, half open, without `margin` rows beside it; parts of few rows are
     left out. What is found reaches as far as the band that marks it, at least: nothing else is known of a point."""
     top, bottom = min(level.top, level.row - band / 2), max(level.bottom, level.row + band / 2)
-    before = (0, int(np.floor(top + 0.5 - margin)))
-    after = (int(np.ceil(bottom + 0.5 + margin)), count)
+    before = (0, min(count, int(np.floor(top + 0.5 - margin))))
+    after = (max(0, int(np.ceil(bottom + 0.5 + margin))), count)
     return [(start, stop) for start, stop in (before, after) if stop - start >= FEWEST_ROWS]

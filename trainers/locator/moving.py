@@ -27,10 +27,10 @@ STILL = Motion(((1.0, 0.0), (0.0, 1.0)))
 
 
 def draw_motion(
-    settings: MovingSettings, size: tuple[int, int], has_column: bool, mirrors: bool, rng: np.random.Generator
+    settings: MovingSettings, size: tuple[int, int], turns: bool, mirrors: bool, rng: np.random.Generator
 ) -> Motion:
-    """has_column: whether the level's column is known; else nothing is turned, as its row would not be known any more."""
-    angle = math.radians(rng.uniform(-settings.rotation, settings.rotation)) if has_column else 0.0
+    """turns: whether it may be turned: where a level's column is not known, its row would not be any more either."""
+    angle = math.radians(rng.uniform(-settings.rotation, settings.rotation)) if turns else 0.0
     zoom = math.exp(rng.uniform(-settings.scaling, settings.scaling))
     zoom_rows = zoom * math.exp(rng.uniform(-settings.stretching, settings.stretching))
     matrix = ((zoom_rows * math.cos(angle), -zoom * math.sin(angle)), (zoom_rows * math.sin(angle), zoom * math.cos(angle)))

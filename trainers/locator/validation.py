@@ -19,6 +19,8 @@ from autoseg.trainers.locator.job import LocatorData, require_same_projections
 from autoseg.trainers.settings.locator import LocatorSettings
 from autoseg.workspace import FoldFolder, remove_leftovers
 
+SAME_SLICE = 0.01  # rows on disk are rounded
+
 
 def validate_locator(
     job: Job[LocatorSettings], data: LocatorData, device: torch.device, report: Report
@@ -36,6 +38,8 @@ def validate_locator(
     require_same_projections(job, loaded.description, data.plans)
     locator = Locator(loaded, device)
     rows = read_validated(place.locations_csv) if place.locations_csv.exists() else []
+    outdated = {row.case for row in rows if not _is_true_still(row, data)}
+    rows = [row for row in rows if row.case not in outdated]
     for number, name in enumerate(data.validation):
         if not any(row.case == name for row in rows):
             rows += _validate(locator, data.stored[name], place)
@@ -60,6 +64,16 @@ def _validate(locator: Locator, case: StoredProjection, place: FoldFolder) -> It
     for start, stop in parts_without(level, channels.shape[1], locator.description.band):
         part = locator.locate(channels[:, start:stop], case.name)
         yield _row(case, "after" if start else "before", part, start, None)
+
+
+def _is_true_still(row: ValidatedLocation, data: LocatorData) -> bool:
+    """Whether what an earlier run held for true is so today: labels and points may have been corrected since."""
+    case = data.stored.get(row.case)
+    if case is None or row.part != "whole":
+        return case is not None
+    if case.level is None or row.true_slice is None:
+        return case.level is None and row.true_slice is None
+    return abs(case.slice_of(case.level.row) - row.true_slice) < SAME_SLICE
 
 
 def _row(case: StoredProjection, part: str, located: Located, start: int, true_slice: float | None) -> ValidatedLocation:

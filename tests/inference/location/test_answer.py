@@ -60,11 +60,10 @@ def test_where_all_rows_respond_alike_there_is_no_confidence(level: float) -> No
 
 
 @pytest.mark.parametrize("row", [0.0, 1.5, 38.0, 39.0])
-def test_at_the_end_of_the_projection_it_is_found_as_far_as_it_is_seen(row: float) -> None:
+def test_at_the_end_of_the_projection_it_is_found_though_part_of_the_band_is_cut_off(row: float) -> None:
     answer = answer_of(coverage(40, row, 7.0), 7.0)
     assert answer.confidence == pytest.approx(1, abs=0.15)
-    seen = coverage(40, row, 7.0)
-    assert answer.row == pytest.approx(seen @ np.arange(40) / seen.sum())
+    assert answer.row == pytest.approx(row, abs=0.1)
 
 
 def test_it_is_the_same_upside_down() -> None:

@@ -15,9 +15,10 @@ from scipy.spatial.transform import Rotation
 
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, write_image
-from autoseg.inference.location.locator import Locator
+from autoseg.inference.location.locator import Locator, fitted
 from autoseg.inference.location.model import LoadedLocator, load_locator
 from autoseg.inference.location.outputs import location_of
+from autoseg.projections.projecting import PADDING
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 ORIENTATIONS = [np.column_stack([order, flips]) for order in permutations(range(3)) for flips in product((1, -1), repeat=3)]
@@ -124,3 +125,22 @@ def test_an_answer_that_differs_between_sizes_is_not_sure(describe_locator: Any,
     confidences = [Locator(each, torch.device("cpu")).locate(channels, "case").answer.confidence for each in loaded]
     assert confidences[0] == 1
     assert 0.2 < confidences[1] < 0.5 and confidences[2] < 0.2
+
+
+@pytest.mark.parametrize("zoom", [0.5, 2.0])
+def test_another_size_moves_no_row(describe_locator: Any, monkeypatch: pytest.MonkeyPatch, zoom: float) -> None:
+    """By hand: pixels of the half or of double the size have their middles half a pixel off, and a middle stays a middle."""
+    monkeypatch.setattr(Locator, "_respond", lambda self, channels, case: channels[0])
+    channels = np.zeros((3, 40, 30), np.float32)
+    channels[:, 18:22] = 1  # the middle of 40 rows, 19.5
+    located = Locator(LoadedLocator(describe_locator(zooms=(zoom,)), [], ("0",)), torch.device("cpu")).locate(channels, "case")
+    assert located.answer.row == pytest.approx(19.5, abs=1e-5)
+    np.testing.assert_allclose(located.response, located.response[::-1], atol=1e-6)
+
+
+def test_what_lies_beside_a_projection_is_padding_as_in_training(describe_locator: Any) -> None:
+    padded, (rows, columns) = fitted(np.ones((3, 9, 20), np.float32), describe_locator())
+    assert padded.shape == (3, 16, 20) and (rows, columns) == (slice(3, 12), slice(0, 20))  # trained on 16 × 16, strides of 2
+    assert (padded[:, rows, columns] == 1).all()
+    padded[:, rows, columns] = PADDING
+    assert (padded == PADDING).all() and PADDING == -1

@@ -178,3 +178,15 @@ def test_projections_that_do_not_fit_into_memory_are_told(monkeypatch: pytest.Mo
     monkeypatch.setattr(batches_module, "free_memory_bytes", lambda: 2**20)
     with pytest.raises(AutosegError, match="2 projections take 0.0 GiB of memory, more than half .* --spacing MM"):
         read_projections([Stored(), Stored()])  # type: ignore[list-item]
+
+
+def test_where_one_column_is_not_known_nothing_is_turned(settings_of: SettingsOf) -> None:
+    """Else what is turned would be without the level, and what is not would be with it."""
+    settings = settings_of(absent_share=0, window_share=0, moving={"scaling": 0, "stretching": 0, "shift": 0, "rotation": 30})
+
+    def corners_are_seen(*cases: InMemory) -> bool:
+        batches = made([InMemory(torch.ones(3, 48, 30), case.level) for case in cases], settings, size=(48, 30), mirrors=False)
+        return all((batch.image[:, :, [0, 0, -1, -1], [0, -1, 0, -1]] != -1).all() for batch in batches.batches(0, 3))
+
+    assert not corners_are_seen(absent_case()) and not corners_are_seen(absent_case(), case_with_dot())
+    assert corners_are_seen(absent_case(), case_with_dot(column=None))

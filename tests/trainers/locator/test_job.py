@@ -102,9 +102,9 @@ def test_folds_may_be_trained_otherwise_and_that_is_said(make_job: MakeJob) -> N
     first = make_job("0")
     described = describe(first)
     write_text(first.fold_folder.checkpoint_final, "trained")
-    other = second(first, threshold=0.2, epochs=9, seed=3)
+    other = second(first, learning_rate=2e-3, epochs=9, seed=3)
     *_, note = check_locator_job(other, load_locator_data(other))
-    assert "other folds (0) were trained with another threshold: " in note
+    assert "other folds (0) were trained with another learning_rate: " in note
     assert describe(other) == described  # the model's, which fold 0 wrote
 
 
