@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg import console
+from autoseg.api.apart import inspected, made, stored_cases
 from autoseg.api.common import PathLike
 from autoseg.api.planning import folder_for, without_bad_cases
 from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset
 from autoseg.planners.projection import Wishes, plan, require_wishes, target_of
 from autoseg.planners.projection_inspection import View, projection_findings, run_projection_inspection
-from autoseg.preprocessing.apart import forget_outdated, is_complete
+from autoseg.preprocessing.apart import forget_outdated
 from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
 from autoseg.projections.points import read_points
 from autoseg.projections.preprocess import case_digest, preprocess_projections
@@ -67,8 +67,10 @@ def plan_projection(
     folder = folder_for(source, place)
     remove_leftovers(folder.root)
     plans = _plan(source, folder, view, wishes, workers, skip_bad_cases, quiet)
-    failed = _project(plans, folder, workers, quiet)
-    return ProjectionPlanResult(source.name, folder.root, plans, _counts(_stored(plans, folder)), failed)
+    cases, store = plans.source.training, folder.preprocessed(CONFIGURATION)
+    failed = made(f"Projecting along {plans.project}", len(cases), preprocess_projections(plans, store, workers), quiet)
+    levels = _counts(stored_cases(store, cases, open_projection))
+    return ProjectionPlanResult(source.name, folder.root, plans, levels, failed)
 
 
 def _plan(
@@ -76,12 +78,7 @@ def _plan(
 ) -> ProjectionPlans:
     """Read every case, decide, and write it down."""
     looked_at = source if view.target.labels else _without_labels(source)
-    inspections = []
-    with console.progress(f"Checking {source.name}", quiet) as report:
-        finish = console.counted(report, len(source.training) + len(source.test))
-        for inspection in run_projection_inspection(looked_at, view, workers):
-            inspections.append(inspection)
-            finish(inspection.case)
+    inspections = inspected(looked_at, run_projection_inspection(looked_at, view, workers), quiet)
     findings = projection_findings(looked_at, inspections)
     plans = plan(without_bad_cases(looked_at, findings, skip_bad_cases, quiet), inspections, view, wishes)
     if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
@@ -99,24 +96,6 @@ def _without_labels(source: Dataset) -> Dataset:
     return source.model_copy(update={
         "labels": Labels(values={"background": 0}),
         "training": tuple(case.model_copy(update={"label": None}) for case in source.training)})
-
-
-def _project(plans: ProjectionPlans, folder: DatasetFolder, workers: int | None, quiet: bool) -> dict[str, str]:
-    """Project what is not there yet; the cases that failed, with the reason."""
-    failed = {}
-    with console.progress(f"Projecting along {plans.project}", quiet) as report:
-        finish = console.counted(report, len(plans.source.training))
-        for outcome in preprocess_projections(plans, folder.preprocessed(CONFIGURATION), workers):
-            finish(outcome.item)
-            if outcome.error is not None:
-                failed[outcome.item.name] = str(outcome.error)
-    return failed
-
-
-def _stored(plans: ProjectionPlans, folder: DatasetFolder) -> list[StoredProjection]:
-    """The cases that could be projected."""
-    store = folder.preprocessed(CONFIGURATION)
-    return [open_projection(store, case.name) for case in plans.source.training if is_complete(store, case.name)]
 
 
 def _counts(stored: Sequence[StoredProjection]) -> LevelCounts:

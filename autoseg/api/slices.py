@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg import console
+from autoseg.api.apart import inspected, made, stored_cases
 from autoseg.api.common import PathLike
 from autoseg.api.planning import folder_for, without_bad_cases
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.planners.slice_inspection import common_kind, run_slice_inspection, slice_inspection_findings
 from autoseg.planners.slices import normal_by, plan, require_normal_slices, require_wishes
-from autoseg.preprocessing.apart import forget_outdated, is_complete
+from autoseg.preprocessing.apart import forget_outdated
 from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
 from autoseg.slices.preprocess import case_digest, preprocess_slices
 from autoseg.slices.store import StoredSlices, open_slices
@@ -61,8 +60,11 @@ def plan_slices(
     folder = folder_for(source, place)
     remove_leftovers(folder.root)
     plans = _plan(source, folder, wanted, image_size, normal_by(source, normal), workers, skip_bad_cases, quiet)
-    failed = _cut(plans, folder, workers, quiet)
-    stored = list(_stored(plans, folder))
+    cases, store = plans.source.training, folder.preprocessed(CONFIGURATION)
+    about = "pictures" if plans.axis is None else f"{plans.axis} slices"
+    doing = f"Cutting {about} of {image_size} × {image_size}"
+    failed = made(doing, len(cases), preprocess_slices(plans, store, workers), quiet)
+    stored = stored_cases(store, cases, open_slices)
     require_normal_slices(plans, {case.name: sum(case.normal) for case in stored})
     return SlicePlanResult(source.name, folder.root, plans, _counts(stored), failed)
 
@@ -72,12 +74,7 @@ def _plan(
     skip_bad_cases: bool, quiet: bool,
 ) -> SlicePlans:
     """Read every case, decide, and write it down."""
-    inspections = []
-    with console.progress(f"Checking {source.name}", quiet) as report:
-        finish = console.counted(report, len(source.training) + len(source.test))
-        for inspection in run_slice_inspection(source, normal, workers):
-            inspections.append(inspection)
-            finish(inspection.case)
+    inspections = inspected(source, run_slice_inspection(source, normal, workers), quiet)
     kind = common_kind(source, inspections, axis)
     findings = slice_inspection_findings(source, inspections, kind)
     usable = without_bad_cases(source, findings, skip_bad_cases, quiet)
@@ -88,25 +85,6 @@ def _plan(
     forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION), partial(case_digest, plans=plans))
     write_json(folder.slices_json, plans)
     return plans
-
-
-def _cut(plans: SlicePlans, folder: DatasetFolder, workers: int | None, quiet: bool) -> dict[str, str]:
-    """Cut what is not there yet; the cases that failed, with the reason."""
-    failed = {}
-    about = "pictures" if plans.axis is None else f"{plans.axis} slices"
-    with console.progress(f"Cutting {about} of {plans.image_size} × {plans.image_size}", quiet) as report:
-        finish = console.counted(report, len(plans.source.training))
-        for outcome in preprocess_slices(plans, folder.preprocessed(CONFIGURATION), workers):
-            finish(outcome.item)
-            if outcome.error is not None:
-                failed[outcome.item.name] = str(outcome.error)
-    return failed
-
-
-def _stored(plans: SlicePlans, folder: DatasetFolder) -> Iterator[StoredSlices]:
-    """The cases that could be cut."""
-    cut = folder.preprocessed(CONFIGURATION)
-    return (open_slices(cut, case.name) for case in plans.source.training if is_complete(cut, case.name))
 
 
 def _counts(stored: list[StoredSlices]) -> SliceCounts:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
 
 from autoseg.device import to_device
 from autoseg.inference.anomaly.settings import SearchSettings
+from autoseg.inference.apart import DescriptionApart
 from autoseg.inference.checkpoints import Weights, checkpoint_files, fill, part_of, read_weights, require_task
 from autoseg.networks.dcgan import Discriminator, Encoder, GanShape, Generator
-from autoseg.plan import Frozen
 from autoseg.slices.plan import SlicePlans
 from autoseg.workspace import ModelFolder, read_model
 
@@ -23,36 +23,18 @@ Network = TypeVar("Network", bound=nn.Module)
 GENERATOR, DISCRIMINATOR, ENCODER = "generator.", "discriminator.", "encoder."  # the modules of the recipe that weights name
 
 
-class AnomalyDescription(Frozen):
+class AnomalyDescription(DescriptionApart[SlicePlans]):
     """All that scoring needs but weights; one to one with the `model.json` of an anomaly detector.
 
-    plans: without cases. gan: shape of the networks. spectral_norm: of the discriminator. has_encoder: whether the weights hold
-    one. search: as it was trained with; a prediction may take another. recipe, settings, flags, name, versions: as in
-    `autoseg.inference.model.ModelDescription`.
+    gan: shape of the networks. spectral_norm: of the discriminator. has_encoder: whether the weights hold one. search: as it was
+    trained with; a prediction may take another. The others as in `DescriptionApart`.
     """
 
     task: Literal["anomaly"] = "anomaly"
-    dataset: str
-    plans: SlicePlans
     gan: GanShape
     spectral_norm: bool
     has_encoder: bool
     search: SearchSettings
-    recipe: str
-    settings: dict[str, Any]
-    flags: tuple[str, ...] = ()
-    versions: dict[str, str]
-    name: str | None = None
-
-    @property
-    def channel_names(self) -> tuple[str, ...]:
-        """Of the images that it takes."""
-        return self.plans.channel_names
-
-    @property
-    def called(self) -> str:
-        """As the user knows it: by its name, or its recipe's."""
-        return self.name or self.recipe
 
 
 @dataclass(frozen=True)

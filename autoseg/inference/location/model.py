@@ -4,51 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from autoseg.device import to_device
+from autoseg.inference.apart import DescriptionApart
 from autoseg.inference.checkpoints import checkpoint_files, fill, part_of, read_weights, require_task
 from autoseg.inference.location.settings import LocationSettings
 from autoseg.networks import build_network
-from autoseg.plan import Frozen, Topology
+from autoseg.plan import Topology
 from autoseg.projections.plan import ProjectionPlans
 from autoseg.workspace import ModelFolder, read_model
 
 NETWORK = "network."  # the module of the recipe that weights name
 
 
-class LocatorDescription(Frozen):
+class LocatorDescription(DescriptionApart[ProjectionPlans]):
     """All that locating needs but weights; one to one with the `model.json` of a locator.
 
-    plans: without cases. network: its shape as it was trained. band: height of the band that marks the level, pixels.
-    location: as it was trained with; a prediction may take another. recipe, settings, flags, name, versions: as in
-    `autoseg.inference.model.ModelDescription`.
+    network: its shape as it was trained. band: height of the band that marks the level, pixels. location: as it was trained
+    with; a prediction may take another. The others as in `DescriptionApart`.
     """
 
     task: Literal["location"] = "location"
-    dataset: str
-    plans: ProjectionPlans
     network: Topology
     band: float
     location: LocationSettings
-    recipe: str
-    settings: dict[str, Any]
-    flags: tuple[str, ...] = ()
-    versions: dict[str, str]
-    name: str | None = None
-
-    @property
-    def channel_names(self) -> tuple[str, ...]:
-        """Of the images that it takes."""
-        return self.plans.channel_names
-
-    @property
-    def called(self) -> str:
-        """As the user knows it: by its name, or its recipe's."""
-        return self.name or self.recipe
 
 
 @dataclass(frozen=True)
