@@ -130,14 +130,14 @@ class RecordedFolder:
         return True
 
 
-    def rows_of(self, read: Callable[[], Rows], none: Rows) -> Rows:
-        """What is in a table that is there; `none` where it is damaged and to be written over. read: raises AutosegError where it
-        is damaged, which is passed on else."""
+    def rows_of(self, read: Callable[[], Rows]) -> Rows | None:
+        """What is in a table that is there; None where it is damaged and `overwrite` begins it anew. read: raises AutosegError
+        where it is damaged, which is passed on without `overwrite`."""
         try:
             return read()
         except AutosegError:
             if self._overwrite:
-                return none
+                return None
             raise
 
 

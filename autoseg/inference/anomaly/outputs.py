@@ -56,7 +56,7 @@ class AnomalyFolder(RecordedFolder):
         self._slices: dict[str, list[SliceScore]] = {}
         if not self.has_table(self._scores, self._slice_scores):
             return
-        cases, slices = self.rows_of(self._read, ([], []))
+        cases, slices = self.rows_of(self._read) or ([], [])
         self._cases = {score.case: score for score in cases}
         for row in slices:
             self._slices.setdefault(row.case, []).append(row)

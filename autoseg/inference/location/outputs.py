@@ -50,8 +50,8 @@ class LocationFolder(RecordedFolder):
         self._crop_mm, self._replaces = crop_mm, overwrite
         cut = origin.model_copy(update={"crop_mm": crop_mm})
         self._crops = None if crop_mm is None else RecordedFolder(folder / CROPS, cut, overwrite)
-        there = self.rows_of(lambda: read_locations(self._table), []) if self.has_table(self._table) else []
-        self._rows = {row.case: row for row in there}
+        there = self.rows_of(partial(read_locations, self._table)) if self.has_table(self._table) else None
+        self._rows = {row.case: row for row in there or ()}
 
     @property
     def _table(self) -> Path:
