@@ -39,9 +39,9 @@ def planned(dataset: str, place: Workspace) -> DatasetFolder:
     so_far = f"{folder.name} has not been planned in the workspace {place.root}."
     if segments(load_dataset(find_dataset(dataset, place))):
         raise AutosegError(f"{so_far} Run: {_planning(dataset, folder)}")
-    raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Plan it for a locator "
-                       "where you have a list of points (--planner projection --points FILE.csv), or for an anomaly detector (-tr "
-                       f"anogan): {_planning(dataset, folder, *ANOMALY.planner_flags)}")
+    raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Plan it for a locator where "
+                       "you have a list of points (--planner projection --points FILE.csv), or for an anomaly detector "
+                       f"(-tr anogan): {_planning(dataset, folder, *ANOMALY.planner_flags)}")
 
 
 def name_in(dataset: PathLike | None, place: Workspace) -> str | None:
