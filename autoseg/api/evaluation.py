@@ -16,6 +16,7 @@ from autoseg.evaluation.anomaly.summary import AnomalySummary
 from autoseg.evaluation.anomaly.summary import write_summary as write_anomaly_summary
 from autoseg.evaluation.anomaly.tables import anomaly_table, case_scores_table, in_words
 from autoseg.evaluation.csv_table import columns_of
+from autoseg.evaluation.location.locations import LOCATIONS
 from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, labels_beside, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
 from autoseg.layouts import has_labelled_folders, image_files, is_decathlon
@@ -48,7 +49,10 @@ def evaluate(
 
     labels: dataset whose label names and regions count. output: None for `summary.json` among the predictions; the CSV
     lies beside it. tolerance_mm: of the normalised surface Dice. workers: at most so many processes.
+
+    Raises AutosegError where nothing can be compared, as where the predictions are a locator's answers.
     """
+    _require_segmentations(Path(prediction))
     known = None
     if labels is not None:
         known = load_dataset(find_dataset(str(labels), Workspace.at(workspace))).labels
@@ -80,6 +84,14 @@ def holds_anomaly_scores(prediction: PathLike) -> bool:
         return False
     columns = columns_of(path)
     return not columns or "score" in columns
+
+
+def _require_segmentations(prediction: Path) -> None:
+    """Raises AutosegError where a folder holds what a locator found, by its table."""
+    if "found" in columns_of(prediction / LOCATIONS):
+        raise AutosegError(
+            f"{prediction} holds the answers of a locator ({LOCATIONS}), and no segmentations. There is no reference to compare "
+            "them with here: locators are validated when they are trained, which autoseg report DATASET shows.")
 
 
 def evaluate_anomalies(
