@@ -217,6 +217,15 @@ def test_unfinished_and_unvalidated_folds_are_named_with_their_command(folder: D
     assert "No case has been scored yet" in text and "Anomalies, mine not validated yet" in text
 
 
+def test_folds_that_were_never_begun_are_missing_too(folder: DatasetFolder, page_of: PageOf) -> None:
+    write_json(folder.splits_of(ANOMALY), [{}] * 4)
+    write_detector(folder, "mine")
+    text = page_of(folder).text
+    assert f"mine: folds 2, 3 are missing: autoseg_train {NAME} 2 3 -c slices -tr anogan --name mine" in text
+    assert "of the validation, folds 0, 1 of 4; 95 % interval." in text
+    assert "of the validation, folds 0, 1 of 4, scored by networks" in text
+
+
 def test_commands_are_those_of_the_command_line(folder: DatasetFolder, page_of: PageOf) -> None:
     other = Workspace(folder.root.parent).dataset("Dataset021_Other")
     detector = write_detector(folder)

@@ -21,6 +21,7 @@ from autoseg.evaluation.report.figures import dots
 from autoseg.inference.location.model import LocatorDescription
 from autoseg.inference.location.settings import LocationSettings
 from autoseg.intensities import IntensityWindow
+from autoseg.kinds import LOCATION
 from autoseg.plan import Topology
 from autoseg.projections.plan import ProjectionPlans, Target
 from autoseg.projections.store import StoredLevel, StoredProjectionDescription, write_projection
@@ -167,12 +168,23 @@ def test_figures_stand_there_with_their_text_alternatives(folder: DatasetFolder,
     for expected in (
         "Dot plot. Error of each case of the validation by locator, mm: f 20 (not found), e 4, d 3, c 2, b 1, a 0.",
         "Box plot. Error of each case by locator, by fold, mm. fold 0: median 2", "Training loss of locator over the epochs",
-        "Projection of case f with the level that fold 1 found and the true one, 20.00 mm apart. Confidence 0.25, not found.",
-        "Projection of case c with",
+        "Projection of case f with the strongest answer of fold 1, dotted, and the true level, 20.00 mm apart. Confidence 0.25, "
+        "not found.", "Projection of case c with the level that fold 0 found and the true level, 2.00 mm apart.",
     ):
         assert expected in said, expected
     assert "Projection of case b" not in said  # four are shown
     assert "10.00 slices; confidence 0.25, not found; fold 1." in page.text
+
+
+def test_where_it_is_found_though_not_there_is_told(folder: DatasetFolder, page_of: PageOf) -> None:
+    model = write_locator(folder)
+    text = page_of(folder).text
+    assert "Found where it is not case in slice confidence fold d the part after it 9.0 0.10 1 " in text
+    assert "found; fold 1. Given only the part after it: wrongly found, slice 9.0, confidence 0.10." in text
+    write_validated(model.fold(1).locations_csv, [*rows_of("d"), rows_of("without")[0].model_copy(update={"found": True})])
+    assert "fold without the whole case 9.0 0.20 1 d the part after it 9.0 0.10 1 " in page_of(folder).text  # the surest first
+    write_validated(model.fold(1).locations_csv, rows_of("b"))
+    assert "Found where it is not" not in page_of(folder).text
 
 
 def test_unfinished_and_unvalidated_folds_are_named_with_their_command(folder: DatasetFolder, page_of: PageOf) -> None:
@@ -183,6 +195,51 @@ def test_unfinished_and_unvalidated_folds_are_named_with_their_command(folder: D
     assert f"mine: fold 0 is not validated: autoseg_train {NAME} 0 -c projection -tr locator --name mine --continue" in text
     assert f"mine: fold 1 is unfinished: autoseg_train {NAME} 1 -c projection -tr locator --name mine --continue" in text
     assert "No case has been located yet" in text and "Finding L3, mine not validated yet" in text
+
+
+def test_folds_that_were_never_begun_are_missing_too(folder: DatasetFolder, page_of: PageOf) -> None:
+    write_json(folder.splits_of(LOCATION), [{}] * 5)
+    model = write_locator(folder, "mine")
+    text = page_of(folder).text
+    train = f"autoseg_train {NAME} 2 3 4 -c projection -tr locator --name mine --set band=7"
+    assert text.count(f"mine: folds 2, 3, 4 are missing: {train}") == 2  # at a glance, and in the section
+    assert "Over 6 cases of the validation, folds 0, 1 of 5; 95 % interval." in text
+    assert "6 cases in which L3 is, of the validation, folds 0, 1 of 5, located by networks" in text
+    model.fold(1).checkpoint_final.rename(model.fold(1).training_state)
+    text = page_of(folder).text
+    assert f"mine: fold 1 is unfinished: autoseg_train {NAME} 1 -c projection -tr locator --name mine --continue" in text
+    assert "Over 3 cases of the validation, fold 0 of 5; 95 % interval." in text
+    write_json(folder.splits_of(LOCATION), [{}] * 2)
+    text = page_of(folder).text
+    assert "missing" not in text.replace("What is missing", "") and "fold 0 of 2" in text
+    write_json(folder.splits_of(LOCATION), {})
+    text = page_of(folder).text
+    assert "projection_splits.json holds no list of folds" in text and "mine: fold 1 is unfinished" in text
+
+
+def test_each_locator_finds_what_it_was_trained_for(folder: DatasetFolder, page_of: PageOf) -> None:
+    write_json(folder.splits_of(LOCATION), [{}] * 5)
+    write_locator(folder)
+    now = projection_plans().model_copy(update={"target": Target(name="L4", labels=("L4",))})
+    write_json(folder.projection_json, now)
+    text = page_of(folder).text
+    for expected in (
+        "Finding L3, locator mean error", "Finding L4 no locator yet", "locator finds L3", "Finds the middle of L3",
+        "6 cases in which L3 is", "To find L3 in new images with locator, type", "This finds L3 in new images",
+        "Projections are planned for L4 now", "Projections, planned for L4", "Found the middle of L4",
+    ):
+        assert expected in text, expected
+    assert f"autoseg_train {NAME} 2 3 4" not in text  # on projections for L4 that would be refused
+    fourth = write_locator(folder, "l4")
+    description = LocatorDescription.model_validate_json(fourth.model_json.read_text())
+    write_json(fourth.model_json, description.model_copy(update={"plans": now.without_cases()}))
+    text = page_of(folder).text
+    for expected in ("Finding L3, locator mean error", "Finding L4, l4 mean error", "l4 finds L4",
+                     "To find L4 in new images with l4", f"l4: folds 2, 3, 4 are missing: autoseg_train {NAME} 2 3 4"):
+        assert expected in text, expected
+    assert "no locator yet" not in text
+    fourth.model_json.write_text("{}")  # then today's plan says what it finds
+    assert "Finding L4, l4 mean error" in page_of(folder).text
 
 
 def test_a_fold_without_the_level_has_no_error(folder: DatasetFolder, page_of: PageOf) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from autoseg.errors import AutosegError
-from autoseg.evaluation.cross_validation import State, state_of
+from autoseg.evaluation.cross_validation import State, number_of_folds, state_of
 from autoseg.evaluation.report.reading import read_if_there
+from autoseg.evaluation.report.words import listed
 from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.inference.location.model import LocatorDescription
+from autoseg.kinds import Kind
 from autoseg.preprocessing.apart import is_complete
 from autoseg.training_log import Epoch, read_log
-from autoseg.workspace import FoldFolder, ModelFolder
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,33 @@ DescriptionType = TypeVar("DescriptionType", bound=AnomalyDescription | LocatorD
 
 @dataclass(frozen=True)
 class ModelApart(Generic[DescriptionType, FoldType]):
-    """folder: holds the folds. description: None where model.json is damaged. folds: those that were begun, by name."""
+    """folder: holds the folds. description: None where model.json is damaged. folds: those that were begun, by name.
+    fold_count: folds of a whole cross-validation; 0 where that is not known."""
 
     folder: ModelFolder
     description: DescriptionType | None
     folds: list[FoldType]
+    fold_count: int
 
     @property
     def name(self) -> str:
         return self.folder.recipe
 
+    @property
+    def of_folds(self) -> str:
+        """", folds 0, 1 of 5": which of them are validated; nothing where all are, or it is not known how many there are."""
+        validated = [fold.name for fold in self.folds if fold.is_validated]
+        if not 0 < len(validated) < self.fold_count:
+            return ""
+        return f", fold{'s' if len(validated) > 1 else ''} {listed(validated, 10)} of {self.fold_count}"
+
 
 AnyModelApart = ModelApart[Any, Any]
+
+
+def count_folds(folder: DatasetFolder, kind: Kind, troubles: list[str]) -> int:
+    """Folds of a cross-validation of this kind; 0 where it has no splits yet. Damage is added to `troubles`."""
+    return read_if_there(troubles, folder.splits_of(kind), lambda path: number_of_folds(folder, kind.configuration)) or 0
 
 
 def begun_folds(model: ModelFolder, troubles: list[str]) -> list[FoldApart]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore, read_scores, read_slice_scores
 from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize
-from autoseg.evaluation.report.apart import FoldApart, ModelApart, begun_folds, stored_cases
+from autoseg.evaluation.report.apart import FoldApart, ModelApart, begun_folds, count_folds, stored_cases
 from autoseg.evaluation.report.reading import model_if_there, read_if_there
 from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.kinds import ANOMALY
@@ -59,12 +59,13 @@ def read_anomaly_artefacts(folder: DatasetFolder, plans: SlicePlans, troubles: l
     """Of a dataset that was planned as slices; damaged files are added to `troubles`."""
     cases = (case.name for case in plans.source.training)
     stored = stored_cases(folder.preprocessed(CONFIGURATION), cases, open_slices, troubles)
-    return AnomalyArtefacts(plans, stored, [_read_detector(model, troubles) for model in folder.models_of(ANOMALY)])
+    folds = count_folds(folder, ANOMALY, troubles)
+    return AnomalyArtefacts(plans, stored, [_read_detector(model, folds, troubles) for model in folder.models_of(ANOMALY)])
 
 
-def _read_detector(model: ModelFolder, troubles: list[str]) -> Detector:
+def _read_detector(model: ModelFolder, folds: int, troubles: list[str]) -> Detector:
     description = model_if_there(troubles, model.model_json, AnomalyDescription)
-    return Detector(model, description, [_read_fold(fold, troubles) for fold in begun_folds(model, troubles)])
+    return Detector(model, description, [_read_fold(fold, troubles) for fold in begun_folds(model, troubles)], folds)
 
 
 def _read_fold(begun: FoldApart, troubles: list[str]) -> DetectorFold:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from autoseg.evaluation.report.apart import AnyModelApart
 from autoseg.evaluation.report.artefacts import Answer, Artefacts, answer
 from autoseg.evaluation.report.elements import Block, Command, Explained, Explanations, Text
 from autoseg.evaluation.report.location_errors import mean_error
+from autoseg.evaluation.report.locators import Locator
 from autoseg.evaluation.report.missing import command_apart, next_steps, prediction_command, steps_apart
 from autoseg.evaluation.report.results import mean_dice, mean_hd95
 from autoseg.evaluation.report.scores import auroc
 from autoseg.evaluation.report.words import MISSING, counted, dice, listed, millimetres
 from autoseg.evaluation.report.worst import worst_cases
-from autoseg.kinds import LOCATION, Kind
 
 
 def at_a_glance(found: Artefacts) -> list[Block]:
@@ -23,7 +24,7 @@ def at_a_glance(found: Artefacts) -> list[Block]:
     for kind, models in found.apart.items():
         for model in models:
             if (line := command_apart(found, kind, model)) is not None:
-                blocks += [Text(f"{_purpose(found, kind)} with {model.name}, type:"), Command(line)]
+                blocks += [Text(f"{_purpose(found, model)} with {model.name}, type:"), Command(line)]
     steps = next_steps(found) if found.plans is not None else []
     steps += [step for kind in found.apart for step in steps_apart(found, kind)]
     if steps:
@@ -34,9 +35,9 @@ def at_a_glance(found: Artefacts) -> list[Block]:
     return blocks
 
 
-def _purpose(found: Artefacts, kind: Kind) -> str:
-    if kind == LOCATION and found.location is not None:
-        return f"To find {found.location.plans.target.name} in new images"
+def _purpose(found: Artefacts, model: AnyModelApart) -> str:
+    if isinstance(model, Locator) and found.location is not None:
+        return f"To find {found.location.target_of(model).name} in new images"
     return "To look for anomalies in new images"
 
 
@@ -70,8 +71,9 @@ def _anomalies(found: Artefacts) -> list[Explained]:
         by_slice = its.cases.auroc is None and its.slices.auroc is not None
         part, noun = (its.slices, "slice") if by_slice else (its.cases, "case")
         value = f"AUROC {auroc(part)} by {noun}" if part.auroc is not None else "AUROC not known"
-        entries.append(Explained(title, value, part.note or f"Over {counted(part.normal, f'normal {noun}')} and "
-                                 f"{counted(part.abnormal, f'abnormal {noun}')} of the validation; 95 % interval."))
+        over = f"Over {counted(part.normal, f'normal {noun}')} and {counted(part.abnormal, f'abnormal {noun}')}"
+        entries.append(Explained(
+            title, value, part.note or f"{over} of the validation{detector.of_folds}; 95 % interval."))
     return entries or [Explained("Anomalies", "no detector yet")]
 
 
@@ -79,8 +81,10 @@ def _locations(found: Artefacts) -> list[Explained]:
     """The error of each locator's answers."""
     if found.location is None:
         return []
-    entries, target = [], found.location.plans.target.name
+    entries, without = [], dict.fromkeys(found.location.targets)
     for locator in found.location.locators:
+        target = found.location.target_of(locator).name
+        without.pop(target, None)
         its, title = locator.summary, f"Finding {target}, {locator.name}"
         if its is None or its.error_mm is None:
             entries.append(Explained(title, "not validated yet" if its is None else "error not known"))
@@ -88,9 +92,10 @@ def _locations(found: Artefacts) -> list[Explained]:
         errors = its.error_mm
         entries.append(Explained(
             title, f"mean error {mean_error(errors)} mm",
-            f"Over {counted(its.cases, 'case')} of the validation; 95 % interval. Median {millimetres(errors.median)} mm, worst "
-            f"{millimetres(errors.worst)} mm ({errors.worst_case}). Found in {its.found} of {its.cases}."))
-    return entries or [Explained(f"Finding {target}", "no locator yet")]
+            f"Over {counted(its.cases, 'case')} of the validation{locator.of_folds}; 95 % interval. Median "
+            f"{millimetres(errors.median)} mm, worst {millimetres(errors.worst)} mm ({errors.worst_case}). Found in "
+            f"{its.found} of {its.cases}."))
+    return [*entries, *(Explained(f"Finding {target}", "no locator yet") for target in without)]
 
 
 def _result(final: Answer | None) -> list[Explained]:

@@ -18,7 +18,7 @@ from autoseg.evaluation.report.elements import (
 )
 from autoseg.evaluation.report.location_errors import errors_of
 from autoseg.evaluation.report.locators import LocationArtefacts, Locator
-from autoseg.evaluation.report.missing import command_apart, steps_apart
+from autoseg.evaluation.report.missing import can_go_on, command_apart, steps_apart
 from autoseg.evaluation.report.planning import network_in_words, windows_in_words
 from autoseg.evaluation.report.training import all_settings, curve_figures, folds_table, set_by_user
 from autoseg.evaluation.report.words import counted, number, times
@@ -34,22 +34,25 @@ DECISIONS = {
 
 def location_section(found: Artefacts, its: LocationArtefacts) -> Section:
     """The locators' errors first, then how they were trained, and the projections at last."""
-    target = its.plans.target.name
-    section = Section("location", f"Finding {target}", [Text(
-        f"A locator finds {target} in a projection of the volume: the row that its network marks most strongly is a slice of "
-        "the original image. Where no row stands out, the answer is that it was not found.")])
+    section = Section("location", f"Finding {', '.join(its.targets)}", [Text(
+        "A locator finds a level in a projection of the volume: the row that its network marks most strongly is a slice of the "
+        "original image. Where no row stands out, the answer is that it was not found.")])
     for step in steps_apart(found, LOCATION):
         section.blocks += [Text(f"{step.missing}:", is_note=True), Command(step.line)]
     for locator in its.locators:
-        section.blocks += _of_locator(found, locator, target)
-    section.blocks += [Heading("Projections"), decisions(DECISIONS, _values(its.plans), its.plans.reasons),
-                       *_counts(its.plans, its.stored)]
+        section.blocks += _of_locator(found, locator, its)
+    section.blocks += [Heading(f"Projections, planned for {its.plans.target.name}"),
+                       decisions(DECISIONS, _values(its.plans), its.plans.reasons), *_counts(its.plans, its.stored)]
     return section
 
 
-def _of_locator(found: Artefacts, locator: Locator, target: str) -> list[Block]:
-    begun = [fold for fold in locator.folds if fold.log]
-    blocks = [Heading(locator.name), *_made_of(locator), *errors_of(locator, target)]
+def _of_locator(found: Artefacts, locator: Locator, its: LocationArtefacts) -> list[Block]:
+    target, begun = its.target_of(locator).name, [fold for fold in locator.folds if fold.log]
+    blocks = [Heading(f"{locator.name} finds {target}"), *_made_of(locator)]
+    if not can_go_on(found, locator):
+        blocks.append(Text(f"Projections are planned for {its.plans.target.name} now. New images can be searched for {target} as "
+                           "before; to train more of this locator, plan for that again.", is_note=True))
+    blocks += errors_of(locator, target)
     if begun:
         blocks += [Text("Losses and Dice over the epochs. Dice (0 to 1) is that of the marked band in projections of validation "
                         "cases, as a sign of how the training goes."), *curve_figures(locator.name, begun)]
@@ -72,7 +75,8 @@ def _made_of(locator: Locator) -> list[Block]:
         return []
     marked = f"a band of {number(its.band)} pixels, {number(its.band * its.plans.pixel_mm)} mm"
     return [
-        Explanations([Explained("Recipe", its.recipe), Explained("Network", network_in_words(its.network)),
+        Explanations([Explained("Finds", _target(its.plans.target), f"along {AXES[its.plans.axis]}"),
+                      Explained("Recipe", its.recipe), Explained("Network", network_in_words(its.network)),
                       Explained("Marks", marked), Explained("Found", f"from a confidence of {its.location.threshold:g}"),
                       Explained("Set by you", set_by_user(its.flags))]),
         all_settings(locator.name, its.settings)]

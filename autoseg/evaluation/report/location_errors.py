@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from autoseg.evaluation.location.summary import NEAR_MM, Absent, CaseError, Errors, LocationSummary, Share, summarize
 from autoseg.evaluation.location.tables import in_words
+from autoseg.evaluation.location.validated import Part
 from autoseg.evaluation.report.elements import Block, Figure, Table, Text, figures
 from autoseg.evaluation.report.figures import box_rows, dots
 from autoseg.evaluation.report.locators import Locator, LocatorFold
@@ -14,6 +15,7 @@ from autoseg.evaluation.report.words import JOINED, MISSING, counted, interval, 
 
 WORST = 4
 CASES_SHOWN = 40
+WHERE: dict[Part, str] = {"whole": "the whole case", "before": "the part before it", "after": "the part after it"}
 
 
 def errors_of(locator: Locator, target: str) -> list[Block]:
@@ -22,11 +24,11 @@ def errors_of(locator: Locator, target: str) -> list[Block]:
     if its is None:
         return [Text("No case has been located yet: a fold does that when it has been trained.", is_note=True)]
     blocks: list[Block] = [
-        Text(f"{counted(its.cases, 'case')} of the validation in which {target} is, located by networks that were not trained on "
-             "them. Errors are the distance along the axis between the strongest answer and the truth, whether or not it was "
-             "strong enough to count as found. To see that what is not there is not found, the parts of each case before and "
-             "after it were given to the networks as well."),
-        *_numbers(its), *(Text(note, is_note=True) for note in in_words(its)), *_figures(locator, its)]
+        Text(f"{counted(its.cases, 'case')} in which {target} is, of the validation{locator.of_folds}, located by networks that "
+             "were not trained on them. Errors are the distance along the axis between the strongest answer and the truth, "
+             "whether or not it was strong enough to count as found. To see that what is not there is not found, the parts of "
+             "each case before and after it were given to the networks as well."),
+        *_numbers(its), *(Text(note, is_note=True) for note in in_words(its)), *_wrong(locator), *_figures(locator, its)]
     if sum(bool(fold.rows) for fold in locator.folds) > 1:
         blocks.append(_by_fold(locator))
     return blocks + _worst(locator, its)
@@ -52,6 +54,18 @@ def _numbers(its: LocationSummary) -> list[Block]:
         if absent.count:
             counts.append([f"wrongly found in {what} without it", f"{len(absent.wrongly_found)} of {absent.count}", ""])
     return [*blocks, Table("How often (95 % interval)", ("", "cases", "share"), counts)]
+
+
+def _wrong(locator: Locator) -> list[Block]:
+    """Where the level was found in cases and parts of cases without it, the surest first."""
+    wrong = sorted(((row, fold) for fold in locator.folds for row in fold.rows if row.found and not row.is_there),
+                   key=lambda entry: -entry[0].confidence)
+    rows = [[row.case, WHERE[row.part], f"{row.slice:.1f}", f"{row.confidence:.2f}", fold.name]
+            for row, fold in wrong[:CASES_SHOWN]]
+    if not rows:
+        return []
+    caption = "Found where it is not" + (f" (the {CASES_SHOWN} surest of {len(wrong)})" if len(wrong) > CASES_SHOWN else "")
+    return [Table(caption, ("case", "in", "slice", "confidence", "fold"), rows, frozenset({1}))]
 
 
 def _share(share: Share | None) -> list[str]:
@@ -96,13 +110,17 @@ def _worst(locator: Locator, its: LocationSummary) -> list[Block]:
     """Pictures of the cases with the largest errors."""
     fold_of = {row.case: fold for fold in locator.folds for row in fold.rows if row.part == "whole"}
     return pictures(
-        "The cases with the largest errors: the projection with the found level and the true one, and beside it the response of "
-        "the networks along its rows.", (_picture(error, fold_of[error.case]) for error in its.errors[:WORST]))
+        "The cases with the largest errors: the projection with the answer and the true level, and beside it the response of the "
+        "networks along its rows. The answer is dotted where it was not strong enough to count as found.",
+        (_picture(error, fold_of[error.case]) for error in its.errors[:WORST]))
 
 
 def _picture(error: CaseError, fold: LocatorFold) -> Picture:
     found, off = "found" if error.found else "not found", f"{millimetres(error.error_mm)} mm"
-    said = (f"Projection of case {error.case} with the level that fold {fold.name} found and the true one, {off} apart. "
+    answer = f"level that fold {fold.name} found" if error.found else f"strongest answer of fold {fold.name}, dotted,"
+    said = (f"Projection of case {error.case} with the {answer} and the true level, {off} apart. "
             f"Confidence {error.confidence:.2f}, {found}.")
-    note = f"{error.error_slices:.2f} slices; confidence {error.confidence:.2f}, {found}; fold {fold.name}."
+    note = " ".join([f"{error.error_slices:.2f} slices; confidence {error.confidence:.2f}, {found}; fold {fold.name}.",
+                     *(f"Given only {WHERE[row.part]}: wrongly found, slice {row.slice:.1f}, confidence {row.confidence:.2f}."
+                       for row in fold.rows if row.case == error.case and row.found and not row.is_there)])
     return Picture(fold.folder.picture_png(error.case), f"{error.case}: {off}", said, note)

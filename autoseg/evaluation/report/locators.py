@@ -7,11 +7,11 @@ from functools import cached_property
 
 from autoseg.evaluation.location.summary import LocationSummary, summarize
 from autoseg.evaluation.location.validated import ValidatedLocation, read_validated
-from autoseg.evaluation.report.apart import FoldApart, ModelApart, begun_folds, stored_cases
+from autoseg.evaluation.report.apart import FoldApart, ModelApart, begun_folds, count_folds, stored_cases
 from autoseg.evaluation.report.reading import model_if_there, read_if_there
 from autoseg.inference.location.model import LocatorDescription
 from autoseg.kinds import LOCATION
-from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
+from autoseg.projections.plan import CONFIGURATION, ProjectionPlans, Target
 from autoseg.projections.store import StoredProjection, open_projection
 from autoseg.workspace import DatasetFolder, ModelFolder
 
@@ -36,23 +36,33 @@ class Locator(ModelApart[LocatorDescription, LocatorFold]):
 
 @dataclass(frozen=True)
 class LocationArtefacts:
-    """stored: the training cases that are projected."""
+    """plans: of today, which locators may be older than. stored: the training cases that are projected."""
 
     plans: ProjectionPlans
     stored: list[StoredProjection]
     locators: list[Locator]
+
+    def target_of(self, locator: Locator) -> Target:
+        """What it was trained to find; where model.json is damaged, what is planned today."""
+        return (locator.description or self).plans.target
+
+    @property
+    def targets(self) -> list[str]:
+        """What there are locators for, then what is planned today; each once."""
+        return list(dict.fromkeys([*(self.target_of(locator).name for locator in self.locators), self.plans.target.name]))
 
 
 def read_location_artefacts(folder: DatasetFolder, plans: ProjectionPlans, troubles: list[str]) -> LocationArtefacts:
     """Of a dataset that was planned as projections; damaged files are added to `troubles`."""
     cases = (case.name for case in plans.source.training)
     stored = stored_cases(folder.preprocessed(CONFIGURATION), cases, open_projection, troubles)
-    return LocationArtefacts(plans, stored, [_read_locator(model, troubles) for model in folder.models_of(LOCATION)])
+    folds = count_folds(folder, LOCATION, troubles)
+    return LocationArtefacts(plans, stored, [_read_locator(model, folds, troubles) for model in folder.models_of(LOCATION)])
 
 
-def _read_locator(model: ModelFolder, troubles: list[str]) -> Locator:
+def _read_locator(model: ModelFolder, folds: int, troubles: list[str]) -> Locator:
     description = model_if_there(troubles, model.model_json, LocatorDescription)
-    return Locator(model, description, [_read_fold(fold, troubles) for fold in begun_folds(model, troubles)])
+    return Locator(model, description, [_read_fold(fold, troubles) for fold in begun_folds(model, troubles)], folds)
 
 
 def _read_fold(begun: FoldApart, troubles: list[str]) -> LocatorFold:

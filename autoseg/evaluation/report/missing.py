@@ -11,6 +11,7 @@ from autoseg.evaluation.cross_validation import missing_folds
 from autoseg.evaluation.report.apart import AnyModelApart
 from autoseg.evaluation.report.artefacts import Artefacts, answer
 from autoseg.evaluation.report.detectors import Detector
+from autoseg.evaluation.report.locators import Locator
 from autoseg.kinds import Kind
 from autoseg.workspace import ModelFolder
 
@@ -46,17 +47,31 @@ def next_steps(found: Artefacts) -> list[Step]:
 
 
 def steps_apart(found: Artefacts, kind: Kind) -> list[Step]:
-    """What is missing of the models of a kind: one at all, or the end of folds that were begun."""
+    """What is missing of the models of a kind: one at all, or folds of them."""
     models = found.apart.get(kind)
     if models is None:
         return []
     if not models:
         first = command_line(found.folder, "autoseg_train", "0", "-tr", kind.recipe)
         return [Step(f"No {kind.noun} has been trained yet", first)]
+    return [step for model in models if can_go_on(found, model) for step in _steps_of(found, kind, model)]
+
+
+def can_go_on(found: Artefacts, model: AnyModelApart) -> bool:
+    """Whether more of it can be trained: not of a locator for something else than what projections are planned for today."""
+    its = found.location
+    return not isinstance(model, Locator) or its is None or its.target_of(model) == its.plans.target
+
+
+def _steps_of(found: Artefacts, kind: Kind, model: AnyModelApart) -> list[Step]:
+    """Without splits, or a model.json that can be read, only of folds that were begun."""
+    if model.fold_count and model.description is not None:
+        return [Step(f"{model.name}: {lack.words}", lack.command)
+                for lack in missing_folds(found.folder, model.folder, model.fold_count)]
     return [
         Step(f"{model.name}: fold {fold.name} is {fold.state}",
              command_line(found.folder, "autoseg_train", fold.name, *_training_flags(kind, model), "--continue"))
-        for model in models for fold in model.folds if fold.state in ("unfinished", "not validated")]
+        for fold in model.folds if fold.state in ("unfinished", "not validated")]
 
 
 def command_apart(found: Artefacts, kind: Kind, model: AnyModelApart, *flags: str) -> str | None:

@@ -25,10 +25,10 @@ def scores_of(detector: Detector) -> list[Block]:
               "slices, discrimination alone": its.discrimination}
     columns = ("score of", "normal", "abnormal", "AUROC", "average precision", "sensitivity")
     blocks: list[Block] = [
-        Text(f"{counted(len(detector.cases), 'case')} of the validation, scored by networks that were not trained on them. "
-             "AUROC is the chance that an abnormal one scores higher than a normal one (0.5 is guessing, 1 is always). Average "
-             "precision is the mean share of abnormal ones among those that score at least as high as each of them. Sensitivity "
-             f"is the share of abnormal ones that score higher than {NORMAL_PERCENTILE:g} % of the normal ones."
+        Text(f"{counted(len(detector.cases), 'case')} of the validation{detector.of_folds}, scored by networks that were not "
+             "trained on them. AUROC is the chance that an abnormal one scores higher than a normal one (0.5 is guessing, 1 is "
+             "always). Average precision is the mean share of abnormal ones among those that score at least as high as each of "
+             f"them. Sensitivity is the share of abnormal ones that score higher than {NORMAL_PERCENTILE:g} % of the normal ones."
              + _on_pooling(detector)),
         Table("Normal against abnormal (95 % interval)", columns, [_row(name, part) for name, part in levels.items()]),
         *(Text(note) for note in notes)]
