@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
 
 from autoseg.dataset import Case
 from autoseg.errors import AutosegError
 from autoseg.parallel import Outcome, run_parallel
 from autoseg.plan import Frozen
 from autoseg.preprocessing.pipeline import file_identity
-from autoseg.preprocessing.store import description_path
-from autoseg.workspace import read_model, remove_leftovers
+from autoseg.preprocessing.store import description_path, open_array, write_array
+from autoseg.workspace import read_model, remove_leftovers, write_json
 
 
 class StoredDescription(Frozen):
@@ -25,6 +29,45 @@ class StoredDescription(Frozen):
     case: str
     digest: str
     plans_digest: str
+
+
+DescriptionType = TypeVar("DescriptionType", bound=StoredDescription)
+
+
+@dataclass(frozen=True)
+class StoredApart(ABC, Generic[DescriptionType]):
+    """One case on disk."""
+
+    folder: Path
+    description: DescriptionType
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the stored array."""
+
+    @property
+    def name(self) -> str:
+        return self.description.case
+
+    @property
+    def digest(self) -> str:
+        """Of all that it was made from: files and plans."""
+        return self.description.digest
+
+    @property
+    def plans_digest(self) -> str:
+        """Of the plans that made it."""
+        return self.description.plans_digest
+
+    def read_stored(self) -> np.ndarray:
+        """All of the array, of `shape`, float32. Raises AutosegError as `opened`."""
+        return np.asarray(self.opened()[:], np.float32)
+
+    def opened(self) -> np.ndarray:
+        """The array, not read yet. Raises AutosegError where the file is missing or damaged, or of another shape."""
+        array: np.ndarray = open_array(array_path(self.folder, self.name), self.shape)
+        return array
 
 
 class DigestOnly(StoredDescription, extra="ignore"):
@@ -78,6 +121,25 @@ def forget_outdated(cases: Sequence[Case], folder: Path, digest: Callable[[Case]
     for case in cases:
         if not is_complete(folder, case.name, digest(case)):
             forget(folder, case.name)
+
+
+def write_case(folder: Path, description: StoredDescription, array: np.ndarray) -> None:
+    """Store a case, its array as float16; an older version of it is replaced. array: of four axes.
+
+    Raises AutosegError where the disk is full or the folder cannot be written.
+    """
+    forget(folder, description.case)
+    write_array(array_path(folder, description.case), array.astype(np.float16), array.shape[1:], {})
+    write_json(description_path(folder, description.case), description)
+
+
+def read_description(folder: Path, case: str, kind: type[DescriptionType], planner: str) -> DescriptionType:
+    """Of a stored case. planner: its name, which is also that of what it makes. Raises AutosegError where it is not whole."""
+    path = description_path(folder, case)
+    if not path.is_file():
+        raise AutosegError(f"case {case}: {folder} holds no complete {planner} of it. "
+                           f"Run autoseg_plan_and_preprocess with --planner {planner} again; it goes on where it stopped.")
+    return read_model(path, kind)
 
 
 def forget(folder: Path, case: str) -> None:

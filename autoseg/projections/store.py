@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
-from autoseg.preprocessing.apart import StoredDescription, array_path, forget
+from autoseg.preprocessing.apart import StoredApart, StoredDescription, read_description, write_case
 from autoseg.preprocessing.pipeline import digest_of
-from autoseg.preprocessing.store import description_path, open_array, write_array
-from autoseg.projections.plan import ProjectionPlans
-from autoseg.workspace import read_model, write_json
+from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
 
 FORMAT = 1  # of the stored arrays; a higher number makes every case be projected anew
 
@@ -45,25 +42,14 @@ class StoredProjectionDescription(StoredDescription):
 
 
 @dataclass(frozen=True)
-class StoredProjection:
+class StoredProjection(StoredApart[StoredProjectionDescription]):
     """The projection of one case on disk."""
 
-    folder: Path
-    description: StoredProjectionDescription
-
     @property
-    def name(self) -> str:
-        return self.description.case
-
-    @property
-    def digest(self) -> str:
-        """Of all that the projection was made from: files and plans."""
-        return self.description.digest
-
-    @property
-    def plans_digest(self) -> str:
-        """As `projection_digest` gives it for the plans that made it."""
-        return self.description.plans_digest
+    def shape(self) -> tuple[int, int, int, int]:
+        """(channels, 1, rows, columns)."""
+        channels, rows, columns = self.description.shape
+        return channels, 1, rows, columns
 
     @property
     def is_known(self) -> bool:
@@ -80,12 +66,7 @@ class StoredProjection:
 
     def read(self) -> np.ndarray:
         """(channels, rows, columns) float32 in [-1, 1]. Raises AutosegError where the file is missing or damaged."""
-        return np.asarray(self._open()[:, 0], np.float32)
-
-    def _open(self) -> np.ndarray:
-        channels, rows, columns = self.description.shape
-        opened: np.ndarray = open_array(array_path(self.folder, self.name), (channels, 1, rows, columns))
-        return opened
+        return self.read_stored()[:, 0]
 
 
 def write_projection(folder: Path, description: StoredProjectionDescription, channels: np.ndarray) -> None:
@@ -93,20 +74,13 @@ def write_projection(folder: Path, description: StoredProjectionDescription, cha
 
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
-    forget(folder, description.case)
-    stored = channels.astype(np.float16)[:, None]
-    write_array(array_path(folder, description.case), stored, stored.shape[1:], {})
-    write_json(description_path(folder, description.case), description)
+    write_case(folder, description, channels[:, None])
 
 
 def open_projection(folder: Path, case: str) -> StoredProjection:
     """A stored case. Raises AutosegError where it is not whole or its files do not fit each other."""
-    path = description_path(folder, case)
-    if not path.is_file():
-        raise AutosegError(f"case {case}: {folder} holds no complete projection of it. "
-                           "Run autoseg_plan_and_preprocess with --planner projection again; it goes on where it stopped.")
-    stored = StoredProjection(folder, read_model(path, StoredProjectionDescription))
-    stored._open()  # what cannot be read is better named now than in a training
+    stored = StoredProjection(folder, read_description(folder, case, StoredProjectionDescription, CONFIGURATION))
+    stored.opened()  # what cannot be read is better named now than in a training
     return stored
 
 

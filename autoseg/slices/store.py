@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.scores import Truth
-from autoseg.preprocessing.apart import StoredDescription, array_path, forget
+from autoseg.preprocessing.apart import StoredApart, StoredDescription, read_description, write_case
 from autoseg.preprocessing.pipeline import digest_of
-from autoseg.preprocessing.store import description_path, open_array, write_array
-from autoseg.slices.plan import SlicePlans
-from autoseg.workspace import read_model, write_json
+from autoseg.slices.plan import CONFIGURATION, SlicePlans
 
 FORMAT = 1  # of the stored arrays; a higher number makes every case be cut anew
 
@@ -30,25 +27,8 @@ class StoredSlicesDescription(StoredDescription):
 
 
 @dataclass(frozen=True)
-class StoredSlices:
+class StoredSlices(StoredApart[StoredSlicesDescription]):
     """The slices of one case on disk; slice i has index i along the axis that was cut, in the file's own order."""
-
-    folder: Path
-    description: StoredSlicesDescription
-
-    @property
-    def name(self) -> str:
-        return self.description.case
-
-    @property
-    def digest(self) -> str:
-        """Of all that the slices were made from: files and plans."""
-        return self.description.digest
-
-    @property
-    def plans_digest(self) -> str:
-        """As `slices_digest` gives it for the plans that made it."""
-        return self.description.plans_digest
 
     @property
     def truths(self) -> tuple[Truth | None, ...]:
@@ -77,8 +57,7 @@ class StoredSlices:
 
     def read(self) -> np.ndarray:
         """All slices, (N, C, S, S) float32 in [-1, 1]. Raises AutosegError where the file is missing or damaged."""
-        stored = open_array(array_path(self.folder, self.name), self.shape)
-        return np.asarray(stored[:], np.float32)
+        return self.read_stored()
 
 
 def write_slices(folder: Path, description: StoredSlicesDescription, slices: np.ndarray) -> None:
@@ -86,19 +65,13 @@ def write_slices(folder: Path, description: StoredSlicesDescription, slices: np.
 
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
-    forget(folder, description.case)
-    write_array(array_path(folder, description.case), slices.astype(np.float16), slices.shape[1:], {})
-    write_json(description_path(folder, description.case), description)
+    write_case(folder, description, slices)
 
 
 def open_slices(folder: Path, case: str) -> StoredSlices:
     """A stored case. Raises AutosegError where it is not whole or its files do not fit each other."""
-    path = description_path(folder, case)
-    if not path.is_file():
-        raise AutosegError(f"case {case}: {folder} holds no complete slices of it. "
-                           "Run autoseg_plan_and_preprocess with --planner slices again; it goes on where it stopped.")
-    stored = StoredSlices(folder, read_model(path, StoredSlicesDescription))
-    open_array(array_path(folder, case), stored.shape)  # what cannot be read is better named now than in a training
+    stored = StoredSlices(folder, read_description(folder, case, StoredSlicesDescription, CONFIGURATION))
+    stored.opened()  # what cannot be read is better named now than in a training
     return stored
 
 
