@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from autoseg.commands import command_line
 from autoseg.dataset import Dataset
@@ -17,16 +16,21 @@ from autoseg.preprocessing.apart import is_complete
 from autoseg.slices.plan import SlicePlans
 from autoseg.slices.store import StoredSlices, open_slices, slices_digest
 from autoseg.trainers.anomaly.task import gan_shape
+from autoseg.trainers.apart import Agreement
 from autoseg.trainers.cases import FoldCases
-from autoseg.trainers.job import Job, check_name, other_settings
+from autoseg.trainers.job import Job, check_name
 from autoseg.trainers.recipes import anomaly_defaults
 from autoseg.trainers.settings import flags_of
 from autoseg.trainers.settings.anomaly import AnomalySettings
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, splits_at
 from autoseg.versions import versions
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
-MUST_AGREE = ("recipe", "plans", "gan", "spectral_norm", "has_encoder", "validation_slices")  # among the folds of a model
+AGREEMENT = Agreement(
+    ANOMALY, AnomalyDescription,
+    # a gate takes as many slices as a validation, and compares with the scores of all folds
+    fields=("recipe", "plans", "gan", "spectral_norm", "has_encoder", "validation_slices"),
+    plans_may_differ=("versions", "reasons"))
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,9 @@ def check_detector_job(job: Job[AnomalySettings], data: DetectorData, begins: bo
                            "encoder=true, or leave start out.")
     if settings.precision == "float16":
         raise AutosegError("precision=float16 does not hold a GAN's losses. Take auto, bfloat16 or float32.")
-    others = [fold for fold in job.model.begun_folds() if fold != job.fold]
     if job.settings is None or not begins:
         return []
-    if others and job.model.model_json.exists():
-        _require_same_model(job, _description(job, data, settings), others)
-    return [_trained_on(data), *_notes(data), *other_settings(job, others)]
+    return [_trained_on(data), *_notes(data), *AGREEMENT.check(job, _description(job, data, settings))]
 
 
 def _trained_on(data: DetectorData) -> str:
@@ -123,12 +124,7 @@ def _notes(data: DetectorData) -> list[str]:
 
 def describe_detector(job: Job[AnomalySettings], data: DetectorData, settings: AnomalySettings) -> None:
     """Write `model.json`, or check that the one that is there describes the same model."""
-    description = _description(job, data, settings)
-    begun = job.model.begun_folds()
-    if begun and job.model.model_json.exists():
-        _require_same_model(job, description, begun)
-    else:
-        write_json(job.model.model_json, description)
+    AGREEMENT.describe(job, _description(job, data, settings))
 
 
 def _description(job: Job[AnomalySettings], data: DetectorData, settings: AnomalySettings) -> AnomalyDescription:
@@ -145,26 +141,7 @@ def _description(job: Job[AnomalySettings], data: DetectorData, settings: Anomal
 def require_same_slices(job: Job[AnomalySettings], there: AnomalyDescription, plans: SlicePlans) -> None:
     """Raises AutosegError where a trained detector saw other slices than those that there are now."""
     now = there.model_copy(update={"plans": plans.without_cases()})
-    if _plain(there, "plans") != _plain(now, "plans"):
+    if not AGREEMENT.are_same_plans(there, now):
         raise AutosegError(
             f"{job.fold_folder.root} was trained on slices that were cut by other plans than those in {job.folder.slices_json}, "
             "and cannot be validated on these. Plan the slices as they were, or begin the fold anew with --restart.")
-
-
-def _require_same_model(job: Job[AnomalySettings], description: AnomalyDescription, folds: list[str]) -> None:
-    """Raises AutosegError where model.json, which `folds` were trained by, describes another model."""
-    there = read_model(job.model.model_json, AnomalyDescription)
-    different = [field for field in MUST_AGREE if _plain(there, field) != _plain(description, field)]
-    if different:
-        raise AutosegError(
-            f"{job.model.root} holds folds ({', '.join(folds)}) of a detector with other {', '.join(different)}. Folds of one "
-            "model must agree: give this one a name of its own (--name), or train with the plans and settings of the others.")
-
-
-def _plain(description: AnomalyDescription, field: str) -> Any:
-    if field == "validation_slices":  # a gate takes as many, and compares with the scores of all folds
-        return description.settings.get(field)
-    content = description.model_dump(mode="json")[field]
-    if field == "plans":  # the same though they were made by another version
-        del content["versions"], content["reasons"]
-    return content

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from autoseg.commands import as_flag, command_line
 from autoseg.device import resolve_device
@@ -16,17 +15,20 @@ from autoseg.kinds import LOCATION
 from autoseg.preprocessing.apart import is_complete
 from autoseg.projections.plan import ProjectionPlans
 from autoseg.projections.store import StoredProjection, open_projection, projection_digest
+from autoseg.trainers.apart import Agreement
 from autoseg.trainers.cases import FoldCases
-from autoseg.trainers.job import Job, check_name, other_settings
+from autoseg.trainers.job import Job, check_name
 from autoseg.trainers.locator.task import locator_network
 from autoseg.trainers.recipes import locator_defaults
 from autoseg.trainers.settings import flags_of
 from autoseg.trainers.settings.locator import LocatorSettings
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, splits_at
 from autoseg.versions import versions
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
-MUST_AGREE = ("recipe", "plans", "network", "band", "location")  # among the folds of a model
+AGREEMENT = Agreement(
+    LOCATION, LocatorDescription, fields=("recipe", "plans", "network", "band", "location"),
+    plans_may_differ=("versions", "reasons", "epochs", "batch_size"))  # the latter two only say how it is trained
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,9 @@ def check_locator_job(job: Job[LocatorSettings], data: LocatorData, begins: bool
     if settings.absent_share + settings.window_share > 1:
         raise AutosegError(f"absent_share={settings.absent_share:g} and window_share={settings.window_share:g} are shares of one "
                            "batch, but more than 1 together. Lower one of them.")
-    others = [fold for fold in job.model.begun_folds() if fold != job.fold]
     if job.settings is None or not begins:
         return []
-    if others and job.model.model_json.exists():
-        _require_same_model(job, _description(job, data, settings), others)
-    return [_trained_on(data), *other_settings(job, others)]
+    return [_trained_on(data), *AGREEMENT.check(job, _description(job, data, settings))]
 
 
 def _trained_on(data: LocatorData) -> str:
@@ -128,12 +127,7 @@ def _trained_on(data: LocatorData) -> str:
 
 def describe_locator(job: Job[LocatorSettings], data: LocatorData, settings: LocatorSettings) -> None:
     """Write `model.json`, or check that the one that is there describes the same model."""
-    description = _description(job, data, settings)
-    begun = job.model.begun_folds()
-    if begun and job.model.model_json.exists():
-        _require_same_model(job, description, begun)
-    else:
-        write_json(job.model.model_json, description)
+    AGREEMENT.describe(job, _description(job, data, settings))
 
 
 def _description(job: Job[LocatorSettings], data: LocatorData, settings: LocatorSettings) -> LocatorDescription:
@@ -147,25 +141,7 @@ def _description(job: Job[LocatorSettings], data: LocatorData, settings: Locator
 def require_same_projections(job: Job[LocatorSettings], there: LocatorDescription, plans: ProjectionPlans) -> None:
     """Raises AutosegError where a trained locator saw other projections than those that there are now."""
     now = there.model_copy(update={"plans": plans.without_cases()})
-    if _plain(there, "plans") != _plain(now, "plans"):
+    if not AGREEMENT.are_same_plans(there, now):
         raise AutosegError(
             f"{job.fold_folder.root} was trained on projections by other plans than those in {job.folder.projection_json}, and "
             "cannot be validated on these. Plan the projections as they were, or begin the fold anew with --restart.")
-
-
-def _require_same_model(job: Job[LocatorSettings], description: LocatorDescription, folds: list[str]) -> None:
-    """Raises AutosegError where model.json, which `folds` were trained by, describes another model."""
-    there = read_model(job.model.model_json, LocatorDescription)
-    different = [field for field in MUST_AGREE if _plain(there, field) != _plain(description, field)]
-    if different:
-        raise AutosegError(
-            f"{job.model.root} holds folds ({', '.join(folds)}) of a locator with other {', '.join(different)}. Folds of one "
-            "model must agree: give this one a name of its own (--name), or train with the plans and settings of the others.")
-
-
-def _plain(description: LocatorDescription, field: str) -> Any:
-    content = description.model_dump(mode="json")[field]
-    if field == "plans":  # the same though they were made by another version, or for a longer training
-        for key in ("versions", "reasons", "epochs", "batch_size"):
-            del content[key]
-    return content
