@@ -142,6 +142,7 @@ def test_parts_are_the_rows_before_and_after_in_the_cases_own_slices(
     job = make_job(band=1)
     train_fold(job)
     rows = read_validated(job.fold_folder.locations_csv)
+    assert all((row.slice, row.confidence) == (round(row.slice, 3), round(row.confidence, 4)) for row in rows)
     for row, (case, count) in zip(rows, seen, strict=True):
         stored = open_projection(job.folder.preprocessed("projection"), row.case)
         assert row.case == case
