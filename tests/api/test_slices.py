@@ -172,6 +172,7 @@ def test_no_command_sends_a_dataset_without_foreground_to_segmentation(
     assert main(["verify", str(pictures), "-np", "1", *work]) == 0
     assert capsys.readouterr().out.endswith(f"Next: {plan} {shlex.join(work)}\n")
     for error in errors():
+        assert "for a locator where you have a list of points (--planner projection --points FILE.csv)" in error
         assert "has no labels but background" in error and error.endswith(f"for an anomaly detector (-tr anogan): {plan} "
                                                                           f"{shlex.join(work)}")
     plan_quietly(pictures, tmp_path / "work")
