@@ -3,8 +3,9 @@
 usage: python benchmarks/locate_level.py DATASET FOLDER --find L3 [--set KEY=VALUE ...] [--epochs N] [--stored N]
 
 DATASET is a dataset of volumes with the label in nnU-Net's layout. It is planned and every fold is trained, in FOLDER, where a
-second run goes on; minutes are those of this run. Printed are
+second run goes on. Printed are
 
+- minutes of training by the folds' logs, of as many cores as there are threads (OMP_NUM_THREADS=1: of one);
 - errors of the locator, and of a guess that needs no image: the level lies as far from the scan's first row as it does on average
   in the fold's training cases (in mm);
 - the spread of the world positions found in the first validation case of fold 0, written to disk in N of the 48 ways in which an
@@ -39,6 +40,7 @@ from autoseg.projections.level import known_level
 from autoseg.projections.placement import Placement, axes_of
 from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
 from autoseg.projections.store import open_projection
+from autoseg.training_log import read_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
 
 MARGIN, FEWEST = 2, 16  # slices beside the structure that are cut off, too; that a cut scan has at least
@@ -61,12 +63,12 @@ def main() -> None:
     folds = len(read_json(home.splits_of(LOCATION)))
     for fold in range(1, folds):
         train(flags.dataset, fold, recipe="locator", settings=flags.settings, epochs=flags.epochs, workspace=flags.folder)
-    minutes = (time.monotonic() - began) / 60
-    print(f"\nplanned in {planning_s:.0f} s; with {folds} folds trained and validated {minutes:.1f} minutes, "
-          f"{torch.get_num_threads()} threads")
+    model = home.model(CONFIGURATION, "locator")
+    minutes = [sum(epoch.seconds for epoch in read_log(model.fold(fold).log_jsonl)) / 60 for fold in range(folds)]
+    print(f"\nplanned in {planning_s:.0f} s; folds trained in {', '.join(f'{each:.1f}' for each in minutes)} minutes, together "
+          f"{sum(minutes):.0f}, with {torch.get_num_threads()} threads")
     pooled = cross_validation(flags.dataset, CONFIGURATION, "locator", workspace=flags.folder, quiet=True).summary
     assert isinstance(pooled, LocationSummary)
-    model = home.model(CONFIGURATION, "locator")
     print_errors(pooled, guesses(home, folds))
     print_stored(planned.plans, model, home, flags.stored)
     print_cut(planned.plans, model, home, folds)
