@@ -29,11 +29,12 @@ SLAB_PERCENTILE = 90  # of what the cases need
 ROWS_OF_TARGET = 16  # that what is found covers, in the median case
 LONGER = "the longer edge of the median projection"
 FEWEST_PIXELS, MOST_PIXELS, USUAL_PIXELS = 64, 512, 128  # along that; the last where only points are known
+ALIKE, FEWEST_FOR_POSITION = 0.1, 10  # standard deviation of where in the scan the level lies, as a share of it
 SMALLEST, LARGEST = 4, 4096  # pixels that an edge may have
 MOST_STAGES, BASE_FEATURES = 5, 16  # Huang et al. 2020
 MOST_PER_BATCH, FEWEST_PER_BATCH = 8, 2
 MEMORY_VALUES = 0.75 * 12 * 8.5e7  # that a UNet 3+ may put out for a batch at 8 GB (see `autoseg.planners.LEFT_BY_LOSS`)
-STEPS_PER_ROOT_OF_CASES, FEWEST_STEPS, MOST_STEPS, STEPS_PER_EPOCH = 180, 600, 6000, 25
+STEPS_PER_ROOT_OF_CASES, FEWEST_STEPS, MOST_STEPS, STEPS_PER_EPOCH = 90, 300, 3000, 25
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def plan(dataset: Dataset, inspections: Sequence[ProjectionInspection], view: Vi
     _require_pixels(measured, wishes)
     slab, about_slab = _slab(measured, wishes.slab)
     pixel_mm, about_pixel = _pixel_mm(measured, len(view.target.labels), wishes.pixel_mm)
+    position, about_position = _position(measured)
     network, size, about_size, about_depth = _network(measured, pixel_mm, wishes)
     batch_size = _batch_size(size, network)
     known = sum(case.known.is_known for case in measured)
@@ -129,7 +131,8 @@ def plan(dataset: Dataset, inspections: Sequence[ProjectionInspection], view: Vi
     return ProjectionPlans(
         dataset=dataset.name, versions=versions(), target=view.target, axis=view.axis, project=view.project, slab=slab,
         channel_names=names, seen=_seen(wishes), windows=windows, percentiles=percentiles, pixel_mm=pixel_mm, size=size,
-        batch_size=batch_size, epochs=math.ceil(steps / STEPS_PER_EPOCH), network=network, source=dataset, reasons={
+        batch_size=batch_size, epochs=math.ceil(steps / STEPS_PER_EPOCH), position=position, network=network, source=dataset,
+        reasons={
             "target": _about_target(view.target, measured),
             "axis": "as asked for, or z; the header says which way it runs in each image",
             "project": "as asked for, or x (y where something is found along x)",
@@ -139,6 +142,7 @@ def plan(dataset: Dataset, inspections: Sequence[ProjectionInspection], view: Vi
             "windows": "; ".join(
                 window_in_words(name, window, percentiles) for name, window in zip(names, windows, strict=True)),
             "pixel_mm": about_pixel, "size": about_size, "network": about_depth,
+            "position": about_position,
             "batch_size": f"{batch_size} projections, at most {MOST_PER_BATCH}, that a network at 8 GB has room for",
             "epochs": f"{steps} steps: {STEPS_PER_ROOT_OF_CASES} times the root of {many(known, 'case')}, {FEWEST_STEPS} at "
                       f"least, {MOST_STEPS} at most; {STEPS_PER_EPOCH} per epoch"})
@@ -210,6 +214,17 @@ def _require_pixels(cases: Sequence[Measured], wishes: Wishes) -> None:
             asked = f"Pixels of {wishes.pixel_mm:g} mm" if size != wishes.size else "These sizes"
             raise AutosegError(f"{asked} were asked for, but projections would have {size[0]} × {size[1]} pixels. Each edge must "
                                f"have {SMALLEST} to {LARGEST}. Choose others, or leave it to what is measured.")
+
+
+def _position(cases: Sequence[Measured]) -> tuple[bool, str]:
+    """Whether the place of a row in the scan says where the level is: where the standard deviation of the level's is small."""
+    places = [(case.placement.row_of(case.known.level.slice) + 0.5) / case.placement.pixels[0]
+              for case in cases if case.known.level is not None]
+    mean, spread = float(np.mean(places)), float(np.std(places))
+    is_alike = len(places) >= FEWEST_FOR_POSITION and spread <= ALIKE
+    return is_alike, (
+        f"the level lies at {mean:.0%} of the scan's rows, with a standard deviation of {spread:.1%} over "
+        f"{many(len(places), 'case')}: seen where that is at most {ALIKE:.0%}, and of {FEWEST_FOR_POSITION} cases at least")
 
 
 def _network(

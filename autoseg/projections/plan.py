@@ -39,8 +39,8 @@ class ProjectionPlans(Frozen):
     the channels that each of these becomes. windows: one per channel where the unit is absolute (CT); None for a channel that is
     scaled case by case, between its `percentiles`. pixel_mm: edge of the projection's square pixels. size: (rows, columns) pixels
     that training sees at a time. batch_size: projections per step. epochs: of the training, where nothing else is asked for.
-    network: its shape. source: the dataset as it was planned, without cases that had errors. reasons: for each decision, the
-    rule that gave it.
+    position: whether the network sees, in a channel of its own, how far each row is from the scan's ends. network: its shape.
+    source: the dataset as it was planned, without cases that had errors. reasons: for each decision, the rule that gave it.
     """
 
     dataset: str
@@ -58,6 +58,7 @@ class ProjectionPlans(Frozen):
     size: tuple[int, int]
     batch_size: int = Field(ge=1)
     epochs: int = Field(ge=1)
+    position: bool = False
     network: Topology
     source: Dataset
     reasons: dict[str, str] = {}

@@ -54,6 +54,11 @@ def project_image(image: Image, case: str, plans: ProjectionPlans) -> Projection
     return Projection(found, placement)
 
 
+def position_of(rows: int) -> np.ndarray:
+    """(rows,) float32: how far each row of what is shown is from its ends, from -1 to 1; 0 for a single row."""
+    return np.linspace(-1, 1, rows, dtype=np.float32) if rows > 1 else np.zeros(1, np.float32)
+
+
 def place(image: Image, axis: WorldAxis, project: WorldAxis, pixel_mm: float) -> Placement:
     """Where the projection of a volume lies in it: in the box that holds its non-zero voxels."""
     geometry, box, axes = image.geometry, nonzero_box(image.array), axes_of(image.geometry, axis, project)

@@ -60,11 +60,12 @@ class LocatorBatches:
 
     def __init__(
         self, cases: Sequence[InMemory], size: tuple[int, int], batch_size: int, settings: LocatorSettings,
-        mirrors: bool, device: torch.device, is_augmented: bool = True,
+        mirrors: bool, device: torch.device, is_augmented: bool = True, position: bool = False,
     ) -> None:
-        """size: (rows, columns). mirrors: whether columns may be flipped. is_augmented: else cases come whole, one by one."""
+        """size: (rows, columns). mirrors: whether columns may be flipped. position: whether a further channel says how far each
+        row is from the ends. is_augmented: else cases come whole, one by one."""
         self.cases, self.size, self.batch_size, self.settings = cases, size, batch_size, settings
-        self.mirrors, self.device, self.is_augmented = mirrors, device, is_augmented
+        self.mirrors, self.device, self.is_augmented, self.position = mirrors, device, is_augmented, position
         # Were only cases without the level turned, turning would tell them from the others
         self.turns = all(case.level is None or case.level.column is not None for case in cases)
 
@@ -91,9 +92,10 @@ class LocatorBatches:
         self, case: InMemory, rows: tuple[int, int], motion: Motion, rng: np.random.Generator | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows of a case as the network sees them: (C, rows, columns), and the band (1, rows, columns)."""
-        image, inside = moved(case.channels, rows, motion, self.size)
+        image, inside = moved(case.channels, rows, motion, self.size, self.position)
         if rng is not None:
-            image = change_intensities(image, rng, AUGMENTATIONS["default"])
+            seen = len(case.channels)  # what comes after them is no intensity
+            image = torch.cat((change_intensities(image[:seen], rng, AUGMENTATIONS["default"]), image[seen:]))
         image = torch.where(inside, image, torch.tensor(PADDING))
         target = torch.zeros(1, *self.size)
         if case.level is not None and rows[0] - 0.5 <= case.level.row <= rows[1] - 0.5:

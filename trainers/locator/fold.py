@@ -12,7 +12,7 @@ from autoseg.projections.plan import ProjectionPlans
 from autoseg.trainers.job import Job
 from autoseg.trainers.locator.batches import LocatorBatches, read_projections
 from autoseg.trainers.locator.job import LocatorData, describe_locator
-from autoseg.trainers.locator.task import LocatorTask
+from autoseg.trainers.locator.task import LocatorTask, sees_position
 from autoseg.trainers.locator.validation import validate_locator
 from autoseg.trainers.loop import Run, train
 from autoseg.trainers.recipes import find_recipe, locator_defaults
@@ -44,10 +44,12 @@ def train_locator(
     batch_size = settings.batch_size or plans.batch_size
     mirrors = {plans.axis, plans.project} == {"y", "z"}  # then columns run from left to right
     training = LocatorBatches(
-        read_projections([data.stored[name] for name in data.training]), plans.size, batch_size, settings, mirrors, device)
+        read_projections([data.stored[name] for name in data.training]), plans.size, batch_size, settings, mirrors, device,
+        position=sees_position(plans, settings))
     held_out = [data.stored[name] for name in data.validation]
     validation = LocatorBatches(
-        read_projections(held_out), plans.size, batch_size, settings, False, device, is_augmented=False) if held_out else None
+        read_projections(held_out), plans.size, batch_size, settings, False, device, is_augmented=False,
+        position=sees_position(plans, settings)) if held_out else None
     train(Run(
         task, training, validation, [plans.target.name], settings, job.fold_folder,
         Schedule(settings, reserve=KEPT_FOR_VALIDATION), report,

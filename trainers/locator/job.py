@@ -18,7 +18,7 @@ from autoseg.projections.store import StoredProjection, open_projection, project
 from autoseg.trainers.apart import Agreement
 from autoseg.trainers.cases import FoldCases
 from autoseg.trainers.job import Job, check_name
-from autoseg.trainers.locator.task import locator_network
+from autoseg.trainers.locator.task import locator_network, sees_position
 from autoseg.trainers.recipes import locator_defaults
 from autoseg.trainers.settings import flags_of
 from autoseg.trainers.settings.locator import LocatorSettings
@@ -27,7 +27,7 @@ from autoseg.versions import versions
 from autoseg.workspace import read_model
 
 AGREEMENT = Agreement(
-    LOCATION, LocatorDescription, fields=("recipe", "plans", "network", "band", "location"),
+    LOCATION, LocatorDescription, fields=("recipe", "plans", "network", "position", "band", "location"),
     plans_may_differ=("versions", "reasons", "epochs", "batch_size"))  # the latter two only say how it is trained
 
 
@@ -133,7 +133,8 @@ def describe_locator(job: Job[LocatorSettings], data: LocatorData, settings: Loc
 def _description(job: Job[LocatorSettings], data: LocatorData, settings: LocatorSettings) -> LocatorDescription:
     return LocatorDescription(
         dataset=data.plans.dataset, plans=data.plans.without_cases(), network=locator_network(data.plans, settings),
-        band=settings.band, location=LocationSettings(threshold=settings.threshold, zooms=settings.zooms), recipe=job.recipe,
+        position=sees_position(data.plans, settings), band=settings.band,
+        location=LocationSettings(threshold=settings.threshold, zooms=settings.zooms), recipe=job.recipe,
         settings=settings.model_dump(mode="json"), flags=flags_of(settings, locator_defaults(job.recipe, data.plans)),
         versions=versions(), name=job.name)
 

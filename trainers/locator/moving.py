@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from autoseg.projections.projecting import position_of
 from autoseg.projections.store import StoredLevel
 from autoseg.trainers.settings.locator import MovingSettings
 
@@ -39,15 +40,18 @@ def draw_motion(
 
 
 def moved(
-    channels: torch.Tensor, rows: tuple[int, int], motion: Motion, size: tuple[int, int]
+    channels: torch.Tensor, rows: tuple[int, int], motion: Motion, size: tuple[int, int], position: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Some rows of a projection in the middle of `size` pixels, moved.
 
-    channels: (C, H, W) float32. rows: half open. Returns (C, *size) float32, linearly interpolated, and (1, *size) bool: where
-    the rows shown are, and not padding.
+    channels: (C, H, W) float32. rows: half open. position: whether a further, last channel is to say how far each row that is
+    shown is from the ends. Returns (C or C + 1, *size) float32, linearly interpolated, and (1, *size) bool: where the rows shown
+    are, and not padding.
     """
     shown = channels[:, rows[0]:rows[1]]
     height, width = shown.shape[1:]
+    if position:
+        shown = torch.cat((shown, torch.from_numpy(position_of(height))[None, :, None].expand(1, height, width)))
     offsets = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 - shift for n, shift in zip(size, motion.shift, strict=True)),
                              indexing="ij")
     (a, b), (c, d) = motion.matrix

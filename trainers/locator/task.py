@@ -20,8 +20,13 @@ from autoseg.trainers.supervision import DeepSupervision
 def locator_task(plans: ProjectionPlans, settings: LocatorSettings, device: torch.device) -> LocatorTask:
     """The plans' network as the settings change it, with one output: logits of the band."""
     torch.manual_seed(settings.seed)
-    network = build_network(locator_network(plans, settings), plans.channels, classes=1)
+    network = build_network(locator_network(plans, settings), plans.channels + sees_position(plans, settings), classes=1)
     return LocatorTask(to_device(network, device, dimensions=2), settings, device)
+
+
+def sees_position(plans: ProjectionPlans, settings: LocatorSettings) -> bool:
+    """Whether the network sees how far each row is from the scan's ends."""
+    return plans.position if settings.position is None else settings.position
 
 
 def locator_network(plans: ProjectionPlans, settings: LocatorSettings) -> Topology:

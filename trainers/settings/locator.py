@@ -25,7 +25,7 @@ class MovingSettings(Group):
 class LocatorSettings(OptimizerSettings, LocationSettings):
     """Of the recipe `locator`."""
 
-    epochs: int = Field(36, ge=1, description="at most; by default the plan's; optimizer steps are epochs × iterations")
+    epochs: int = Field(18, ge=1, description="at most; by default the plan's; optimizer steps are epochs × iterations")
     iterations: int = Field(25, ge=1, description="optimizer steps per epoch")
     batch_size: int | None = Field(None, ge=2, description="projections per step; none for the plan's")
 
@@ -33,6 +33,9 @@ class LocatorSettings(OptimizerSettings, LocationSettings):
     base_features: int | None = Field(None, ge=1, le=320, description="channels of the finest stage; none for the plan's")
     norm: Norm | None = Field(None, description="none for the plan's")
 
+    position: bool | None = Field(
+        None, description="whether the network sees how far each row is from the scan's ends: helps where scans begin "
+        "and end alike and harms where they do not; none for the plan's")
     band: float = Field(7.0, ge=1, description="height of the band that marks the level, pixels")
     positive_weight: float = Field(1.0, gt=0, description="of the band's pixels in the binary cross-entropy, against the others")
     deep_supervision: bool = Field(False, description="compare lower decoder levels with the band, too")
@@ -46,7 +49,7 @@ class LocatorSettings(OptimizerSettings, LocationSettings):
         "default", description="intensities as in nnU-Net, and what `moving` says; or neither")
     moving: MovingSettings = MovingSettings()
     window_share: float = Field(
-        0.25, ge=0, le=1, description="share of a batch that shows some rows of a scan only, so that where it ends means nothing")
+        0.15, ge=0, le=1, description="share of a batch that shows some rows of a scan only, so that where it ends means nothing")
     absent_share: float = Field(
-        0.45, ge=0, le=1, description="share of a batch that shows a scan's rows before or after what is to be found, so that "
+        0.15, ge=0, le=1, description="share of a batch that shows a scan's rows before or after what is to be found, so that "
         "\"not there\" is learned")

@@ -17,7 +17,7 @@ from autoseg.inference.location.settings import LocationSettings
 from autoseg.inference.memory import out_of_memory_is_told
 from autoseg.preprocessing.resample import area_matrix
 from autoseg.projections.placement import Placement
-from autoseg.projections.projecting import PADDING, Projection, project_image
+from autoseg.projections.projecting import PADDING, Projection, position_of, project_image
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,9 @@ class Locator:
 
     def _respond(self, channels: np.ndarray, case: str) -> np.ndarray:
         """(rows, columns) float32: probability that the level is there. Raises AutosegError where weights give no numbers."""
+        if self.description.position:
+            ramp = np.broadcast_to(position_of(channels.shape[1])[:, None], channels.shape[1:])
+            channels = np.concatenate([channels, ramp[None]])
         padded, (rows, columns) = fitted(channels, self.description)
         batch = torch.from_numpy(padded)[None].to(self.device).contiguous(memory_format=memory_format(self.device, 2))
         total = torch.zeros(batch.shape[2:], device=self.device)

@@ -24,14 +24,21 @@ NETWORK = "network."  # the module of the recipe that weights name
 class LocatorDescription(DescriptionApart[ProjectionPlans]):
     """All that locating needs but weights; one to one with the `model.json` of a locator.
 
-    network: its shape as it was trained. band: height of the band that marks the level, pixels. location: as it was trained
-    with; a prediction may take another. The others as in `DescriptionApart`.
+    network: its shape as it was trained. position: whether it sees how far each row is from the ends. band: height of the band
+    that marks the level, pixels. location: as it was trained with; a prediction may take another. The others as in
+    `DescriptionApart`.
     """
 
     task: Literal["location"] = "location"
     network: Topology
+    position: bool = False
     band: float
     location: LocationSettings
+
+    @property
+    def inputs(self) -> int:
+        """Channels that the network takes."""
+        return self.plans.channels + self.position
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ def load_locator(folder: ModelFolder, folds: Sequence[str] | None = None, device
     networks = []
     for file in (files := checkpoint_files(folder, folds, "final")).values():
         with torch.device("meta"):  # no memory, and no time for random weights
-            network = build_network(description.network, description.plans.channels, classes=1)
+            network = build_network(description.network, description.inputs, classes=1)
         fill(network, part_of(read_weights(file), NETWORK), file)
         networks.append(to_device(network.float(), target, dimensions=2).eval().requires_grad_(False))
     return LoadedLocator(description, networks, tuple(files))

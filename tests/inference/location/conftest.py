@@ -55,7 +55,7 @@ def save_locator(root: Path, description: LocatorDescription, folds: tuple[str, 
     write_json(folder.model_json, description)
     for seed, fold in enumerate(folds):
         torch.manual_seed(seed)
-        network = build_network(description.network, description.plans.channels, classes=1)
+        network = build_network(description.network, description.inputs, classes=1)
         folder.fold(fold).root.mkdir(parents=True, exist_ok=True)
         weights = {f"{NETWORK}{name}": values.clone() for name, values in network.state_dict().items()}
         save_file(weights, folder.fold(fold).checkpoint_final)

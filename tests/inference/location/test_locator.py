@@ -138,6 +138,23 @@ def test_another_size_moves_no_row(describe_locator: Any, monkeypatch: pytest.Mo
     np.testing.assert_allclose(located.response, located.response[::-1], atol=1e-6)
 
 
+def test_positions_are_seen_where_they_were_in_training(describe_locator: Any, save_locator: Any, tmp_path: Path) -> None:
+    """A network that puts out nothing but the last channel that it gets."""
+    description = describe_locator().model_copy(update={"position": True})
+    loaded = load_locator(save_locator(tmp_path, description))
+    assert description.inputs == 4 and next(loaded.networks[0].parameters()).shape[1] == 4
+    seen: list[torch.Tensor] = []
+
+    def network(batch: torch.Tensor) -> list[torch.Tensor]:
+        seen.append(batch)
+        return [batch[:, -1:]]
+
+    locator = Locator(LoadedLocator(description, [network], ("0",)), torch.device("cpu"))  # type: ignore[list-item]
+    response = locator.locate(np.zeros((3, 9, 16), np.float32), "case").response
+    assert response == pytest.approx(1 / (1 + np.exp(-np.linspace(-1, 1, 9))), abs=1e-5)
+    assert seen[0].shape == (1, 4, 16, 16) and (seen[0][0, -1, :3] == PADDING).all()
+
+
 def test_what_lies_beside_a_projection_is_padding_as_in_training(describe_locator: Any) -> None:
     padded, (rows, columns) = fitted(np.ones((3, 9, 20), np.float32), describe_locator())
     assert padded.shape == (3, 16, 20) and (rows, columns) == (slice(3, 12), slice(0, 20))  # trained on 16 × 16, strides of 2

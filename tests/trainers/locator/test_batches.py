@@ -190,3 +190,12 @@ def test_where_one_column_is_not_known_nothing_is_turned(settings_of: SettingsOf
 
     assert not corners_are_seen(absent_case()) and not corners_are_seen(absent_case(), case_with_dot())
     assert corners_are_seen(absent_case(), case_with_dot(column=None))
+
+
+def test_the_channel_of_positions_is_padded_and_no_intensity(settings_of: SettingsOf) -> None:
+    settings = settings_of(absent_share=0, window_share=0, moving={"scaling": 0, "stretching": 0, "shift": 0, "rotation": 0})
+    for batch in made([case_with_dot()], settings, position=True).batches(0, 5):
+        assert batch.image.shape == (8, 4, 64, 48)
+        ramp = batch.image[:, 3, 8:56, 9:39]
+        np.testing.assert_allclose(ramp, np.broadcast_to(np.linspace(-1, 1, 48)[:, None], ramp.shape), atol=1e-5)
+        assert (batch.image[:, 3, :8] == -1).all() and (batch.image[:, 3, :, :9] == -1).all()

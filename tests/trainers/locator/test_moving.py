@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,12 @@ def test_motions_stay_within_the_settings() -> None:
     assert np.abs(np.log(zooms[:, 1])).max() <= 0.3
     still = MovingSettings(rotation=0, scaling=0, stretching=0, shift=0, mirror=False)
     assert draw_motion(still, size, True, True, np.random.default_rng(0)) == STILL
+
+
+def test_a_further_channel_says_how_far_each_row_is_from_the_ends() -> None:
+    """By hand: of rows 10 to 14 that are shown, the first is at -1, the last at 1, in the middle of 9 rows and a shift of one."""
+    channels = torch.zeros(3, 30, 4)
+    image, inside = moved(channels, (10, 15), replace(STILL, shift=(1.0, 0.0)), (9, 4), position=True)
+    assert image.shape == (4, 9, 4) and torch.equal(image[:3], torch.zeros(3, 9, 4))
+    np.testing.assert_allclose(image[3, inside[0]].reshape(5, 4), np.repeat([-1, -0.5, 0, 0.5, 1], 4).reshape(5, 4), atol=1e-6)
+    assert inside[0].any(1).tolist() == [False] * 3 + [True] * 5 + [False]
