@@ -329,7 +329,7 @@ def test_the_recipe_and_the_configuration_must_fit(balls: Path, tmp_path: Path, 
     plan_quietly(balls, tmp_path / "work")
     for flags, message in (
         (["--set", "threshold=2"], "threshold"), (["--set", "loss=dice_ce"], "loss"), (["--set", "band=tall"], "band"),
-        (["--set", "absent_share=0.9"], "absent_share=0.9 and window_share=0.25 are shares of one batch"),
+        (["--set", "absent_share=0.9"], "absent_share=0.9 and window_share=0.15 are shares of one batch"),
         (["--continue"], "Fold 0 has nothing to continue"),
     ):
         code, _, err = run(capsys, "train", balls, "0", "-tr", "locator", "--device", "cpu", *flags, *work)

@@ -133,7 +133,7 @@ def test_a_batch_is_as_large_as_memory_allows_between_2_and_8() -> None:
     assert plans[0].batch_size == 8 and plans[-1].batch_size == 2 and any(2 < entry.batch_size < 8 for entry in plans)
 
 
-@pytest.mark.parametrize(("cases", "steps", "epochs"), [(2, 600, 24), (25, 900, 36), (100, 1800, 72), (2000, 6000, 240)])
+@pytest.mark.parametrize(("cases", "steps", "epochs"), [(2, 300, 12), (25, 450, 18), (100, 900, 36), (2000, 3000, 120)])
 def test_epochs_grow_with_the_root_of_the_cases(cases: int, steps: int, epochs: int) -> None:
     plans = planned(*[measured()] * cases)
     assert plans.epochs == epochs and plans.reasons["epochs"].startswith(f"{steps} steps: 180 times the root of {cases} cases")
@@ -141,7 +141,7 @@ def test_epochs_grow_with_the_root_of_the_cases(cases: int, steps: int, epochs: 
 
 def test_cases_of_which_nothing_is_known_count_for_no_epoch() -> None:
     plans = planned(*[measured()] * 25, *[measured(is_known=False)] * 75, measured(has_level=False))
-    assert plans.epochs == math.ceil(int(180 * math.sqrt(26)) / 25)
+    assert plans.epochs == math.ceil(int(90 * math.sqrt(26)) / 25)
     assert ("in 25 of 101 cases; it is not in 1, and not known of 75, which are neither trained nor validated on"
             in plans.reasons["target"])
 
