@@ -136,7 +136,7 @@ def test_a_batch_is_as_large_as_memory_allows_between_2_and_8() -> None:
 @pytest.mark.parametrize(("cases", "steps", "epochs"), [(2, 300, 12), (25, 450, 18), (100, 900, 36), (2000, 3000, 120)])
 def test_epochs_grow_with_the_root_of_the_cases(cases: int, steps: int, epochs: int) -> None:
     plans = planned(*[measured()] * cases)
-    assert plans.epochs == epochs and plans.reasons["epochs"].startswith(f"{steps} steps: 180 times the root of {cases} cases")
+    assert plans.epochs == epochs and plans.reasons["epochs"].startswith(f"{steps} steps: 90 times the root of {cases} cases")
 
 
 def test_cases_of_which_nothing_is_known_count_for_no_epoch() -> None:
