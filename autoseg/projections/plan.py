@@ -13,9 +13,9 @@ from autoseg.kinds import LOCATION
 from autoseg.plan import Frozen, Topology
 
 WorldAxis = Literal["x", "y", "z"]  # left to right, front to back, feet to head
+Seen = Literal["both", "maximum", "mean"]  # along what is projected away; both: the mean of maximum and mean
 SEEN: tuple[Seen, ...] = ("both", "maximum", "mean")
 CONFIGURATION = LOCATION.configuration  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
-Seen = Literal["both", "maximum", "mean"]  # along what is projected away; both: the mean of maximum and mean
 
 
 class Target(Frozen):

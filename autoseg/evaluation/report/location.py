@@ -22,14 +22,16 @@ from autoseg.evaluation.report.missing import can_go_on, command_apart, steps_ap
 from autoseg.evaluation.report.planning import network_in_words, windows_in_words
 from autoseg.evaluation.report.training import all_settings, curve_figures, folds_table, set_by_user
 from autoseg.evaluation.report.words import counted, number, times
+from autoseg.inference.location.model import LocatorDescription
 from autoseg.kinds import LOCATION
 from autoseg.projections.plan import ProjectionPlans, Target, WorldAxis
 from autoseg.projections.store import StoredProjection
 
 AXES: dict[WorldAxis, str] = {"x": "x, left to right", "y": "y, front to back", "z": "z, head to feet"}
 DECISIONS = {
-    "target": "Found", "axis": "Along", "project": "Seen along", "slab": "Slab", "channels": "Channels", "windows": "Intensities",
-    "pixel_mm": "Pixels", "size": "Size", "network": "Network", "batch_size": "Batch", "epochs": "Epochs"}
+    "target": "Found", "axis": "Along", "project": "Seen along", "slab": "Slab", "seen": "Channels", "windows": "Intensities",
+    "pixel_mm": "Pixels", "size": "Size", "position": "Place in the scan", "network": "Network", "batch_size": "Batch",
+    "epochs": "Epochs"}
 
 
 def location_section(found: Artefacts, its: LocationArtefacts) -> Section:
@@ -77,18 +79,26 @@ def _made_of(locator: Locator) -> list[Block]:
     return [
         Explanations([Explained("Finds", _target(its.plans.target), f"along {AXES[its.plans.axis]}"),
                       Explained("Recipe", its.recipe), Explained("Network", network_in_words(its.network)),
-                      Explained("Marks", marked), Explained("Found", f"from a confidence of {its.location.threshold:g}"),
+                      Explained("Sees", _sees(its)), Explained("Marks", marked),
+                      Explained("Found", f"from a confidence of {its.location.threshold:g}"),
                       Explained("Set by you", set_by_user(its.flags))]),
         all_settings(locator.name, its.settings)]
+
+
+def _sees(its: LocatorDescription) -> str:
+    channels = f"{its.plans.channels} channels of a projection"
+    return f"{channels}, and how far each row is from the scan's ends" if its.position else channels
 
 
 def _values(plans: ProjectionPlans) -> dict[str, str]:
     extent = times([pixels * plans.pixel_mm for pixels in plans.size])
     return {
         "target": _target(plans.target), "axis": AXES[plans.axis], "project": AXES[plans.project],
-        "slab": f"the middle {plans.slab:.0%} of the extent", "channels": f"{plans.channels} of a projection",
+        "slab": f"the middle {plans.slab:.0%} of the extent", "seen": ", ".join(plans.seen),
         "windows": windows_in_words(plans.channel_names, plans.windows), "pixel_mm": f"{number(plans.pixel_mm)} mm, square",
-        "size": f"{times(plans.size)} pixels, {extent} mm", "network": network_in_words(plans.network),
+        "size": f"{times(plans.size)} pixels, {extent} mm",
+        "position": "seen by the network" if plans.position else "not seen by the network",
+        "network": network_in_words(plans.network),
         "batch_size": f"{plans.batch_size} projections in each step", "epochs": str(plans.epochs)}
 
 
