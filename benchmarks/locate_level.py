@@ -35,10 +35,9 @@ from autoseg.image_io import part_of, write_image
 from autoseg.inference.location.locator import Locator
 from autoseg.inference.location.model import load_locator
 from autoseg.kinds import LOCATION
-from autoseg.preprocessing.crop import nonzero_box
 from autoseg.projections.level import known_level
-from autoseg.projections.placement import Placement, axes_of
 from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
+from autoseg.projections.projecting import place
 from autoseg.projections.store import open_projection
 from autoseg.training_log import read_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
@@ -165,9 +164,8 @@ def print_cut(plans: ProjectionPlans, model: ModelFolder, home: DatasetFolder, f
 
 def _parts(plans: ProjectionPlans, name: str, image: Image, label: np.ndarray | None) -> dict[str, Image]:
     """What is left before and after the structure, in the projection's order of rows, as images."""
-    axes = axes_of(image.geometry, plans.axis, plans.project)
-    _, z, y, x = image.array.shape
-    placement = Placement(image.geometry, (z, y, x), plans.axis, axes, nonzero_box(image.array), (1, 1))
+    placement = place(image, plans.axis, plans.project, plans.pixel_mm)
+    axes = placement.axes
     level = known_level(plans.target, plans.source.labels, name, label, placement).level
     if level is None:
         return {}

@@ -74,15 +74,15 @@ def require_wishes(axis: str, project: str | None, wishes: Wishes) -> tuple[Worl
         (wishes.depth is not None and not 1 < wishes.depth <= 8, f"A depth of {wishes.depth} was asked for, but networks have 2 "
          "to 8 stages."),
     ]
+    for is_wrong, message in wrong:
+        if is_wrong:
+            raise AutosegError(message)
     if unknown := [name for name in wishes.seen or () if name not in SEEN]:
         raise AutosegError(f"There is no channel {' and no channel '.join(unknown)} of a projection. There are: "
                            f"{', '.join(SEEN)} (both: the mean of maximum and mean).")
     if wishes.seen is not None and (not wishes.seen or len(set(wishes.seen)) < len(wishes.seen)):
         raise AutosegError(f"The channels {' '.join(wishes.seen) or '(none)'} were asked for. Name each of {', '.join(SEEN)} "
                            "once at most, and one at least.")
-    for is_wrong, message in wrong:
-        if is_wrong:
-            raise AutosegError(message)
     return known[axis], known[away]
 
 
@@ -207,12 +207,14 @@ def _pixel_mm(cases: Sequence[Measured], labels: int, wish: float | None) -> tup
 
 def _require_pixels(cases: Sequence[Measured], wishes: Wishes) -> None:
     """Raises AutosegError where pixels or a size were asked for that make projections too large or too small."""
-    for size in ([] if wishes.size is None else [wishes.size]) + ([] if wishes.pixel_mm is None else [
+    sizes = {"These sizes": [wishes.size] if wishes.size else []}
+    if wishes.pixel_mm:
+        sizes[f"Pixels of {wishes.pixel_mm:g} mm"] = [
             (int(min(rows / wishes.pixel_mm, 1e9)), int(min(columns / wishes.pixel_mm, 1e9)))
-            for rows, columns in (case.extents_mm for case in cases)]):
-        if not SMALLEST <= min(size) <= max(size) <= LARGEST:
-            asked = f"Pixels of {wishes.pixel_mm:g} mm" if size != wishes.size else "These sizes"
-            raise AutosegError(f"{asked} were asked for, but projections would have {size[0]} × {size[1]} pixels. Each edge must "
+            for rows, columns in (case.extents_mm for case in cases)]
+    for asked, (rows, columns) in ((asked, size) for asked, those in sizes.items() for size in those):
+        if not SMALLEST <= min(rows, columns) <= max(rows, columns) <= LARGEST:
+            raise AutosegError(f"{asked} were asked for, but projections would have {rows} × {columns} pixels. Each edge must "
                                f"have {SMALLEST} to {LARGEST}. Choose others, or leave it to what is measured.")
 
 

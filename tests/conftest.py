@@ -7,12 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.workspace import write_json
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Networks as small as these spend their time waiting for threads, above all where other tests run beside them."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

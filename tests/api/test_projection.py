@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from autoseg.api.common import planned, planned_for
 from autoseg.api.planning import plan_and_preprocess
@@ -27,15 +26,6 @@ from autoseg.workspace import Workspace, read_json, read_model, write_json
 
 SHORT = ("-tr", "locator", "--epochs", "1", "--iterations", "2", "--device", "cpu", "--set", "base_features=4", "--set",
          "batch_size=2", "--set", "precision=float32")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small spend their time waiting for threads, above all where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +36,6 @@ class Detector:
     @property
     def model(self) -> Path:
         return self.folder / "models" / "slices" / "anogan"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small spend their time waiting for threads, above all where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def draw_picture(path: Path, seed: int, size: tuple[int, int] = (64, 64), spot: bool = False, colour: bool = False) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
 from autoseg.cli.main import main
 from autoseg.image_io import read_image, read_label, write_image
@@ -17,15 +16,6 @@ from autoseg.workspace import DatasetFolder, read_json
 
 TRAINING = ("--epochs", "4", "--iterations", "25", "--set", "base_features=8", "--set", "band=3", "--set", "precision=float32",
             "--set", "learning_rate=0.005")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small spend their time waiting for threads, above all where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,15 +56,6 @@ def save_model(
         folder.fold(fold).root.mkdir(parents=True, exist_ok=True)
         save_file(weights_of(description), folder.fold(fold).root / f"checkpoint_{checkpoint}.safetensors")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small spend their time waiting for threads, above all where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(name="describe")

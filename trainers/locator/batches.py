@@ -72,14 +72,14 @@ class LocatorBatches:
     def batches(self, first: int, count: int) -> Iterator[LocatorBatch]:
         """Batches number `first` to `first + count - 1`."""
         for number in range(first, first + count):
-            samples = [self._sample(number, position) for position in range(self.batch_size)]
+            samples = [self._sample(number, index) for index in range(self.batch_size)]
             image, target = (torch.stack(parts).to(self.device) for parts in zip(*samples, strict=True))
             yield LocatorBatch(image, target)
 
-    def _sample(self, number: int, position: int) -> tuple[torch.Tensor, torch.Tensor]:
-        rng = np.random.default_rng((self.settings.seed, number, position))
+    def _sample(self, number: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng((self.settings.seed, number, index))
         if not self.is_augmented:
-            case = self.cases[(number * self.batch_size + position) % len(self.cases)]
+            case = self.cases[(number * self.batch_size + index) % len(self.cases)]
             return self._placed(case, (0, case.channels.shape[1]), STILL)
         case = self.cases[int(rng.integers(len(self.cases)))]
         rows = draw_rows(case, self.settings, rng)

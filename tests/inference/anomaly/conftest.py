@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,6 @@ from autoseg.slices.plan import SlicePlans
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
 SaveDetector = Callable[..., ModelFolder]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small spend their time waiting for threads, above all where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def describe_detector(

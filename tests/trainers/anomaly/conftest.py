@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Pillow
 
 from autoseg.api.slices import plan_slices
@@ -17,15 +16,6 @@ from autoseg.trainers.settings.anomaly import AnomalySettings
 from autoseg.workspace import DatasetFolder
 
 MakeJob = Callable[..., Job[AnomalySettings]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small spend their time waiting for threads, above all where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def settings_of(**changes: Any) -> AnomalySettings:

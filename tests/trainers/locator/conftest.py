@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from autoseg.api.projection import plan_projection
 from autoseg.trainers.job import Job
@@ -15,15 +14,6 @@ from autoseg.trainers.settings.locator import LocatorSettings
 from autoseg.workspace import DatasetFolder
 
 MakeJob = Callable[..., Job[LocatorSettings]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small spend their time waiting for threads, above all where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def settings_of(**changes: Any) -> LocatorSettings:
