@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from autoseg.plan import Frozen
+from autoseg.provenance import file_digest
+from autoseg.workspace import ModelFolder
 
 
 class KeepLargest(Frozen):
@@ -115,6 +117,7 @@ class Best(Frozen):
 
     members: their probabilities are averaged. rules: all that were tried, accepted ones first, in the order in which they
     are applied. reason: why these members. candidates: all that were compared, best Dice first. names: class key to name.
+    references: digest of the label files that the candidates were compared with.
     """
 
     dataset: str
@@ -123,6 +126,7 @@ class Best(Frozen):
     candidates: tuple[Candidate, ...]
     rules: tuple[TriedRule, ...]
     names: dict[str, str]
+    references: str
     versions: dict[str, str]
 
     @property
@@ -134,6 +138,12 @@ class Best(Frozen):
     def postprocessing(self) -> tuple[Rule, ...]:
         """The accepted rules, in order."""
         return tuple(tried.rule for tried in self.rules if tried.accepted)
+
+
+def member_of(model: ModelFolder, folds: Iterable[int | str]) -> Member:
+    """Return a model by its name and the digests of these folds' final weights. Raises AutosegError where one has none."""
+    weights = {str(fold): file_digest(model.fold(fold).checkpoint_final) for fold in folds}
+    return Member(configuration=model.configuration, recipe=model.recipe, weights=weights)
 
 
 def model_name(configuration: str, recipe: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Task = Literal["segmentation", "anomaly", "location"]
+Task = Literal["segmentation", "anomaly", "localization"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Kind:
 ANOMALY = Kind(
     "anomaly", "slices", "anogan", "an", "anomaly detector", "anomaly detectors", "detector", "scores images", "SCORES")
 LOCATION = Kind(
-    "location", "projection", "locator", "a", "locator", "locators", "locator", "finds a level in images", "LOCATIONS",
+    "localization", "projection", "locator", "a", "locator", "locators", "locator", "finds a level in images", "LOCATIONS",
     planning=("--find", "LABEL"))
 KINDS = (ANOMALY, LOCATION)
 

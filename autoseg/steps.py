@@ -32,10 +32,12 @@ class Step(NamedTuple):
 
 
 class RunRecord(Frozen):
-    """run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished."""
+    """run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished. made_from: of
+    some steps, a digest of what their result was made from."""
 
     steps: dict[str, float] = {}
     whole: tuple[str, ...] = ()
+    made_from: dict[str, str] = {}
 
     @property
     def spent_s(self) -> float:
@@ -53,7 +55,7 @@ class Steps:
     def __init__(self, path: Path, steps: Sequence[Step]) -> None:
         self._path, self._steps = path, {step.name: step for step in steps}
         record = read_record(path)
-        self._seconds, self._whole = dict(record.steps), set(record.whole)
+        self._seconds, self._whole, self._made_from = dict(record.steps), set(record.whole), dict(record.made_from)
 
     @property
     def spent_s(self) -> float:
@@ -64,9 +66,14 @@ class Steps:
         """Take over which steps are finished, by name, from who knows better: other commands finish or undo steps, too."""
         self._whole = {name for name in self._whole if is_whole.get(name, True)} | {name for name in is_whole if is_whole[name]}
 
+    def is_made_from(self, name: str, digest: str) -> bool:
+        """Tell whether a finished step's result was made from this."""
+        return name in self._whole and self._made_from.get(name) == digest
+
     @contextlib.contextmanager
-    def run(self, name: str, overall: Report) -> Iterator[Report]:
-        """A step. The block reports the share of it that is done, `overall` hears the share of all steps.
+    def run(self, name: str, overall: Report, made_from: str = "") -> Iterator[Report]:
+        """A step. The block reports the share of it that is done, `overall` hears the share of all steps. made_from: see
+        `is_made_from`.
 
         That stays 0 as long as there are scaled steps and none was measured: then nobody knows how long the job takes.
         Where the block ends without an exception, the step is whole. Where it raises an AutosegError before it reported
@@ -94,6 +101,7 @@ class Steps:
             note(0.0, name)
             yield report
             self._whole.add(name)
+            self._made_from[name] = made_from
         except AutosegError:
             is_refused = not is_begun
             raise
@@ -131,4 +139,6 @@ class Steps:
         }
 
     def _write(self) -> None:
-        write_json(self._path, RunRecord(steps=self._seconds, whole=tuple(sorted(self._whole))))
+        write_json(self._path, RunRecord(
+            steps=self._seconds, whole=tuple(sorted(self._whole)),
+            made_from={name: digest for name, digest in self._made_from.items() if digest}))

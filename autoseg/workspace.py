@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
 import re
-import secrets
 import shlex
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,10 +13,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
+from autoseg.files import TEMPORARY_PREFIX, atomic_path, disk_error, readable_json, remove_leftovers, write_json, write_text  # noqa: F401
 from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind, kind_of
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
-TEMPORARY_PREFIX = ".tmp-"
 PLANS = ("plans.json", *(f"{kind.configuration}.json" for kind in KINDS))
 
 
@@ -73,12 +69,12 @@ class DatasetFolder:
 
     @property
     def slices_json(self) -> Path:
-        """How its images become slices (see `autoseg.slices.plan`); independent of plans.json."""
+        """How its images become slices (see `autoseg.tasks.anomaly.plan`); independent of plans.json."""
         return self.plans_of(ANOMALY)
 
     @property
     def projection_json(self) -> Path:
-        """How its volumes become projections (see `autoseg.projections.plan`); independent of plans.json."""
+        """How its volumes become projections (see `autoseg.tasks.localization.plan`); independent of plans.json."""
         return self.plans_of(LOCATION)
 
     def plans_of(self, kind: Kind | None) -> Path:
@@ -249,64 +245,6 @@ class FoldFolder:
         return self.validation / "summary.json"
 
 
-@contextlib.contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, with the same name at its end, that becomes `target` when the block succeeds.
-
-    The file is flushed to the disk and renamed; on an exception it is removed and `target` is as it was before.
-    Raises AutosegError where the disk is full or the folder cannot be written.
-    """
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise disk_error(error, target) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def disk_error(error: OSError, target: Path) -> AutosegError:
-    """The message for a write that failed."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return AutosegError(
-            f"The disk is full: {target} could not be written. Nothing that was whole is lost. "
-            "Free some space, or choose another disk with --workspace or -o, and run the same command again."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AutosegError(f"{target} cannot be written ({error.strerror}). Check the folder's permissions.")
-    return AutosegError(f"{target} could not be written: {error.strerror or error}.")
-
-
-def write_text(target: Path, text: str) -> None:
-    """Write a whole file, or none."""
-    with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(target: Path, content: BaseModel | dict[str, Any] | list[Any]) -> None:
-    """Write a model or plain values as JSON that a person can read."""
-    if isinstance(content, BaseModel):
-        content = content.model_dump(mode="json")
-    write_text(target, readable_json(content) + "\n")
-
-
-def readable_json(content: Any, indent: int = 0) -> str:
-    """JSON with one line per entry, but lists and objects that fit into a line of 120 characters left in one."""
-    flat = json.dumps(content, ensure_ascii=False)
-    if len(flat) + indent <= 118 or not isinstance(content, (dict, list)) or not content:
-        return flat
-    pad = " " * (indent + 1)
-    if isinstance(content, dict):
-        entries = [f"{pad}{json.dumps(str(k), ensure_ascii=False)}: {readable_json(v, indent + 1)}" for k, v in content.items()]
-        return "{\n" + ",\n".join(entries) + "\n" + " " * indent + "}"
-    return "[\n" + ",\n".join(pad + readable_json(v, indent + 1) for v in content) + "\n" + " " * indent + "]"
-
-
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises AutosegError where it is missing or is no JSON."""
     try:
@@ -365,28 +303,3 @@ def how_to_mend(path: Path) -> str:
 def _dataset_and_workspace(folder: Path) -> str:
     """As a shell takes them."""
     return shlex.join([folder.name, *DatasetFolder(folder).workspace_flags])
-
-
-def is_newer(file: Path, than: Iterable[Path]) -> bool:
-    """Whether `file` is there and none of the others that are there has changed since it was written."""
-    changed_ns = max((path.stat().st_mtime_ns for path in than if path.exists()), default=0)
-    return file.exists() and file.stat().st_mtime_ns >= changed_ns
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that a killed run of this machine left in `folder`; those of living processes stay."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        pid = path.name.removeprefix(TEMPORARY_PREFIX).split("-")[0]
-        if pid.isdigit() and not _is_alive(int(pid)):
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -27,8 +27,8 @@ from safetensors.torch import save_file
 from autoseg.dataset import Labels
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
-from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, Plans, Topology
+from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.versions import versions
 from autoseg.workspace import ModelFolder, write_json
 

@@ -23,12 +23,12 @@ from autoseg.api import plan_slices, train
 from autoseg.dataset import load_dataset
 from autoseg.image import Image
 from autoseg.image_io import read_image
-from autoseg.inference.anomaly.detector import AnomalyDetector
-from autoseg.inference.anomaly.gate import threshold_of
-from autoseg.inference.anomaly.model import load_detector
 from autoseg.kinds import ANOMALY
 from autoseg.layouts import CHANNEL_SUFFIX, image_files, stem
-from autoseg.slices.plan import CONFIGURATION
+from autoseg.tasks.anomaly.detector import AnomalyDetector
+from autoseg.tasks.anomaly.gate import threshold_of
+from autoseg.tasks.anomaly.model import load_detector
+from autoseg.tasks.anomaly.plan import CONFIGURATION
 from autoseg.workspace import Workspace, read_json
 
 NOISE, SEED = 0.08, 0

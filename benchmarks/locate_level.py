@@ -32,13 +32,13 @@ from autoseg.evaluation.location.summary import LocationSummary
 from autoseg.evaluation.location.validated import read_validated
 from autoseg.image import Geometry, Image
 from autoseg.image_io import part_of, write_image
-from autoseg.inference.location.locator import Locator
-from autoseg.inference.location.model import load_locator
 from autoseg.kinds import LOCATION
-from autoseg.projections.level import known_level
-from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
-from autoseg.projections.projecting import place
-from autoseg.projections.store import open_projection
+from autoseg.tasks.localization.level import known_level
+from autoseg.tasks.localization.locator import Locator
+from autoseg.tasks.localization.model import load_locator
+from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
+from autoseg.tasks.localization.projecting import place
+from autoseg.tasks.localization.store import open_projection
 from autoseg.training_log import read_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
 

@@ -35,12 +35,12 @@ from autoseg.api import plan_slices, train
 from autoseg.dataset import Case, load_dataset, read_case
 from autoseg.evaluation.anomaly.metrics import auroc
 from autoseg.image import Image
-from autoseg.inference.anomaly.detector import AnomalyDetector
-from autoseg.inference.anomaly.model import LoadedDetector, load_detector
 from autoseg.intensities import IntensityWindow
-from autoseg.slices.cutting import cut_image
-from autoseg.slices.plan import CONFIGURATION, SlicePlans
-from autoseg.slices.store import open_slices
+from autoseg.tasks.anomaly.cutting import cut_image
+from autoseg.tasks.anomaly.detector import AnomalyDetector
+from autoseg.tasks.anomaly.model import LoadedDetector, load_detector
+from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
+from autoseg.tasks.anomaly.store import open_slices
 from autoseg.workspace import Workspace, read_model, write_json
 
 NAME = "Dataset902_NormalSlices"

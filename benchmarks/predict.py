@@ -30,8 +30,8 @@ from preprocess import CONFIGURATION, NAME, write_plans
 from safetensors.torch import save_file
 
 from autoseg.dataset import load_dataset
-from autoseg.inference.model import ModelDescription
 from autoseg.plan import Plans
+from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.versions import versions
 from autoseg.workspace import ModelFolder, read_model, write_json
 

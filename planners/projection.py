@@ -14,7 +14,7 @@ from autoseg.errors import AutosegError, many, some
 from autoseg.intensities import WINDOW_PERCENTILES, common_windows, window_in_words
 from autoseg.plan import Topology
 from autoseg.planners.projection_inspection import Measured, ProjectionInspection, View
-from autoseg.projections.plan import CONFIGURATION, SEEN, ProjectionPlans, Seen, Target, WorldAxis
+from autoseg.tasks.localization.plan import CONFIGURATION, SEEN, ProjectionPlans, Seen, Target, WorldAxis
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import values_put_out

@@ -13,10 +13,10 @@ from autoseg.image import Image
 from autoseg.intensities import is_ct
 from autoseg.parallel import run_parallel
 from autoseg.planners.fingerprint import sample_intensities
-from autoseg.projections.level import Known, known_level, middle_half, values_of
-from autoseg.projections.placement import Placement
-from autoseg.projections.plan import Target, WorldAxis
-from autoseg.projections.projecting import no_volume, place
+from autoseg.tasks.localization.level import Known, known_level, middle_half, values_of
+from autoseg.tasks.localization.placement import Placement
+from autoseg.tasks.localization.plan import Target, WorldAxis
+from autoseg.tasks.localization.projecting import no_volume, place
 from autoseg.verification.case import ONE_VALUE, CheckedCase, check_case, lost_case, memory_per_case, without_cases
 from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.verification.verify import in_case_order

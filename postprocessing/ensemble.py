@@ -18,21 +18,23 @@ from autoseg.best import Member, ensemble_name
 from autoseg.console import Report
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError
-from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
+from autoseg.evaluation.summary import (
+    Pair,
+    Summary,
+    evaluate_pairs,
+    made_from,
+    without_failures,
+    write_csv,
+    write_summary,
+)
+from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
-from autoseg.inference.model import load_model
-from autoseg.inference.predictor import Predictor
-from autoseg.plan import Frozen
-from autoseg.workspace import DatasetFolder, ModelFolder, is_newer, read_model, remove_leftovers, write_json
+from autoseg.provenance import MADE_FROM, Origin
+from autoseg.tasks.segmentation.model import load_model
+from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.workspace import DatasetFolder, ModelFolder, read_model
 
 SUMMARY = "summary.json"
-RECORD = "members.json"
-
-
-class EnsembleRecord(Frozen):
-    """members.json beside an ensemble's validation predictions: which weights made them."""
-
-    members: tuple[Member, ...]
 
 
 @dataclass(frozen=True)
@@ -97,24 +99,18 @@ def _predict_case(
 
 def _keep_only_what_these_weights_made(pair: _Ensemble) -> None:
     """Remove predictions of other or unknown weights, and note which ones make those that follow."""
-    if pair.folder.exists() and not _is_made_by(pair):
+    origin = Origin.of(members=pair.members)
+    if pair.folder.exists() and not origin.holds_for(pair.folder / MADE_FROM):
         shutil.rmtree(pair.folder)
     remove_leftovers(pair.folder)
-    write_json(pair.folder / RECORD, EnsembleRecord(members=pair.members))
-
-
-def _is_made_by(pair: _Ensemble) -> bool:
-    try:
-        return read_model(pair.folder / RECORD, EnsembleRecord).members == pair.members
-    except AutosegError:
-        return False
+    origin.write(pair.folder / MADE_FROM)
 
 
 def _evaluate(pair: _Ensemble, cases: Sequence[Case], dataset: Dataset, workers: int | None) -> Summary:
     path = pair.folder / SUMMARY
     files = [Pair(case.name, _reference(case), pair.path(case)) for case in cases]
-    if is_newer(path, (file for pair in files for file in (pair.reference, pair.prediction))):
-        return read_model(path, Summary)
+    if path.exists() and (there := read_model(path, Summary)).made_from == made_from(files, dataset.labels):
+        return there
     summary = without_failures(evaluate_pairs(files, dataset.labels, workers=workers))
     write_csv(path.with_suffix(".csv"), summary)
     write_summary(path, summary)

@@ -11,6 +11,7 @@ from autoseg.best import Rule
 from autoseg.errors import AutosegError
 from autoseg.parallel import Outcome, run_parallel
 from autoseg.postprocessing.rules import apply_rules
+from autoseg.provenance import POSTPROCESSED, Origin, OutputFolder
 
 BYTES_PER_VOXEL = 16  # the labels, their reader's copy, the result, and the components
 WORTH_A_PROCESS = 2**28  # voxels of all files below which further processes cost more than they save
@@ -30,6 +31,21 @@ def postprocess_files(
     processes = workers if sum(voxels) > WORTH_A_PROCESS else 1
     clean = functools.partial(_clean_file, output_folder=output_folder, rules=tuple(rules))
     yield from run_parallel(clean, inputs, BYTES_PER_VOXEL * max(voxels, default=0), processes)
+
+
+def begin(inputs: Sequence[Path], output_folder: Path, rules: Sequence[Rule], overwrite: bool = False) -> list[Path]:
+    """Return the inputs that are still to be post-processed, and note in the folder's record that they are.
+
+    An output is done where it is there, made by these rules from its input as it is now; the files of the others are removed
+    before work begins, so that what is there is right. Raises AutosegError where an output's name is taken by a file of other
+    rules, or of unknown origin, and `overwrite` is off.
+    """
+    outputs = output_paths(inputs, output_folder)
+    origin = Origin.of(rules=[rule.model_dump(mode="json") for rule in rules])
+    folder = OutputFolder(output_folder, origin, overwrite, POSTPROCESSED)
+    waiting = [source for source, output in outputs.items() if not folder.made(output.name, [source], by="post-processing")]
+    folder.begin_all({outputs[source].name: [source] for source in waiting})
+    return waiting
 
 
 def output_paths(inputs: Sequence[Path], output_folder: Path) -> dict[Path, Path]:

@@ -10,8 +10,8 @@ from autoseg.best import Best
 from autoseg.errors import AutosegError
 from autoseg.kinds import ANOMALY, KINDS, LOCATION
 from autoseg.plan import Plans
-from autoseg.projections.plan import ProjectionPlans
-from autoseg.slices.plan import SlicePlans
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.workspace import DatasetFolder, Workspace, read_json, read_model
 
 

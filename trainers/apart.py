@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from autoseg.errors import AutosegError
-from autoseg.inference.apart import DescriptionApart
+from autoseg.inference.checkpoints import Description
 from autoseg.kinds import Kind
 from autoseg.trainers.job import Job, other_settings
 from autoseg.workspace import read_model, write_json
 
-DescriptionType = TypeVar("DescriptionType", bound=DescriptionApart[Any])
+DescriptionType = TypeVar("DescriptionType", bound=Description)
 
 
 @dataclass(frozen=True)

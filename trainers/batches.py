@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from autoseg.preprocessing.store import ANNOTATED, StoredCase
+from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
 from autoseg.trainers.in_memory import CaseInMemory
 
-ReadableCase = StoredCase | CaseInMemory
+ReadableCase = StoredVolume | CaseInMemory
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Which cases a fold trains and validates on, noted when it begins: splits and images may change before it goes on."""
+"""Which cases a fold trains and validates on, written when it begins: splits and images may change before it goes on."""
 
 from __future__ import annotations
 
@@ -7,61 +7,51 @@ from typing import Protocol
 
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import state_of
-from autoseg.plan import Frozen
-from autoseg.workspace import FoldFolder, ModelFolder, read_model, write_json
+from autoseg.provenance import Origin
+from autoseg.workspace import FoldFolder, ModelFolder, read_model
 
 
 class Stored(Protocol):
-    """A preprocessed case, of whatever kind."""
+    """A preprocessed case of whatever task."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def digest(self) -> str:
-        """Of all that it was made from."""
+    def origin(self) -> str:
+        """Digest of all that it was made from."""
 
 
-class FoldCases(Frozen):
-    """cases.json. train, val: case name to a digest of what it was preprocessed from."""
-
-    train: dict[str, str]
-    val: dict[str, str]
-
-    @classmethod
-    def of(cls, train: Iterable[Stored], val: Iterable[Stored]) -> FoldCases:
-        return cls(train=_digests(train), val=_digests(val))
+def origin_of_cases(train: Iterable[Stored], val: Iterable[Stored]) -> Origin:
+    """Return what a fold is made from: its cases by name, each with the digest of what it was preprocessed from."""
+    return Origin.of(train={case.name: case.origin for case in train}, val={case.name: case.origin for case in val})
 
 
-def settle_cases(folder: FoldFolder, now: FoldCases) -> None:
-    """Note the cases of a fold that begins now. Raises AutosegError as `changed_cases` for one that was begun before."""
+def pin_cases(folder: FoldFolder, now: Origin) -> None:
+    """Write down the cases of a fold that begins now. Raises AutosegError as `changed_cases` for one that was begun before."""
     changed_cases(folder, now)
     if state_of(folder) == "missing":
-        write_json(folder.cases_json, now)
+        now.write(folder.cases_json)
 
 
-def changed_cases(folder: FoldFolder, now: FoldCases) -> list[str]:
-    """In words, where images, labels or plans of a fold that was begun have changed since; those of earlier versions do not say.
+def changed_cases(folder: FoldFolder, now: Origin) -> list[str]:
+    """Return a note where images, labels or plans of a fold that was begun have changed since.
 
     Raises AutosegError where it was begun with other cases: it may have trained on some that it would be validated on.
     """
     if state_of(folder) == "missing" or not folder.cases_json.exists():
         return []
-    begun = read_model(folder.cases_json, FoldCases)
-    if (begun.train.keys(), begun.val.keys()) != (now.train.keys(), now.val.keys()):
-        other = sorted((begun.train.keys() ^ now.train.keys()) | (begun.val.keys() ^ now.val.keys()))
+    begun = read_model(folder.cases_json, Origin).facts
+    sides = [(set(begun[part]), set(now.facts[part])) for part in ("train", "val")]
+    if other := sorted(name for then, today in sides for name in then ^ today):
         splits = ModelFolder(folder.root.parent).splits_json.name
         raise AutosegError(
-            f"{folder.root} was begun with other cases than the folds have now ({some(other)}): {splits} or the dataset "
-            "changed since, and it may have trained on cases that it would now be validated on. Begin all folds of this model "
-            f"anew with --restart, or put {splits} and the cases back.")
-    digests = now.train | now.val
-    changed = sorted(name for name, digest in (begun.train | begun.val).items() if digests[name] != digest)
+            f"{folder.root} was begun with other cases than the folds have now ({some(dict.fromkeys(other))}): {splits} or the "
+            "dataset changed since, and it may have trained on cases that it would now be validated on. Begin all folds of this "
+            f"model again with --restart, or put {splits} and the cases back.")
+    digests = now.facts["train"] | now.facts["val"]
+    changed = sorted(name for name, digest in (begun["train"] | begun["val"]).items() if digests[name] != digest)
     if not changed:
         return []
     return [f"{folder.root} was begun before the images, labels or plans of {len(changed)} cases changed ({some(changed)}). To "
-            "have it trained and validated on those of today, begin it anew with --restart."]
-
-
-def _digests(cases: Iterable[Stored]) -> dict[str, str]:
-    return {case.name: case.digest[:16] for case in sorted(cases, key=lambda case: case.name)}
+            "have it trained and validated on those of today, begin it again with --restart."]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from autoseg.dataset import Labels
-from autoseg.preprocessing.store import ANNOTATED
+from autoseg.tasks.segmentation.store import ANNOTATED
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class TrainingData:
 
     @classmethod
     def of(cls, labels: Labels, cases: Iterable[tuple[int, Mapping[int, int]]]) -> TrainingData:
-        """From each stored case's number of voxels and its `foreground_counts` (see `StoredCase`)."""
+        """From each stored case's number of voxels and its `foreground_counts` (see `StoredVolume`)."""
         cases = list(cases)
         voxels = sum(size if labels.ignore is None else counts.get(ANNOTATED, 0) for size, counts in cases)
 

@@ -10,12 +10,12 @@ from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
-from autoseg.inference.model import load_model
-from autoseg.inference.predictor import Predictor
 from autoseg.networks import build_network
 from autoseg.parallel import number_of_cores
 from autoseg.plan import Configuration, Plans
-from autoseg.preprocessing.store import open_case
+from autoseg.tasks.segmentation.model import load_model
+from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.tasks.segmentation.store import open_volume
 from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
 from autoseg.trainers.in_memory import kept_in_memory
 from autoseg.trainers.job import FoldData, Job, describe_model
@@ -50,14 +50,14 @@ def train_network(
     """Build the recipe's task and its batches, and run the loop."""
     store = job.folder.preprocessed(job.configuration)
     channels = len(configuration.normalization)
-    training = kept_in_memory([open_case(store, name) for name in data.training], channels)
+    training = kept_in_memory([open_volume(store, name) for name in data.training], channels)
     task = find_recipe(job.recipe).build(configuration, data.known, settings, device)
     require_predictable(task.modules, configuration, data.dataset.labels.output_channels, job.recipe)
     augmentation = augmentation_for(configuration, settings)
     threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
     streams = [batch_stream(training, configuration, settings, augmentation, device, threads, seed=settings.seed)]
     if data.validation:
-        validation = kept_in_memory([open_case(store, name) for name in data.validation], channels)
+        validation = kept_in_memory([open_volume(store, name) for name in data.validation], channels)
         streams.append(batch_stream(validation, configuration, settings, None, device, threads, seed=settings.seed + 1))
     schedule = Schedule(settings, reserve=0.1 if data.validation else 0.02)
     run = Run(

@@ -9,16 +9,16 @@ import numpy as np
 
 from autoseg.parallel import free_memory_bytes
 from autoseg.preprocessing.crop import Box
-from autoseg.preprocessing.store import StoredCase
+from autoseg.tasks.segmentation.store import StoredVolume
 
 SHARE_OF_FREE_MEMORY = 0.25
 LABEL_BYTES = 2  # of a voxel, at most
 
 
 class CaseInMemory:
-    """As `StoredCase`, but its arrays are read once, when they are first asked for. They are not to be written to."""
+    """As `StoredVolume`, but its arrays are read once, when they are first asked for. They are not to be written to."""
 
-    def __init__(self, stored: StoredCase) -> None:
+    def __init__(self, stored: StoredVolume) -> None:
         self._stored = stored
         self._voxels: dict[int, np.ndarray] = {}
 
@@ -29,7 +29,7 @@ class CaseInMemory:
 
     @property
     def foreground_counts(self) -> dict[int, int]:
-        """See `StoredCase`."""
+        """See `StoredVolume`."""
         return self._stored.foreground_counts
 
     def read_data(self, box: Box) -> np.ndarray:
@@ -41,7 +41,7 @@ class CaseInMemory:
         return self._seg[(slice(None), *(slice(*edges) for edges in box))]
 
     def voxels_of(self, key: int) -> np.ndarray:
-        """(N, 3) int32 (z, y, x); see `StoredCase`."""
+        """(N, 3) int32 (z, y, x); see `StoredVolume`."""
         if key not in self._voxels:
             self._voxels[key] = self._stored.voxels_of(key)
         return self._voxels[key]
@@ -55,7 +55,7 @@ class CaseInMemory:
         return self._stored.read_seg()
 
 
-def kept_in_memory(cases: Sequence[StoredCase], channels: int) -> list[StoredCase] | list[CaseInMemory]:
+def kept_in_memory(cases: Sequence[StoredVolume], channels: int) -> list[StoredVolume] | list[CaseInMemory]:
     """The cases in memory where together they take at most a quarter of what is free, else as they are on disk."""
     voxels = sum(int(np.prod(case.shape)) for case in cases)
     if voxels * (4 * channels + LABEL_BYTES) > SHARE_OF_FREE_MEMORY * free_memory_bytes():

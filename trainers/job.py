@@ -15,11 +15,12 @@ from autoseg.commands import as_flag, command_line, described, planning_command
 from autoseg.dataset import Dataset, require_there
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, some
-from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, Plans
-from autoseg.preprocessing.pipeline import plans_digest
-from autoseg.preprocessing.store import StoredCase, described_case, is_complete
-from autoseg.trainers.cases import FoldCases, changed_cases
+from autoseg.preprocessing.store import is_complete
+from autoseg.provenance import Origin
+from autoseg.tasks.segmentation.model import ModelDescription
+from autoseg.tasks.segmentation.store import StoredVolume, described_volume, plans_digest
+from autoseg.trainers.cases import changed_cases, origin_of_cases
 from autoseg.trainers.checkpoint import load_state
 from autoseg.trainers.configure import cost_note, effective_configuration, mirror_axes_of
 from autoseg.trainers.data import TrainingData
@@ -69,7 +70,7 @@ class FoldData:
     dataset: Dataset
     plans: Plans
     configuration: Configuration
-    stored: dict[str, StoredCase]
+    stored: dict[str, StoredVolume]
     splits: Splits
     training: list[str]
     validation: list[str]
@@ -86,10 +87,10 @@ class FoldData:
         cases = [self.stored[name] for name in self.training]
         return TrainingData.of(self.dataset.labels, [(math.prod(case.shape), case.foreground_counts) for case in cases])
 
-    def cases_of(self, fold: str) -> FoldCases:
+    def cases_of(self, fold: str) -> Origin:
         """Which cases a fold trains and validates on."""
         training, validation = cases_of_fold(fold, self.splits, list(self.stored))
-        return FoldCases.of([self.stored[name] for name in training], [self.stored[name] for name in validation])
+        return origin_of_cases([self.stored[name] for name in training], [self.stored[name] for name in validation])
 
 
 def load_fold_data(job: Job[Settings]) -> FoldData:
@@ -116,7 +117,7 @@ def load_fold_data(job: Job[Settings]) -> FoldData:
             f"Run: {planning_command(job.folder, plans, '-c', job.configuration)}"
         )
     configuration = plans.configurations[job.configuration]
-    stored = {name: described_case(store, name) for name in usable}
+    stored = {name: described_volume(store, name) for name in usable}
     _require_these_plans(job, plans, plans_digest(dataset.labels, plans, configuration), stored)
     made = MadeSplits([], []) if job.fold == "all" else load_or_make_splits(job.folder, dataset, usable)
     training, validation = cases_of_fold(job.fold, made.splits, usable)
@@ -124,9 +125,9 @@ def load_fold_data(job: Job[Settings]) -> FoldData:
     return FoldData(dataset, only, configuration, stored, made.splits, training, validation, made.notes)
 
 
-def _require_these_plans(job: Job[Settings], plans: Plans, digest: str, cases: dict[str, StoredCase]) -> None:
+def _require_these_plans(job: Job[Settings], plans: Plans, digest: str, cases: dict[str, StoredVolume]) -> None:
     """Raises AutosegError where cases were preprocessed by other plans: planning anew was stopped before they were remade."""
-    other = [name for name, case in cases.items() if not case.is_of_plans(digest)]
+    other = [name for name, case in cases.items() if case.description.plans != digest]
     if other:
         raise AutosegError(
             f"{len(other)} of {len(cases)} cases were preprocessed by other plans than those in {job.folder.plans_json}: "

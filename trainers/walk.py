@@ -11,7 +11,8 @@ import torch
 
 from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
-from autoseg.trainers.cases import FoldCases, settle_cases
+from autoseg.provenance import Origin
+from autoseg.trainers.cases import pin_cases
 from autoseg.trainers.job import Job, SettingsType, settle_settings
 from autoseg.workspace import FoldFolder, remove_leftovers
 
@@ -28,7 +29,7 @@ class FoldWork(Generic[SettingsType, SummaryType]):
     """
 
     defaults: SettingsType
-    cases: FoldCases
+    cases: Origin
     describe: Callable[[SettingsType], None]
     train: Callable[[SettingsType, torch.device], None]
     too_large: Callable[[SettingsType], str]
@@ -44,7 +45,7 @@ def walk_fold(job: Job[SettingsType], work: FoldWork[SettingsType, SummaryType])
     device = resolve_device(job.device)
     if device.type == "cpu":
         keep_large_blocks()
-    settle_cases(job.fold_folder, work.cases)
+    pin_cases(job.fold_folder, work.cases)
     is_trained = job.fold_folder.checkpoint_final.exists()
     if not is_trained or not job.model.model_json.exists():
         work.describe(settings)

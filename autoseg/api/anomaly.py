@@ -15,8 +15,8 @@ from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
     from autoseg.evaluation.anomaly.scores import CaseScore
-    from autoseg.inference.anomaly.detector import AnomalyDetector
     from autoseg.inference.kind_choice import ChosenModel
+    from autoseg.tasks.anomaly.detector import AnomalyDetector
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ def predict_anomalies(
     `panels/` that show the slices of the highest scores beside the closest normal ones.
 
     The detector is that in the folder `model`, the one that dataset and recipe (or its name) leave, or the only one in the
-    workspace. settings: "key=value" texts that change how it searches; see `autoseg.inference.anomaly.settings`. A case that
+    workspace. settings: "key=value" texts that change how it searches; see `autoseg.tasks.anomaly.settings`. A case that
     fails stops no other; what an earlier run of the same detector and settings finished stays as it is.
     """
-    from autoseg.inference.anomaly.outputs import score_files
     from autoseg.inference.inputs import list_inputs
     from autoseg.inference.kind_choice import choose_model
+    from autoseg.tasks.anomaly.outputs import score_files
 
     place = Workspace.at(workspace)
     chosen = choose_model(ANOMALY, place, name_in(dataset, place), model_folders(model), [*map(str, several(recipe))])
@@ -82,8 +82,8 @@ def _detector(
     chosen: ChosenModel, folds: Sequence[int | str] | None, settings: Sequence[str], device: str, quiet: bool
 ) -> AnomalyDetector:
     from autoseg.device import resolve_device
-    from autoseg.inference.anomaly.detector import AnomalyDetector
-    from autoseg.inference.anomaly.model import load_detector
+    from autoseg.tasks.anomaly.detector import AnomalyDetector
+    from autoseg.tasks.anomaly.model import load_detector
     from autoseg.trainers.settings import parse_settings
 
     target = resolve_device(device)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 from autoseg import console
 from autoseg.dataset import Case, Dataset
 from autoseg.parallel import Outcome
-from autoseg.preprocessing.apart import is_complete
 
 
 class Inspection(Protocol):
@@ -20,7 +18,6 @@ class Inspection(Protocol):
 
 
 InspectionType = TypeVar("InspectionType", bound=Inspection)
-Stored = TypeVar("Stored")
 
 
 def inspected(source: Dataset, inspections: Iterator[InspectionType], quiet: bool) -> list[InspectionType]:
@@ -45,8 +42,3 @@ def made(doing: str, count: int, outcomes: Iterator[Outcome[Case]], quiet: bool)
             if outcome.error is not None:
                 failed[outcome.item.name] = str(outcome.error)
     return failed
-
-
-def stored_cases(folder: Path, cases: Sequence[Case], open_case: Callable[[Path, str], Stored]) -> list[Stored]:
-    """Those that could be made."""
-    return [open_case(folder, case.name) for case in cases if is_complete(folder, case.name)]

@@ -12,9 +12,9 @@ from autoseg.errors import many
 from autoseg.workspace import ModelFolder
 
 if TYPE_CHECKING:
-    from autoseg.inference.anomaly.detector import AnomalyDetector
-    from autoseg.inference.anomaly.gate import Threshold
     from autoseg.inference.inputs import PredictionInput
+    from autoseg.tasks.anomaly.detector import AnomalyDetector
+    from autoseg.tasks.anomaly.gate import Threshold
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class OpenedGate:
 def open_gate(folder: Path, percentile: float | None, device: str, quiet: bool) -> OpenedGate:
     """The detector of a folder with its threshold. Raises AutosegError where it is none, or has no scores of normal cases."""
     from autoseg.device import resolve_device
-    from autoseg.inference.anomaly.detector import AnomalyDetector
-    from autoseg.inference.anomaly.gate import PERCENTILE, threshold_of
-    from autoseg.inference.anomaly.model import load_detector
     from autoseg.inference.checkpoints import require_task
+    from autoseg.tasks.anomaly.detector import AnomalyDetector
+    from autoseg.tasks.anomaly.gate import PERCENTILE, threshold_of
+    from autoseg.tasks.anomaly.model import load_detector
 
     model, target = ModelFolder(folder), resolve_device(device)
     require_task(model, "anomaly", flag="--gate")
@@ -63,16 +63,15 @@ def pass_gate(
     opened: OpenedGate, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool
 ) -> GateResult:
     """Score every case, into `gate.csv`; one that has a row by the same gate keeps it."""
-    from autoseg.inference.anomaly.gate import CSV_NAME, Gate
+    from autoseg.tasks.anomaly.gate import CSV_NAME, gate_files
 
     flagged, done = {}, 0
-    gate = Gate(opened.detector, opened.threshold, output, overwrite)
     with console.progress(f"Gate: scoring {many(len(inputs), 'image')}", quiet) as report:
 
         def progress(case: str, share: float) -> None:
             report((done + share) / len(inputs), f"case {case}")
 
-        for row in gate.score_files(inputs, progress):
+        for row in gate_files(opened.detector, opened.threshold, inputs, output, overwrite, progress):
             done += 1
             report(done / len(inputs), f"case {row.case}")
             if row.flagged:

@@ -17,8 +17,8 @@ from autoseg.workspace import Workspace
 if TYPE_CHECKING:
     from autoseg.evaluation.location.locations import Location
     from autoseg.inference.kind_choice import ChosenModel
-    from autoseg.inference.location.locator import Locator
-    from autoseg.projections.plan import ProjectionPlans
+    from autoseg.tasks.localization.locator import Locator
+    from autoseg.tasks.localization.plan import ProjectionPlans
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def predict_locations(
     and with `crop_mm` `crops/`, what was found as images.
 
     The locator is that in the folder `model`, the one that dataset and recipe (or its name) leave, or the only one in the
-    workspace. settings: "key=value" texts; see `autoseg.inference.location.settings`. crop_mm: thickness of the slab around what
+    workspace. settings: "key=value" texts; see `autoseg.tasks.localization.settings`. crop_mm: thickness of the slab around what
     was found, mm; 0 for the found slice alone, None for no crops. A case that fails stops no other, and what an earlier run of
     the same locator and settings finished stays as it is. An image in which the level is not found is no failure.
     """
     from autoseg.inference.inputs import list_inputs
     from autoseg.inference.kind_choice import choose_model
-    from autoseg.inference.location.outputs import locate_files
+    from autoseg.tasks.localization.outputs import locate_files
 
     if crop_mm is not None and not (math.isfinite(crop_mm) and crop_mm >= 0):
         raise AutosegError(f"A crop of {crop_mm:g} mm was asked for. Give its thickness, or 0 for the found slice alone.")
@@ -90,8 +90,8 @@ def _locator(
     chosen: ChosenModel, folds: Sequence[int | str] | None, settings: Sequence[str], device: str, quiet: bool
 ) -> Locator:
     from autoseg.device import resolve_device
-    from autoseg.inference.location.locator import Locator
-    from autoseg.inference.location.model import load_locator
+    from autoseg.tasks.localization.locator import Locator
+    from autoseg.tasks.localization.model import load_locator
     from autoseg.trainers.settings import parse_settings
 
     target = resolve_device(device)

@@ -11,8 +11,7 @@ from autoseg.best import Best
 from autoseg.commands import command_line
 from autoseg.errors import AutosegError, many
 from autoseg.parallel import Outcome
-from autoseg.postprocessing.files import output_paths, postprocess_files
-from autoseg.postprocessing.record import begin
+from autoseg.postprocessing.files import begin, output_paths, postprocess_files
 from autoseg.workspace import Workspace, read_model
 
 

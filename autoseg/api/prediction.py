@@ -20,8 +20,8 @@ from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
-    from autoseg.inference.model import LoadedModel
-    from autoseg.inference.predictor import Predictor
+    from autoseg.tasks.segmentation.model import LoadedModel
+    from autoseg.tasks.segmentation.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def predict_files(
     gate: folder of an anomaly detector, which scores each image first, into `gate.csv`: those above the threshold are named, and
     segmented all the same. gate_percentile: of the normal validation cases' scores, that is the threshold; None for 99.
     """
-    from autoseg.inference.predictor import list_inputs
+    from autoseg.tasks.segmentation.predictor import list_inputs
 
     if gate is None and gate_percentile is not None:
         raise AutosegError("--gate-percentile is of --gate, which names a detector's folder. Give both, or leave it out.")
@@ -131,9 +131,9 @@ def _predictor(
     quiet: bool,
 ) -> Predictor:
     from autoseg.device import resolve_device
-    from autoseg.inference.model import load_model
-    from autoseg.inference.predictor import Predictor
     from autoseg.postprocessing.rules import apply_rules
+    from autoseg.tasks.segmentation.model import load_model
+    from autoseg.tasks.segmentation.predictor import Predictor
 
     if checkpoint not in ("final", "best"):
         raise AutosegError(f'There is no checkpoint "{checkpoint}". Use final or best.')

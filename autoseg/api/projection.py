@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg.api.apart import inspected, made, stored_cases
+from autoseg.api.apart import inspected, made
 from autoseg.api.common import PathLike
 from autoseg.api.planning import folder_for, without_bad_cases
 from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset
 from autoseg.planners.projection import Wishes, plan, require_wishes, target_of
 from autoseg.planners.projection_inspection import View, projection_findings, run_projection_inspection
-from autoseg.preprocessing.apart import forget_outdated
-from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
-from autoseg.projections.points import read_points
-from autoseg.projections.preprocess import case_digest, preprocess_projections
-from autoseg.projections.store import StoredProjection, open_projection
+from autoseg.preprocessing.store import forget_outdated, stored_cases
+from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
+from autoseg.tasks.localization.points import read_points
+from autoseg.tasks.localization.store import StoredProjection, case_origin, open_projection, preprocess
 from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
 
 
@@ -68,7 +67,7 @@ def plan_projection(
     remove_leftovers(folder.root)
     plans = _plan(source, folder, view, wishes, workers, skip_bad_cases, quiet)
     cases, store = plans.source.training, folder.preprocessed(CONFIGURATION)
-    failed = made(f"Projecting along {plans.project}", len(cases), preprocess_projections(plans, store, workers), quiet)
+    failed = made(f"Projecting along {plans.project}", len(cases), preprocess(plans, store, workers), quiet)
     levels = _counts(stored_cases(store, cases, open_projection))
     return ProjectionPlanResult(source.name, folder.root, plans, levels, failed)
 
@@ -86,7 +85,8 @@ def _plan(
         used = {case.name for case in plans.source.training}
         write_json(folder.dataset_json, source.model_copy(update={
             "training": tuple(case for case in source.training if case.name in used)}))
-    forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION), partial(case_digest, plans=plans))
+    forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION),
+                    partial(case_origin, configuration=CONFIGURATION, plans=plans))
     write_json(folder.projection_json, plans)
     return plans
 

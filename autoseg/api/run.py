@@ -20,8 +20,9 @@ from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Plans
+from autoseg.provenance import file_digest
 from autoseg.steps import Step, Steps, read_record
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, is_newer, read_model, remove_leftovers
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, remove_leftovers
 
 if TYPE_CHECKING:
     from autoseg.trainers.settings import Settings
@@ -115,8 +116,9 @@ def run(
             with steps.run(FIND_BEST, overall) as report, console.inside(report):
                 find_best(source.name, [model.configuration for model in models], recipes, device=device, workers=workers,
                           workspace=workspace, quiet=quiet)
-        if not is_newer(folder.report_html, [folder.best_json]):
-            with steps.run(REPORT, overall) as report, console.inside(report):
+        best = file_digest(folder.best_json)
+        if not folder.report_html.exists() or not steps.is_made_from(REPORT, best):
+            with steps.run(REPORT, overall, best) as report, console.inside(report):
                 make_report(source.name, workspace=workspace, quiet=True)
         overall(1.0, "")
     return RunResult(read_model(folder.best_json, Best), folder.report_html)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autoseg import console
 from autoseg.api.common import PathLike, planned
-from autoseg.best import Best, Member, TriedRule
+from autoseg.best import Best, Member, TriedRule, member_of
 from autoseg.commands import command_line, training_flags
 from autoseg.dataset import Dataset, require_there
 from autoseg.errors import AutosegError, many, some
@@ -32,9 +32,9 @@ from autoseg.postprocessing.comparison import Members, choose, compare
 from autoseg.postprocessing.files import postprocess_files
 from autoseg.postprocessing.selection import choose_rules
 from autoseg.postprocessing.tables import candidates_table, rules_table
+from autoseg.provenance import Origin, file_stamps
 from autoseg.versions import versions
-from autoseg.weights import member_of
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, is_newer, read_model, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, write_json
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def find_best(
     _postprocess(folder, known, files, rules, workers)
     best = Best(
         dataset=folder.name, members=chosen.members, reason=reason, candidates=tuple(candidates), rules=tuple(rules),
-        names=class_names(known.labels), versions=versions(),
+        names=class_names(known.labels), references=references_digest(known), versions=versions(),
     )
     write_json(folder.best_json, best)
     if not quiet:
@@ -98,14 +98,19 @@ def is_current(folder: DatasetFolder, models: Sequence[ModelFolder]) -> bool:
     if not folder.best_json.exists():
         return False
     try:
-        training = read_model(folder.dataset_json, Dataset).training
-        compared = [candidate.members for candidate in read_model(folder.best_json, Best).candidates]
+        dataset, best = read_model(folder.dataset_json, Dataset), read_model(folder.best_json, Best)
     except AutosegError:
         return False  # of another version
-    if not is_newer(folder.best_json, (case.label for case in training if case.label is not None)):
+    if best.references != references_digest(dataset):
         return False
+    compared = [candidate.members for candidate in best.candidates]
     alone = {members[0] for members in compared if len(members) == 1}
     return alone == set(current_members(folder, models)) and len(compared) == len(alone) * (len(alone) + 1) // 2
+
+
+def references_digest(dataset: Dataset) -> str:
+    """Return a digest that changes when a label file of the training cases does."""
+    return Origin.of(labels=file_stamps(case.label for case in dataset.training)).digest
 
 
 def _complete_models(

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg.api.apart import inspected, made, stored_cases
+from autoseg.api.apart import inspected, made
 from autoseg.api.common import PathLike
 from autoseg.api.planning import folder_for, without_bad_cases
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.planners.slice_inspection import common_kind, run_slice_inspection, slice_inspection_findings
 from autoseg.planners.slices import normal_by, plan, require_normal_slices, require_wishes
-from autoseg.preprocessing.apart import forget_outdated
-from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
-from autoseg.slices.preprocess import case_digest, preprocess_slices
-from autoseg.slices.store import StoredSlices, open_slices
+from autoseg.preprocessing.store import forget_outdated, stored_cases
+from autoseg.tasks.anomaly.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
+from autoseg.tasks.anomaly.store import StoredSlices, case_origin, open_slices, preprocess
 from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
 
 
@@ -63,7 +62,7 @@ def plan_slices(
     cases, store = plans.source.training, folder.preprocessed(CONFIGURATION)
     about = "pictures" if plans.axis is None else f"{plans.axis} slices"
     doing = f"Cutting {about} of {image_size} × {image_size}"
-    failed = made(doing, len(cases), preprocess_slices(plans, store, workers), quiet)
+    failed = made(doing, len(cases), preprocess(plans, store, workers), quiet)
     stored = stored_cases(store, cases, open_slices)
     require_normal_slices(plans, {case.name: sum(case.normal) for case in stored})
     return SlicePlanResult(source.name, folder.root, plans, _counts(stored), failed)
@@ -82,7 +81,8 @@ def _plan(
     if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
         write_json(folder.dataset_json, usable)
-    forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION), partial(case_digest, plans=plans))
+    forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION),
+                    partial(case_origin, configuration=CONFIGURATION, plans=plans))
     write_json(folder.slices_json, plans)
     return plans
 

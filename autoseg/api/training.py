@@ -23,7 +23,7 @@ from autoseg.evaluation.location.tables import in_words, location_table
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
 from autoseg.kinds import ANOMALY, LOCATION, Kind, kind_for, kind_of
-from autoseg.projections.plan import ProjectionPlans
+from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 if TYPE_CHECKING:

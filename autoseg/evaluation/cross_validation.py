@@ -10,9 +10,18 @@ from autoseg.best import Member, ensemble_name
 from autoseg.commands import command_line, described, training_flags
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
-from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, pooled_summary, without_failures, write_csv, write_summary
+from autoseg.evaluation.summary import (
+    Pair,
+    Summary,
+    evaluate_pairs,
+    made_from,
+    pooled_summary,
+    without_failures,
+    write_csv,
+    write_summary,
+)
 from autoseg.kinds import kind_of
-from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, is_newer, read_json, read_model
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
 
 USUAL_FOLDS = 5
 State = Literal["missing", "unfinished", "not validated", "complete"]
@@ -54,10 +63,11 @@ def evaluate_changed_labels(model: ModelFolder, folds: int, dataset: Dataset, wo
     """
     references = {case.name: case.label for case in dataset.training if case.label is not None}
     for place in map(model.fold, range(folds)):
-        files = {case.case: case.prediction_file for case in read_model(place.summary_json, Summary).metric_per_case}
+        there = read_model(place.summary_json, Summary)
+        files = {case.case: case.prediction_file for case in there.metric_per_case}
         pairs = [Pair(name, references[name], place.validation / Path(file).name)
                  for name, file in files.items() if name in references]
-        if len(pairs) == len(files) and not is_newer(place.summary_json, (pair.reference for pair in pairs)):
+        if len(pairs) == len(files) and there.made_from != made_from(pairs, dataset.labels, there.tolerance_mm):
             write_summary(place.summary_json, without_failures(evaluate_pairs(pairs, dataset.labels, workers=workers)))
 
 

@@ -21,6 +21,7 @@ from autoseg.evaluation.confidence import Interval, percentile_intervals, resamp
 from autoseg.evaluation.metrics import class_names, mean_of_finite
 from autoseg.parallel import run_parallel
 from autoseg.plan import Frozen
+from autoseg.provenance import Origin, file_stamps
 from autoseg.workspace import write_json, write_text
 
 WORTH_A_PROCESS = 2**25  # voxels of all references below which further processes cost more than they save
@@ -38,7 +39,8 @@ class Summary(Frozen):
     than two have the metric. missed: by class key, cases whose reference holds the class while the prediction does not;
     false_alarms: the other way round. Both lack a finite HD95 and ASSD.
     names: in dataset.json, by class key. failed: what kept a case from being evaluated, by case name.
-    tolerance_mm: of NSD. Files that earlier versions wrote have no surface distances, lesions and intervals.
+    tolerance_mm: of NSD. made_from: digest of the files and labels that were compared (see `made_from`); empty for a folder that
+    a user had evaluated, and for several summaries together.
     """
 
     foreground_mean: dict[str, float]
@@ -51,6 +53,13 @@ class Summary(Frozen):
     missed: dict[str, int] = {}
     false_alarms: dict[str, int] = {}
     tolerance_mm: float = TOLERANCE_MM
+    made_from: str = ""
+
+
+def made_from(pairs: Sequence[Pair], labels: Labels | None, tolerance_mm: float = TOLERANCE_MM) -> str:
+    """Return a digest of all that an evaluation of these files depends on; it changes when one of the files does."""
+    files = [[pair.case, *file_stamps((pair.reference, pair.prediction))] for pair in sorted(pairs)]
+    return Origin.of(files=files, labels=labels, tolerance_mm=tolerance_mm).digest
 
 
 def evaluate_folder(
@@ -99,7 +108,8 @@ def evaluate_pairs(
         finished(outcome.item)
     compared.sort(key=lambda entry: entry.pair.case)
     labels = labels or labels_that_occur(*(entry.joint for entry in compared))
-    return _summarize([case_summary(entry, labels) for entry in compared], class_names(labels), failed, tolerance_mm)
+    summary = _summarize([case_summary(entry, labels) for entry in compared], class_names(labels), failed, tolerance_mm)
+    return summary.model_copy(update={"made_from": made_from(pairs, labels, tolerance_mm)})
 
 
 def without_failures(summary: Summary) -> Summary:

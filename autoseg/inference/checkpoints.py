@@ -1,10 +1,12 @@
-"""Weights of trained models on disk: which files a model's folder holds, and how networks get them."""
+"""Trained models on disk: what `model.json` says of every task's models, and how networks get the weights of folds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -13,33 +15,111 @@ from torch import nn
 
 from autoseg.commands import task_of
 from autoseg.errors import AutosegError
-from autoseg.kinds import ANOMALY, Task, kind_for
-from autoseg.workspace import ModelFolder
+from autoseg.plan import Frozen
+from autoseg.provenance import Origin, file_digest
+from autoseg.workspace import ModelFolder, read_model
 
 Checkpoint = Literal["final", "best"]
 Weights = dict[str, torch.Tensor]
 
 
-def require_task(folder: ModelFolder, task: Task, flag: str = "-m") -> None:
-    """Raises AutosegError where the folder is no model, or was trained for the other task. flag: that the folder was named by."""
+class Description(Frozen):
+    """What every task's `model.json` says: all that prediction needs but weights.
+
+    task: what the model does. dataset: its name. configuration_name: folder under `models`. recipe, settings: what was trained
+    and how. name: of the model, where it is not that of its recipe. flags: of autoseg_train, that give these settings. versions:
+    of the packages that trained it. Each task adds its plans, without cases, and its networks.
+    """
+
+    task: str
+    dataset: str
+    configuration_name: str
+    recipe: str
+    settings: dict[str, Any]
+    flags: tuple[str, ...] = ()
+    versions: dict[str, str]
+    name: str | None = None
+
+    @property
+    def called(self) -> str:
+        """The name that the user knows the model by: its own, or its recipe's."""
+        return self.name or self.recipe
+
+
+DescriptionType = TypeVar("DescriptionType", bound=Description)
+NetworkType = TypeVar("NetworkType")
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[DescriptionType, NetworkType]):
+    """A trained model: the networks of one or more folds, in eval mode on their device.
+
+    folds: their names, and files: their weights files, in the networks' order; files are empty for networks made in memory.
+    """
+
+    description: DescriptionType
+    networks: list[NetworkType]
+    folds: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+
+    def facts(self, **more: Any) -> dict[str, Any]:
+        """Return what a prediction by this model depends on, as plain values. Raises AutosegError where weights are gone."""
+        its = self.description
+        return {"dataset": its.dataset, "configuration": its.configuration_name, "recipe": its.called, "folds": list(self.folds),
+                "weights": " ".join(map(file_digest, self.files)), **more}
+
+    @property
+    def in_words(self) -> str:
+        """ "Dataset004_Hippocampus, 3d_fullres, default, fold 0 1 2 3 4"."""
+        its = self.description
+        return f"{its.dataset}, {its.configuration_name}, {its.called}, fold {' '.join(self.folds)}"
+
+
+def origin_of(models: Sequence[Mapping[str, Any]], **settings: Any) -> Origin:
+    """Return what makes the outputs of a prediction. models: their `Loaded.facts`; their order changes nothing. settings: all
+    else that the outputs depend on, by name."""
+    in_order = sorted(models, key=lambda facts: [str(facts[key]) for key in ("dataset", "configuration", "recipe", "weights")])
+    named: dict[str, Mapping[str, Any]] = {}
+    count: Counter[str] = Counter()
+    for facts in in_order:
+        name = f"{facts['configuration']} {facts['recipe']}"
+        count[name] += 1
+        named[name if count[name] == 1 else f"{name} ({count[name]})"] = facts
+    return Origin.of(models=named, **settings)
+
+
+def require_task(folder: ModelFolder, task: str, flag: str = "-m") -> None:
+    """Raise AutosegError where the folder is not a model, or one of another task. flag: that the folder was named by."""
     if not folder.model_json.is_file():
-        raise AutosegError(f"{folder.root} is no trained model: it has no model.json. Train one with autoseg_train, or "
+        raise AutosegError(f"{folder.root} is not a trained model: it has no model.json. Train one with autoseg_train, or "
                            f"give the folder that holds model.json with {flag}.")
-    found, wanted = kind_for(task_of(folder)), kind_for(task)
-    if found == wanted:
-        return
-    if wanted is not None:
-        is_a = found.called if found else "a segmentation model"
-        raise AutosegError(f"{folder.root} is {is_a}, but {wanted.called} is expected. Train one with autoseg_train DATASET 0 "
-                           f"-tr {wanted.recipe}, and give its folder with {flag}.")
-    if found is not None:
-        gate = ", or check what is segmented with --gate" if found == ANOMALY else ""
-        raise AutosegError(f"{folder.root} is {found.called}, which {found.does} and does not segment them: use it with "
-                           f"autoseg_predict -m and this folder alone{gate}.")
+    found = task_of(folder)
+    if found != task:
+        raise AutosegError(f'{folder.root} holds a model of the task "{found}", but one of the task "{task}" is expected with '
+                           f"{flag}. autoseg_predict -m with this folder alone runs it as what it is.")
+
+
+def load(
+    folder: ModelFolder, task: str, description: type[DescriptionType],
+    build: Callable[[DescriptionType, Weights, Path], NetworkType], folds: Sequence[str] | None = None,
+    checkpoint: Checkpoint = "final",
+) -> Loaded[DescriptionType, NetworkType]:
+    """Return a trained model from its folder.
+
+    description: model of `model.json`. build: makes the networks of one fold from the weights of a file, ready for prediction.
+    folds: "0".."4" or "all"; None for every finished fold of the cross-validation, or "all" where there is none. checkpoint:
+    weights of the last epoch, or of the best one in the online validation.
+    Raises AutosegError where the folder is not a model of the task, a fold is not there, or weights do not fit model.json.
+    """
+    require_task(folder, task)
+    described = read_model(folder.model_json, description)
+    files = checkpoint_files(folder, folds, checkpoint)
+    networks = [build(described, read_weights(file), file) for file in files.values()]
+    return Loaded(described, networks, tuple(files), tuple(files.values()))
 
 
 def checkpoint_files(folder: ModelFolder, folds: Sequence[str] | None, checkpoint: Checkpoint) -> dict[str, Path]:
-    """Fold to weights file. Raises AutosegError that lists the folds there are."""
+    """Return the weights file of each fold. Raises AutosegError that lists the folds there are."""
     found = {path.parent.name.removeprefix("fold_"): path
              for path in sorted(folder.root.glob(f"fold_*/checkpoint_{checkpoint}.safetensors"))}
     if not found:
@@ -55,18 +135,18 @@ def checkpoint_files(folder: ModelFolder, folds: Sequence[str] | None, checkpoin
 
 
 def read_weights(file: Path) -> Weights:
-    """All of a safetensors file. Raises AutosegError where it is missing or damaged."""
+    """Return all of a safetensors file. Raises AutosegError where it is missing or damaged."""
     try:
         return load_file(file)
     except FileNotFoundError as error:
         raise AutosegError(f"{file} does not exist.") from error
     except (OSError, SafetensorError) as error:
-        raise AutosegError(f"{file} is damaged ({error}). Copy it anew, or train this fold again.") from error
+        raise AutosegError(f"{file} is damaged ({error}). Copy it again, or train this fold again.") from error
 
 
-def part_of(weights: Weights, prefix: str) -> Weights:
-    """Those whose names begin with `prefix`, without it: "<module of the recipe>." for one network."""
-    return {name.removeprefix(prefix): values for name, values in weights.items() if name.startswith(prefix)}
+def part_of(weights: Weights, module: str) -> Weights:
+    """Return the weights of one module of the recipe, which are named "<module>.<weight>", without its name."""
+    return {name.removeprefix(f"{module}."): values for name, values in weights.items() if name.startswith(f"{module}.")}
 
 
 def fill(network: nn.Module, weights: Weights, file: Path) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.best import Best, Member, Rule
+from autoseg.best import Best, Member, Rule, member_of
 from autoseg.commands import command_line, training_flags
 from autoseg.errors import AutosegError
-from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 

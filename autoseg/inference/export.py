@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from autoseg.preprocessing.properties import CaseProperties
 from autoseg.preprocessing.resample import anisotropic_axis, axis_matrix
+from autoseg.preprocessing.store import CaseProperties
 
 NEGLIGIBLE_WEIGHT = 1e-7
 

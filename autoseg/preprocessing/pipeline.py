@@ -5,33 +5,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg import image_io
-from autoseg.dataset import Case, Dataset, Labels, read_case
 from autoseg.errors import AutosegError
 from autoseg.image import Image
-from autoseg.parallel import Outcome, run_parallel
 from autoseg.plan import Configuration, Plans
-from autoseg.preprocessing import store
 from autoseg.preprocessing.crop import crop, nonzero_box, nonzero_mask
 from autoseg.preprocessing.normalize import normalize
-from autoseg.preprocessing.properties import CaseProperties, Spacing
 from autoseg.preprocessing.resample import anisotropic_axis, resampled_shape, resize, resize_labels
+from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.versions import versions
-from autoseg.workspace import remove_leftovers
 
-FORMAT = 1  # of the stored arrays; a higher number makes every case be preprocessed anew
 IMAGE_ORDER = 3
-MEMORY_BESIDES_VOLUMES = 150 * 2**20  # bytes: slabs, matrices, compression
 
 
 def preprocess_image(
@@ -110,92 +97,6 @@ def target_spacing_mm(spacing_mm: Sequence[float], configuration: Configuration)
     return z, y, x
 
 
-def preprocess_dataset(
-    dataset: Dataset,
-    plans: Plans,
-    configurations: Sequence[str],
-    folder_of: Callable[[str], Path],
-    workers: int | None = None,
-) -> Iterator[Outcome[Case]]:
-    """Preprocess and store every training case, each read once for all configurations.
-
-    folder_of: configuration name to the folder of its preprocessed cases. workers: at most so many processes; fewer
-    where memory does not allow it.
-    Yields one outcome per case, in the order in which they finish: its value lists the configurations that were made;
-    cases that are there already, whole and from the same files and plans, are left as they are and yield an empty list.
-    """
-    folders = {name: folder_of(name) for name in configurations}
-    for folder in folders.values():
-        remove_leftovers(folder)
-    pending = []
-    for case in dataset.training:
-        digests = {name: case_digest(case, dataset.labels, plans, plans.configurations[name]) for name in folders}
-        missing = {name: d for name, d in digests.items() if not store.is_complete(folders[name], case.name, d)}
-        if missing:
-            pending.append(_Job(case, missing))
-        else:
-            yield Outcome(case, value=[])
-    without_cases = dataset.model_copy(update={"training": (), "test": ()})  # goes to the workers with each case
-    work = partial(_preprocess_and_store, dataset=without_cases, plans=plans, folders=folders)
-    memory = max((_memory_bytes(job, plans) for job in pending), default=0)
-    for outcome in run_parallel(work, pending, memory, workers):
-        yield Outcome(outcome.item.case, outcome.value, outcome.error)
-
-
-def case_digest(case: Case, labels: Labels, plans: Plans, configuration: Configuration) -> str:
-    """SHA-256 of all that a stored case is made from: its files (name, size, time), the labels, and the plans."""
-    files = [file_identity(path) for path in (*case.images, case.label) if path is not None]
-    return digest_of({**_facts_of_plans(labels, plans, configuration), "files": files})
-
-
-def plans_digest(labels: Labels, plans: Plans, configuration: Configuration) -> str:
-    """SHA-256 of what all stored cases of a configuration have in common: labels and plans, and no file."""
-    return digest_of(_facts_of_plans(labels, plans, configuration))
-
-
-def _facts_of_plans(labels: Labels, plans: Plans, configuration: Configuration) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "labels": labels.model_dump(mode="json"),
-        "transpose": plans.transpose,
-        "spacing_mm": configuration.spacing_mm,
-        "normalization": configuration.normalization,
-        "normalize_inside_mask": configuration.normalize_inside_mask,
-        "intensities": {key: value.model_dump() for key, value in plans.foreground_intensities.items()},
-    }
-
-
-def digest_of(facts: dict[str, Any]) -> str:
-    """SHA-256 of plain values."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A case to preprocess, and for each configuration that lacks it the digest to store it with."""
-
-    case: Case
-    digests: dict[str, str]
-
-    def __str__(self) -> str:
-        return str(self.case)
-
-
-def _preprocess_and_store(job: _Job, dataset: Dataset, plans: Plans, folders: dict[str, Path]) -> list[str]:
-    image, label = read_case(job.case, dataset)
-    if label is None:
-        raise AutosegError(f"{job.case} has no label, but training needs one. Add it, or take the image away.")
-    name = job.case.name
-    for made, digest in job.digests.items():
-        configuration = plans.configurations[made]
-        data, seg, properties = preprocess_case(image, label, name, plans, configuration)
-        store.write_case(
-            folders[made], name, data, seg, properties, dataset.labels, configuration.patch_size, digest,
-            plans_digest(dataset.labels, plans, configuration))
-        del data, seg  # before the next configuration's arrays are made
-    return list(job.digests)
-
-
 def _properties(image: Image, case_name: str, plans: Plans, configuration: Configuration) -> CaseProperties:
     """Where the image lies in the transposed frame, what is kept of it, and the grid it goes to."""
     first, second, third = plans.transpose
@@ -242,30 +143,3 @@ def _normalize_channel(
         )
     except AutosegError as error:
         raise AutosegError(f"case {case_name}, channel {channel}: {error}") from error
-
-
-def file_identity(path: Path) -> list[Any]:
-    """What changes when a file does; a missing file has none, and is reported when it is read."""
-    try:
-        status = path.stat()
-    except OSError:
-        return [path.name]
-    return [path.name, status.st_size, status.st_mtime_ns]
-
-
-def _memory_bytes(job: _Job, plans: Plans) -> int:
-    """What a case takes at its peak, from its header: raw image and label, one channel as float32, and the result."""
-    try:
-        (channels, *shape), geometry, bytes_per_voxel = image_io.read_geometry(job.case.images[0])
-    except AutosegError:
-        return 0  # reading it will fail too, and say why
-    channels = max(channels, len(job.case.images))
-    transposed = [geometry.spacing_mm[axis] for axis in plans.transpose]
-    shape_transposed = [shape[axis] for axis in plans.transpose]
-    voxels = int(np.prod(shape))
-    raw = voxels * (channels * bytes_per_voxel + 2)
-    results = []
-    for name in job.digests:
-        target = target_spacing_mm(transposed, plans.configurations[name])
-        results.append(int(np.prod(resampled_shape(shape_transposed, transposed, target))) * (4 * channels + 2))
-    return raw + max(raw, 4 * voxels + max(results)) + MEMORY_BESIDES_VOLUMES

@@ -1,7 +1,7 @@
-"""Preprocessed cases on disk: compressed in small blocks, so that a random patch is read without reading the rest.
+"""Preprocessed cases on disk, of every task: made once, compressed, and whole or not there.
 
-A case is `<case>.b2nd` (image), `<case>_seg.b2nd` (labels, with sampled foreground voxels in its metadata) and
-`<case>.json`, which is written last: where it is there, the case is whole.
+A case is one or more arrays, `<case><part>.b2nd`, and `<case>.json`, which describes them and is written last: where it is
+there, the case is complete. Arrays are compressed in small blocks, so that a random patch is read without reading the rest.
 """
 
 from __future__ import annotations
@@ -9,173 +9,147 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Generic, NamedTuple, TypeVar
 
 import blosc2
 import numpy as np
-from scipy import ndimage
 
-from autoseg.dataset import Labels
+from autoseg import image_io
+from autoseg.dataset import Case
 from autoseg.errors import AutosegError
+from autoseg.files import atomic_path, remove_leftovers, write_json
+from autoseg.image import Geometry
+from autoseg.parallel import Outcome, run_parallel
 from autoseg.plan import Frozen
-from autoseg.preprocessing.crop import Box
-from autoseg.preprocessing.properties import CaseProperties
-from autoseg.workspace import atomic_path, read_model, write_json
+from autoseg.provenance import Origin, file_stamps
+from autoseg.workspace import read_model
 
-SAMPLES_PER_CLASS = 10_000
-ANNOTATED = -1  # key of the sample over all voxels that are not to be ignored
 BLOCK_BYTES = 128 * 2**10  # decompressed at once: fits a core's cache
 CHUNK_BYTES = 4 * 2**20
 MAPPED = {} if os.name == "nt" else {"mmap_mode": "r"}
 
+Size = tuple[int, int, int]
+Spacing = tuple[float, float, float]
 
-class StoredCaseDescription(Frozen):
-    """`<case>.json`. foreground_counts: voxels of each class or region.
 
-    digest: of all that the arrays were made from. plans_digest: of the plans among that; empty in files of versions before
-    it was stored.
+class CaseProperties(Frozen):
+    """From the original grid to the resampled one, and back.
+
+    shape_original, spacing_mm: (z, y, x) of the image as it was read, voxels and mm.
+    transpose: axis of the image as read that became axis 0, 1, 2. All that follows is in the transposed frame:
+    crop_box: ((z0, z1), (y0, y1), (x0, x1)), half open, voxels of the image before cropping.
+    shape_cropped, shape_resampled: voxels. spacing_resampled_mm: of the resampled grid, mm.
     """
 
-    properties: CaseProperties
-    digest: str
-    plans_digest: str = ""
-    channels: int
-    foreground_counts: dict[int, int]
+    case: str
+    shape_original: Size
+    spacing_mm: Spacing
+    transpose: tuple[int, int, int]
+    crop_box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    shape_cropped: Size
+    shape_resampled: Size
+    spacing_resampled_mm: Spacing
+    versions: dict[str, str]
+
+    @property
+    def spacing_transposed_mm(self) -> Spacing:
+        """The original spacing, mm, in the transposed frame."""
+        first, second, third = self.transpose
+        return self.spacing_mm[first], self.spacing_mm[second], self.spacing_mm[third]
+
+
+class StoredDescription(Frozen):
+    """`<case>.json`. shapes: of the arrays, by part of the file name ("" for `<case>.b2nd`). origin: digest of all that the case
+    was made from. plans: digest of the plans among that. Each task adds what it knows of a case."""
+
+    case: str
+    shapes: dict[str, tuple[int, ...]]
+    origin: str
+    plans: str
+
+
+class AnyDescription(StoredDescription, extra="ignore"):
+    """The description of a stored case of whatever task."""
+
+
+DescriptionType = TypeVar("DescriptionType", bound=StoredDescription)
 
 
 @dataclass(frozen=True)
-class StoredCase:
-    """A preprocessed case on disk. Boxes are half open, in voxels of the resampled grid, and clipped to it.
+class StoredCase(Generic[DescriptionType]):
+    """A preprocessed case on disk.
 
     Each read opens its file (0.1 ms): nothing is held open, and threads and processes may read the same case.
     """
 
     folder: Path
-    description: StoredCaseDescription
+    description: DescriptionType
 
     @property
     def name(self) -> str:
-        return self.properties.case
+        """The case's name."""
+        return self.description.case
 
     @property
-    def digest(self) -> str:
-        """Of all that it was made from."""
-        return self.description.digest
+    def origin(self) -> str:
+        """Digest of all that it was made from: files and plans."""
+        return self.description.origin
 
-    @property
-    def properties(self) -> CaseProperties:
-        return self.description.properties
-
-    def is_of_plans(self, plans_digest: str) -> bool:
-        """Whether these plans made it (see `pipeline.plans_digest`), as far as is known: earlier versions did not store it."""
-        return self.description.plans_digest in (plans_digest, "")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(Z, Y, X) of the resampled grid."""
-        return self.properties.shape_resampled
-
-    def read_data(self, box: Box | None = None) -> np.ndarray:
-        """(C, z1 - z0, y1 - y0, x1 - x0) float32 inside `box`, or all."""
-        return self._data()[_slices(box)]
-
-    def read_seg(self, box: Box | None = None) -> np.ndarray:
-        """(1, z1 - z0, y1 - y0, x1 - x0) int8 or int16 label values inside `box`, or all."""
-        return self._seg()[_slices(box)]
-
-    @property
-    def foreground_counts(self) -> dict[int, int]:
-        """Voxels of each class (by label value) or region (by its place among the foreground regions) that occurs.
-
-        Datasets with an ignore label have one entry more, ANNOTATED (-1): all voxels with another label.
-        """
-        return self.description.foreground_counts
-
-    def voxels_of(self, key: int) -> np.ndarray:
-        """(N, 3) int32 (z, y, x): at most 10 000 voxels of a class or region, drawn evenly; none where it is absent."""
-        if key not in self.foreground_counts:
-            return np.zeros((0, 3), np.int32)
-        seg = self._seg()  # its metadata lives as long as it does
-        flat = np.frombuffer(seg.schunk.vlmeta[_vlmeta_key(key)], "<i8")
-        return np.stack(np.unravel_index(flat, self.shape), axis=1).astype(np.int32)
-
-    @property
-    def foreground_voxels(self) -> dict[int, np.ndarray]:
-        """`voxels_of` every class or region that occurs."""
-        return {key: self.voxels_of(key) for key in self.foreground_counts}
-
-    def _data(self) -> blosc2.NDArray:
-        return open_array(self.folder / f"{self.name}.b2nd", (self.description.channels, *self.shape))
-
-    def _seg(self) -> blosc2.NDArray:
-        return open_array(self.folder / f"{self.name}_seg.b2nd", (1, *self.shape))
+    def array(self, part: str = "") -> blosc2.NDArray:
+        """Return an array, not read yet. Raises AutosegError where its file is missing or damaged, or of another shape."""
+        return open_array(array_path(self.folder, self.name, part), self.description.shapes[part])
 
 
-def write_case(
-    folder: Path,
-    case: str,
-    data: np.ndarray,
-    seg: np.ndarray,
-    properties: CaseProperties,
-    labels: Labels,
-    patch_size: Sequence[int] = (128, 128, 128),
-    digest: str = "",
-    plans_digest: str = "",
-) -> None:
-    """Store a preprocessed case; an older version of it is replaced.
+class Part(NamedTuple):
+    """An array of four axes to be stored. part: of the file name. patch_size: voxels, 2 or 3 entries; the file is laid out for
+    reading patches of about this size. metadata: kept in the file."""
 
-    data: (C, Z, Y, X) float32. seg: (1, Z, Y, X) int8 or int16. patch_size: voxels, 2 or 3 entries; the files are laid
-    out for reading patches of about this size. digest, plans_digest: as in `StoredCaseDescription`.
+    part: str
+    array: np.ndarray
+    patch_size: Sequence[int]
+    metadata: Mapping[str, bytes] = {}
+
+
+def write_case(folder: Path, description: StoredDescription, parts: Sequence[Part]) -> None:
+    """Store a case; an older version of it is replaced. The shapes in `description` are taken from the arrays.
+
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
-    description_path(folder, case).unlink(missing_ok=True)  # from here on the case is incomplete
-    samples = dict(sample_foreground(seg[0], case, labels))
-    metadata = {_vlmeta_key(key): voxels.astype("<i8").tobytes() for key, (_, voxels) in samples.items()}
-    write_array(folder / f"{case}.b2nd", data, patch_size, {})
-    write_array(folder / f"{case}_seg.b2nd", seg, patch_size, metadata)
-    counts = {key: count for key, (count, _) in samples.items()}
-    description = StoredCaseDescription(
-        properties=properties, digest=digest, plans_digest=plans_digest, channels=len(data), foreground_counts=counts
-    )
-    write_json(description_path(folder, case), description)
+    forget(folder, description.case)
+    for part in parts:
+        write_array(array_path(folder, description.case, part.part), part.array, part.patch_size, part.metadata)
+    shapes = {part.part: tuple(map(int, part.array.shape)) for part in parts}
+    write_json(description_path(folder, description.case), description.model_copy(update={"shapes": shapes}))
 
 
-def open_case(folder: Path, case: str) -> StoredCase:
-    """A stored case. Raises AutosegError where it is not whole or its files do not fit each other."""
-    stored = described_case(folder, case)
-    stored._data(), stored._seg()  # what cannot be read is better named now than in the middle of a training
-    return stored
-
-
-def described_case(folder: Path, case: str) -> StoredCase:
-    """As `open_case`, but its arrays are not looked at."""
+def read_description(folder: Path, case: str, description: type[DescriptionType]) -> DescriptionType:
+    """Return the description of a stored case. Raises AutosegError where the case is not complete."""
     path = description_path(folder, case)
     if not path.is_file():
         raise AutosegError(f"case {case}: {folder} holds no complete preprocessed data of it. "
-                           "Run autoseg_plan_and_preprocess again; it goes on where it stopped.")
-    return StoredCase(folder, read_model(path, StoredCaseDescription))
+                           "Run autoseg_plan_and_preprocess again; it continues where it stopped.")
+    return read_model(path, description)
 
 
-def is_complete(folder: Path, case: str, digest: str | None = None) -> bool:
-    """Whether a case is stored whole and, where `digest` is given, was made from the same."""
+def is_complete(folder: Path, case: str, origin: str | None = None) -> bool:
+    """Tell whether a case is stored complete and, where `origin` is given, was made from the same."""
     path = description_path(folder, case)
-    arrays = (folder / f"{case}.b2nd", folder / f"{case}_seg.b2nd")
-    if not all(file.is_file() for file in (path, *arrays)):
+    if not path.is_file():
         return False
     try:
-        return digest is None or read_model(path, StoredCaseDescription).digest == digest
+        there = read_model(path, AnyDescription)
     except AutosegError:
         return False
+    return origin in (None, there.origin) and all(array_path(folder, case, part).is_file() for part in there.shapes)
 
 
-def stored_cases(folder: Path) -> list[str]:
-    """Names of the cases that are stored whole in `folder`, sorted."""
-    names = (path.name.removesuffix(".json") for path in folder.glob("*.json"))
-    return sorted(name for name in names if is_complete(folder, name))
+def forget(folder: Path, case: str) -> None:
+    """Make a case incomplete."""
+    description_path(folder, case).unlink(missing_ok=True)
 
 
 def description_path(folder: Path, case: str) -> Path:
@@ -183,25 +157,97 @@ def description_path(folder: Path, case: str) -> Path:
     return folder / f"{case}.json"
 
 
-def sample_foreground(seg: np.ndarray, case: str, labels: Labels) -> Iterator[tuple[int, tuple[int, np.ndarray]]]:
-    """For each class or region that occurs: its key, its voxel count, and up to 10 000 of its voxels.
+def array_path(folder: Path, case: str, part: str = "") -> Path:
+    """`<case><part>.b2nd`."""
+    return folder / f"{case}{part}.b2nd"
 
-    seg: (Z, Y, X) label values. Keys as in `StoredCase.foreground_counts`. Voxels are flat indices (N,) int64 into
-    seg, ascending, drawn without replacement; the same for the same case name, on every machine.
+
+def stored_cases(folder: Path, cases: Sequence[Case], open_case: Callable[[Path, str], StoredType]) -> list[StoredType]:
+    """Return those of the cases that are stored complete, opened by the task's function."""
+    return [open_case(folder, case.name) for case in cases if is_complete(folder, case.name)]
+
+
+StoredType = TypeVar("StoredType")
+
+
+@dataclass(frozen=True)
+class CaseToMake:
+    """A case, and by configuration the origin to store it with."""
+
+    case: Case
+    origins: dict[str, str]
+
+    def __str__(self) -> str:
+        return str(self.case)
+
+
+def case_origin(case: Case, plans: str, **more: object) -> str:
+    """Return the digest of all that a stored case is made from: its files (name, size, time), the plans, and `more`."""
+    return Origin.of(files=file_stamps((*case.images, case.label)), plans=plans, **more).digest
+
+
+def make_cases(
+    cases: Sequence[Case], folders: Mapping[str, Path], origin: Callable[[Case, str], str],
+    make: Callable[[CaseToMake], list[str]], memory_bytes: Callable[[CaseToMake], int], workers: int | None = None,
+) -> Iterator[Outcome[Case]]:
+    """Make what is not there yet; yield one outcome per case, in the order in which they finish.
+
+    folders: by configuration. origin: digest of all that a case is made from for a configuration. make: reads a case once,
+    stores it for each configuration of its `origins`, in a process of its own, and returns their names. memory_bytes: that a
+    case takes at its peak. workers: at most so many processes; fewer where memory does not allow it.
+    Cases that are there already, complete and from the same files and plans, are left as they are and yield an empty list.
     """
-    whole = tuple(slice(0, size) for size in seg.shape)
-    boxes = {value: box for value, box in enumerate(ndimage.find_objects(seg), start=1) if box is not None}
-    sought: list[tuple[int, tuple[int, ...]]] = []
-    for index, values in enumerate(labels.foreground.values()):
-        sought.append((index if labels.has_regions else values[0], values))
-    if labels.ignore is not None:
-        sought.append((ANNOTATED, tuple(value for value in labels.known_values if value != labels.ignore)))
-    for key, values in sought:
-        box = whole if 0 in values else _union([boxes[value] for value in values if value in boxes])
-        if box is not None:
-            count, voxels = _sample(seg, values, box, np.random.default_rng([zlib.crc32(case.encode()), key + 1]))
-            if count:
-                yield key, (count, voxels)
+    for folder in folders.values():
+        remove_leftovers(folder)
+    pending = []
+    for case in cases:
+        origins = {name: origin(case, name) for name in folders}
+        missing = {name: of for name, of in origins.items() if not is_complete(folders[name], case.name, of)}
+        if missing:
+            pending.append(CaseToMake(case, missing))
+        else:
+            yield Outcome(case, value=[])
+    memory = max(map(memory_bytes, pending), default=0)
+    for outcome in run_parallel(partial(_call, make), pending, memory, workers):
+        yield Outcome(outcome.item.case, outcome.value, outcome.error)
+
+
+def _call(make: Callable[[CaseToMake], list[str]], job: CaseToMake) -> list[str]:
+    return make(job)
+
+
+def forget_outdated(cases: Sequence[Case], folder: Path, origin: Callable[[Case], str]) -> None:
+    """Make incomplete what was made from other files or by other plans.
+
+    Call it before these plans are written: a planning that is killed, or a case that then cannot be made, must not leave
+    what is not so any more.
+    """
+    for case in cases:
+        if not is_complete(folder, case.name, origin(case)):
+            forget(folder, case.name)
+
+
+class Header(NamedTuple):
+    """What the header of a case's first image says. channels: of all its files together."""
+
+    channels: int
+    shape: Size
+    geometry: Geometry
+    bytes_per_voxel: int
+
+    @property
+    def voxels(self) -> int:
+        """Voxels of one channel."""
+        return math.prod(self.shape)
+
+
+def read_header(case: Case) -> Header | None:
+    """Return what memory is estimated from; None where it cannot be read: reading the case will fail too, and say why."""
+    try:
+        (channels, z, y, x), geometry, bytes_per_voxel = image_io.read_geometry(case.images[0])
+    except AutosegError:
+        return None
+    return Header(max(channels, len(case.images)), (z, y, x), geometry, bytes_per_voxel)
 
 
 def layout(shape: Sequence[int], patch_size: Sequence[int], bytes_per_voxel: int) -> tuple[tuple[int, ...], ...]:
@@ -225,43 +271,7 @@ def layout(shape: Sequence[int], patch_size: Sequence[int], bytes_per_voxel: int
         chunk[axis] = min(2 * chunk[axis], limits[axis])
 
 
-def _sample(
-    seg: np.ndarray, values: tuple[int, ...], box: tuple[slice, ...], rng: np.random.Generator
-) -> tuple[int, np.ndarray]:
-    """How many voxels hold one of `values`, and the flat indices of some; one slice at a time."""
-
-    def mask(z: int) -> np.ndarray:
-        plane = seg[z, box[1], box[2]]
-        return plane == values[0] if len(values) == 1 else np.isin(plane, values)
-
-    slices = range(box[0].start, box[0].stop)
-    ends = np.cumsum([np.count_nonzero(mask(z)) for z in slices])
-    total = int(ends[-1])
-    ranks = np.sort(rng.choice(total, min(total, SAMPLES_PER_CLASS), replace=False, shuffle=False))
-    found = []
-    for z, end, start in zip(slices, ends, (0, *ends[:-1]), strict=True):
-        here = ranks[np.searchsorted(ranks, start):np.searchsorted(ranks, end)] - start
-        if len(here):
-            y, x = np.nonzero(mask(z))
-            position = (z, y[here] + box[1].start, x[here] + box[2].start)
-            found.append(np.ravel_multi_index(np.broadcast_arrays(*position), seg.shape))
-    return total, np.concatenate(found) if found else np.zeros(0, np.int64)
-
-
-def _union(boxes: Iterable[tuple[slice, ...]]) -> tuple[slice, ...] | None:
-    axes = list(zip(*boxes, strict=True))
-    return tuple(slice(min(s.start for s in a), max(s.stop for s in a)) for a in axes) or None
-
-
-def _slices(box: Box | None) -> Any:
-    return slice(None) if box is None else (slice(None), *(slice(max(0, start), stop) for start, stop in box))
-
-
-def _vlmeta_key(key: int) -> str:
-    return f"voxels_{key}"
-
-
-def write_array(path: Path, array: np.ndarray, patch_size: Sequence[int], metadata: dict[str, bytes]) -> None:
+def write_array(path: Path, array: np.ndarray, patch_size: Sequence[int], metadata: Mapping[str, bytes]) -> None:
     """Store an array of four axes, compressed, whole or not at all. patch_size: see `layout`. metadata: kept beside it.
 
     Raises AutosegError where the disk is full or the folder cannot be written.

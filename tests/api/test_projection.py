@@ -20,8 +20,8 @@ from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.kinds import LOCATION
-from autoseg.projections.plan import ProjectionPlans, Target
-from autoseg.projections.store import open_projection
+from autoseg.tasks.localization.plan import ProjectionPlans, Target
+from autoseg.tasks.localization.store import open_projection
 from autoseg.workspace import Workspace, read_json, read_model, write_json
 
 SHORT = ("-tr", "locator", "--epochs", "1", "--iterations", "2", "--device", "cpu", "--set", "base_features=4", "--set",

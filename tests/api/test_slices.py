@@ -19,9 +19,9 @@ from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
 from autoseg.image_io import read_image, write_image
 from autoseg.kinds import ANOMALY
-from autoseg.slices.cutting import cut_image
-from autoseg.slices.plan import SlicePlans
-from autoseg.slices.store import open_slices
+from autoseg.tasks.anomaly.cutting import cut_image
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.anomaly.store import open_slices
 from autoseg.workspace import Workspace, read_json, read_model, write_json
 
 

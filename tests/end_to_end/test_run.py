@@ -16,7 +16,6 @@ import pytest
 from autoseg.best import Best
 from autoseg.cli.main import main
 from autoseg.demo import make_synthetic_dataset
-from autoseg.inference.record import Record
 from autoseg.steps import read_record
 from autoseg.workspace import read_model
 
@@ -106,8 +105,8 @@ def test_prediction_runs_what_best_json_names(
     arguments = ["predict", "-i", str(images), "-o", str(tmp_path), "--workspace", str(killed_everywhere), "--no-mirroring"]
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    record = read_model(tmp_path / "autoseg_prediction.json", Record)
-    assert {member.configuration for member in record.origin.models} == {member.configuration for member in best.members}
+    origin = json.loads((tmp_path / "autoseg_prediction.jsonl").read_text().splitlines()[0])["origin"]
+    assert {model["configuration"] for model in origin["models"].values()} == {member.configuration for member in best.members}
     assert all(tried.says in said for tried in best.rules if tried.accepted)
 
 

@@ -16,7 +16,7 @@ import pytest
 from markupsafe import escape
 
 from autoseg.api.reporting import report
-from autoseg.best import Best, Candidate, Difference, DropSmall, KeepLargest, TriedRule
+from autoseg.best import Best, Candidate, Difference, DropSmall, KeepLargest, TriedRule, member_of
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import Pair
@@ -28,7 +28,6 @@ from autoseg.image_io import write_image, write_label
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.training_log import Epoch, write_log
 from autoseg.verification.findings import Finding
-from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
 NAME = "Dataset007_<b>Bold</b>&Co"

@@ -21,14 +21,14 @@ from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore, Truth, case
 from autoseg.evaluation.anomaly.summary import summarize, write_summary
 from autoseg.evaluation.report import build_report
 from autoseg.evaluation.report.figures import roc_lines
-from autoseg.inference.anomaly.model import AnomalyDescription
-from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import ANOMALY
-from autoseg.networks.dcgan import GanShape
 from autoseg.plan import Configuration, Plans, Topology
-from autoseg.slices.plan import SlicePlans
-from autoseg.slices.store import StoredSlicesDescription, write_slices
+from autoseg.tasks.anomaly.dcgan import GanShape
+from autoseg.tasks.anomaly.model import AnomalyDescription
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.anomaly.settings import SearchSettings
+from autoseg.tasks.anomaly.store import SlicesDescription, write_slices
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
@@ -69,8 +69,8 @@ def write_slices_of(folder: DatasetFolder) -> None:
     blank = (True,) + (False,) * (SLICES - 1)
     for case, truth in list(CASES.items())[:-1]:
         normal = tuple(truth == "normal" and not empty for empty in blank)
-        write_slices(folder.preprocessed("slices"), StoredSlicesDescription(
-            case=case, digest="a", plans_digest="b", channels=1, image_size=64, case_truth=truth, truths=truths_of(case),
+        write_slices(folder.preprocessed("slices"), SlicesDescription(
+            case=case, shapes={}, origin="a", plans="b", case_truth=truth, truths=truths_of(case),
             blank=blank, normal=normal), np.zeros((SLICES, 1, 64, 64), np.float32))
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.best import Best, KeepLargest, TriedRule
+from autoseg.best import Best, KeepLargest, TriedRule, member_of
 from autoseg.evaluation.case import CaseSummary, Volumes
 from autoseg.evaluation.report.artefacts import answer, read_artefacts
 from autoseg.evaluation.report.missing import next_steps
 from autoseg.evaluation.summary import Summary, pooled_summary, write_summary
 from autoseg.plan import Plans
-from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, write_json, write_text
 
 ELSEWHERE = "autoseg_workspace"  # as a command saw it from where it was typed

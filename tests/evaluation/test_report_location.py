@@ -18,14 +18,14 @@ from autoseg.evaluation.location.summary import summarize, write_summary
 from autoseg.evaluation.location.validated import ValidatedLocation, write_validated
 from autoseg.evaluation.report import build_report
 from autoseg.evaluation.report.figures import dots
-from autoseg.inference.location.model import LocatorDescription
-from autoseg.inference.location.settings import LocationSettings
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import LOCATION
 from autoseg.plan import Topology
-from autoseg.projections.plan import ProjectionPlans, Target
-from autoseg.projections.store import StoredLevel, StoredProjectionDescription, write_projection
-from autoseg.slices.plan import SlicePlans
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.plan import ProjectionPlans, Target
+from autoseg.tasks.localization.settings import LocationSettings
+from autoseg.tasks.localization.store import ProjectionDescription, StoredLevel, write_projection
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
@@ -61,8 +61,8 @@ def write_projections_of(folder: DatasetFolder) -> None:
     for case in CASES:
         if case != "f":
             level = None if case in ("without", "e") else StoredLevel(row=5, top=4, bottom=6)
-            write_projection(folder.preprocessed("projection"), StoredProjectionDescription(
-                case=case, digest="a", plans_digest="b", shape=(3, 10, 8), is_known=case != "e", level=level, first_slice=0,
+            write_projection(folder.preprocessed("projection"), ProjectionDescription(
+                case=case, shapes={}, origin="a", plans="b", is_known=case != "e", level=level, first_slice=0,
                 slices_per_row=1, slice_mm=2), np.zeros((3, 10, 8), np.float32))
 
 

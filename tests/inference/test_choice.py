@@ -11,13 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from autoseg.best import Best, Candidate, DropSmall, KeepLargest, TriedRule
+from autoseg.best import Best, Candidate, DropSmall, KeepLargest, TriedRule, member_of
 from autoseg.cli.predict import main
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image
 from autoseg.inference.choice import Chosen, choose_members
-from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
 
 NAME = "Dataset001_Tiny"
@@ -221,8 +220,8 @@ def test_the_command_runs_find_bests_ensemble_and_its_rules_and_says_so(
     assert raw.max() > 0 == labels.max()  # the whole image has 2.4 ml
     named = predict(place, images, tmp_path / "c", "-m", *(str(model.root) for model in place.folder().models()))
     assert (named == raw).all()
-    record = json.loads((tmp_path / "a" / "autoseg_prediction.json").read_text())
-    assert [model["configuration"] for model in record["origin"]["models"]] == ["2d", "3d_fullres"]
+    record = json.loads((tmp_path / "a" / "autoseg_prediction.jsonl").read_text().splitlines()[0])
+    assert [model["configuration"] for model in record["origin"]["models"].values()] == ["2d", "3d_fullres"]
 
 
 def test_a_second_run_with_other_members_or_rules_is_refused_in_one_line(
@@ -235,7 +234,7 @@ def test_a_second_run_with_other_members_or_rules_is_refused_in_one_line(
     predict(place, images, tmp_path / "out")
     assert "1 were there already" in capsys.readouterr().out
     where = ["-i", str(images), "-o", str(tmp_path / "out"), "--workspace", str(place.workspace.root)]
-    for flags, message in ((["-c", "2d"], "models 2d default + 3d_fullres default (now 2d default)"),
+    for flags, message in ((["-c", "2d"], "3d_fullres default dataset Dataset001_Tiny"),
                            (["--no-postprocessing"], "post-processing drop_small")):
         assert main([*where, *flags]) == 1
         error = capsys.readouterr().err

@@ -14,10 +14,10 @@ from skimage.transform import resize
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.inference import probabilities
-from autoseg.inference.ensemble import label_volumes
 from autoseg.inference.export import resized_rows
-from autoseg.preprocessing.properties import CaseProperties
+from autoseg.preprocessing.store import CaseProperties
+from autoseg.tasks.segmentation import probabilities
+from autoseg.tasks.segmentation.ensemble import label_volumes
 
 THREE_CLASSES = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
 REGIONS = Labels(values={"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1, 2))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import AutosegError
-from autoseg.networks.dcgan import Discriminator, Encoder, GanShape, Generator, require_buildable
+from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator, require_buildable
 
 SMALL = GanShape(image_size=16, channels=1, latent=5, conv_layers=2, features=3)
 shapes = pytest.mark.parametrize("shape", [

@@ -15,9 +15,9 @@ from autoseg.image import Geometry
 from autoseg.planners import SUMMARIES
 from autoseg.planners.projection import MEMORY_VALUES, Wishes, plan, require_wishes, target_of
 from autoseg.planners.projection_inspection import Measured, ProjectionInspection, View
-from autoseg.projections.level import Known, Level
-from autoseg.projections.placement import Placement, axes_of
-from autoseg.projections.plan import ProjectionPlans, Target
+from autoseg.tasks.localization.level import Known, Level
+from autoseg.tasks.localization.placement import Placement, axes_of
+from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.topology.values import values_put_out
 
 LABELS = Labels(values={"background": 0, "L3": 3, "L4": 4})

@@ -19,7 +19,7 @@ from autoseg.planners.projection_inspection import (
     run_projection_inspection,
     share_around_middle,
 )
-from autoseg.projections.plan import Target
+from autoseg.tasks.localization.plan import Target
 
 L3 = Target(name="L3", labels=("L3",))
 GEOMETRY = Geometry((2.0, 1.0, 1.0), (0.0, 0.0, 100.0))  # slices lie at 100, 102, ..., 118 mm

@@ -82,7 +82,7 @@ def test_what_other_or_unknown_weights_made_goes(job: Job) -> None:
     job.run()
     job.run(member("2d"), member("3d_fullres", "others"), member("3d_lowres"))
     assert job.predicted == [(0, 1), (1, 2)] * 3
-    (job.folder.ensemble("2d + 3d_fullres") / ensemble.RECORD).write_text("{}")
+    (job.folder.ensemble("2d + 3d_fullres") / "made_from.json").write_text("{}")
     job.run(member("2d"), member("3d_fullres", "others"), member("3d_lowres"))
     assert job.predicted == [(0, 1)] * 3
 

@@ -15,8 +15,7 @@ from autoseg.cli.main import main
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image, write_label
-from autoseg.postprocessing.files import postprocess_files
-from autoseg.postprocessing.record import RECORD_NAME, begin
+from autoseg.postprocessing.files import begin, postprocess_files
 from autoseg.workspace import Workspace, write_json
 
 LARGEST = KeepLargest(labels=(1,), count=1)

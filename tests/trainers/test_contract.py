@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from autoseg.dataset import Dataset, Labels
-from autoseg.inference.location.model import LocatorDescription, load_locator
-from autoseg.inference.location.settings import LocationSettings
-from autoseg.inference.model import ModelDescription, load_network
 from autoseg.networks import NETWORKS
 from autoseg.plan import Configuration, Plans
-from autoseg.projections.plan import ProjectionPlans, Target
+from autoseg.tasks.localization.model import LocatorDescription, load_locator
+from autoseg.tasks.localization.plan import ProjectionPlans, Target
+from autoseg.tasks.localization.settings import LocationSettings
+from autoseg.tasks.segmentation.model import ModelDescription, load_model
 from autoseg.topology.pooling import Pooling
 from autoseg.topology.shapes import topology_of
 from autoseg.trainers.batches import Batch
@@ -116,7 +116,8 @@ def test_extreme_logits_and_absent_classes_give_numbers(network: str, grid: str,
 def test_a_checkpoint_gives_the_same_predictions(network: str, grid: str, norm: str, tmp_path: Path) -> None:
     task, batch = make(network, grid, "dice_ce", 5, norm=norm), toy(grid, 5)
     task.training_step(batch)
-    save_weights(tmp_path / "weights.safetensors", task.modules, {})
+    folder = ModelFolder(tmp_path / "models" / "c" / "default")
+    save_weights(folder.fold(0).checkpoint_final, task.modules, {})
     settings = task.settings
     effective = effective_configuration(configuration(network, grid), settings, 5)
     plans = Plans(dataset="D", planner="default", transpose=(0, 1, 2), versions={}, foreground_intensities={},
@@ -124,7 +125,8 @@ def test_a_checkpoint_gives_the_same_predictions(network: str, grid: str, norm: 
     description = ModelDescription(
         dataset="D", channel_names=("MRI",), labels=labels(5), file_ending=".nii.gz", configuration_name="c", plans=plans,
         recipe="default", settings=settings.model_dump(mode="json"), mirror_axes=(), versions={})
-    loaded = load_network(description, tmp_path / "weights.safetensors", CPU)
+    write_json(folder.model_json, description)
+    [loaded] = load_model(folder).networks
     with torch.inference_mode():
         assert torch.equal(loaded(batch.image)[0], task.modules["network"].eval()(batch.image)[0])
 
@@ -169,7 +171,7 @@ def locator_batch(plans: ProjectionPlans) -> LocatorBatch:
     return LocatorBatch(target + 0.1 * noise, target)
 
 
-@pytest.mark.parametrize("recipe", sorted(name for name, recipe in RECIPES.items() if recipe.trains == "location"))
+@pytest.mark.parametrize("recipe", sorted(name for name, recipe in RECIPES.items() if recipe.trains == "localization"))
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_a_locator_learns_goes_on_from_its_state_and_answers_alike_from_its_weights(
     network: str, recipe: str, tmp_path: Path

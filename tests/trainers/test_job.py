@@ -13,12 +13,11 @@ import torch
 from autoseg.api.training import train
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.inference.model import ModelDescription
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
-from autoseg.preprocessing.pipeline import plans_digest
-from autoseg.preprocessing.properties import CaseProperties
-from autoseg.preprocessing.store import description_path, write_case
-from autoseg.trainers.cases import settle_cases
+from autoseg.preprocessing.store import CaseProperties
+from autoseg.tasks.segmentation.model import ModelDescription
+from autoseg.tasks.segmentation.store import plans_digest, write_volume
+from autoseg.trainers.cases import pin_cases
 from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.fold import train_fold
 from autoseg.trainers.job import Job, check_begun_folds, describe_model, load_fold_data, settle_settings
@@ -47,7 +46,7 @@ def store_case(folder: DatasetFolder, case: str, digest: str) -> None:
         case=case, shape_original=(4, 4, 4), spacing_mm=(1, 1, 1), transpose=(0, 1, 2), crop_box=box, shape_cropped=(4, 4, 4),
         shape_resampled=(4, 4, 4), spacing_resampled_mm=(1, 1, 1), versions={})
     zeros = np.zeros((1, 4, 4, 4), np.float32)
-    write_case(folder.preprocessed("3d_fullres"), case, zeros, zeros.astype(np.int8), properties, LABELS, plans_digest=digest)
+    write_volume(folder.preprocessed("3d_fullres"), zeros, zeros.astype(np.int8), properties, LABELS, plans=digest)
 
 
 @pytest.fixture
@@ -123,7 +122,7 @@ def test_a_run_that_goes_on_is_told_of_folds_with_other_labels_or_plans_or_cases
     data = load_fold_data(job)
     assert check_begun_folds(job, data) == []
     describe_model(job, data, Settings(batch_size=1, patch_size=(2, 4, 4)), data.configuration)
-    settle_cases(job.model.fold("1"), data.cases_of("1"))
+    pin_cases(job.model.fold("1"), data.cases_of("1"))
     write_text(job.model.fold("1").checkpoint_final, "trained")
     assert check_begun_folds(job, data) == []
     turned = replace(data, splits=data.splits[::-1])

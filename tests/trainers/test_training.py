@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Topology
-from autoseg.preprocessing.properties import CaseProperties
-from autoseg.preprocessing.store import StoredCase, open_case, write_case
+from autoseg.preprocessing.store import CaseProperties
+from autoseg.tasks.segmentation.store import StoredVolume, open_volume
 from autoseg.trainers import in_memory, loop
 from autoseg.trainers.batches import BatchStream, PatchSampler, read_padded
 from autoseg.trainers.checkpoint import save_state, save_weights
@@ -47,7 +47,7 @@ def configuration(dimensions: int = 3) -> Configuration:
 
 
 @pytest.fixture
-def cases(tmp_path: Path) -> list[StoredCase]:
+def cases(tmp_path: Path) -> list[StoredVolume]:
     """Three cases with a bright cube that is the label."""
     stored = []
     rng = np.random.default_rng(0)
@@ -63,11 +63,11 @@ def cases(tmp_path: Path) -> list[StoredCase]:
             spacing_resampled_mm=(1, 1, 1), versions={},
         )
         write_case(tmp_path, name, data, seg, properties, LABELS)
-        stored.append(open_case(tmp_path, name))
+        stored.append(open_volume(tmp_path, name))
     return stored
 
 
-def make_run(cases: list[StoredCase], folder: Path, settings: Settings, dimensions: int = 3) -> loop.Run:
+def make_run(cases: list[StoredVolume], folder: Path, settings: Settings, dimensions: int = 3) -> loop.Run:
     plan = effective_configuration(configuration(dimensions), settings, 2)
     task = segmentation_task(plan, DATA, settings, CPU)
     training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
@@ -77,7 +77,7 @@ def make_run(cases: list[StoredCase], folder: Path, settings: Settings, dimensio
         settings.validation_batches)
 
 
-def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[StoredCase]) -> None:
+def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[StoredVolume]) -> None:
     whole = cases[0].read_data()
     image, label = read_padded(cases[0], np.array([-2, 3, 15]), np.array([8, 5, 9]))
     assert image.shape == (1, 8, 5, 9) and label.shape == (1, 8, 5, 9) and label.dtype == np.int16
@@ -85,14 +85,14 @@ def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[Store
     assert not image[:, :2].any() and not image[:, :, :, 5:].any()
 
 
-def test_the_last_third_of_a_batch_holds_foreground_at_its_centre(cases: list[StoredCase]) -> None:
+def test_the_last_third_of_a_batch_holds_foreground_at_its_centre(cases: list[StoredVolume]) -> None:
     sampler = PatchSampler(cases, (4, 4, 4), 6, 1 / 3, None, seed=0)
     for number in range(10):
         samples = sampler.draw(number)
         assert all(int(sample.label[0, 2, 2, 2]) == 1 for sample in samples[4:])
 
 
-def test_a_batch_depends_on_its_number_alone(cases: list[StoredCase]) -> None:
+def test_a_batch_depends_on_its_number_alone(cases: list[StoredVolume]) -> None:
     sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
     later_first = sampler.draw(5)
     sampler.draw(0)
@@ -101,7 +101,7 @@ def test_a_batch_depends_on_its_number_alone(cases: list[StoredCase]) -> None:
     assert not torch.equal(sampler.draw(5)[0].image, sampler.draw(6)[0].image)
 
 
-def test_batches_come_in_order_from_several_threads(cases: list[StoredCase]) -> None:
+def test_batches_come_in_order_from_several_threads(cases: list[StoredVolume]) -> None:
     sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
     stream = BatchStream(sampler, lambda samples: samples, threads=3)  # type: ignore[arg-type, return-value]
     for number, samples in zip(range(4, 12), stream.batches(4, 8), strict=True):
@@ -110,7 +110,7 @@ def test_batches_come_in_order_from_several_threads(cases: list[StoredCase]) -> 
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_training_learns_the_bright_cube(cases: list[StoredCase], tmp_path: Path, dimensions: int) -> None:
+def test_training_learns_the_bright_cube(cases: list[StoredVolume], tmp_path: Path, dimensions: int) -> None:
     settings = Settings(epochs=6, iterations=12, batch_size=4, momentum=0.9, learning_rate=0.05)
     run = make_run(cases, tmp_path / "fold", settings, dimensions)
     loop.train(run)
@@ -129,7 +129,7 @@ def test_training_learns_the_bright_cube(cases: list[StoredCase], tmp_path: Path
              base_features=2),
 ], ids=["default", "as multiscale", "guided unet3plus with batch norm and dropout"])
 def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
-    cases: list[StoredCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+    cases: list[StoredVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0)
     loop.train(make_run(cases, tmp_path / "unbroken", settings))
@@ -149,7 +149,7 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_state_goes_on_in_another_precision_as_on_another_device(cases: list[StoredCase], tmp_path: Path) -> None:
+def test_a_state_goes_on_in_another_precision_as_on_another_device(cases: list[StoredVolume], tmp_path: Path) -> None:
     """From a CPU in float32 to float16, as on CUDA, and back: the gradients' scale is in one of the states only."""
     def task(precision: Literal["float32", "float16"]) -> SegmentationTask:
         return segmentation_task(configuration(), DATA, Settings(precision=precision), CPU)
@@ -167,7 +167,7 @@ def test_a_state_goes_on_in_another_precision_as_on_another_device(cases: list[S
     assert again.scaler.state_dict() == scaled.scaler.state_dict() != {}
 
 
-def test_a_state_that_holds_code_is_not_read(cases: list[StoredCase], tmp_path: Path) -> None:
+def test_a_state_that_holds_code_is_not_read(cases: list[StoredVolume], tmp_path: Path) -> None:
     run = make_run(cases, tmp_path / "fold", Settings(epochs=1, iterations=1))
     run.folder.root.mkdir()
     torch.save({"task": Path("/")}, run.folder.training_state)
@@ -175,7 +175,7 @@ def test_a_state_that_holds_code_is_not_read(cases: list[StoredCase], tmp_path: 
         loop.train(run)
 
 
-def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_do(cases: list[StoredCase], tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_do(cases: list[StoredVolume], tmp_path: Path) -> None:
     run = make_run(cases, tmp_path / "fold", Settings(epochs=1, iterations=2))
     run.task.training_step = lambda batch: {"loss": float("nan")}  # type: ignore[method-assign]
     with pytest.raises(AutosegError, match="became NaN in epoch 1, iteration 1"):
@@ -214,7 +214,7 @@ def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyP
     assert progress[-1] > 0.95 and all(later >= earlier - 0.05 for earlier, later in pairwise(progress))
 
 
-def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredCase], tmp_path: Path) -> None:
+def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredVolume], tmp_path: Path) -> None:
     plateau = PlateauSettings(patience=1, factor=0.01, floor=1e-3, threshold=1e6)
     settings = Settings(epochs=9, iterations=1, schedule="plateau", plateau=plateau)
     run = make_run(cases, tmp_path / "fold", settings)
@@ -227,7 +227,7 @@ def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredCase], 
 
 
 def test_a_disk_that_is_full_is_named_by_weights_and_states(
-    cases: list[StoredCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cases: list[StoredVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the errors that safetensors 0.8 and torch 2.13 raised on a full tmpfs."""
     def no_space(*arguments: object, **named: object) -> None:
@@ -246,7 +246,7 @@ def test_a_disk_that_is_full_is_named_by_weights_and_states(
     assert not list((tmp_path / "fold").iterdir())
 
 
-def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredCase]) -> None:
+def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredVolume]) -> None:
     in_ram = kept_in_memory(cases, channels=1)
     assert all(isinstance(case, CaseInMemory) for case in in_ram)
     samplers = [PatchSampler(kept, (8, 16, 30), 6, 0.5, None, seed=7) for kept in (cases, in_ram)]
@@ -254,7 +254,7 @@ def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredC
         assert torch.equal(one.image, other.image) and torch.equal(one.label, other.label) and one.seed == other.seed
 
 
-def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredCase], monkeypatch) -> None:
+def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredVolume], monkeypatch) -> None:
     monkeypatch.setattr(in_memory, "free_memory_bytes", lambda: 1000)
     assert kept_in_memory(cases, channels=1) == cases
 

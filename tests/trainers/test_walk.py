@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from autoseg.errors import AutosegError
-from autoseg.trainers.cases import FoldCases
+from autoseg.provenance import Origin
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings import TrainingSettings
 from autoseg.trainers.settings.anomaly import AnomalySettings
@@ -16,7 +16,7 @@ from autoseg.trainers.walk import FoldWork, walk_fold
 from autoseg.workspace import DatasetFolder, write_text
 
 SETTINGS = AnomalySettings()
-CASES = FoldCases(train={"a": "1"}, val={"b": "2"})
+CASES = Origin.of(train={"a": "1"}, val={"b": "2"})
 
 
 class Steps:
@@ -26,7 +26,7 @@ class Steps:
         self.job: Job[TrainingSettings] = Job(DatasetFolder(root / "D"), "slices", "anogan", "0", SETTINGS, "cpu", name)
         self.taken: list[str] = []
 
-    def walk(self, cases: FoldCases = CASES, error: BaseException | None = None) -> str | None:
+    def walk(self, cases: Origin = CASES, error: BaseException | None = None) -> str | None:
         self.taken.clear()
         return walk_fold(self.job, FoldWork[TrainingSettings, str](
             defaults=SETTINGS, cases=cases, describe=self.describe,
@@ -89,5 +89,5 @@ def test_a_fold_that_was_begun_with_other_cases_does_not_go_on(tmp_path: Path) -
     steps = Steps(tmp_path)
     steps.walk()
     with pytest.raises(AutosegError, match=r"was begun with other cases than the folds have now \(a, b\)"):
-        steps.walk(FoldCases(train={"b": "2"}, val={"a": "1"}))
+        steps.walk(Origin.of(train={"b": "2"}, val={"a": "1"}))
     assert steps.taken == []

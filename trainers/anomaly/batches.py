@@ -9,7 +9,7 @@ import torch
 
 from autoseg.errors import AutosegError, many
 from autoseg.parallel import free_memory_bytes
-from autoseg.slices.store import StoredSlices
+from autoseg.tasks.anomaly.store import StoredSlices
 
 SHARE_OF_FREE_MEMORY = 0.5
 

@@ -9,15 +9,16 @@ from autoseg.commands import command_line
 from autoseg.dataset import Dataset
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
-from autoseg.inference.anomaly.model import AnomalyDescription
-from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.kinds import ANOMALY
-from autoseg.preprocessing.apart import is_complete
-from autoseg.slices.plan import SlicePlans
-from autoseg.slices.store import StoredSlices, open_slices, slices_digest
+from autoseg.preprocessing.store import is_complete
+from autoseg.provenance import Origin
+from autoseg.tasks.anomaly.model import AnomalyDescription
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.anomaly.settings import SearchSettings
+from autoseg.tasks.anomaly.store import StoredSlices, open_slices, plans_digest
 from autoseg.trainers.anomaly.task import gan_shape
 from autoseg.trainers.apart import Agreement
-from autoseg.trainers.cases import FoldCases
+from autoseg.trainers.cases import origin_of_cases
 from autoseg.trainers.job import Job, check_name
 from autoseg.trainers.recipes import anomaly_defaults
 from autoseg.trainers.settings import flags_of
@@ -50,10 +51,10 @@ class DetectorData:
         """Those of the fold's training cases that hold a slice to train on."""
         return [self.stored[name] for name in self.training if any(self.stored[name].normal)]
 
-    def cases_of(self, fold: str) -> FoldCases:
+    def cases_of(self, fold: str) -> Origin:
         """Which cases a fold trains and validates on."""
         training, validation = cases_of_fold(fold, self.splits, list(self.stored))
-        return FoldCases.of([self.stored[name] for name in training], [self.stored[name] for name in validation])
+        return origin_of_cases([self.stored[name] for name in training], [self.stored[name] for name in validation])
 
 
 def load_detector_data(job: Job[AnomalySettings]) -> DetectorData:
@@ -65,7 +66,7 @@ def load_detector_data(job: Job[AnomalySettings]) -> DetectorData:
     if missing:
         raise AutosegError(f"{len(missing)} of {len(names)} cases are not cut into slices: {some(missing)}. Run: {again}")
     stored = {name: open_slices(store, name) for name in names}
-    if other := [name for name, case in stored.items() if case.plans_digest != slices_digest(plans)]:
+    if other := [name for name, case in stored.items() if case.description.plans != plans_digest(plans)]:
         raise AutosegError(f"{len(other)} of {len(names)} cases were cut by other plans than those in {job.folder.slices_json}: "
                            f"{some(other)}. Run: {again}")
     made = MadeSplits([], []) if job.fold == "all" else _splits(job, plans.source, stored)

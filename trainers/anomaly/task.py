@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from autoseg.device import autocast, resolve_precision, to_device
-from autoseg.networks.dcgan import Discriminator, Encoder, GanShape, Generator, require_buildable
-from autoseg.slices.plan import SlicePlans
+from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator, require_buildable
+from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.trainers.anomaly.augmentation import augment
 from autoseg.trainers.settings.anomaly import AnomalySettings
 

@@ -17,9 +17,9 @@ from autoseg.evaluation.anomaly.scores import (
     write_slice_scores,
 )
 from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize, write_summary
-from autoseg.inference.anomaly.detector import AnomalyDetector
-from autoseg.inference.anomaly.model import load_detector
-from autoseg.inference.anomaly.outputs import draw_highest
+from autoseg.tasks.anomaly.detector import AnomalyDetector
+from autoseg.tasks.anomaly.model import load_detector
+from autoseg.tasks.anomaly.outputs import draw_highest
 from autoseg.trainers.anomaly.job import DetectorData, require_same_slices
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings

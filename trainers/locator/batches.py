@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from autoseg.errors import AutosegError
-from autoseg.inference.location.answer import coverage
 from autoseg.parallel import free_memory_bytes
-from autoseg.projections.projecting import PADDING
-from autoseg.projections.store import StoredLevel, StoredProjection
+from autoseg.tasks.localization.answer import coverage
+from autoseg.tasks.localization.projecting import PADDING
+from autoseg.tasks.localization.store import StoredLevel, StoredProjection
 from autoseg.trainers.augmentation import AUGMENTATIONS
 from autoseg.trainers.augmentation.intensity import change_intensities
 from autoseg.trainers.locator.moving import STILL, Motion, draw_motion, moved, row_after
@@ -43,7 +43,7 @@ class LocatorBatch:
 
 def read_projections(cases: Sequence[StoredProjection]) -> list[InMemory]:
     """All of these cases. Raises AutosegError where they do not fit into memory."""
-    needed = sum(4 * int(np.prod(case.description.shape)) for case in cases)
+    needed = sum(4 * int(np.prod(case.shape)) for case in cases)
     if needed > SHARE_OF_FREE_MEMORY * free_memory_bytes():
         raise AutosegError(
             f"{len(cases)} projections take {needed / 2**30:.1f} GiB of memory, more than half of what is free. Close other "

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from autoseg.commands import as_flag, command_line
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
-from autoseg.inference.location.model import LocatorDescription
-from autoseg.inference.location.settings import LocationSettings
 from autoseg.intensities import WINDOW_PERCENTILES
 from autoseg.kinds import LOCATION
-from autoseg.preprocessing.apart import is_complete
-from autoseg.projections.plan import ProjectionPlans
-from autoseg.projections.store import StoredProjection, open_projection, projection_digest
+from autoseg.preprocessing.store import is_complete
+from autoseg.provenance import Origin
+from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.plan import ProjectionPlans
+from autoseg.tasks.localization.settings import LocationSettings
+from autoseg.tasks.localization.store import StoredProjection, open_projection, plans_digest
 from autoseg.trainers.apart import Agreement
-from autoseg.trainers.cases import FoldCases
+from autoseg.trainers.cases import origin_of_cases
 from autoseg.trainers.job import Job, check_name
 from autoseg.trainers.locator.task import locator_network, sees_position
 from autoseg.trainers.recipes import locator_defaults
@@ -43,10 +44,10 @@ class LocatorData:
     validation: list[str]
     notes: list[str]
 
-    def cases_of(self, fold: str) -> FoldCases:
+    def cases_of(self, fold: str) -> Origin:
         """Which cases a fold trains and validates on."""
         training, validation = cases_of_fold(fold, self.splits, list(self.stored))
-        return FoldCases.of([self.stored[name] for name in training], [self.stored[name] for name in validation])
+        return origin_of_cases([self.stored[name] for name in training], [self.stored[name] for name in validation])
 
 
 def load_locator_data(job: Job[LocatorSettings]) -> LocatorData:
@@ -58,7 +59,7 @@ def load_locator_data(job: Job[LocatorSettings]) -> LocatorData:
     if missing:
         raise AutosegError(f"{len(missing)} of {len(names)} cases are not projected: {some(missing)}. Run: {again}")
     stored = {name: open_projection(store, name) for name in names}
-    if other := [name for name, case in stored.items() if case.plans_digest != projection_digest(plans)]:
+    if other := [name for name, case in stored.items() if case.description.plans != plans_digest(plans)]:
         raise AutosegError(f"{len(other)} of {len(names)} cases were projected by other plans than those in "
                            f"{job.folder.projection_json}: {some(other)}. Run: {again}")
     unknown = [name for name, case in stored.items() if not case.is_known]

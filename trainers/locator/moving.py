@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from autoseg.projections.projecting import position_of
-from autoseg.projections.store import StoredLevel
+from autoseg.tasks.localization.projecting import position_of
+from autoseg.tasks.localization.store import StoredLevel
 from autoseg.trainers.settings.locator import MovingSettings
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from autoseg.device import to_device
 from autoseg.networks import build_network
 from autoseg.plan import Topology
-from autoseg.projections.plan import ProjectionPlans
+from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.topology.shapes import reshaped
 from autoseg.trainers.locator.batches import LocatorBatch
 from autoseg.trainers.one_network import OneNetworkTask

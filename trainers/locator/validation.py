@@ -10,9 +10,9 @@ from autoseg.console import Report
 from autoseg.evaluation.location.picture import draw_location
 from autoseg.evaluation.location.summary import LocationSummary, summarize, write_summary
 from autoseg.evaluation.location.validated import ValidatedLocation, read_validated, write_validated
-from autoseg.inference.location.locator import Located, Locator
-from autoseg.inference.location.model import load_locator
-from autoseg.projections.store import StoredProjection
+from autoseg.tasks.localization.locator import Located, Locator
+from autoseg.tasks.localization.model import load_locator
+from autoseg.tasks.localization.store import StoredProjection
 from autoseg.trainers.job import Job
 from autoseg.trainers.locator.batches import parts_without
 from autoseg.trainers.locator.job import LocatorData, require_same_projections
@@ -77,7 +77,7 @@ def _is_true_still(row: ValidatedLocation, data: LocatorData) -> bool:
 
 
 def _row(case: StoredProjection, part: str, located: Located, start: int, true_slice: float | None) -> ValidatedLocation:
-    """Rounded as a prediction is (see `autoseg.inference.location.outputs.location_of`)."""
+    """Rounded as a prediction is (see `autoseg.tasks.localization.outputs.location_of`)."""
     return ValidatedLocation.model_validate({
         "case": case.name, "part": part, "is_there": true_slice is not None, "found": located.found,
         "confidence": round(located.answer.confidence, 4), "slice": round(case.slice_of(start + located.answer.row), 3),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from autoseg.errors import AutosegError
 from autoseg.kinds import kind_for
-from autoseg.projections.plan import ProjectionPlans
+from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.trainers.recipes import anogan, default, locator, multiscale, unet3plus
 from autoseg.trainers.recipes.recipe import Recipe
 from autoseg.trainers.settings import Settings, TrainingSettings

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from autoseg.inference.location.settings import LocationSettings
 from autoseg.plan import Norm
+from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.trainers.settings.common import Group, OptimizerSettings
 from autoseg.trainers.settings.segmentation import SupervisionSettings
 

@@ -26,7 +26,7 @@ from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize
 from autoseg.image import Image
 from autoseg.image_io import file_ending, float_ending, read_image
 from autoseg.parallel import run_parallel
-from autoseg.slices.truth import slice_truths, truth_of_case
+from autoseg.tasks.anomaly.truth import slice_truths, truth_of_case
 
 BYTES_PER_VOXEL = 16  # a label and a map, and a slice of each as it is worked on
 WORTH_A_PROCESS = 2**25  # voxels of all labels below which further processes cost more than they save

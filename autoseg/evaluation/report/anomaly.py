@@ -13,8 +13,8 @@ from autoseg.evaluation.report.planning import windows_in_words
 from autoseg.evaluation.report.scores import scores_of
 from autoseg.evaluation.report.words import counted
 from autoseg.kinds import ANOMALY
-from autoseg.slices.plan import SlicePlans
-from autoseg.slices.store import StoredSlices
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.anomaly.store import StoredSlices
 
 DECISIONS = {"axis": "Cut", "image_size": "Size", "channel_names": "Channels", "windows": "Intensities", "normal_by": "Normal"}
 NORMAL = {"case_labels": "slices of cases that are called normal", "foreground": "slices without foreground", "all": "all slices"}

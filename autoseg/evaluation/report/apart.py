@@ -11,10 +11,10 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import State, number_of_folds, state_of
 from autoseg.evaluation.report.reading import read_if_there
 from autoseg.evaluation.report.words import listed
-from autoseg.inference.anomaly.model import AnomalyDescription
-from autoseg.inference.location.model import LocatorDescription
 from autoseg.kinds import Kind
-from autoseg.preprocessing.apart import is_complete
+from autoseg.preprocessing.store import is_complete
+from autoseg.tasks.anomaly.model import AnomalyDescription
+from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.training_log import Epoch, read_log
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder
 

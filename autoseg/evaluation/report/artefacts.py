@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoseg.best import Best, Member, model_name
+from autoseg.best import Best, Member, member_of, model_name
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import USUAL_FOLDS, State, fold_states, number_of_folds
@@ -19,12 +19,11 @@ from autoseg.evaluation.summary import Summary, pooled_summary
 from autoseg.fingerprint import Fingerprint
 from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind
 from autoseg.plan import Plans
-from autoseg.projections.plan import ProjectionPlans
-from autoseg.slices.plan import SlicePlans
 from autoseg.steps import RunRecord
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.training_log import Epoch, read_log
 from autoseg.verification.findings import Finding, read_findings
-from autoseg.weights import member_of
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
 
 

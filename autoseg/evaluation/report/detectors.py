@@ -10,10 +10,10 @@ from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore, read_scores
 from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize
 from autoseg.evaluation.report.apart import FoldApart, ModelApart, begun_folds, count_folds, stored_cases
 from autoseg.evaluation.report.reading import model_if_there, read_if_there
-from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.kinds import ANOMALY
-from autoseg.slices.plan import CONFIGURATION, SlicePlans
-from autoseg.slices.store import StoredSlices, open_slices
+from autoseg.tasks.anomaly.model import AnomalyDescription
+from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
+from autoseg.tasks.anomaly.store import StoredSlices, open_slices
 from autoseg.workspace import DatasetFolder, ModelFolder
 
 

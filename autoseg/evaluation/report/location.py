@@ -22,10 +22,10 @@ from autoseg.evaluation.report.missing import can_go_on, command_apart, steps_ap
 from autoseg.evaluation.report.planning import network_in_words, windows_in_words
 from autoseg.evaluation.report.training import all_settings, curve_figures, folds_table, set_by_user
 from autoseg.evaluation.report.words import counted, number, times
-from autoseg.inference.location.model import LocatorDescription
 from autoseg.kinds import LOCATION
-from autoseg.projections.plan import ProjectionPlans, Target, WorldAxis
-from autoseg.projections.store import StoredProjection
+from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.plan import ProjectionPlans, Target, WorldAxis
+from autoseg.tasks.localization.store import StoredProjection
 
 AXES: dict[WorldAxis, str] = {"x": "x, left to right", "y": "y, front to back", "z": "z, head to feet"}
 DECISIONS = {

@@ -9,10 +9,10 @@ from autoseg.evaluation.location.summary import LocationSummary, summarize
 from autoseg.evaluation.location.validated import ValidatedLocation, read_validated
 from autoseg.evaluation.report.apart import FoldApart, ModelApart, begun_folds, count_folds, stored_cases
 from autoseg.evaluation.report.reading import model_if_there, read_if_there
-from autoseg.inference.location.model import LocatorDescription
 from autoseg.kinds import LOCATION
-from autoseg.projections.plan import CONFIGURATION, ProjectionPlans, Target
-from autoseg.projections.store import StoredProjection, open_projection
+from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans, Target
+from autoseg.tasks.localization.store import StoredProjection, open_projection
 from autoseg.workspace import DatasetFolder, ModelFolder
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autoseg.errors import AutosegError
-from autoseg.slices.store import StoredSlices, StoredSlicesDescription, open_slices, write_slices
+from autoseg.tasks.anomaly.store import SlicesDescription, StoredSlices, open_slices, write_slices
 from autoseg.trainers.anomaly import batches
 from autoseg.trainers.anomaly.batches import SliceBatches, normal_slices
 
@@ -23,8 +23,8 @@ def numbers(batch: torch.Tensor) -> list[int]:
 
 def stored_case(folder: Path, case: str, first: int, normal: tuple[bool, ...]) -> StoredSlices:
     """Slices whose pixels are all (first + index) / 100."""
-    description = StoredSlicesDescription(
-        case=case, digest="", plans_digest="", channels=1, image_size=8, case_truth=None, truths=(None,) * len(normal),
+    description = SlicesDescription(
+        case=case, shapes={}, origin="", plans="", case_truth=None, truths=(None,) * len(normal),
         blank=(False,) * len(normal), normal=normal)
     values = (first + np.arange(len(normal), dtype=np.float32)) / 100
     write_slices(folder, description, np.broadcast_to(values[:, None, None, None], (len(normal), 1, 8, 8)))

@@ -9,9 +9,9 @@ import pytest
 
 from autoseg.api.training import train
 from autoseg.errors import AutosegError
-from autoseg.inference.anomaly.model import AnomalyDescription
-from autoseg.networks.dcgan import GanShape
-from autoseg.slices.plan import SlicePlans
+from autoseg.tasks.anomaly.dcgan import GanShape
+from autoseg.tasks.anomaly.model import AnomalyDescription
+from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.trainers.anomaly.job import check_detector_job, describe_detector, load_detector_data
 from autoseg.trainers.anomaly.task import gan_shape
 from autoseg.trainers.checkpoint import save_state

@@ -17,7 +17,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.kinds import ANOMALY
-from autoseg.slices.store import open_slices
+from autoseg.tasks.anomaly.store import open_slices
 from autoseg.trainers import loop
 from autoseg.trainers.anomaly import fold as detector_fold
 from autoseg.trainers.anomaly.batches import SliceBatches, normal_slices

@@ -13,8 +13,8 @@ from autoseg.api import slices as planning
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
-from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.kinds import ANOMALY
+from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.trainers.anomaly.job import check_detector_job, describe_detector, load_detector_data, require_same_slices
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.inference.anomaly.settings import SearchSettings
+from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.trainers.recipes import anomaly_defaults, segmentation_defaults
 from autoseg.trainers.settings import choices_of, flags_of, listed, parse_settings
 from autoseg.trainers.settings.anomaly import AnomalySettings

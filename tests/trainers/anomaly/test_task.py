@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from autoseg.networks.dcgan import GanShape
+from autoseg.tasks.anomaly.dcgan import GanShape
 from autoseg.trainers.anomaly import task as gan_task
 from autoseg.trainers.anomaly.task import GanTask
 from autoseg.trainers.settings.anomaly import AnomalySettings

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from autoseg.errors import AutosegError
-from autoseg.inference.location.answer import coverage
-from autoseg.projections.store import StoredLevel
+from autoseg.tasks.localization.answer import coverage
+from autoseg.tasks.localization.store import StoredLevel
 from autoseg.trainers.locator import batches as batches_module
 from autoseg.trainers.locator.batches import InMemory, LocatorBatches, draw_rows, parts_without, read_projections
 from autoseg.trainers.settings.locator import LocatorSettings

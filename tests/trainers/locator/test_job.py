@@ -13,10 +13,10 @@ from autoseg.api.projection import plan_projection
 from autoseg.api.training import train
 from autoseg.cli.main import main
 from autoseg.errors import AutosegError
-from autoseg.inference.location.model import LocatorDescription
-from autoseg.inference.location.settings import LocationSettings
 from autoseg.kinds import LOCATION
-from autoseg.projections.plan import ProjectionPlans
+from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.plan import ProjectionPlans
+from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.job import Job, settle_settings
 from autoseg.trainers.locator.job import (

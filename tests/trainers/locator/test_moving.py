@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from autoseg.projections.store import StoredLevel
+from autoseg.tasks.localization.store import StoredLevel
 from autoseg.trainers.locator.moving import STILL, Motion, draw_motion, moved, row_after
 from autoseg.trainers.settings.locator import MovingSettings
 

@@ -13,13 +13,13 @@ import torch
 from autoseg.dataset import Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
-from autoseg.inference.location.locator import LocatedImage, Locator
-from autoseg.inference.location.model import LoadedLocator, LocatorDescription
-from autoseg.inference.location.settings import LocationSettings
 from autoseg.plan import Topology
-from autoseg.projections.plan import ProjectionPlans
-from autoseg.projections.projecting import project_image
-from autoseg.projections.store import StoredLevel
+from autoseg.tasks.localization.locator import LocatedImage, Locator
+from autoseg.tasks.localization.model import LoadedLocator, LocatorDescription
+from autoseg.tasks.localization.plan import ProjectionPlans
+from autoseg.tasks.localization.projecting import project_image
+from autoseg.tasks.localization.settings import LocationSettings
+from autoseg.tasks.localization.store import StoredLevel
 from autoseg.trainers.locator.batches import InMemory, LocatorBatch, LocatorBatches
 from autoseg.trainers.locator.task import LocatorTask, locator_network, locator_task
 from autoseg.trainers.settings.locator import LocatorSettings

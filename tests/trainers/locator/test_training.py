@@ -19,9 +19,9 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.location.summary import read_summary
 from autoseg.evaluation.location.validated import read_validated, write_validated
 from autoseg.image_io import read_label
-from autoseg.inference.location.locator import Located, Locator
 from autoseg.kinds import LOCATION
-from autoseg.projections.store import open_projection
+from autoseg.tasks.localization.locator import Located, Locator
+from autoseg.tasks.localization.store import open_projection
 from autoseg.trainers import loop
 from autoseg.trainers.job import Job
 from autoseg.trainers.locator import fold as locator_fold

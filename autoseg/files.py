@@ -1,0 +1,135 @@
+"""Files that come to be there whole: written beside their place under a temporary name, flushed, and renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from autoseg.errors import AutosegError
+
+TEMPORARY_PREFIX = ".tmp-"
+LEFTOVER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<host>[^.]+)\.(?P<process>\d+)\.[0-9a-f]+-")
+OLD_AFTER_S = 24 * 3600
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside `target`, with the same name at its end, that becomes `target` when the block succeeds.
+
+    Its name holds this host and process (see `remove_leftovers`). The file is flushed to the disk and renamed; on an exception
+    it is removed and `target` is as it was before. Raises AutosegError where the disk is full or the folder cannot be written.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{_host()}.{os.getpid()}.{secrets.token_hex(4)}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files in `folder` that a killed run left.
+
+    A file is a leftover where this host wrote it and its process is gone, or where it is older than a day. Other hosts that
+    share the folder keep theirs.
+    """
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if _is_of_dead_process(path.name) or time.time() - path.stat().st_mtime > OLD_AFTER_S:
+                path.unlink()
+
+
+def _is_of_dead_process(name: str) -> bool:
+    """Tell whether this host wrote the file in a process that is gone."""
+    match = LEFTOVER.match(name)
+    if match is None or match["host"] != _host():
+        return False
+    try:
+        os.kill(int(match["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _host() -> str:
+    """Return this machine's name with nothing in it that separates the parts of a temporary name."""
+    return re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname()) or "localhost"
+
+
+def disk_error(error: OSError, target: Path) -> AutosegError:
+    """Return the message for a write that failed."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return AutosegError(
+            f"The disk is full: {target} could not be written. Completed work was kept. "
+            "Free some space, or choose another disk with --workspace or -o, and run the same command again."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return AutosegError(f"{target} cannot be written ({error.strerror}). Check the folder's permissions.")
+    return AutosegError(f"{target} could not be written: {error.strerror or error}.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises AutosegError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, folder) from error
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a complete file, or none."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, content: BaseModel | dict[str, Any] | list[Any]) -> None:
+    """Write a model or plain values as JSON that a person can read."""
+    if isinstance(content, BaseModel):
+        content = content.model_dump(mode="json")
+    write_text(target, readable_json(content) + "\n")
+
+
+def append_lines(target: Path, lines: list[str]) -> None:
+    """Append lines to a file in one write, so that several processes can do so at the same time.
+
+    A last line that a killed process left without its end stays a line of its own. Raises AutosegError as `atomic_path`.
+    """
+    if not lines:
+        return
+    try:
+        with open(target, "ab+", buffering=0) as file:
+            is_torn = file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
+            file.write(("\n" * is_torn + "".join(f"{line}\n" for line in lines)).encode())
+    except OSError as error:
+        raise disk_error(error, target) from error
+
+
+def readable_json(content: Any, indent: int = 0) -> str:
+    """Return JSON with one line per entry, but lists and objects that fit into a line of 120 characters in one line."""
+    flat = json.dumps(content, ensure_ascii=False)
+    if len(flat) + indent <= 118 or not isinstance(content, (dict, list)) or not content:
+        return flat
+    pad = " " * (indent + 1)
+    if isinstance(content, dict):
+        entries = [f"{pad}{json.dumps(str(k), ensure_ascii=False)}: {readable_json(v, indent + 1)}" for k, v in content.items()]
+        return "{\n" + ",\n".join(entries) + "\n" + " " * indent + "}"
+    return "[\n" + ",\n".join(pad + readable_json(v, indent + 1) for v in content) + "\n" + " " * indent + "]"

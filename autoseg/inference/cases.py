@@ -1,0 +1,94 @@
+"""Cases predicted one by one: what an earlier run finished stays, and the faults of one case stop no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+from autoseg.device import is_out_of_memory
+from autoseg.errors import AutosegError
+from autoseg.inference.inputs import PredictionInput, require_complete
+from autoseg.parallel import Outcome, free_memory_bytes
+from autoseg.provenance import OutputFolder
+
+Value = TypeVar("Value")
+Shape = tuple[int, ...]
+Prepared = Iterable[tuple[PredictionInput, Callable[[], Value]]]
+
+
+def predict_cases(
+    inputs: Sequence[PredictionInput], outputs: OutputFolder, output_of: Callable[[PredictionInput], str],
+    earlier: Callable[[PredictionInput], Value | None], predict: Callable[[Sequence[PredictionInput]], Prepared[Value]],
+) -> Iterator[Outcome[PredictionInput]]:
+    """Yield what became of each case: first those that are there already or cannot be predicted, then the others in order.
+
+    outputs: the folder whose record takes note of failures. output_of: name of a case's output. earlier: what an earlier run left
+    of a case, or None. predict: gives each waiting case with the function that predicts and writes it, lazily, so that the next
+    case may be prepared while one is predicted.
+    """
+    waiting: list[PredictionInput] = []
+    for item in inputs:
+        found = attempt(item, partial(_earlier, item, earlier))
+        if found.error or found.value:
+            yield _noted(found, outputs, output_of)
+        else:
+            waiting.append(item)
+    for item, make in predict(waiting):
+        yield _noted(attempt(item, make), outputs, output_of)
+
+
+def _earlier(item: PredictionInput, earlier: Callable[[PredictionInput], Value | None]) -> Value | None:
+    require_complete(item)
+    return earlier(item)
+
+
+def _noted(
+    outcome: Outcome[PredictionInput], outputs: OutputFolder, output_of: Callable[[PredictionInput], str]
+) -> Outcome[PredictionInput]:
+    """Return the outcome; a failure is appended to the record, unless a file of the case is there that stays."""
+    if outcome.error is not None and not (outputs.folder / (output := output_of(outcome.item))).exists():
+        outputs.fail(output, str(outcome.error))
+    return outcome
+
+
+def attempt(item: PredictionInput, function: Callable[[], Value | None]) -> Outcome[PredictionInput]:
+    """Return the outcome of one case: its faults, and its disk's and memory's, are an error of this case alone."""
+    try:
+        return Outcome(item, value=function())
+    except AutosegError as error:
+        return Outcome(item, error=error)
+    except MemoryError:
+        return Outcome(item, error=AutosegError(
+            f"{item}: memory ran out while it was read or preprocessed ({free_memory()}). Close other programs, or "
+            "use a machine with more memory."))
+    except OSError as error:
+        return Outcome(item, error=AutosegError(f"{item}: {error}."))
+
+
+def free_memory() -> str:
+    """Return how much memory is free, in words."""
+    return f"{free_memory_bytes() / 2**30:.1f} GiB are free"
+
+
+@contextmanager
+def memory_errors_named(case: str, shapes: Sequence[Shape], device: torch.device) -> Iterator[None]:
+    """Turn a failed allocation inside the block into an AutosegError that names the case.
+
+    shapes: (C, Z, Y, X) of the case as each model of an ensemble sees it.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        where = f"memory ran out ({free_memory()})" if device.type == "cpu" else f"{device} ran out of memory"
+        remedy = "Close other programs, or predict it on a machine with more memory"
+        if len(shapes) > 1:
+            remedy += f", or with one of the {len(shapes)} models alone (-m)"
+        raise AutosegError(f"case {case}: {where} while it was predicted (preprocessed shape "
+                           f"{', '.join(map(str, dict.fromkeys(shapes)))}). {remedy}.") from error
+

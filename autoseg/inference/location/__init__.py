@@ -1,1 +1,0 @@
-"""Locators at work: from a volume to the slice where something lies."""

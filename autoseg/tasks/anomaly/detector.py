@@ -1,0 +1,149 @@
+"""A trained detector at work: scores of slices and cases, and where in an image the anomaly lies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+
+from autoseg.device import Precision, keep_large_blocks
+from autoseg.errors import AutosegError
+from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore, Truth, case_score
+from autoseg.image import Image
+from autoseg.inference.cases import memory_errors_named
+from autoseg.tasks.anomaly.cutting import cut_image, place_back
+from autoseg.tasks.anomaly.fusing import fused
+from autoseg.tasks.anomaly.model import AnomalyDescription, LoadedDetector
+from autoseg.tasks.anomaly.search import Found, Progress, search, share_of
+from autoseg.tasks.anomaly.settings import SearchSettings
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """One case. slices, case: its scores. Row i of the arrays is the slice with index `indices[i]` along the axis that was cut.
+
+    real, generated: (N, C, S, S) float32, the slices as they were cut and the closest ones that were found. maps: (N, S, S)
+    float32, mean over the channels of |x - G(z)|, 0 to 2. anomaly_map: (1, Z, Y, X) float32, the maps in the image's own grid;
+    None where there is no image, or where not all of its slices were searched.
+    """
+
+    slices: list[SliceScore]
+    case: CaseScore
+    indices: np.ndarray
+    real: np.ndarray
+    generated: np.ndarray
+    maps: np.ndarray
+    anomaly_map: np.ndarray | None = None
+
+    def highest(self, count: int) -> np.ndarray:
+        """Where in `indices` the slices of the highest scores stand, highest first; at most `count`."""
+        scores = np.array([np.nan if entry.score is None else entry.score for entry in self.slices])
+        return np.argsort(-scores)[: min(count, int(np.isfinite(scores).sum()))]  # NaN is sorted last
+
+
+class AnomalyDetector:
+    """Means over the folds of a detector: of scores, of generated slices, and of maps."""
+
+    def __init__(
+        self, detector: LoadedDetector, device: torch.device, search: SearchSettings | None = None,
+        most_slices: int | None = None, precision: Precision = "auto",
+    ) -> None:
+        """detector: its networks lie on `device`. search: None for what it was trained with. most_slices: that are searched of a
+        case, evenly spread; None for all. precision: of the search.
+        """
+        self.detector, self.device, self.precision = detector, device, precision
+        self.search = search or detector.description.search
+        self.most_slices = most_slices
+        self._networks = [fused(networks) for networks in detector.networks]
+        if device.type == "cpu":
+            keep_large_blocks()
+
+    @property
+    def description(self) -> AnomalyDescription:
+        return self.detector.description
+
+    def score_image(self, image: Image, case: str, progress: Progress | None = None) -> ScoredCase:
+        """An image (C, Z, Y, X) as read, cut as the training images were. The same image and case give the same scores.
+
+        Raises AutosegError where the image does not fit the detector (see `cutting.cut_image`), or memory runs out.
+        """
+        cut = cut_image(image, case, self.description.plans)
+        scored = self.score_case(case, cut.slices, cut.blank, cut.placement.array_axis, progress=progress)
+        if len(scored.indices) < len(cut.slices):
+            return scored
+        return replace(scored, anomaly_map=place_back(scored.maps, cut.placement))
+
+    def score_case(
+        self, case: str, slices: np.ndarray, blank: np.ndarray, array_axis: int | None = None,
+        truths: Sequence[Truth | None] | None = None, truth: Truth | None = None, progress: Progress | None = None,
+    ) -> ScoredCase:
+        """Slices that were cut before.
+
+        slices: (N, C, S, S) float32, all of the case. blank: (N,) bool. array_axis: of the image, that they were cut along.
+        truths: of the slices; truth: of the case. Raises AutosegError where all slices are blank, or memory runs out.
+        """
+        if np.all(blank):
+            raise AutosegError(f"case {case}: each of its slices has one value everywhere, so that there is nothing to score. "
+                               "Look at the image, or leave it out.")
+        indices = spread(blank, self.most_slices)
+        with memory_errors_named(case, [slices.shape], self.device):
+            found = self.score_slices(slices[indices], blank[indices], self._seed(case), indices.tolist(), progress)
+        rows = [
+            SliceScore(case=case, slice=int(index), score=_number(found.score[row]), residual=_number(found.residual[row]),
+                       discrimination=_number(found.discrimination[row]), steps=int(found.steps[row]), axis=array_axis,
+                       truth=None if truths is None else truths[index])
+            for row, index in enumerate(indices)]
+        return ScoredCase(rows, case_score(rows, truth), indices, slices[indices], found.generated, found.maps)
+
+    def score_slices(
+        self, slices: np.ndarray, blank: np.ndarray, seed: int, positions: Sequence[int] | None = None,
+        progress: Progress | None = None,
+    ) -> Found:
+        """Of slices (N, C, S, S) float32, one at least not blank. blank: (N,) bool; these are not searched: their scores are NaN,
+        their maps 0. positions: of the slices in their case (see `search`). Raises AutosegError where weights give no numbers.
+        """
+        seen = np.flatnonzero(~blank)
+        numbers = np.arange(len(slices)) if positions is None else np.asarray(positions)
+        tensor = torch.from_numpy(np.ascontiguousarray(slices[seen], np.float32)).to(self.device)
+        of_folds = [
+            search(networks, tensor, self.search, seed, share_of(progress, fold / len(self._networks), 1 / len(self._networks)),
+                   [int(number) for number in numbers[seen]], self.precision)
+            for fold, networks in enumerate(self._networks)]
+        mean = {field.name: np.mean([getattr(found, field.name) for found in of_folds], axis=0) for field in fields(Found)}
+        if not np.isfinite(mean["score"]).all():
+            raise AutosegError("The detector's networks give no numbers (NaN): its training failed. Train it again.")
+        return _with_blank(mean, slices, seen)
+
+    def _seed(self, case: str) -> int:
+        """Of the case and the training's seed, so that it is the same each time and for whatever other settings."""
+        text = f"{self.description.settings.get('seed')}/{case}"
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+
+
+def spread(blank: np.ndarray, most: int | None) -> np.ndarray:
+    """Indices of all slices, or where that is fewer of `most` that are not blank, evenly spread. blank: (N,) bool."""
+    seen = np.flatnonzero(~blank)
+    if most is None or len(seen) <= most:
+        return np.arange(len(blank))
+    return seen[((np.arange(most) + 0.5) * len(seen) / most).astype(np.int64)]
+
+
+def _with_blank(mean: dict[str, np.ndarray], slices: np.ndarray, seen: np.ndarray) -> Found:
+    """The slices that were not searched among the others: generated as they are, so that nothing differs."""
+    def filled(name: str, empty: np.ndarray) -> np.ndarray:
+        empty[seen] = mean[name]
+        return empty
+
+    count, edge = len(slices), slices.shape[-1]
+    nothing = [np.full(count, np.nan, np.float32) for _ in range(3)]
+    return Found(
+        score=filled("score", nothing[0]), residual=filled("residual", nothing[1]),
+        discrimination=filled("discrimination", nothing[2]), generated=filled("generated", slices.astype(np.float32)),
+        maps=filled("maps", np.zeros((count, edge, edge), np.float32)), steps=filled("steps", np.zeros(count, np.int64)))
+
+
+def _number(value: np.floating) -> float | None:
+    return float(value) if np.isfinite(value) else None

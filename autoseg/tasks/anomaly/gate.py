@@ -1,0 +1,123 @@
+"""A gate before a segmentation: images that are unlike what a detector was trained on are flagged. None is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.errors import AutosegError, many
+from autoseg.evaluation.anomaly.scores import read_scores
+from autoseg.evaluation.csv_table import write_rows
+from autoseg.inference.cases import attempt
+from autoseg.inference.inputs import PredictionInput, read_input, require_complete
+from autoseg.plan import Frozen
+from autoseg.provenance import GATED, OutputFolder
+from autoseg.tasks.anomaly.detector import AnomalyDetector
+from autoseg.tasks.anomaly.outputs import CaseProgress, origin_of_detector
+from autoseg.workspace import ModelFolder
+
+PERCENTILE = 99.0
+FEWEST_CASES = 20  # a percentile of fewer is not much more than the highest of them
+CSV_NAME = "gate.csv"
+
+
+class Threshold(Frozen):
+    """The score above which a case is flagged: a percentile of the scores of `cases` normal validation cases."""
+
+    score: float
+    percentile: float
+    cases: int
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.score:.4g} (percentile {self.percentile:g} of {many(self.cases, 'normal validation case')})"
+
+    @property
+    def warning(self) -> str | None:
+        """What the user should know of it."""
+        if self.cases >= FEWEST_CASES:
+            return None
+        return (f"the gate's threshold comes from {many(self.cases, 'normal validation case')}. Fewer than {FEWEST_CASES} say "
+                "little about how far normal scores reach.")
+
+
+class GatedCase(Frozen):
+    """A row of `gate.csv`. score: None where the case could not be scored; problem: why. highest_slice: index of the slice with
+    the highest score, along the axis that was cut."""
+
+    case: str
+    score: float | None
+    threshold: float
+    flagged: bool
+    highest_slice: int | None = None
+    problem: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it is flagged, in words."""
+        return self.problem or f"score {self.score:.4g}, above {self.threshold:.4g}; highest in slice {self.highest_slice}"
+
+
+def threshold_of(folder: ModelFolder, folds: Sequence[str], percentile: float = PERCENTILE) -> Threshold:
+    """From the validation of a detector's folds: each normal case once, as the fold that did not train on it scored it.
+
+    percentile: above 0, at most 100. Raises AutosegError where it is not, and where there is no score of a normal case.
+    """
+    if not 0 < percentile <= 100:
+        raise AutosegError(f"--gate-percentile is {percentile:g}, but a percentile lies above 0 and is 100 at most.")
+    files = [folder.fold(fold).scores_csv for fold in folds]
+    normal = [row.score for file in files if file.exists() for row in read_scores(file) if row.truth == "normal"]
+    if not normal:
+        raise AutosegError(
+            f"{folder.root} has no validation scores of normal cases, which a gate takes its threshold from. Train a fold to its "
+            "end with autoseg_train, on a dataset with cases that are normal as a whole: by case_labels in dataset.json, in a "
+            "folder normal, or all of them by --normal all.")
+    return Threshold(score=float(np.percentile(normal, percentile)), percentile=percentile, cases=len(normal))
+
+
+def gate_files(
+    detector: AnomalyDetector, threshold: Threshold, inputs: Sequence[PredictionInput], output_folder: Path,
+    overwrite: bool = False, progress: CaseProgress | None = None,
+) -> Iterator[GatedCase]:
+    """Score cases before they are segmented; yield a row for each. `gate.csv` is written at the end.
+
+    detector: with as many slices of a case at most as its validation took. A case that has a row by the same detector and
+    threshold keeps it, unless `overwrite`; one that cannot be scored is flagged with the reason. Raises AutosegError where the
+    folder cannot be written.
+    """
+    origin = origin_of_detector(detector, most_slices=detector.most_slices, threshold=threshold)
+    outputs = OutputFolder(output_folder, origin, overwrite, GATED, refuses_others=False)
+
+    def row_of(item: PredictionInput) -> GatedCase:
+        entry = None if item.problem else outputs.made(item.name, item.images, is_file=False)
+        if entry is not None and entry.result is not None:
+            return GatedCase.model_validate(entry.result)
+        outcome = attempt(item, partial(_score, detector, threshold, item, progress))
+        if outcome.error is not None:
+            outputs.fail(item.name, str(outcome.error))
+            return GatedCase(case=item.name, score=None, threshold=threshold.score, flagged=True, problem=str(outcome.error))
+        row: GatedCase = outcome.value
+        outputs.note(item.name, item.images, row)
+        return row
+
+    rows: dict[str, GatedCase] = {}
+    try:
+        for item in inputs:
+            rows[item.name] = row = row_of(item)
+            yield row
+    finally:
+        if rows:
+            there = {name: GatedCase.model_validate(result) for name, result in outputs.results.items()} | rows
+            write_rows(output_folder / CSV_NAME, GatedCase, [there[name] for name in sorted(there)])
+
+
+def _score(
+    detector: AnomalyDetector, threshold: Threshold, item: PredictionInput, progress: CaseProgress | None
+) -> GatedCase:
+    require_complete(item)
+    case = detector.score_image(read_input(item), item.name, None if progress is None else partial(progress, item.name)).case
+    return GatedCase(case=item.name, score=case.score, threshold=threshold.score, flagged=case.score > threshold.score,
+                     highest_slice=case.highest_slice)

@@ -1,0 +1,103 @@
+"""What a detector writes of the cases in a folder: maps, panels, scores of cases and slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from autoseg.evaluation.anomaly.panels import draw_panels
+from autoseg.evaluation.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, write_scores, write_slice_scores
+from autoseg.image_io import file_ending, float_ending, write_image
+from autoseg.inference.cases import predict_cases
+from autoseg.inference.checkpoints import origin_of
+from autoseg.inference.inputs import PredictionInput, read_input
+from autoseg.parallel import Outcome
+from autoseg.plan import Frozen
+from autoseg.provenance import Origin, OutputFolder
+from autoseg.tasks.anomaly.detector import AnomalyDetector, ScoredCase
+
+SHOWN = 3  # slices of a case's panels
+
+CaseProgress = Callable[[str, float], None]  # the case, and the share of it that is done, 0 to 1
+
+
+class Scores(Frozen):
+    """What the record of the folder holds of a case."""
+
+    case: CaseScore
+    slices: tuple[SliceScore, ...]
+
+
+@dataclass(frozen=True)
+class WrittenMap:
+    """A map on disk, and the case's scores. was_there: whether an earlier run of the same detector had made them."""
+
+    path: Path
+    score: CaseScore
+    was_there: bool = False
+
+
+def draw_highest(path: Path, scored: ScoredCase) -> None:
+    """Draw panels (PNG) of the slices with the highest scores, at most three."""
+    rows = scored.highest(SHOWN)
+    titles = [f"slice {scored.slices[row].slice}, score {scored.slices[row].score:.4g}" for row in rows]
+    case = scored.case
+    draw_panels(path, scored.real[rows], scored.generated[rows], titles, f"{case.case}: score {case.score:.4g}")
+
+
+def score_files(
+    detector: AnomalyDetector, inputs: Sequence[PredictionInput], output_folder: Path, overwrite: bool = False,
+    progress: CaseProgress | None = None,
+) -> Iterator[Outcome[PredictionInput]]:
+    """Score cases one by one, with `<output_folder>/<case><ending>`, the map of each; yield what became of each.
+
+    The ending is that of the case's image, as far as floating point can be kept in it. An outcome's value is `WrittenMap`; a case
+    that fails stops no other. What an earlier run of the same detector made of the same files stays, unless `overwrite`. The
+    tables `scores.csv` and `slice_scores.csv` are written at the end, from the record of the folder: they hold what other
+    commands scored with the same detector, too. Raises AutosegError where the folder cannot be written or holds something else.
+    """
+    outputs = OutputFolder(output_folder, origin_of_detector(detector), overwrite)
+    outputs.claim_tables(SCORES, SLICE_SCORES)
+
+    def map_path(item: PredictionInput) -> Path:
+        return output_folder / f"{item.name}{float_ending(file_ending(item.images[0]))}"
+
+    def panels_path(item: PredictionInput) -> Path:
+        return output_folder / "panels" / f"{item.name}.png"
+
+    def earlier(item: PredictionInput) -> WrittenMap | None:
+        entry = outputs.made(map_path(item).name, item.images)
+        if entry is None or entry.result is None or not panels_path(item).exists():
+            return None
+        return WrittenMap(map_path(item), Scores.model_validate(entry.result).case, was_there=True)
+
+    def score(item: PredictionInput) -> WrittenMap:
+        image = read_input(item)
+        scored = detector.score_image(image, item.name, None if progress is None else partial(progress, item.name))
+        if scored.anomaly_map is None:
+            raise ValueError("a detector that writes maps searches all slices")
+        outputs.begin(map_path(item).name, item.images, Scores(case=scored.case, slices=tuple(scored.slices)))
+        draw_highest(panels_path(item), scored)
+        write_image(map_path(item), scored.anomaly_map, like=image)  # last: where it is, the panels are
+        return WrittenMap(map_path(item), scored.case)
+
+    try:
+        yield from predict_cases(inputs, outputs, lambda item: map_path(item).name, earlier,
+                                 lambda waiting: ((item, partial(score, item)) for item in waiting))
+    finally:
+        _write_tables(outputs)
+
+
+def _write_tables(outputs: OutputFolder) -> None:
+    """Write the scores of all cases that the record holds, sorted by case."""
+    found = sorted((Scores.model_validate(result) for result in outputs.results.values()), key=lambda its: its.case.case)
+    if found:
+        write_slice_scores(outputs.folder / SLICE_SCORES, [row for its in found for row in its.slices])
+        write_scores(outputs.folder / SCORES, [its.case for its in found])
+
+
+def origin_of_detector(detector: AnomalyDetector, **more: object) -> Origin:
+    """Return what scores depend on besides the image."""
+    return origin_of([detector.detector.facts()], search=detector.search.model_dump(mode="json"), **more)

@@ -1,0 +1,121 @@
+"""Cut cases on disk: `<case>.b2nd` (slices, float16) and `<case>.json`, and how they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.dataset import Case, read_case
+from autoseg.evaluation.anomaly.scores import Truth
+from autoseg.parallel import Outcome
+from autoseg.preprocessing import store
+from autoseg.preprocessing.store import CaseToMake, Part, StoredCase, StoredDescription
+from autoseg.provenance import Origin
+from autoseg.tasks.anomaly.cutting import cut_image
+from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
+from autoseg.tasks.anomaly.truth import may_be_trained_on, slice_truths, truth_of_case
+
+FORMAT = 2  # of the stored arrays; a higher number makes every case be cut again
+MEMORY_BESIDES_IMAGES = 100 * 2**20  # bytes: slabs, matrices, compression
+
+
+class SlicesDescription(StoredDescription):
+    """`<case>.json`. The others as in `StoredSlices`."""
+
+    case_truth: Truth | None
+    truths: tuple[Truth | None, ...]
+    blank: tuple[bool, ...]
+    normal: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class StoredSlices(StoredCase[SlicesDescription]):
+    """The slices of one case on disk; slice i has index i along the axis that was cut, in the file's own order."""
+
+    @property
+    def truths(self) -> tuple[Truth | None, ...]:
+        """Of each slice; None where it is not known."""
+        return self.description.truths
+
+    @property
+    def case_truth(self) -> Truth | None:
+        return self.description.case_truth
+
+    @property
+    def blank(self) -> tuple[bool, ...]:
+        """Of each slice: whether it has one value everywhere; not scored."""
+        return self.description.blank
+
+    @property
+    def normal(self) -> tuple[bool, ...]:
+        """Of each slice: whether it may be trained on (see `truth.may_be_trained_on`)."""
+        return self.description.normal
+
+    def read(self) -> np.ndarray:
+        """Return all slices, (N, C, S, S) float32 in [-1, 1]. Raises AutosegError where the file is missing or damaged."""
+        return np.asarray(self.array()[:], np.float32)
+
+
+def write_slices(folder: Path, description: SlicesDescription, slices: np.ndarray) -> None:
+    """Store a case; an older version of it is replaced. slices: (N, C, S, S) float32 in [-1, 1].
+
+    Raises AutosegError where the disk is full or the folder cannot be written.
+    """
+    store.write_case(folder, description, [Part("", slices.astype(np.float16), slices.shape[1:])])
+
+
+def open_slices(folder: Path, case: str) -> StoredSlices:
+    """Return a stored case. Raises AutosegError where it is not complete or its files do not fit each other."""
+    stored = StoredSlices(folder, store.read_description(folder, case, SlicesDescription))
+    stored.array()  # what cannot be read is better named now than in a training
+    return stored
+
+
+def plans_digest(plans: SlicePlans) -> str:
+    """Return the digest of what all cases share: how they are cut and scaled, and which slices count as normal; no file."""
+    chosen = plans.model_dump(mode="json", include={"axis", "image_size", "channel_names", "windows", "normal_by"})
+    return Origin.of(format=FORMAT, labels=plans.source.labels, **chosen).digest
+
+
+def case_origin(case: Case, configuration: str, plans: SlicePlans) -> str:
+    """Return the digest of all that a stored case is made from: its files, what it is called, and the plans."""
+    return store.case_origin(case, plans_digest(plans), case_label=plans.source.case_labels.get(case.name))
+
+
+def preprocess(plans: SlicePlans, folder: Path, workers: int | None = None) -> Iterator[Outcome[Case]]:
+    """Cut and store every training case of `plans.source` (see `make_cases`)."""
+    without_cases = plans.source.model_copy(update={"training": (), "test": ()})
+    alone = plans.model_copy(update={"source": without_cases})  # goes to the workers with each case
+    return store.make_cases(
+        plans.source.training, {CONFIGURATION: folder}, partial(case_origin, plans=plans),
+        partial(_cut_and_store, plans=alone, folder=folder), partial(_memory_bytes, plans=plans), workers)
+
+
+def _cut_and_store(job: CaseToMake, plans: SlicePlans, folder: Path) -> list[str]:
+    image, label = read_case(job.case, plans.source)
+    cut = cut_image(image, job.case.name, plans)
+    known = None if label is None or not plans.source.labels.foreground else label.array[0]
+    case_label = plans.source.case_labels.get(job.case.name)
+    truths = slice_truths(
+        known, case_label, cut.placement.array_axis, cut.placement.count, plans.normal_by, plans.source.labels.ignore)
+    blank = cut.blank.tolist()
+    description = SlicesDescription(
+        case=job.case.name, shapes={}, origin=job.origins[CONFIGURATION], plans=plans_digest(plans),
+        case_truth=truth_of_case(truths, case_label), truths=tuple(truths), blank=tuple(blank),
+        normal=tuple(may_be_trained_on(truths, blank, case_label)))
+    write_slices(folder, description, cut.slices)
+    return list(job.origins)
+
+
+def _memory_bytes(job: CaseToMake, plans: SlicePlans) -> int:
+    """Return what a case takes at its peak: image, a channel's copy for its percentiles, label, and the slices."""
+    header = store.read_header(job.case)
+    if header is None:
+        return 0
+    slices = 1 if plans.axis is None else max(header.shape)
+    return (header.voxels * (2 * header.channels * header.bytes_per_voxel + header.bytes_per_voxel + 8)
+            + 6 * slices * plans.channels * plans.image_size**2 + MEMORY_BESIDES_IMAGES)

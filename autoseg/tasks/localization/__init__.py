@@ -1,0 +1,1 @@
+"""Localization: where along an axis of the patient a level lies, found in a projection of the volume."""

@@ -1,0 +1,1 @@
+"""Segmentation: which structure each voxel belongs to."""

@@ -1,0 +1,119 @@
+"""One model at work: its preprocessing, its sliding window, its mean over folds and mirrored tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from autoseg.device import Precision, autocast, memory_format, resolve_precision
+from autoseg.errors import AutosegError
+from autoseg.image import Image
+from autoseg.inference.export import Row, resized_rows
+from autoseg.inference.sliding_window import band_depth, count_tiles, stream_logits
+from autoseg.preprocessing.pipeline import preprocess_image
+from autoseg.preprocessing.store import CaseProperties
+from autoseg.tasks.segmentation.model import LoadedModel
+from autoseg.tasks.segmentation.store import open_volume, plans_digest
+from autoseg.topology.shapes import reshaped
+from autoseg.topology.values import values_put_out
+
+SHARE_OF_DEVICE_MEMORY = 0.3  # that the bands of gathered logits of all members may take; the networks need the rest
+
+
+class EnsembleMember:
+    """A model on its device. An ensemble asks each of its members for the same row at the same time."""
+
+    def __init__(
+        self, model: LoadedModel, device: torch.device, precision: Precision = "auto", mirroring: bool = True,
+        members: int = 1,
+    ) -> None:
+        """model: its networks lie on `device`. members: how many models share the device's memory, this one included.
+
+        mirroring: average over all flips that the training used, too.
+        """
+        self.model = model
+        self.device = device
+        self.dtype = resolve_precision(precision, device)
+        self.mirror_axes = model.description.mirror_axes if mirroring else ()
+        self.members = members
+
+    def preprocess(self, image: Image, name: str) -> tuple[np.ndarray, CaseProperties]:
+        """(C, Z, Y, X) float32 on this model's grid, and what was done. Raises AutosegError as `preprocess_image`."""
+        description = self.model.description
+        return preprocess_image(image, name, description.plans, description.configuration)
+
+    def read_preprocessed(self, folder: Path, case: str) -> tuple[np.ndarray, CaseProperties]:
+        """As `preprocess`, from what planning stored in `folder`, where images and plans may have changed since training.
+
+        Raises AutosegError where the case is not stored whole, or was stored by other plans than those of this model.
+        """
+        stored, description = open_volume(folder, case), self.model.description
+        if stored.description.plans != plans_digest(description.labels, description.plans, description.configuration):
+            name = f"{description.configuration_name}, {description.called}"
+            raise AutosegError(
+                f"case {case}: {folder} holds it preprocessed by other plans than those that the model {name} was trained "
+                "with: the dataset was planned anew since. Train the model anew with --restart, or plan the dataset as it was.")
+        return stored.read_data(), stored.properties
+
+    @property
+    def preprocessing(self) -> tuple[object, ...]:
+        """All that `preprocess` depends on: equal where two members see the same array of an image."""
+        plans, configuration = self.model.description.plans, self.model.description.configuration
+        return (plans.transpose, plans.foreground_intensities, configuration.spacing_mm, configuration.normalization,
+                configuration.normalize_inside_mask)
+
+    def rows(
+        self, data: np.ndarray, properties: CaseProperties, tile_done: Callable[[], None] | None = None
+    ) -> Iterator[Row]:
+        """Yield (row, logits (K, Y, X) float32) along axis 0 of `properties.shape_cropped`.
+
+        data: (C, Z, Y, X) float32, as `preprocess` gives it. The arrays are to be read only.
+        """
+        patch_size = self.model.description.configuration.patch_size
+        classes = self.model.description.labels.output_channels
+        band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
+        slabs = stream_logits(self._predict_tile, data, patch_size, classes, band_device=self._band_device(band_bytes),
+                              tile_done=tile_done)
+        return resized_rows(slabs, properties)
+
+    def count_tiles(self, data: np.ndarray) -> int:
+        """How often `rows` will call `tile_done`."""
+        return count_tiles(data.shape, self.model.description.configuration.patch_size)
+
+    def _band_device(self, band_bytes: int) -> torch.device:
+        """The CUDA device where the gathered logits fit into this member's share of it, else the CPU."""
+        if self.device.type != "cuda":
+            return torch.device("cpu")
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return self.device if band_bytes < SHARE_OF_DEVICE_MEMORY / self.members * free else torch.device("cpu")
+
+    def tiles_at_once(self, tiles: int) -> int:
+        """Of so many (slices in 2D, one in 3D), how many the network sees at a time: fewer, the more it costs beside a U-Net."""
+        configuration, classes = self.model.description.configuration, self.model.description.labels.output_channels
+        plain = values_put_out(configuration.patch_size, reshaped(configuration.network, "unet"), classes)
+        ratio = values_put_out(configuration.patch_size, configuration.network, classes) / plain
+        return max(1, int(tiles / max(1.0, ratio)))
+
+    @torch.inference_mode()
+    def _predict_tile(self, tile: torch.Tensor) -> torch.Tensor:
+        """(B, C, *patch) float32 -> (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
+        spatial = tile.dim() - 2
+        tile = tile.to(self.device, memory_format=memory_format(self.device, spatial))
+        flips = list(chain.from_iterable(combinations(self.mirror_axes, n) for n in range(len(self.mirror_axes) + 1)))
+        total: torch.Tensor | None = None
+        at_once = self.tiles_at_once(len(tile))
+        for axes in flips:
+            dims = [axis + 2 for axis in axes]
+            for network in self.model.networks:
+                with autocast(self.device, self.dtype):
+                    parts = (tile.flip(dims) if dims else tile).split(at_once)
+                    done = [network(part)[0] for part in parts]
+                logits = done[0] if len(done) == 1 else torch.cat(done)
+                logits = logits.flip(dims) if dims else logits
+                total = logits.float() if total is None else total.add_(logits)
+        assert total is not None, "a model has at least one network"
+        return total.div_(len(flips) * len(self.model.networks))

@@ -1,0 +1,71 @@
+"""Trained models that segment: what their `model.json` says besides, and their network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import model_validator
+from torch import nn
+
+from autoseg.dataset import Labels
+from autoseg.device import to_device
+from autoseg.inference.checkpoints import Checkpoint, Description, Loaded, Weights, fill, load, part_of
+from autoseg.networks import build_network
+from autoseg.plan import Configuration, Plans
+from autoseg.workspace import ModelFolder
+
+NETWORK = "network"  # the module of the recipe that segments
+
+
+class ModelDescription(Description):
+    """All that segmenting needs but weights; one to one with `model.json`.
+
+    channel_names, labels, file_ending: of the dataset. plans: with the configuration `configuration_name` only. mirror_axes:
+    spatial axes of the patch along which training mirrored, so that prediction may too. The others as in `Description`.
+    """
+
+    task: Literal["segmentation"] = "segmentation"
+    channel_names: tuple[str, ...]
+    labels: Labels
+    file_ending: str
+    plans: Plans
+    mirror_axes: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelDescription:
+        if self.configuration_name not in self.plans.configurations:
+            raise ValueError(f"plans hold no configuration {self.configuration_name}")
+        if any(not 0 <= axis < self.configuration.dimensions for axis in self.mirror_axes):
+            raise ValueError(f"mirror_axes {self.mirror_axes} are not all axes of the patch")
+        return self
+
+    @property
+    def configuration(self) -> Configuration:
+        return self.plans.configurations[self.configuration_name]
+
+    def build(self) -> nn.Module:
+        """The network, with fresh weights."""
+        return build_network(self.configuration.network, len(self.channel_names), self.labels.output_channels)
+
+
+LoadedModel = Loaded[ModelDescription, nn.Module]
+
+
+def load_model(
+    folder: ModelFolder, folds: Sequence[str] | None = None, checkpoint: Checkpoint = "final", device: torch.device | None = None
+) -> LoadedModel:
+    """Return a trained model from its folder, its networks on `device` (None for the CPU). The rest as in `checkpoints.load`."""
+    build = partial(_build, device=device or torch.device("cpu"))
+    return load(folder, "segmentation", ModelDescription, build, folds, checkpoint)
+
+
+def _build(description: ModelDescription, weights: Weights, file: Path, device: torch.device) -> nn.Module:
+    """Return the network that `description` names, in eval mode. Raises AutosegError where the weights do not fit."""
+    with torch.device("meta"):  # no memory, and no time for random weights
+        network = description.build()
+    fill(network, part_of(weights, NETWORK), file)
+    return to_device(network.float(), device, description.configuration.dimensions).eval()

@@ -1,0 +1,243 @@
+"""Segmentations of images by a trained model, or by an ensemble of several: in memory, or a folder of files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from autoseg.best import Rule
+from autoseg.device import Precision, keep_large_blocks
+from autoseg.errors import AutosegError
+from autoseg.image import Image
+from autoseg.image_io import file_ending, label_ending, write_label
+from autoseg.inference.cases import memory_errors_named, predict_cases
+from autoseg.inference.checkpoints import origin_of
+from autoseg.inference.inputs import PredictionInput, list_inputs, read_input
+from autoseg.parallel import Outcome
+from autoseg.preprocessing.store import CaseProperties, Spacing
+from autoseg.provenance import OutputFolder
+from autoseg.tasks.segmentation.compatibility import require_same_grid, require_same_task
+from autoseg.tasks.segmentation.ensemble import Combination, label_volumes
+from autoseg.tasks.segmentation.member import EnsembleMember
+from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
+
+__all__ = ["PredictionInput", "Predictor", "Written", "list_inputs"]
+
+CaseProgress = Callable[[str, int, int], None]
+Prepared = tuple[np.ndarray, CaseProperties]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A segmentation on disk. was_there: whether an earlier run of the same models had already finished it."""
+
+    path: Path
+    was_there: bool = False
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A case ready for the networks. like: the image's grid and header; its voxels are forgotten."""
+
+    like: Image
+    prepared: list[Prepared]
+
+
+class Predictor:
+    """Sliding window, mean over folds and mirrored tiles, mean of the models' probabilities in the image's own grid.
+
+    The models of an ensemble may differ in spacing, patch size and dimensions. They go through a case in lock-step, so
+    that of each only the rows at hand are in memory.
+    """
+
+    def __init__(
+        self, models: Sequence[LoadedModel], device: torch.device, precision: Precision = "auto", mirroring: bool = True,
+        postprocess: Callable[[np.ndarray, Spacing], np.ndarray] | None = None, rules: Sequence[Rule] = (),
+    ) -> None:
+        """models: one, or those of an ensemble; their networks lie on `device`.
+
+        mirroring: average over all flips that each model's training used, too. postprocess: from label values (Z, Y, X)
+        and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
+        for the record beside the segmentations.
+        Raises AutosegError where the models have other labels, channels or axis orders.
+        """
+        require_same_task([model.description for model in models])
+        self.members = [EnsembleMember(model, device, precision, mirroring, len(models)) for model in models]
+        self.device = device
+        self.postprocess = postprocess
+        self.rules = tuple(rules)
+        if device.type == "cpu":
+            keep_large_blocks()
+
+    @property
+    def description(self) -> ModelDescription:
+        """Of the first model; labels and channels are those of all."""
+        return self.members[0].model.description
+
+    def predict_combinations(
+        self,
+        prepared: Sequence[Prepared],
+        combinations: Sequence[Combination],
+        progress: CaseProgress | None = None,
+        save_probabilities: Path | None = None,
+    ) -> list[np.ndarray]:
+        """Label values (Z, Y, X), uint8 or uint16, on the image's own grid, for each combination of models.
+
+        prepared: of one case, for each model, data (C, Z, Y, X) float32 on its preprocessed grid and what preprocessing
+        did. combinations: indices of models, (0,) or (0, 1) and so on. All models that they name go through the case
+        once, together; nothing is post-processed. progress: (case, tiles done, tiles in all). save_probabilities: a
+        .b2nd file to write those of the first combination to (see `probabilities.py`).
+        Raises AutosegError where the case was cropped differently for the models, where memory runs out, or where
+        probabilities cannot be written.
+        """
+        if len(prepared) != len(self.members):
+            raise ValueError(f"{len(prepared)} prepared arrays for {len(self.members)} models")
+        used = sorted({index for combination in combinations for index in combination})
+        chosen = [(self.members[index], *prepared[index]) for index in used]
+        properties = require_same_grid([of_member for _, _, of_member in chosen])
+        counter = _tile_counter(progress, properties.case, sum(member.count_tiles(data) for member, data, _ in chosen))
+        renumbered = [tuple(used.index(index) for index in combination) for combination in combinations]
+        with memory_errors_named(properties.case, [data.shape for _, data, _ in chosen], self.device):
+            rows = [member.rows(data, of_member, counter) for member, data, of_member in chosen]
+            return label_volumes(rows, renumbered, properties, self.description.labels, save_probabilities)
+
+    def predict_preprocessed(
+        self,
+        data: np.ndarray,
+        properties: CaseProperties,
+        save_probabilities: Path | None = None,
+        progress: CaseProgress | None = None,
+    ) -> np.ndarray:
+        """`predict_combinations` of the only model: label values (Z, Y, X) on the image's own grid, not post-processed."""
+        return self.predict_combinations([(data, properties)], [(0,)], progress, save_probabilities)[0]
+
+    def predict_image(
+        self,
+        image: Image,
+        name: str = "image",
+        save_probabilities: Path | None = None,
+        progress: CaseProgress | None = None,
+    ) -> np.ndarray:
+        """Label values (Z, Y, X), uint8 or uint16, on the grid of `image` (C, Z, Y, X), post-processed.
+
+        save_probabilities: a .b2nd file to write (see `probabilities.py`); probabilities are not post-processed.
+        Raises AutosegError where the image has not the channels that the models were trained on.
+        """
+        self._check_channels(image, name)
+        return self._predict(self._preprocess(image, name), save_probabilities, progress)
+
+    def predict_files(
+        self,
+        inputs: Sequence[PredictionInput],
+        output_folder: Path,
+        overwrite: bool = False,
+        save_probabilities: bool = False,
+        progress: CaseProgress | None = None,
+    ) -> Iterator[Outcome[PredictionInput]]:
+        """Predict cases one by one into `<output_folder>/<case><ending of its image>`; yield what became of each.
+
+        An outcome's value is `Written`; a case that fails stops no other. Segmentations that an earlier run of the same
+        models wrote from the same files stay as they are, unless `overwrite`. save_probabilities: also write
+        `<case>.b2nd`. Raises AutosegError as `outputs`.
+        """
+        outputs = self.outputs(output_folder, overwrite)
+
+        def paths(item: PredictionInput) -> tuple[Path, Path | None]:
+            """Return where a case's segmentation and probabilities are stored; None where the latter are not wanted."""
+            labels = output_folder / f"{item.name}{label_ending(file_ending(item.images[0]))}"
+            return labels, output_folder / f"{item.name}.b2nd" if save_probabilities else None
+
+        def earlier(item: PredictionInput) -> Written | None:
+            labels, probabilities = paths(item)
+            is_made = outputs.made(labels.name, item.images) and (probabilities is None or probabilities.exists())
+            return Written(labels, was_there=True) if is_made else None
+
+        def predict(waiting: Sequence[PredictionInput]) -> Iterator[tuple[PredictionInput, Callable[[], Written]]]:
+            for item, prepare in self._prepare_each(waiting):
+                yield item, partial(self._predict_file, item, prepare, outputs, *paths(item), progress)
+
+        yield from predict_cases(inputs, outputs, lambda item: paths(item)[0].name, earlier, predict)
+
+    def outputs(self, output_folder: Path, overwrite: bool = False) -> OutputFolder:
+        """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
+        facts = [member.model.facts(mirror_axes=member.mirror_axes) for member in self.members]
+        rules = [rule.model_dump(mode="json", exclude_defaults=True) | {"kind": rule.kind} for rule in self.rules]
+        return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rules}), overwrite)
+
+    def _predict_file(
+        self, item: PredictionInput, prepare: Callable[[], _Case], outputs: OutputFolder, path: Path, probabilities: Path | None,
+        progress: CaseProgress | None,
+    ) -> Written:
+        case = prepare()
+        labels = self._predict(case.prepared, probabilities, progress)
+        outputs.begin(path.name, item.images)
+        write_label(path, labels, like=case.like)
+        return Written(path)
+
+    def _predict(
+        self, prepared: list[Prepared], save_probabilities: Path | None, progress: CaseProgress | None
+    ) -> np.ndarray:
+        """All models together, and what is done to their labels. `prepared` is emptied before the latter."""
+        properties, shapes = prepared[0][1], [data.shape for data, _ in prepared]
+        everyone = tuple(range(len(self.members)))
+        labels = self.predict_combinations(prepared, [everyone], progress, save_probabilities)[0]
+        if self.postprocess is None:
+            return labels
+        prepared.clear()
+        with memory_errors_named(properties.case, shapes, self.device):
+            return self.postprocess(labels, properties.spacing_mm)
+
+    def _prepare_each(self, items: Sequence[PredictionInput]) -> Iterator[tuple[PredictionInput, Callable[[], _Case]]]:
+        """Cases with the function that gives them preprocessed; beside a CUDA device the next is under way."""
+        if self.device.type != "cuda":
+            for item in items:
+                yield item, partial(self._prepare, item)
+            return
+        with ThreadPoolExecutor(1) as pool:
+            following: Future[_Case] | None = None
+            for index, item in enumerate(items):
+                current = following or pool.submit(self._prepare, item)
+                following = pool.submit(self._prepare, items[index + 1]) if index + 1 < len(items) else None
+                yield item, current.result
+
+    def _prepare(self, item: PredictionInput) -> _Case:
+        image = read_input(item)
+        self._check_channels(image, item.name)
+        prepared = self._preprocess(image, item.name)
+        no_voxels = np.broadcast_to(np.zeros((), image.array.dtype), image.array.shape)
+        return _Case(replace(image, array=no_voxels), prepared)
+
+    def _preprocess(self, image: Image, name: str) -> list[Prepared]:
+        """The image as each model sees it; those that see the same share one array."""
+        made: list[tuple[EnsembleMember, Prepared]] = []
+        for member in self.members:
+            twin = next((prepared for other, prepared in made if other.preprocessing == member.preprocessing), None)
+            made.append((member, twin or member.preprocess(image, name)))
+        return [prepared for _, prepared in made]
+
+    def _check_channels(self, image: Image, name: str) -> None:
+        names, found = self.description.channel_names, image.array.shape[0]
+        if found != len(names):
+            raise AutosegError(f"case {name}: the image has {found} channel{'s' * (found != 1)}, but the model takes "
+                               f"{len(names)} ({', '.join(names)}). Give images like those it was trained on.")
+
+
+def _tile_counter(progress: CaseProgress | None, case: str, tiles_in_all: int) -> Callable[[], None] | None:
+    """A function to be called after each tile of any model."""
+    if progress is None:
+        return None
+    done = 0
+
+    def tile_done() -> None:
+        nonlocal done
+        done += 1
+        progress(case, done, tiles_in_all)
+
+    return tile_done
+

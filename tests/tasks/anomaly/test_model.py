@@ -1,0 +1,52 @@
+"""Detectors come from their folder whole, or with a clear word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from autoseg.errors import AutosegError
+from autoseg.tasks.anomaly.model import load_detector
+from autoseg.tasks.segmentation.model import load_model
+from autoseg.workspace import ModelFolder, read_json, write_json
+
+
+@pytest.mark.parametrize(("has_encoder", "spectral_norm"), [(True, False), (False, True)])
+def test_all_networks_of_all_folds_come_in_eval_mode(
+    describe_detector: Any, save_detector: Any, tmp_path: Path, has_encoder: bool, spectral_norm: bool
+) -> None:
+    folder = save_detector(tmp_path, describe_detector(has_encoder=has_encoder, spectral_norm=spectral_norm), ("0", "1"))
+    loaded = load_detector(folder)
+    assert loaded.folds == ("0", "1") and load_detector(folder, ["1"]).folds == ("1",)
+    for networks in loaded.networks:
+        assert len(list(networks)) == 2 + has_encoder
+        assert not any(network.training or any(p.requires_grad for p in network.parameters()) for network in networks)
+    latent = torch.ones(1, 6)
+    first, second = (networks.generator(latent) for networks in loaded.networks)
+    assert first.shape == (1, 1, 16, 16) and not torch.equal(first, second)
+
+
+def test_a_detector_is_not_taken_for_a_segmentation_model_nor_the_other_way_round(
+    describe_detector: Any, save_detector: Any, describe: Any, save_model: Any, tmp_path: Path
+) -> None:
+    detector, segmenter = save_detector(tmp_path, describe_detector()), save_model(tmp_path, describe())
+    with pytest.raises(AutosegError, match=r"anogan is an anomaly detector, .* does not segment .*autoseg_predict -m .*--gate"):
+        load_model(detector)
+    with pytest.raises(AutosegError, match=r"default is a segmentation model, but an anomaly detector is expected.*-tr anogan"):
+        load_detector(segmenter)
+    with pytest.raises(AutosegError, match="has no model.json"):
+        load_detector(ModelFolder(tmp_path / "nothing"))
+
+
+def test_weights_that_do_not_fit_and_folds_that_are_not_there_are_told(
+    describe_detector: Any, save_detector: Any, tmp_path: Path
+) -> None:
+    folder = save_detector(tmp_path, describe_detector(has_encoder=False))
+    with pytest.raises(AutosegError, match=r"no fold 3 with final weights. There are: 0"):
+        load_detector(folder, ["3"])
+    write_json(folder.model_json, {**read_json(folder.model_json), "has_encoder": True})
+    with pytest.raises(AutosegError, match=r"does not fit the network .*: of its weights, \d+ are missing"):
+        load_detector(folder)

@@ -1,0 +1,195 @@
+"""autoseg_predict with a detector: maps, scores and panels of a folder of images, and what becomes of odd ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from autoseg.api import predict_anomalies
+from autoseg.evaluation.anomaly.scores import read_scores, read_slice_scores
+from autoseg.image_io import read_image
+
+FILES = ["a.nii.gz", "autoseg_prediction.jsonl", "b.nii.gz", "panels", "scores.csv", "slice_scores.csv"]
+
+
+def test_each_image_gets_a_map_in_its_own_grid_scores_and_panels(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.add_detector(folds=("0", "1"))
+    out = tmp_path / "out"
+    assert place.run("-i", volumes, "-o", out) == 0
+    said = capsys.readouterr().out
+    assert "Dataset001_Tiny, anogan, fold 0 1 (" in said and "Why: the only anomaly detector there is" in said
+    assert "Search: 3 updates at most, 1 start, from the encoder's proposal; lambda 0.1" in said
+    assert "Anomaly score of each case, the highest first" in said
+    assert said.splitlines()[-1].startswith(f"Next: autoseg evaluate TRUTH {out}   (where you know which are abnormal")
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    image, found = read_image(volumes / "a.nii.gz"), read_image(out / "a.nii.gz")
+    assert found.array.dtype == np.float32 and found.array.shape == image.array.shape
+    assert found.geometry.differences(image.geometry, (4, 18, 16)) == [] and 0 <= found.array.min() < found.array.max() <= 2
+    cases, slices = read_scores(out / "scores.csv"), read_slice_scores(out / "slice_scores.csv")
+    assert [row.case for row in cases] == ["a", "b"]
+    assert [(row.case, row.slice, row.axis, row.steps) for row in slices] == [(case, i, 0, 3) for case in "ab" for i in range(4)]
+    assert cases[0].highest == max(row.score or 0 for row in slices if row.case == "a")
+    assert Pillow.open(out / "panels" / "b.png").format == "PNG"
+
+
+def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(place: Any, volumes: Path, tmp_path: Path) -> None:
+    place.add_detector()
+
+    def run(**more: Any) -> Any:
+        return predict_anomalies(volumes, tmp_path / "out", workspace=place.workspace.root, quiet=True, **more)
+
+    first, second = run(), run()
+    assert (first.already_there, second.already_there) == (0, 2) and first.scores == second.scores
+    assert [score.score for score in first.scores] == sorted((score.score for score in first.scores), reverse=True)
+    for missing in ("a.nii.gz", "panels/a.png", "slice_scores.csv"):
+        (tmp_path / "out" / missing).unlink()
+        again = run()
+        assert again.already_there < 2 and again.scores == first.scores, missing
+        assert (tmp_path / "out" / missing).exists()
+    assert run(overwrite=True).already_there == 0
+    (volumes / "a.nii.gz").unlink()
+    assert run().already_there == 1
+    assert [row.case for row in read_scores(tmp_path / "out" / "scores.csv")] == ["a", "b"]  # the map of "a" is still there
+
+
+def test_other_settings_or_detectors_do_not_mix(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.add_detector()
+    where = ("-i", volumes, "-o", tmp_path / "out", "-tr", "anogan")
+    assert place.run(*where, "--set", "search_steps=1") == 0
+    assert {row.steps for row in read_slice_scores(tmp_path / "out" / "slice_scores.csv")} == {1}
+    capsys.readouterr()
+    assert place.run(*where, "--set", "search_steps=2", "--set", "lambda=0.2") == 1
+    error = capsys.readouterr().err
+    assert "lambda 0.1 (now 0.2), search_steps 1 (now 2)" in error and "--overwrite" in error
+    place.add_segmentation()
+    assert place.run("-i", volumes, "-o", tmp_path / "out", "-c", "tiny") == 1
+    assert "configuration slices (now tiny)" in capsys.readouterr().err
+    assert place.run(*where, "--set", "search_steps=2", "--overwrite") == 0
+    assert json.loads((tmp_path / "out" / "autoseg_prediction.jsonl").read_text())["origin"]["search"]["search_steps"] == 2
+
+
+def test_scores_of_something_else_are_not_written_over(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.add_detector()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scores.csv").write_text("mine\n")
+    assert place.run("-i", volumes, "-o", tmp_path / "out") == 1
+    assert "scores.csv is there, but this model did not make it" in capsys.readouterr().err
+    assert (tmp_path / "out" / "scores.csv").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_maps_of_pictures_are_tiff(place: Any, tmp_path: Path, colour: bool) -> None:
+    place.add_detector(channels=3 if colour else 1, axis=None)
+    rng = np.random.default_rng(0)
+    for name in ("p.png", "q.jpg"):
+        pixels = rng.integers(0, 255, (20, 30, 3) if colour else (20, 30)).astype(np.uint8)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Pillow.fromarray(pixels).save(tmp_path / "in" / name)
+    assert place.run("-i", tmp_path / "in", "-o", tmp_path / "out") == 0
+    for name in ("p", "q"):
+        found = read_image(tmp_path / "out" / f"{name}.tif").array
+        assert found.shape == (1, 1, 20, 30) and found.dtype == np.float32 and found.max() > 0
+
+
+def test_bad_cases_are_named_and_stop_no_other(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.add_detector()
+    (volumes / "c.nii.gz").write_bytes(b"no image")
+    Pillow.fromarray(np.zeros((9, 9), np.uint8)).save(volumes / "d.png")
+    assert place.run("-i", volumes, "-o", tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert "2 of 4 images could not be scored: c, d" in error and "Traceback" not in error
+    assert "Failed: case c: " in error and "Failed: case d: it is a picture of one slice" in error
+    assert [row.case for row in read_scores(tmp_path / "out" / "scores.csv")] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--set", "search_step=5"], 'There is no setting "search_step". There are: clip_latent, lambda, patience'),
+    (["--set", "restarts=0"], "These settings do not fit: restarts='0'"),
+    (["--save-probabilities"], "--save-probabilities is for segmentation, but the model meant here is an anomaly detector"),
+    (["--no-mirroring", "--gate", "x"], "--no-mirroring and --gate are for segmentation"),
+    (["-f", "3"], "no fold 3"),
+    (["-tr", "anogan", "default"], "-tr anogan names an anomaly detector, which makes no ensemble with other models"),
+    (["-m", "{detector}", "-c", "slices"], "-m names the model already. Leave out -d, -c and -tr, or -m."),
+])
+def test_flags_that_do_not_fit_are_told(
+    place: Any, volumes: Path, tmp_path: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector = place.add_detector().root
+    assert place.run("-i", volumes, "-o", tmp_path / "out", *(flag.format(detector=detector) for flag in flags)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_where_no_detector_is_finished_a_user_is_told_to_train_one(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where, none = ("-i", volumes, "-o", tmp_path / "out"), "holds no anomaly detector with a finished fold. Train one with auto"
+    assert place.run(*where, "-tr", "anogan", "--set", "search_steps=5") == 1
+    assert none in capsys.readouterr().err
+    place.add_detector().fold("0").checkpoint_final.unlink()
+    assert place.run(*where, "--set", "search_steps=5") == 1
+    assert none in capsys.readouterr().err
+    for flags in ([], ["-tr", "anogan"]):
+        assert place.run(*where, "-d", "Dataset001_Tiny", *flags) == 1
+        assert ("no anomaly detector of Dataset001_Tiny with a finished fold. Train one with autoseg_train Dataset001_Tiny 0 -tr"
+                in capsys.readouterr().err)
+
+
+def test_settings_of_the_search_mean_nothing_for_a_segmentation(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.add_segmentation()
+    assert place.run("-i", volumes, "-o", tmp_path / "out", "--set", "search_steps=5") == 1
+    wanted = "--set is for anomaly detectors and locators, but the model meant here is a segmentation model"
+    assert wanted in capsys.readouterr().err
+
+
+def cases_in(out: Path) -> tuple[list[str], list[str]]:
+    """Of scores.csv, and of slice_scores.csv (four slices each)."""
+    return ([row.case for row in read_scores(out / "scores.csv")],
+            [row.case for row in read_slice_scores(out / "slice_scores.csv") if row.slice == 3])
+
+
+def test_a_case_made_anew_leaves_the_other_cases_scores(place: Any, volumes: Path, tmp_path: Path) -> None:
+    place.add_detector()
+    out = tmp_path / "out"
+    assert place.run("-i", volumes, "-o", out) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.nii.gz")}
+    assert place.run("-i", volumes / "a.nii.gz", "-o", out, "--overwrite") == 0
+    assert cases_in(out) == (["a", "b"], ["a", "b"])
+    assert {path.name for path in before if path.stat().st_mtime_ns != before[path]} == {"a.nii.gz"}
+    assert predict_anomalies(volumes, out, workspace=place.workspace.root, quiet=True).already_there == 2
+    (out / "autoseg_prediction.jsonl").write_text("damaged")
+    assert place.run("-i", volumes, "-o", out, "--overwrite") == 0 and cases_in(out) == (["a", "b"], ["a", "b"])
+    for table in ("scores.csv", "slice_scores.csv"):
+        (out / table).write_text("damaged")
+        assert place.run("-i", volumes, "-o", out) == 1
+        assert place.run("-i", volumes / "a.nii.gz", "-o", out, "--overwrite") == 0 and cases_in(out) == (["a"], ["a"])
+        assert place.run("-i", volumes, "-o", out) == 0 and cases_in(out) == (["a", "b"], ["a", "b"])
+
+
+def test_scores_by_another_detector_do_not_stay_beside_those_made_anew(
+    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.add_detector()
+    out, other = tmp_path / "out", ("--set", "search_steps=1")
+    assert place.run("-i", volumes, "-o", out) == 0
+    assert place.run("-i", volumes / "a.nii.gz", "-o", out, *other, "--overwrite") == 0
+    assert cases_in(out) == (["a"], ["a"]) and (out / "b.nii.gz").exists()
+    assert place.run("-i", volumes, "-o", out, *other) == 1
+    assert "b.nii.gz is there, but this model did not make it" in capsys.readouterr().err
+    (volumes / "a.nii.gz").write_bytes(b"no image")
+    assert place.run("-i", volumes / "a.nii.gz", "-o", out, "--overwrite") == 1
+    assert not (out / "scores.csv").exists() and not (out / "slice_scores.csv").exists()

@@ -1,0 +1,250 @@
+"""From images to segmentations, in memory and on disk, with networks whose answer is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autoseg.dataset import Labels
+from autoseg.errors import AutosegError
+from autoseg.image import Geometry, Image
+from autoseg.image_io import read_geometry, read_image, read_label, write_image
+from autoseg.tasks.segmentation import member as member_module
+from autoseg.tasks.segmentation.member import EnsembleMember
+from autoseg.tasks.segmentation.model import LoadedModel, load_model
+from autoseg.tasks.segmentation.predictor import Predictor, list_inputs
+
+CPU = torch.device("cpu")
+
+
+class Identity(nn.Module):
+    """Logits are the image's channels."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [x]
+
+
+class Constant(nn.Module):
+    """The same logits everywhere."""
+
+    def __init__(self, *logits: float) -> None:
+        super().__init__()
+        self.register_buffer("logits", torch.tensor(logits))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [self.logits.view(1, -1, *[1] * (x.dim() - 2)).expand(len(x), -1, *x.shape[2:])]
+
+
+class Lopsided(nn.Module):
+    """The image, and more for class 1 towards the end of each axis: it knows left from right."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        logits = x.clone()
+        for axis in range(2, x.dim()):
+            logits[:, 1] += torch.linspace(-1, 1, x.shape[axis]).view(-1, *[1] * (x.dim() - 1 - axis))
+        return [logits]
+
+
+def predictor_of(description: Any, *networks: nn.Module, mirroring: bool = True) -> Predictor:
+    model = LoadedModel(description, list(networks), tuple(map(str, range(len(networks)))))
+    return Predictor([model], CPU, precision="float32", mirroring=mirroring)
+
+
+def random_image(channels: int, shape: tuple[int, ...], spacing_mm: Any = (1.0, 1.0, 1.0), seed: int = 0) -> Image:
+    array = np.random.default_rng(seed).normal(size=(channels, *shape)).astype(np.float32)
+    return Image(array, Geometry(spacing_mm, (5.0, -7.0, 11.0)))
+
+
+def save(folder: Path, name: str, image: Image) -> Path:
+    folder.mkdir(exist_ok=True)
+    write_image(folder / name, image.array, image)
+    return folder
+
+
+@pytest.mark.parametrize("transpose", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("patch_size", [(8, 6, 7), (9, 8), (32, 32, 32)])
+def test_a_network_that_gives_back_its_input_segments_by_the_brightest_channel(
+    transpose: tuple[int, int, int], patch_size: tuple[int, ...], describe: Any
+) -> None:
+    image = random_image(3, (11, 17, 14))
+    image.array[:, :2] = 0  # the crop takes these away
+    image.array[:, :, :, 12:] = 0
+    labels = predictor_of(describe(3, 3, patch_size, transpose), Identity()).predict_image(image)
+    assert labels.dtype == np.uint8
+    assert (labels == image.array.argmax(0)).all()
+
+
+def test_an_image_of_another_spacing_is_segmented_on_its_own_grid(describe: Any) -> None:
+    z, y, x = np.meshgrid(np.linspace(-1, 1, 12), np.linspace(-1, 1, 20), np.linspace(-1, 1, 24), indexing="ij")
+    smooth = np.stack([0.5 - z, z + y, x - y]).astype(np.float32)
+    labels = predictor_of(describe(3, 3), Identity()).predict_image(Image(smooth, Geometry((2.0, 0.7, 1.3))))
+    assert labels.shape == (12, 20, 24)
+    assert (labels == smooth.argmax(0)).mean() > 0.97
+
+
+def test_folds_are_averaged_and_do_not_vote(describe: Any) -> None:
+    folds = [Constant(0, 1, 0), Constant(0, 1, 0), Constant(0, 1, 0), Constant(0, 0, 4)]
+    image = random_image(1, (5, 6, 7))
+    assert (predictor_of(describe(), *folds).predict_image(image) == 2).all()
+    assert (predictor_of(describe(), *folds[:3]).predict_image(image) == 1).all()
+
+
+@pytest.mark.parametrize("patch_size", [(8, 6, 10), (8, 6)])
+def test_with_mirroring_a_mirrored_image_gives_the_mirrored_segmentation(
+    patch_size: tuple[int, ...], describe: Any
+) -> None:
+    image = random_image(2, (9, 13, 16))
+    mirrored = Image(np.ascontiguousarray(image.array[:, :, ::-1, ::-1]), image.geometry)
+    axes = (1, 2) if len(patch_size) == 3 else (0, 1)
+    description = describe(2, 2, patch_size, mirror_axes=axes)
+    for mirroring in (True, False):
+        predictor = predictor_of(description, Lopsided(), mirroring=mirroring)
+        same = predictor.predict_image(mirrored) == predictor.predict_image(image)[:, ::-1, ::-1]
+        assert same.mean() > 0.999 if mirroring else same.mean() < 0.95
+
+
+def test_regions_overlap_and_are_painted_in_their_order(describe: Any) -> None:
+    labels = Labels(values={"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1, 2))
+    image = random_image(2, (6, 7, 8))
+    predicted = predictor_of(describe(2, labels=labels), Identity()).predict_image(image)
+    assert (predicted == np.where(image.array[1] > 0, 2, np.where(image.array[0] > 0, 1, 0))).all()
+
+
+def test_an_image_with_other_channels_than_the_model_is_refused(describe: Any) -> None:
+    with pytest.raises(AutosegError, match=r"case x: the image has 1 channel, but the model takes 2 \(channel0, channel1"):
+        predictor_of(describe(2), Identity()).predict_image(random_image(1, (5, 5, 5)), "x")
+
+
+def test_progress_counts_tiles_to_the_end(describe: Any) -> None:
+    seen: list[tuple[str, int, int]] = []
+    predictor_of(describe(3), Identity()).predict_image(
+        random_image(3, (12, 8, 8)), "x", progress=lambda *counts: seen.append(counts))
+    assert seen == [("x", 1, 2), ("x", 2, 2)]
+
+
+def test_memory_that_runs_out_is_told_without_a_traceback(describe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(member_module, "stream_logits", no_memory)
+    with pytest.raises(AutosegError, match=r"case x: memory ran out .* \(preprocessed shape \(3, 5, 5, 5\)"):
+        predictor_of(describe(3), Identity()).predict_image(random_image(3, (5, 5, 5)), "x")
+
+
+def test_a_trained_model_segments_files_on_their_own_grid(describe: Any, save_model: Any, tmp_path: Path) -> None:
+    model = load_model(save_model(tmp_path, describe(patch_size=(16, 16, 16), mirror_axes=(1,)), folds=("0", "1")))
+    images = save(tmp_path / "in", "a_0000.nii.gz", random_image(1, (9, 10, 11), (3.0, 0.8, 0.8)))
+    save(images, "b.nrrd", random_image(1, (5, 20, 10)))
+    predictor = Predictor([model], CPU, precision="float32")
+    outcomes = list(predictor.predict_files(list_inputs(images, model.description), tmp_path / "deep" / "out"))
+    assert [outcome.value.path.name for outcome in outcomes] == ["a.nii.gz", "b.nrrd"]
+    for outcome in outcomes:
+        label, image = read_label(outcome.value.path), read_image(outcome.item.images[0])
+        assert not label.geometry.differences(image.geometry, image.array.shape[1:])
+        assert (label.array[0] == predictor.predict_image(image)).all()
+
+
+def test_one_bad_image_stops_no_other(describe: Any, tmp_path: Path) -> None:
+    images = save(tmp_path / "in", "a_0000.nii.gz", random_image(1, (4, 5, 6)))
+    save(images, "a_0001.nii.gz", random_image(1, (4, 5, 6)))
+    save(images, "d_0000.nii.gz", random_image(1, (4, 5, 6)))
+    save(images, "d_0001.nii.gz", random_image(1, (4, 5, 7)))
+    save(images, "e.nii.gz", random_image(1, (4, 5, 6)))
+    (images / "b_0000.nii.gz").write_bytes(b"")
+    (images / "c_0000.nii.gz").write_bytes((images / "a_0000.nii.gz").read_bytes()[:-50])
+    (images / "c_0001.nii.gz").write_bytes((images / "a_0001.nii.gz").read_bytes())
+    description = describe(2, 2)
+    outcomes = predictor_of(description, Identity()).predict_files(list_inputs(images, description), tmp_path / "out")
+    errors = {outcome.item.name: str(outcome.error) for outcome in outcomes if outcome.error}
+    assert errors.keys() == {"b", "c", "d", "e"}
+    assert "channel 0001 (channel1) is missing" in errors["b"]
+    assert "c_0000.nii.gz" in errors["c"]
+    assert "does not lie on the grid" in errors["d"]
+    assert "the image has 1 channel" in errors["e"]
+    assert all(f"case {name}" in error for name, error in errors.items())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.nii.gz", "autoseg_prediction.jsonl"]
+
+
+def test_beside_a_cuda_device_cases_are_prepared_ahead_and_a_bad_one_stops_no_other(
+    describe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = save(tmp_path / "in", "a.nii.gz", random_image(3, (4, 5, 6)))
+    save(images, "b.nii.gz", random_image(2, (4, 5, 6)))
+    save(images, "c.nii.gz", random_image(3, (6, 5, 4)))
+    predictor = predictor_of(describe(3), Identity())
+    predictor.device = torch.device("cuda")  # in name: tiles stay where they are
+    monkeypatch.setattr(EnsembleMember, "_band_device", lambda *_: CPU)
+    monkeypatch.setattr(EnsembleMember, "_predict_tile", lambda _, tile: tile)
+    outcomes = list(predictor.predict_files(list_inputs(images, predictor.description), tmp_path / "out"))
+    assert [(outcome.item.name, outcome.error is None) for outcome in outcomes] == [("a", True), ("b", False), ("c", True)]
+    for outcome in (outcomes[0], outcomes[2]):
+        image = read_image(outcome.item.images[0])
+        assert (read_label(outcome.value.path).array[0] == image.array.argmax(0)).all()
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(describe: Any, tmp_path: Path) -> None:
+    description = describe(1, 2)
+    images = save(tmp_path / "in", "a.nii.gz", random_image(1, (4, 5, 6)))
+    save(images, "b.nii.gz", random_image(1, (4, 5, 6)))
+    inputs, out = list_inputs(images, description), tmp_path / "out"
+    ones, zeros = predictor_of(description, Constant(0, 1)), predictor_of(description, Constant(1, 0))
+    first = next(ones.predict_files(inputs, out))  # killed after the first case
+    made = first.value.path.stat().st_mtime_ns
+    outcomes = list(ones.predict_files(inputs, out))
+    assert {outcome.item.name: outcome.value.was_there for outcome in outcomes} == {"a": True, "b": False}
+    assert first.value.path.stat().st_mtime_ns == made
+    with pytest.raises(AutosegError, match=r"holds predictions that another model or other options made: weights"):
+        next(zeros.predict_files(inputs, out))
+    assert all(not outcome.value.was_there for outcome in zeros.predict_files(inputs, out, overwrite=True))
+    assert read_label(out / "a.nii.gz").array.max() == read_label(out / "b.nii.gz").array.max() == 0
+
+
+def test_an_image_that_changed_is_predicted_anew(describe: Any, tmp_path: Path) -> None:
+    description = describe(1, 2)
+    images = save(tmp_path / "in", "a.nii.gz", random_image(1, (4, 5, 6)))
+    predictor = predictor_of(description, Constant(0, 1))
+    list(predictor.predict_files(list_inputs(images, description), tmp_path / "out"))
+    save(images, "a.nii.gz", random_image(1, (7, 5, 6), seed=1))
+    [outcome] = predictor.predict_files(list_inputs(images, description), tmp_path / "out")
+    assert not outcome.value.was_there
+    assert read_geometry(outcome.value.path)[0] == (1, 7, 5, 6)
+
+
+def test_a_file_that_autoseg_did_not_make_is_not_overwritten_unasked(describe: Any, tmp_path: Path) -> None:
+    description = describe(1, 2)
+    images = save(tmp_path / "in", "a.nii.gz", random_image(1, (4, 5, 6)))
+    (save(tmp_path / "out", "other.nii.gz", random_image(1, (2, 2, 2))) / "a.nii.gz").write_bytes(b"by hand")
+    predictor, inputs = predictor_of(description, Constant(0, 1)), list_inputs(images, description)
+    [outcome] = predictor.predict_files(inputs, tmp_path / "out")
+    assert "this model did not make it" in str(outcome.error)
+    assert (tmp_path / "out" / "a.nii.gz").read_bytes() == b"by hand"
+    [outcome] = predictor.predict_files(inputs, tmp_path / "out", overwrite=True)
+    assert read_label(outcome.value.path).array.min() == 1
+
+
+def test_probabilities_are_written_beside_labels_also_where_labels_are_there_already(
+    describe: Any, tmp_path: Path
+) -> None:
+    description = describe(1, 2)
+    images = save(tmp_path / "in", "a.nii.gz", random_image(1, (4, 5, 6)))
+    predictor, inputs = predictor_of(description, Constant(0, 1)), list_inputs(images, description)
+    for with_probabilities, was_there in ((False, False), (True, False), (True, True)):
+        [outcome] = predictor.predict_files(inputs, tmp_path / "out", save_probabilities=with_probabilities)
+        assert outcome.value.was_there == was_there
+    stored = blosc2.open(str(tmp_path / "out" / "a.b2nd"), mode="r")[...]
+    np.testing.assert_allclose(stored[1], 1 / (1 + np.exp(-1)), atol=1e-3)
+    record = [json.loads(line) for line in (tmp_path / "out" / "autoseg_prediction.jsonl").read_text().splitlines()]
+    assert {line["output"] for line in record[1:]} == {"a.nii.gz"}
+
+
+def test_an_output_folder_that_is_a_file_is_named(describe: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(AutosegError, match="out"):
+        next(predictor_of(describe(), Constant(0, 1, 0)).predict_files([], tmp_path / "out"))

@@ -1,0 +1,141 @@
+"""Datasets preprocessed and stored: what is there stays, what is missing or outdated is made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from autoseg.dataset import Dataset, load_dataset
+from autoseg.errors import AutosegError
+from autoseg.files import _host
+from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
+from autoseg.tasks.segmentation import store
+from autoseg.tasks.segmentation.store import open_volume, preprocess_dataset
+
+NETWORK = Topology(features=(8,), strides=((1, 1, 1),), kernel_sizes=((3, 3, 3),), convs_per_stage=(2,))
+CT = IntensityStatistics(mean=10, std=5, median=10, percentile_00_5=0, percentile_99_5=20)
+
+
+def configuration(**changes: Any) -> Configuration:
+    given: dict[str, Any] = {
+        "spacing_mm": (1, 1, 1), "median_shape": (8, 8, 8), "patch_size": (8, 8, 8), "batch_size": 2,
+        "normalization": ("none",), "normalize_inside_mask": (False,), "network": NETWORK,
+    }
+    return Configuration(**(given | changes))
+
+
+def plans_for(*configurations: Configuration, transpose: tuple[int, int, int] = (0, 1, 2)) -> Plans:
+    return Plans(
+        dataset="Dataset001_T", planner="default", transpose=transpose, versions={}, foreground_intensities={"0": CT},
+        configurations={f"c{i}": c for i, c in enumerate(configurations)},
+    )
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """Three cases of 6×8×8 voxels with a cube of label 1."""
+    folder = tmp_path / "Dataset001_T"
+    rng = np.random.default_rng(3)
+    for case in "abc":
+        label = np.zeros((8, 8, 6), np.uint8)
+        label[2:5, 2:6, 1:4] = 1
+        for name, array in ((f"imagesTr/{case}_0000.nii.gz", rng.normal(size=label.shape)), (f"labelsTr/{case}.nii.gz", label)):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            dtype = np.float32 if array.dtype == float else np.uint8
+            nibabel.save(nibabel.Nifti1Image(array.astype(dtype), np.diag([1, 1, 2, 1])), folder / name)
+    content = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "cube": 1}, "numTraining": 3,
+               "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return load_dataset(folder)
+
+
+@pytest.fixture
+def run(dataset: Dataset, tmp_path: Path) -> Callable[[Plans], dict[str, Any]]:
+    """Preprocess the dataset for all configurations of the plans; what was made, by case."""
+
+    def run_with(plans: Plans) -> dict[str, Any]:
+        outcomes = preprocess_dataset(dataset, plans, list(plans.configurations), lambda name: tmp_path / name, workers=1)
+        return {outcome.item.name: outcome.error or outcome.value for outcome in outcomes}
+
+    return run_with
+
+
+PLANS = plans_for(configuration(), configuration(spacing_mm=(1, 2, 2)))
+
+
+def test_every_case_is_stored_for_every_configuration(run: Callable[[Plans], dict[str, Any]], tmp_path: Path) -> None:
+    assert run(PLANS) == {"a": ["c0", "c1"], "b": ["c0", "c1"], "c": ["c0", "c1"]}
+    case = open_volume(tmp_path / "c1", "b")
+    assert case.shape == (12, 4, 4) and case.read_data().shape == (1, 12, 4, 4)
+    assert set(case.foreground_counts) == {1} and (case.read_seg() == 1).sum() == case.foreground_counts[1]
+
+
+def test_each_case_is_read_once(run: Callable[[Plans], dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = store.read_case
+    monkeypatch.setattr(store, "read_case", lambda case, dataset: read.append(case.name) or original(case, dataset))
+    run(PLANS)
+    assert read == ["a", "b", "c"]
+
+
+def test_a_second_run_makes_only_what_is_missing(run: Callable[[Plans], dict[str, Any]], tmp_path: Path) -> None:
+    run(PLANS)
+    (tmp_path / "c1" / "b.json").unlink()  # as after a kill between the arrays and their description
+    (tmp_path / "c0" / "c_seg.b2nd").unlink()
+    assert run(PLANS) == {"a": [], "b": ["c1"], "c": ["c0"]}
+
+
+def test_leftovers_of_a_killed_run_are_removed(run: Callable[[Plans], dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "c0").mkdir()
+    leftover = tmp_path / "c0" / f".tmp-{_host()}.999999999.aa-b.b2nd"
+    leftover.write_bytes(b"half")
+    run(PLANS)
+    assert not leftover.exists()
+
+
+def test_other_plans_or_another_label_make_a_case_anew(
+    run: Callable[[Plans], dict[str, Any]], dataset: Dataset
+) -> None:
+    run(PLANS)
+    changed = plans_for(configuration(), configuration(spacing_mm=(1, 3, 3)))
+    assert run(changed) == {case: ["c1"] for case in "abc"}
+    bigger_patch = plans_for(configuration(patch_size=(4, 4, 4)), configuration(spacing_mm=(1, 3, 3)))
+    assert run(bigger_patch) == {case: [] for case in "abc"}
+    label = dataset.training[1].label
+    assert label is not None
+    nibabel.save(nibabel.Nifti1Image(np.ones((8, 8, 6), np.uint8), np.diag([1, 1, 2, 1])), label)
+    assert run(changed) == {"a": [], "b": ["c0", "c1"], "c": []}
+
+
+def test_a_bad_case_does_not_stop_the_others(run: Callable[[Plans], dict[str, Any]], dataset: Dataset) -> None:
+    dataset.training[0].images[0].write_bytes(b"broken")
+    made = run(PLANS)
+    assert isinstance(made.pop("a"), AutosegError)
+    assert made == {"b": ["c0", "c1"], "c": ["c0", "c1"]}
+
+
+def test_worker_processes_give_the_same_files(dataset: Dataset, tmp_path: Path) -> None:
+    folders = {workers: tmp_path / str(workers) for workers in (1, 2)}
+    two_cases = dataset.model_copy(update={"training": dataset.training[:2]})
+    for workers, folder in folders.items():
+        outcomes = preprocess_dataset(two_cases, PLANS, ["c0"], lambda name, at=folder: at, workers)
+        assert {outcome.item.name for outcome in outcomes if outcome.error is None} == {"a", "b"}
+    one, two = (open_volume(folder, "a") for folder in folders.values())
+    np.testing.assert_array_equal(one.read_data(), two.read_data())
+    np.testing.assert_array_equal(one.voxels_of(1), two.voxels_of(1))
+
+
+def test_hippocampus_keeps_its_volume(shared_data: Path) -> None:
+    dataset = load_dataset(shared_data / "Dataset004_Hippocampus")
+    case = dataset.training[0]
+    image, label = pipeline.read_case(case, dataset)
+    assert label is not None
+    halves = configuration(spacing_mm=(0.5, 0.5, 0.5), normalization=("zscore",))
+    _, seg, _ = preprocess_case(image, label, case.name, plans_for(), halves)
+    assert (seg > 0).sum() / 8 == pytest.approx((label.array > 0).sum(), rel=0.01)
