@@ -1,1 +1,7 @@
 """Anomalies: how badly the closest normal slice explains a given one (AnoGAN; Schlegl et al. 2017)."""
+
+from autoseg.task import TaskInfo
+
+INFO = TaskInfo(
+    name="anomaly", article="an", noun="anomaly detector", plural="anomaly detectors", does="scores images", outputs="SCORES",
+    recipe="anogan", configurations=("slices",), planner="slices", suffix="_anomaly")

@@ -1,1 +1,8 @@
-"""Localization: where along an axis of the patient a level lies, found in a projection of the volume."""
+"""Localization: where along an axis of the patient a level is, found in a projection of the volume."""
+
+from autoseg.task import TaskInfo
+
+INFO = TaskInfo(
+    name="localization", article="a", noun="locator", plural="locators", does="finds a level in images", outputs="LOCATIONS",
+    recipe="locator", configurations=("projection",), planner="projection", planning_flags=("--find", "LABEL"),
+    suffix="_localization")

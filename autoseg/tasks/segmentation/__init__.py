@@ -1,1 +1,8 @@
 """Segmentation: which structure each voxel belongs to."""
+
+from autoseg.task import TaskInfo
+
+INFO = TaskInfo(
+    name="segmentation", article="a", noun="segmentation model", plural="segmentation models", does="segments images",
+    outputs="SEGMENTATIONS", recipe="default", configurations=("2d", "3d_fullres", "3d_lowres"), planner="default", averages=True,
+    is_default=True)
