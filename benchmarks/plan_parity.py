@@ -31,7 +31,7 @@ from autoseg.dataset import Dataset, load_dataset
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Plans
 from autoseg.planners import PLANNERS
-from autoseg.planners.fingerprint import build_fingerprint, run_inspection
+from autoseg.planners.segmentation.fingerprint import build_fingerprint, run_inspection
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
 NORMALIZATIONS = {"CTNormalization": "ct", "ZScoreNormalization": "zscore", "RescaleTo01Normalization": "rescale_0_1",

@@ -32,9 +32,9 @@ from autoseg.evaluation.summary import Pair
 from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_label
-from autoseg.planners.anatomy import measure_labels
-from autoseg.planners.fingerprint import Inspection, build_fingerprint
-from autoseg.planners.unions import with_unions
+from autoseg.planners.segmentation.anatomy import measure_labels
+from autoseg.planners.segmentation.fingerprint import Inspection, build_fingerprint
+from autoseg.planners.segmentation.unions import with_unions
 from autoseg.postprocessing.anatomy import candidate_rules
 from autoseg.postprocessing.rules import apply_rules
 from autoseg.postprocessing.selection import choose_rules

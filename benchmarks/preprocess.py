@@ -23,7 +23,7 @@ from measure import Measurement, measure, ratios
 from autoseg.dataset import load_dataset
 from autoseg.plan import Plans
 from autoseg.planners import PLANNERS
-from autoseg.planners.fingerprint import build_fingerprint, run_inspection
+from autoseg.planners.segmentation.fingerprint import build_fingerprint, run_inspection
 from autoseg.preprocessing.pipeline import preprocess_dataset
 from autoseg.workspace import read_model, write_json
 

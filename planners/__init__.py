@@ -6,9 +6,10 @@ presets ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` as `default`, with
 
 from __future__ import annotations
 
-from autoseg.planners import projection, slices
-from autoseg.planners.memory import Budget
-from autoseg.planners.planner import Planner
+from autoseg.planners.anomaly import planning as slices
+from autoseg.planners.localization import planning as projection
+from autoseg.planners.segmentation.memory import Budget
+from autoseg.planners.segmentation.planners import Planner
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")  # that a planner may plan, as the data suggest
 

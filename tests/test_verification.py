@@ -16,11 +16,11 @@ from autoseg.dataset import Labels, load_dataset
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
-from autoseg.planners.fingerprint import inspection_findings, run_inspection
+from autoseg.planners.segmentation.fingerprint import inspection_findings, run_inspection
 from autoseg.verification.case import check_case, suggest_mapping
 from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.inspection import verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
-from autoseg.verification.verify import verify_dataset
 from autoseg.workspace import write_json
 
 GRID = Geometry((3.0, 1.0, 1.0), (10.0, -20.0, 30.0))

@@ -15,8 +15,8 @@ from autoseg.errors import AutosegError, many, some
 from autoseg.kinds import ANOMALY, kind_of
 from autoseg.plan import Plans
 from autoseg.planners import CONFIGURATIONS, PLANNERS
-from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
-from autoseg.planners.unions import with_unions
+from autoseg.planners.segmentation.fingerprint import build_fingerprint, inspection_findings, run_inspection
+from autoseg.planners.segmentation.unions import with_unions
 from autoseg.preprocessing.pipeline import preprocess_dataset
 from autoseg.verification.findings import Finding, findings_table, read_findings
 from autoseg.workspace import DatasetFolder, Workspace, read_model, remove_leftovers, write_json

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg.api.apart import inspected, made, stored_cases
 from autoseg.api.common import PathLike
+from autoseg.api.inspecting import inspected, made, stored_cases
 from autoseg.api.planning import folder_for, without_bad_cases
 from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset
-from autoseg.planners.projection import Wishes, plan, require_wishes, target_of
-from autoseg.planners.projection_inspection import View, projection_findings, run_projection_inspection
+from autoseg.planners.localization.measuring import View, projection_findings, run_projection_inspection
+from autoseg.planners.localization.planning import Wishes, plan, require_wishes, target_of
 from autoseg.preprocessing.apart import forget_outdated
 from autoseg.projections.plan import CONFIGURATION, ProjectionPlans
 from autoseg.projections.points import read_points

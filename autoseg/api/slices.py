@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg.api.apart import inspected, made, stored_cases
 from autoseg.api.common import PathLike
+from autoseg.api.inspecting import inspected, made, stored_cases
 from autoseg.api.planning import folder_for, without_bad_cases
 from autoseg.dataset import Dataset, find_dataset, load_dataset
-from autoseg.planners.slice_inspection import common_kind, run_slice_inspection, slice_inspection_findings
-from autoseg.planners.slices import normal_by, plan, require_normal_slices, require_wishes
+from autoseg.planners.anomaly.measuring import common_kind, run_slice_inspection, slice_inspection_findings
+from autoseg.planners.anomaly.planning import normal_by, plan, require_normal_slices, require_wishes
 from autoseg.preprocessing.apart import forget_outdated
 from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
 from autoseg.slices.preprocess import case_digest, preprocess_slices
@@ -51,7 +51,7 @@ def plan_slices(
 
     axis: "sagittal", "coronal" or "axial", which slices are perpendicular to; None for that along which they lie farthest apart;
     pictures are one slice each. image_size: edge of the square slices, 64, 128 or 256 pixels. normal: "auto", "case_labels",
-    "foreground" or "all" (see `autoseg.planners.slices.normal_by`).
+    "foreground" or "all" (see `autoseg.planners.anomaly.planning.normal_by`).
     Plans for segmentation stay as they are, and so do cases that are already cut by the same plans.
     """
     wanted = require_wishes(axis, image_size)

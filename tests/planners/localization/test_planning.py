@@ -13,8 +13,8 @@ from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry
 from autoseg.planners import SUMMARIES
-from autoseg.planners.projection import MEMORY_VALUES, Wishes, plan, require_wishes, target_of
-from autoseg.planners.projection_inspection import Measured, ProjectionInspection, View
+from autoseg.planners.localization.measuring import Measured, ProjectionInspection, View
+from autoseg.planners.localization.planning import MEMORY_VALUES, Wishes, plan, require_wishes, target_of
 from autoseg.projections.level import Known, Level
 from autoseg.projections.placement import Placement, axes_of
 from autoseg.projections.plan import ProjectionPlans, Target

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from autoseg.dataset import Dataset
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Plans
-from autoseg.planners import default
-from autoseg.planners.memory import Budget
+from autoseg.planners.segmentation import default
+from autoseg.planners.segmentation.memory import Budget
 
 
 @dataclass(frozen=True)

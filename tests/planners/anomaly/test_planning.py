@@ -14,8 +14,8 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.scores import Truth
 from autoseg.image import Geometry
 from autoseg.planners import SUMMARIES
-from autoseg.planners.slice_inspection import Kind, Measured, SliceInspection, common_kind, slice_inspection_findings
-from autoseg.planners.slices import normal_by, plan, require_wishes
+from autoseg.planners.anomaly.measuring import Kind, Measured, SliceInspection, common_kind, slice_inspection_findings
+from autoseg.planners.anomaly.planning import normal_by, plan, require_wishes
 
 SAGITTAL_SCAN = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # x to the back, y to the feet, z to the right
 

@@ -14,11 +14,11 @@ from autoseg.errors import AutosegError
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfDataset
 from autoseg.parallel import run_parallel
 from autoseg.plan import IntensityStatistics
-from autoseg.planners.anatomy import measure_labels, range_over
+from autoseg.planners.segmentation.anatomy import measure_labels, range_over
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
 from autoseg.verification.case import check_case, lost_case, memory_per_case, without_cases
 from autoseg.verification.findings import Finding
-from autoseg.verification.verify import in_case_order
+from autoseg.verification.inspection import in_case_order
 from autoseg.verification.whole import check_dataset_level
 from autoseg.versions import versions
 from autoseg.voxels import slabs

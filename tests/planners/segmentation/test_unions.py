@@ -10,8 +10,8 @@ import pytest
 from autoseg.dataset import Labels, load_dataset
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, Range
 from autoseg.image_io import read_image, write_label
-from autoseg.planners.fingerprint import build_fingerprint, run_inspection
-from autoseg.planners.unions import measure_unions, relevant_unions, with_unions
+from autoseg.planners.segmentation.fingerprint import build_fingerprint, run_inspection
+from autoseg.planners.segmentation.unions import measure_unions, relevant_unions, with_unions
 from autoseg.workspace import read_model, write_json
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autoseg.plan import Topology
-from autoseg.planners import memory, patch, spacing
+from autoseg.planners.segmentation import memory, patch, spacing
 from autoseg.topology import pooling, shapes
 
 AXES = ("z", "y", "x")

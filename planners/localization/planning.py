@@ -13,7 +13,7 @@ from autoseg.dataset import Dataset, Labels
 from autoseg.errors import AutosegError, many, some
 from autoseg.intensities import WINDOW_PERCENTILES, common_windows, window_in_words
 from autoseg.plan import Topology
-from autoseg.planners.projection_inspection import Measured, ProjectionInspection, View
+from autoseg.planners.localization.measuring import Measured, ProjectionInspection, View
 from autoseg.projections.plan import CONFIGURATION, SEEN, ProjectionPlans, Seen, Target, WorldAxis
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of

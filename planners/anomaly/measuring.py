@@ -15,14 +15,14 @@ from autoseg.evaluation.anomaly.scores import Truth
 from autoseg.image import Geometry
 from autoseg.intensities import is_ct
 from autoseg.parallel import run_parallel
-from autoseg.planners.fingerprint import sample_intensities
+from autoseg.planners.segmentation.fingerprint import sample_intensities
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.slices.cutting import is_gray, is_picture
 from autoseg.slices.plan import Axis, NormalBy
 from autoseg.slices.truth import slice_truths
 from autoseg.verification.case import ONE_VALUE, check_case, lost_case, memory_per_case, without_cases
 from autoseg.verification.findings import LEAVE_OUT, Finding
-from autoseg.verification.verify import in_case_order
+from autoseg.verification.inspection import in_case_order
 from autoseg.verification.whole import check_dataset_level
 
 GRAY, COLOUR = ("gray",), ("red", "green", "blue")

@@ -6,7 +6,7 @@ import pytest
 
 from autoseg.errors import AutosegError
 from autoseg.planners import PLANNERS
-from autoseg.planners.memory import Fit, batch_size, fit_patch
+from autoseg.planners.segmentation.memory import Fit, batch_size, fit_patch
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
 

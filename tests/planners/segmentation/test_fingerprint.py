@@ -11,15 +11,15 @@ from autoseg.dataset import load_dataset
 from autoseg.errors import AutosegError
 from autoseg.fingerprint import Fingerprint
 from autoseg.image_io import read_image, write_image, write_label
-from autoseg.planners.anatomy import measure_labels
-from autoseg.planners.fingerprint import (
+from autoseg.planners.segmentation.anatomy import measure_labels
+from autoseg.planners.segmentation.fingerprint import (
     build_fingerprint,
     inspect_case,
     inspection_findings,
     run_inspection,
     sample_intensities,
 )
-from autoseg.verification.verify import verify_dataset
+from autoseg.verification.inspection import verify_dataset
 from autoseg.workspace import read_model, write_json
 
 FULL_BOX = ((0, 6), (0, 6), (0, 6))

@@ -12,14 +12,14 @@ from autoseg.dataset import Case, Dataset
 from autoseg.image import Image
 from autoseg.intensities import is_ct
 from autoseg.parallel import run_parallel
-from autoseg.planners.fingerprint import sample_intensities
+from autoseg.planners.segmentation.fingerprint import sample_intensities
 from autoseg.projections.level import Known, known_level, middle_half, values_of
 from autoseg.projections.placement import Placement
 from autoseg.projections.plan import Target, WorldAxis
 from autoseg.projections.projecting import no_volume, place
 from autoseg.verification.case import ONE_VALUE, CheckedCase, check_case, lost_case, memory_per_case, without_cases
 from autoseg.verification.findings import LEAVE_OUT, Finding
-from autoseg.verification.verify import in_case_order
+from autoseg.verification.inspection import in_case_order
 from autoseg.verification.whole import check_dataset_level
 
 

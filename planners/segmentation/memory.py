@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from autoseg.errors import AutosegError
 from autoseg.plan import Topology
-from autoseg.planners.patch import first_patch_size
+from autoseg.planners.segmentation.patch import first_patch_size
 from autoseg.topology.pooling import Pooling, pool
 from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import SMALLEST_BATCH, values_put_out

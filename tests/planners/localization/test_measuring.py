@@ -11,7 +11,7 @@ import pytest
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
-from autoseg.planners.projection_inspection import (
+from autoseg.planners.localization.measuring import (
     ProjectionInspection,
     View,
     inspect_projection,

@@ -10,7 +10,7 @@ import numpy as np
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.intensities import IntensityWindow, common_windows, window_in_words
-from autoseg.planners.slice_inspection import Kind, Measured, SliceInspection
+from autoseg.planners.anomaly.measuring import Kind, Measured, SliceInspection
 from autoseg.slices.cutting import WORLD_AXIS, cut_along
 from autoseg.slices.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
 from autoseg.slices.truth import may_be_trained_on
