@@ -1,42 +1,71 @@
-"""What planning for models apart from segmentation shares: cases are checked, made and opened one by one."""
+"""What planning shares, whatever the task: cases are checked and measured, made and opened one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
 
 from autoseg import console
 from autoseg.dataset import Case, Dataset
+from autoseg.errors import AutosegError, many
 from autoseg.parallel import Outcome
+from autoseg.planners.request import Request, inspect
 from autoseg.preprocessing.apart import is_complete
+from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.inspection import Inspection
 
-
-class Inspection(Protocol):
-    """What was seen of a case, whatever kind of model it is for."""
-
-    @property
-    def case(self) -> Case: ...
-
-
-InspectionType = TypeVar("InspectionType", bound=Inspection)
 Stored = TypeVar("Stored")
 
 
-def inspected(source: Dataset, inspections: Iterator[InspectionType], quiet: bool) -> list[InspectionType]:
-    """All of the dataset's cases, with a bar that shows how far it is."""
-    seen = []
-    with console.progress(f"Checking {source.name}", quiet) as report:
-        finish = console.counted(report, len(source.training) + len(source.test))
-        for inspection in inspections:
-            seen.append(inspection)
+class Inspected(NamedTuple):
+    """A dataset whose cases were read. usable: the dataset without the cases that have errors."""
+
+    usable: Dataset
+    inspections: list[Inspection[Any]]
+    findings: list[Finding]
+
+
+def inspected(
+    room: ModuleType, request: Request[Any], workers: int | None, skip_bad_cases: bool, quiet: bool
+) -> Inspected:
+    """Check and measure all cases of a dataset, with a progress bar, and show what is wrong. room: the planners of the task.
+
+    Raises AutosegError where cases have errors and `skip_bad_cases` is not set.
+    """
+    dataset, inspections = request.dataset, []
+    with console.progress(f"Checking and measuring {dataset.name}", quiet) as report:
+        finish = console.counted(report, len(dataset.training) + len(dataset.test))
+        for inspection in inspect(request, room.measure, workers):
+            inspections.append(inspection)
             finish(inspection.case)
-    return seen
+    findings = room.findings(request, inspections)
+    return Inspected(_without_bad_cases(dataset, findings, skip_bad_cases, quiet), inspections, findings)
+
+
+def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool, quiet: bool) -> Dataset:
+    if findings and not quiet:
+        console.show(findings_table(findings))
+    errors = [finding for finding in findings if finding.severity == "error"]
+    bad = {finding.case for finding in errors}
+    if errors and not skip:
+        raise AutosegError(
+            f"{source.name} has {many(len(errors), 'error')} in {many(len(bad), 'case')}, listed above. Fix them "
+            f"(this command lists what is left; autoseg verify {source.folder} does so for faults of the files), or leave these "
+            "cases out with --skip-bad-cases."
+        )
+    usable = tuple(case for case in source.training if case.name not in bad)
+    if not usable:
+        raise AutosegError(f"{source.name}: no training case is without errors. Fix those that are listed above.")
+    return source.model_copy(update={"training": usable})
 
 
 def made(doing: str, count: int, outcomes: Iterator[Outcome[Case]], quiet: bool) -> dict[str, str]:
-    """Make what is not there yet, with a bar; the cases that failed, with the reason. doing: "Cutting axial slices". count: of
-    the outcomes."""
+    """Make what is not there yet, with a progress bar; return the cases that failed, with the reason.
+
+    doing: the bar's title, such as "Cutting axial slices". count: number of the outcomes.
+    """
     failed = {}
     with console.progress(doing, quiet) as report:
         finish = console.counted(report, count)
@@ -48,5 +77,5 @@ def made(doing: str, count: int, outcomes: Iterator[Outcome[Case]], quiet: bool)
 
 
 def stored_cases(folder: Path, cases: Sequence[Case], open_case: Callable[[Path, str], Stored]) -> list[Stored]:
-    """Those that could be made."""
+    """Open those of the cases that are stored."""
     return [open_case(folder, case.name) for case in cases if is_complete(folder, case.name)]

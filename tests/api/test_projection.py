@@ -61,7 +61,7 @@ def test_volumes_become_projections_with_the_level(balls: Path, tmp_path: Path) 
             assert rows[bright].min() >= stored.level.top - 1 and rows[bright].max() <= stored.level.bottom + 1
 
 
-def test_what_is_wished_is_planned_and_the_rest_measured(balls: Path, tmp_path: Path) -> None:
+def test_what_is_asked_for_is_planned_and_the_rest_measured(balls: Path, tmp_path: Path) -> None:
     plans = plan_quietly(balls, tmp_path / "work", ["1", "mark"], axis="y", project="z", slab=0.8, window=(1, 99), pixel_mm=1.5,
                          size=(20, 24), depth=2).plans
     assert plans.target == Target(name="the middle between ball and mark", labels=("ball", "mark"))

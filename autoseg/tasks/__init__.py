@@ -1,0 +1,1 @@
+"""What each task decides, stores, predicts and reports: one room per task."""

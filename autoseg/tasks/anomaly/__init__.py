@@ -1,0 +1,1 @@
+"""Anomaly detection: which slices of an image are not normal."""

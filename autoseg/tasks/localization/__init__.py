@@ -1,0 +1,1 @@
+"""Localization: at which level of a volume something lies."""

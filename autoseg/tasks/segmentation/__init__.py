@@ -1,0 +1,1 @@
+"""Segmentation: labels of voxels."""
