@@ -22,6 +22,7 @@ from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.kinds import LOCATION
 from autoseg.projections.plan import ProjectionPlans, Target
 from autoseg.projections.store import open_projection
+from autoseg.tasks.localization.options import PlanOptions
 from autoseg.workspace import Workspace, read_json, read_model, write_json
 
 SHORT = ("-tr", "locator", "--epochs", "1", "--iterations", "2", "--device", "cpu", "--set", "base_features=4", "--set",
@@ -119,6 +120,8 @@ def test_a_list_of_points_serves_a_dataset_without_any_labels(balls: Path, tmp_p
     result = plan_quietly(folder, work, (), points=points)
     assert result.levels == LevelCounts(there=3, absent=1, unknown=1) and result.plans.target.name == "the point"
     assert result.plans.slab == 0.5
+    assert result.plans.options == PlanOptions(points=points)
+    assert result.plans.without_cases().options == PlanOptions()  # a model does not say where its training data is stored
     for number, mm in ((0, 60.5), (1, 61.0)):  # slices begin at 30 mm, or at 99 mm and run down
         stored = open_projection(work / folder.name / "preprocessed/projection", f"ball_{number}")
         assert stored.level is not None and stored.level.column is None
