@@ -30,8 +30,10 @@ from random_fingerprints import random_dataset
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Plans
-from autoseg.planners import PLANNERS
-from autoseg.planners.fingerprint import build_fingerprint, run_inspection
+from autoseg.planners.segmentation.fingerprint import build_fingerprint
+from autoseg.planners.segmentation.fingerprint import measure as measure_case
+from autoseg.planners.segmentation.planners import PLANNERS
+from autoseg.verification.inspection import run_inspections
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
 NORMALIZATIONS = {"CTNormalization": "ct", "ZScoreNormalization": "zscore", "RescaleTo01Normalization": "rescale_0_1",
@@ -105,7 +107,7 @@ def main() -> int:
             make_ct_like_dataset(options.masks, Path(folder) / "Dataset048_CTLike")
             folders.append(Path(folder) / "Dataset048_CTLike")
         datasets = [load_dataset(path) for path in folders]
-        measured = [(dataset, build_fingerprint(dataset, list(run_inspection(dataset)))) for dataset in datasets]
+        measured = [(dataset, build_fingerprint(dataset, list(run_inspections(dataset, measure_case)))) for dataset in datasets]
         jobs = [Job(*one, planner, None, shared=False) for planner in options.planners for one in measured]
         answers = run_nnunet(options.nnunet_python, jobs) if jobs else []
     different = sum(_print_table(job, answer, options.differences) for job, answer in zip(jobs, answers, strict=True))

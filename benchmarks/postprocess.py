@@ -32,12 +32,13 @@ from autoseg.evaluation.summary import Pair
 from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_label
-from autoseg.planners.anatomy import measure_labels
-from autoseg.planners.fingerprint import Inspection, build_fingerprint
-from autoseg.planners.unions import with_unions
+from autoseg.planners.segmentation.anatomy import measure_labels
+from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
+from autoseg.planners.segmentation.unions import with_unions
 from autoseg.postprocessing.anatomy import candidate_rules
 from autoseg.postprocessing.rules import apply_rules
 from autoseg.postprocessing.selection import choose_rules
+from autoseg.verification.inspection import Inspection
 from autoseg.workspace import read_model, write_json
 
 SPACING_MM = (2.5, 0.8, 0.8)
@@ -156,7 +157,7 @@ def unions(volume: Path, repeat: int) -> None:
     of_case = CaseFingerprint(
         spacing_mm=SPACING_MM, shape=labels.shape, shape_after_crop=labels.shape, share_kept=1, orientation="LPS",
         labels=measured, foreground_components=components)
-    inspection = Inspection(case, fingerprint=of_case, samples=np.zeros((1, 2), np.float32), in_foreground=True)
+    inspection = Inspection(case, [], measured=Measured(of_case, np.zeros((1, 2), np.float32), in_foreground=True))
     fingerprint = with_unions(build_fingerprint(dataset, [inspection]), dataset, workers=1)
     write_json(volume.with_suffix(".json"), fingerprint)
 

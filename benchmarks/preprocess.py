@@ -22,9 +22,11 @@ from measure import Measurement, measure, ratios
 
 from autoseg.dataset import load_dataset
 from autoseg.plan import Plans
-from autoseg.planners import PLANNERS
-from autoseg.planners.fingerprint import build_fingerprint, run_inspection
+from autoseg.planners.segmentation.fingerprint import build_fingerprint
+from autoseg.planners.segmentation.fingerprint import measure as measure_case
+from autoseg.planners.segmentation.planners import PLANNERS
 from autoseg.tasks.segmentation.store import preprocess_dataset
+from autoseg.verification.inspection import run_inspections
 from autoseg.workspace import read_model, write_json
 
 NAME = "Dataset901_CTLike"
@@ -59,7 +61,8 @@ def write_plans(folder: Path) -> None:
     """Fingerprint and plan, where that is not done."""
     dataset = load_dataset(folder / "raw" / NAME)
     if not (folder / "plans.json").exists():
-        write_json(folder / "plans.json", PLANNERS["default"](dataset, build_fingerprint(dataset, run_inspection(dataset))))
+        fingerprint = build_fingerprint(dataset, list(run_inspections(dataset, measure_case)))
+        write_json(folder / "plans.json", PLANNERS["default"](dataset, fingerprint))
 
 
 def preprocess(folder: Path, processes: int) -> None:

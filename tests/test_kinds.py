@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.api.recipes import PLANNERS
 from autoseg.api.training import TRAIN
 from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind, kind_for, kind_of
-from autoseg.planners import CONFIGURATIONS, SUMMARIES
+from autoseg.planners.segmentation.planners import CONFIGURATIONS
 from autoseg.trainers.recipes import RECIPES
 from autoseg.workspace import DatasetFolder, Workspace
 
@@ -17,7 +18,7 @@ from autoseg.workspace import DatasetFolder, Workspace
 def test_a_kind_has_a_planner_a_recipe_and_a_training(kind: Kind) -> None:
     assert kind_of(kind.configuration) == kind and kind_for(kind.task) == kind
     assert RECIPES[kind.recipe].trains == kind.task
-    assert kind.configuration in SUMMARIES and kind.configuration not in CONFIGURATIONS
+    assert kind.configuration in PLANNERS and kind.configuration not in CONFIGURATIONS
     assert kind in TRAIN and kind.planner_flags[:2] == ("--planner", kind.configuration)
 
 

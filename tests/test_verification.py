@@ -16,19 +16,18 @@ from autoseg.dataset import Labels, load_dataset
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
-from autoseg.planners.fingerprint import inspection_findings, run_inspection
 from autoseg.verification.case import check_case, suggest_mapping
 from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.inspection import inspection_findings, run_inspections, verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
-from autoseg.verification.verify import verify_dataset
 from autoseg.workspace import write_json
 
 GRID = Geometry((3.0, 1.0, 1.0), (10.0, -20.0, 30.0))
 
 
 def found(folder: Path) -> list[tuple[str, str, str]]:
-    """(case, severity, problem) of every finding, checked in this process."""
-    return [(finding.case, finding.severity, finding.problem) for finding in verify_dataset(load_dataset(folder), workers=1)]
+    """(case, severity, code) of every finding, checked in this process."""
+    return [(finding.case, finding.severity, finding.code) for finding in verify_dataset(load_dataset(folder), workers=1)]
 
 
 def on(geometry: Geometry, shape: tuple[int, int, int] = (4, 6, 5)) -> Image:
@@ -55,8 +54,8 @@ def test_the_real_decathlon_and_nnunet_datasets_have_no_finding(shared_data: Pat
     dataset = load_dataset(shared_data / "Dataset010_LumbarSpine")
     assert verify_dataset(dataset.model_copy(update={"training": dataset.training[:2]}), workers=1)[:1] == [Finding(
         case="", file=str((shared_data / "Dataset010_LumbarSpine/imagesTr").resolve()), severity="warning",
-        problem="23 file(s) belong to no case: spine_04_0000.nii.gz, spine_06_0000.nii.gz, spine_09_0000.nii.gz, "
-        "spine_11_0000.nii.gz, spine_13_0000.nii.gz, ...",
+        code="stray_files", problem="23 file(s) belong to no case: spine_04_0000.nii.gz, spine_06_0000.nii.gz, "
+        "spine_09_0000.nii.gz, spine_11_0000.nii.gz, spine_13_0000.nii.gz, ...",
         remedy="They are not used. Name them as dataset.json says if they should be.")]
     hippocampus = load_dataset(shared_data / "Dataset004_Hippocampus")
     assert all(not check_case(case, hippocampus).findings for case in hippocampus.training[:20])
@@ -66,7 +65,7 @@ def test_missing_files_are_findings_of_their_case(tiny_dataset: Path) -> None:
     (tiny_dataset / "imagesTr/tiny_0_0000.nii.gz").unlink()
     (tiny_dataset / "labelsTr/tiny_1.nii.gz").unlink()
     assert found(tiny_dataset) == [
-        ("tiny_0", "error", "the file does not exist"), ("tiny_1", "error", "the file does not exist")]
+        ("tiny_0", "error", "missing_file"), ("tiny_1", "error", "missing_file")]
 
 
 def test_listed_cases_that_are_absent_share_one_row_that_names_each(tiny_dataset: Path) -> None:
@@ -89,13 +88,14 @@ def test_too_few_and_too_many_channels_are_counted(tiny_dataset: Path) -> None:
     source.write_text(source.read_text().replace('{"0": "T1", "1": "T2"}', '{"0": "MRI"}'))
     image = read_image(tiny_dataset / "imagesTr/tiny_0_0000.nii.gz")
     write_image(tiny_dataset / "imagesTr/tiny_0_0001.nii.gz", image.array + 1, image)
-    assert ("tiny_0", "error", "the image has 2 channel(s), dataset.json names 1 (MRI)") in found(tiny_dataset)
+    assert ("tiny_0", "error", "channels") in found(tiny_dataset)
 
 
 def test_another_shape_is_an_error_with_both_shapes(tiny_dataset: Path) -> None:
     write_label(tiny_dataset / "labelsTr/tiny_0.nii.gz", np.ones((4, 6, 4), np.uint8), on(GRID, (4, 6, 4)))
-    assert found(tiny_dataset) == [
-        ("tiny_0", "error", "the label does not lie on the image's grid: shape (z, y, x) (4, 6, 4) against (4, 6, 5)")]
+    finding, = verify_dataset(load_dataset(tiny_dataset), workers=1)
+    assert (finding.case, finding.severity, finding.code) == ("tiny_0", "error", "grid")
+    assert finding.problem == "the label does not lie on the image's grid: shape (z, y, x) (4, 6, 4) against (4, 6, 5)"
 
 
 @pytest.mark.parametrize(("geometry", "words"), [
@@ -105,8 +105,8 @@ def test_another_shape_is_an_error_with_both_shapes(tiny_dataset: Path) -> None:
 ])
 def test_another_spacing_origin_or_direction_is_an_error(tiny_dataset: Path, geometry: Geometry, words: str) -> None:
     write_label(tiny_dataset / "labelsTr/tiny_0.nii.gz", np.ones((4, 6, 5), np.uint8), on(geometry))
-    (case, severity, problem), = found(tiny_dataset)
-    assert (case, severity) == ("tiny_0", "error") and words in problem
+    finding, = verify_dataset(load_dataset(tiny_dataset), workers=1)
+    assert (finding.case, finding.severity, finding.code) == ("tiny_0", "error", "grid") and words in finding.problem
 
 
 def test_a_geometry_that_differs_by_rounding_is_no_finding(tiny_dataset: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_ignore_value_is_known(tiny_dataset: Path) -> None:
     source.write_text(source.read_text().replace('"lesion": 2', '"ignore": 2'))
     assert found(tiny_dataset) == []
     change_label(tiny_dataset, "tiny_1", 1, 0)
-    assert found(tiny_dataset) == [("tiny_1", "warning", "the label is empty: it holds background only")]
+    assert found(tiny_dataset) == [("tiny_1", "warning", "empty_label")]
 
 
 def test_nan_and_infinite_voxels_are_counted(tiny_dataset: Path) -> None:
@@ -142,7 +142,8 @@ def test_nan_and_infinite_voxels_are_counted(tiny_dataset: Path) -> None:
     array = image.array.astype(np.float32)
     array[0, 0, 0, :2] = np.nan, np.inf
     write_image(path, array, image)
-    assert found(tiny_dataset) == [("tiny_0", "error", "2 voxel(s) are NaN or infinite")]
+    finding, = verify_dataset(load_dataset(tiny_dataset), workers=1)
+    assert (finding.case, finding.code, finding.problem) == ("tiny_0", "not_finite", "2 voxel(s) are NaN or infinite")
 
 
 def test_truncated_and_foreign_files_are_errors_and_the_rest_is_checked(tiny_dataset: Path) -> None:
@@ -151,30 +152,33 @@ def test_truncated_and_foreign_files_are_errors_and_the_rest_is_checked(tiny_dat
     (tiny_dataset / "labelsTr/tiny_1.nii.gz").write_text("no image at all")
     change_label(tiny_dataset, "tiny_0", 2, 7)
     findings = verify_dataset(load_dataset(tiny_dataset), workers=1)
-    assert [(finding.case, finding.severity, Path(finding.file).name) for finding in findings] == [
-        ("tiny_0", "error", "tiny_0_0000.nii.gz"), ("tiny_0", "error", "tiny_0.nii.gz"), ("tiny_1", "error", "tiny_1.nii.gz")]
+    assert [(finding.case, finding.code, Path(finding.file).name) for finding in findings] == [
+        ("tiny_0", "unreadable", "tiny_0_0000.nii.gz"), ("tiny_0", "label_values", "tiny_0.nii.gz"),
+        ("tiny_1", "unreadable", "tiny_1.nii.gz")]
 
 
 def test_an_empty_label_and_a_constant_image_are_warnings(tiny_dataset: Path) -> None:
     write_label(tiny_dataset / "labelsTr/tiny_0.nii.gz", np.zeros((4, 6, 5), np.uint8), on(GRID))
     write_image(tiny_dataset / "imagesTr/tiny_1_0000.nii.gz", np.full((1, 4, 6, 5), 7, np.int16), on(GRID))
     assert found(tiny_dataset) == [
-        ("tiny_0", "warning", "the label is empty: it holds background only"),
-        ("tiny_1", "warning", "the image has the same value everywhere")]
+        ("tiny_0", "warning", "empty_label"),
+        ("tiny_1", "warning", "one_value")]
 
 
 def test_copies_among_training_images_are_named_with_their_original(tiny_dataset: Path) -> None:
     image = read_image(tiny_dataset / "imagesTr/tiny_0_0000.nii.gz")
     write_image(tiny_dataset / "imagesTr/tiny_2_0000.nii.gz", image.array, image)  # other bytes would be as well
-    assert found(tiny_dataset) == [("tiny_2", "warning", "the image is the same as that of case tiny_0")]
+    finding, = verify_dataset(load_dataset(tiny_dataset), workers=1)
+    assert (finding.case, finding.severity, finding.code) == ("tiny_2", "warning", "duplicate")
+    assert finding.problem == "the image is the same as that of case tiny_0"
 
 
 def test_a_training_image_among_the_test_images_is_an_error_and_its_name_alone_a_warning(tiny_dataset: Path) -> None:
     shutil.copy(tiny_dataset / "imagesTr/tiny_0_0000.nii.gz", tiny_dataset / "imagesTs/other_0000.nii.gz")
     shutil.copy(tiny_dataset / "imagesTs/tiny_3_0000.nii.gz", tiny_dataset / "imagesTs/tiny_1_0000.nii.gz")
     assert found(tiny_dataset) == [
-        ("tiny_0", "error", "the image is also test case other"),
-        ("tiny_1", "warning", "a test case has the same name, with another image")]
+        ("tiny_0", "error", "in_test"),
+        ("tiny_1", "warning", "same_name")]
 
 
 def test_the_same_channel_twice_in_a_case_is_a_warning(tiny_dataset: Path) -> None:
@@ -185,7 +189,7 @@ def test_the_same_channel_twice_in_a_case_is_a_warning(tiny_dataset: Path) -> No
     shutil.rmtree(tiny_dataset / "imagesTs")
     source = tiny_dataset / "dataset.json"
     source.write_text(source.read_text().replace('{"0": "MRI"}', '{"0": "T1", "1": "T2"}'))
-    assert found(tiny_dataset) == [("tiny_0", "warning", "the channel has the same values as tiny_0_0000.nii.gz")]
+    assert found(tiny_dataset) == [("tiny_0", "warning", "same_channel")]
 
 
 def test_a_wrong_number_of_cases_and_gaps_in_label_values_are_warnings(tiny_dataset: Path) -> None:
@@ -193,8 +197,7 @@ def test_a_wrong_number_of_cases_and_gaps_in_label_values_are_warnings(tiny_data
     source.write_text(source.read_text().replace('"numTraining": 3', '"numTraining": 4').replace(
         '"lesion": 2', '"lesion": 2, "cyst": 5'))
     assert found(tiny_dataset) == [
-        ("", "warning", "numTraining is 4, but there are 3 training cases"),
-        ("", "warning", "the label values are not consecutive: 3, 4 stand for nothing")]
+        ("", "warning", "case_count"), ("", "warning", "label_gaps")]
 
 
 def test_several_processes_find_the_same(tiny_dataset: Path) -> None:
@@ -208,9 +211,9 @@ def test_several_processes_find_the_same(tiny_dataset: Path) -> None:
 
 def test_the_table_shows_errors_first_and_shares_rows_between_equal_findings() -> None:
     findings = [
-        Finding(case="a", file="/data/a.nii", severity="warning", problem="odd", remedy="look"),
-        Finding(case="b", file="/data/b.nii", severity="error", problem="broken", remedy="mend"),
-        Finding(case="c", file="/data/c.nii", severity="error", problem="broken", remedy="mend"),
+        Finding(case="a", file="/data/a.nii", severity="warning", code="one_value", problem="odd", remedy="look"),
+        Finding(case="b", file="/data/b.nii", severity="error", code="unreadable", problem="broken", remedy="mend"),
+        Finding(case="c", file="/data/c.nii", severity="error", code="unreadable", problem="broken", remedy="mend"),
     ]
     table = findings_table(findings)
     assert table.row_count == 2
@@ -222,7 +225,7 @@ def test_the_table_shows_errors_first_and_shares_rows_between_equal_findings() -
 @pytest.mark.parametrize(("values", "mapping"), [
     ([0, 255], {255: 1}), ([0, 2], {2: 1}), ([0, 127, 255], None), ([0, 1], None), ([0], None), ([0, 1, 2], None),
 ])
-def test_a_mapping_is_offered_only_where_it_is_plain(values: list[int], mapping: dict[int, int] | None) -> None:
+def test_a_mapping_is_offered_only_where_it_is_clear(values: list[int], mapping: dict[int, int] | None) -> None:
     assert suggest_mapping(values, Labels(values={"background": 0, "cell": 1})) == mapping
 
 
@@ -265,7 +268,7 @@ def test_repair_refuses_a_folder_that_holds_something_and_a_dataset_without_faul
         find_mapping(dataset, workers=1)
     change_label(tiny_dataset, "tiny_2", 2, 77)
     change_label(tiny_dataset, "tiny_1", 2, 78)
-    with pytest.raises(AutosegError, match="not plain"):
+    with pytest.raises(AutosegError, match="not clear which stands for which"):
         find_mapping(dataset, workers=1)
 
 
@@ -293,13 +296,13 @@ def test_names_that_look_like_several_scans_of_a_patient_are_one_warning(tiny_da
         shutil.copy(tiny_dataset / kind / f"02_a{ending}", tiny_dataset / kind / f"02_b{ending}")
     content = json.loads((tiny_dataset / "dataset.json").read_text())
     write_json(tiny_dataset / "dataset.json", {**content, "numTraining": 4})
-    warnings = [finding for finding in verify_dataset(load_dataset(tiny_dataset), workers=1) if "scans" in finding.problem]
+    warnings = [finding for finding in verify_dataset(load_dataset(tiny_dataset), workers=1) if finding.code == "patients"]
     assert [(finding.case, finding.severity, finding.file) for finding in warnings] == [
         ("", "warning", str(tiny_dataset / "dataset.json"))]
     assert '"groups": {"01": ["01_a", "01_b"], "02": ["02_a", "02_b"]}' in warnings[0].remedy
     groups = {"groups": {"01": ["01_a", "01_b"], "02": ["02_a", "02_b"]}}
     write_json(tiny_dataset / "dataset.json", {**content, "numTraining": 4, **groups})
-    assert not [problem for _, _, problem in found(tiny_dataset) if "scans" in problem]
+    assert not [code for _, _, code in found(tiny_dataset) if code == "patients"]
 
 
 def test_the_repaired_copy_keeps_the_groups_of_the_cases_that_it_has(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -317,8 +320,9 @@ def test_a_case_that_is_called_normal_needs_no_label_but_for_segmentation(tiny_d
     source.write_text(json.dumps({**json.loads(source.read_text()), "case_labels": {"tiny_0": "normal"}}))
     dataset = load_dataset(tiny_dataset)
     assert verify_dataset(dataset, workers=1) == []
-    alone, = inspection_findings(dataset, list(run_inspection(dataset, workers=1)))
-    assert (alone.case, alone.severity, alone.problem) == ("tiny_0", "error", "the case has no label")
+    inspections = list(run_inspections(dataset, lambda checked, dataset: None, workers=1))
+    alone, = inspection_findings(dataset, inspections, case_labels_suffice=False)
+    assert (alone.case, alone.severity, alone.code) == ("tiny_0", "error", "no_label")
 
 
 def test_folders_of_images_are_checked_like_any_dataset(tmp_path: Path) -> None:
@@ -338,6 +342,9 @@ def test_an_image_that_is_called_normal_and_abnormal_is_an_error_of_both_cases(t
         pixels[0, 0] = 200
         image = Image(pixels[None, None], Geometry((1.0, 1.0, 1.0)))
         write_image(tmp_path / "pictures" / f"{path}.png", image.array, like=image)
-    assert found(tmp_path / "pictures") == [
-        ("two", "error", "it is called normal, but its image is that of case copy_of_two, which is called abnormal"),
-        ("copy_of_two", "error", "it is called abnormal, but its image is that of case two, which is called normal")]
+    findings = verify_dataset(load_dataset(tmp_path / "pictures"), workers=1)
+    assert [(finding.case, finding.severity, finding.code, finding.problem) for finding in findings] == [
+        ("two", "error", "contradiction",
+         "it is called normal, but its image is that of case copy_of_two, which is called abnormal"),
+        ("copy_of_two", "error", "contradiction",
+         "it is called abnormal, but its image is that of case two, which is called normal")]

@@ -9,8 +9,8 @@ from autoseg.api.common import PathLike, segments
 from autoseg.dataset import find_dataset, load_dataset
 from autoseg.kinds import ANOMALY
 from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.inspection import verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
-from autoseg.verification.verify import verify_dataset
 from autoseg.workspace import Workspace
 
 

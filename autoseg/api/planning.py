@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg import console
 from autoseg.api.common import PathLike
+from autoseg.api.inspecting import inspected, made
 from autoseg.commands import planning_command
 from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
-from autoseg.errors import AutosegError, many, some
-from autoseg.kinds import ANOMALY, kind_of
+from autoseg.errors import AutosegError, some
 from autoseg.plan import Plans
-from autoseg.planners import CONFIGURATIONS, PLANNERS
-from autoseg.planners.fingerprint import build_fingerprint, inspection_findings, run_inspection
-from autoseg.planners.unions import with_unions
+from autoseg.planners import segmentation
+from autoseg.planners.request import Request
+from autoseg.planners.segmentation.planners import PLANNERS
+from autoseg.planners.segmentation.planning import chosen_configurations, require_known
+from autoseg.tasks.flags import options_from
+from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.store import preprocess_dataset
-from autoseg.verification.findings import Finding, findings_table, read_findings
+from autoseg.verification.findings import read_findings
 from autoseg.workspace import DatasetFolder, Workspace, read_model, remove_leftovers, write_json
 
 
@@ -38,16 +40,18 @@ def plan_and_preprocess(
 ) -> PlanResult:
     """Check a dataset, measure its fingerprint, plan it, and preprocess its cases for each configuration.
 
-    configurations: "2d", "3d_fullres", "3d_lowres"; None for all that were planned. planner: see `autoseg.planners.PLANNERS`.
-    memory_gb: of the GPU; None for what the planner is made for.
+    configurations: "2d", "3d_fullres", "3d_lowres"; None for all that were planned. planner: of segmentation; `recipes` lists
+    them. memory_gb: of the GPU; None for what the planner is made for.
     Cases that are already preprocessed by the same plans stay as they are.
     """
-    check_names(configurations)
+    options = options_from(PlanOptions, {"configurations": configurations, "planner": planner, "memory_gb": memory_gb})
+    require_known(options)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
+    request = segmentation.prepare(source, options)
     folder = folder_for(source, place)
     remove_leftovers(folder.root)
-    usable, plans = _plan(source, folder, configurations, planner, memory_gb, workers, skip_bad_cases, quiet)
+    usable, plans = _plan(request, folder, workers, skip_bad_cases, quiet)
     return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
 
 
@@ -69,7 +73,7 @@ def plan_where_needed(
     planner, memory_gb: None for those that it was planned by and for, or "default" and its own. Raises AutosegError where it
     was planned by another planner, or for another memory.
     """
-    known_planner(planner or "default")
+    require_known(PlanOptions(planner=planner or "default"))
     stored = stored_plans(source, folder)
     if stored:
         _require_planned_so(stored[1], folder, planner, memory_gb)
@@ -78,18 +82,12 @@ def plan_where_needed(
     if stored and not quiet and len(stored[0].training) < len(source.training):
         left_out = sorted({case.name for case in source.training} - {case.name for case in stored[0].training})
         console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
-    usable, plans = stored or _plan(
-        source, folder, configurations, planner or "default", memory_gb, workers, skip_bad_cases, quiet)
+    if not stored:
+        options = {"configurations": configurations, "planner": planner or "default", "memory_gb": memory_gb}
+        request = segmentation.prepare(source, options_from(PlanOptions, options))
+        stored = _plan(request, folder, workers, skip_bad_cases, quiet)
+    usable, plans = stored
     return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
-
-
-def known_planner(planner: str) -> None:
-    """Raises AutosegError that lists the planners there are for segmentation."""
-    if kind := kind_of(planner):
-        raise AutosegError(f'The planner "{planner}" is for {kind.plural}, which are planned apart from segmentation: '
-                           f"autoseg_plan_and_preprocess DATASET {' '.join(kind.planner_flags)}.")
-    if planner not in PLANNERS:
-        raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(PLANNERS)}.')
 
 
 def _require_planned_so(plans: Plans, folder: DatasetFolder, planner: str | None, memory_gb: float | None) -> None:
@@ -139,85 +137,24 @@ def _has_changed(case: Case, since: Path) -> bool:
 
 
 def _plan(
-    source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None, planner: str, memory_gb: float | None,
-    workers: int | None, skip_bad_cases: bool, quiet: bool,
+    request: Request[PlanOptions], folder: DatasetFolder, workers: int | None, skip_bad_cases: bool, quiet: bool
 ) -> tuple[Dataset, Plans]:
-    """Read every case, decide, and write it down; the dataset without the cases that have errors, and the plans."""
-    known_planner(planner)
-    _require_foreground(source)
-    inspections = []
-    with console.progress(f"Checking and measuring {source.name}", quiet) as report:
-        finish = console.counted(report, len(source.training) + len(source.test))
-        for inspection in run_inspection(source, workers):
-            inspections.append(inspection)
-            finish(inspection.case)
-    findings = inspection_findings(source, inspections)
-    usable = without_bad_cases(source, findings, skip_bad_cases, quiet)
+    """Read every case, decide, and write it down; return the dataset without the cases that have errors, and the plans."""
+    usable, inspections, findings = inspected(segmentation, request, workers, skip_bad_cases, quiet)
     with console.progress("Measuring components", quiet) as report:
-        finish = console.counted(report, len(usable.training))
-        fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, finish)
-    plans = PLANNERS[planner](usable, fingerprint, memory_gb)
-    known_configurations(configurations, plans)
+        planned = segmentation.plan(request, usable, inspections, workers, console.counted(report, len(usable.training)))
     write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
-    write_json(folder.fingerprint_json, fingerprint)
-    write_json(folder.plans_json, plans)
+    if planned.fingerprint is not None:
+        write_json(folder.fingerprint_json, planned.fingerprint)
+    write_json(folder.plans_json, planned.plans)
     write_json(folder.dataset_json, usable)  # last: where it is that of today, so are the plans (see `stored_plans`)
-    return usable, plans
-
-
-def _require_foreground(source: Dataset) -> None:
-    """Raises AutosegError for a dataset in which there is nothing to segment."""
-    if not source.labels.foreground:
-        command = shlex.join(["autoseg_plan_and_preprocess", str(source.folder), "--planner", ANOMALY.configuration])
-        raise AutosegError(
-            f"{source.name} has no labels but background, so there is nothing to segment. Name the labels in its dataset.json, "
-            f"or plan it for an anomaly detector, which needs none: {command}")
+    return usable, planned.plans
 
 
 def _preprocess(
     usable: Dataset, plans: Plans, configurations: Sequence[str] | None, folder: DatasetFolder, workers: int | None, quiet: bool
 ) -> dict[str, str]:
-    """Preprocess what is not there yet; the cases that failed, with the reason."""
-    failed = {}
-    chosen = known_configurations(configurations, plans)
-    with console.progress(f"Preprocessing for {', '.join(chosen)}", quiet) as report:
-        finish = console.counted(report, len(usable.training))
-        for outcome in preprocess_dataset(usable, plans, chosen, folder.preprocessed, workers):
-            finish(outcome.item)
-            if outcome.error is not None:
-                failed[outcome.item.name] = str(outcome.error)
-    return failed
-
-
-def without_bad_cases(source: Dataset, findings: list[Finding], skip: bool, quiet: bool) -> Dataset:
-    """The dataset without the cases that have errors. Raises AutosegError where there are some and `skip` is not set."""
-    if findings and not quiet:
-        console.show(findings_table(findings))
-    errors = [finding for finding in findings if finding.severity == "error"]
-    bad = {finding.case for finding in errors}
-    if errors and not skip:
-        raise AutosegError(
-            f"{source.name} has {many(len(errors), 'error')} in {many(len(bad), 'case')}, listed above. Mend them "
-            f"(this command lists what is left; autoseg verify {source.folder} does so for faults of the files), or leave these "
-            "cases out with --skip-bad-cases."
-        )
-    usable = tuple(case for case in source.training if case.name not in bad)
-    if not usable:
-        raise AutosegError(f"{source.name}: no training case is without errors. Mend those that are listed above.")
-    return source.model_copy(update={"training": usable})
-
-
-def check_names(configurations: Sequence[str] | None) -> None:
-    """Raises AutosegError for a configuration that no data is planned for, before hours are spent on them."""
-    if unknown := [name for name in configurations or () if name not in CONFIGURATIONS]:
-        raise AutosegError(f'There is no configuration {some(unknown)}. There are: {", ".join(CONFIGURATIONS)}.')
-
-
-def known_configurations(configurations: Sequence[str] | None, plans: Plans) -> list[str]:
-    """The configurations that were named, or all. Raises AutosegError for one that was not planned."""
-    unknown = [name for name in configurations or () if name not in plans.configurations]
-    if unknown:
-        raise AutosegError(
-            f'{plans.dataset} has no configuration {", ".join(unknown)}. Planned were: {", ".join(plans.configurations)}.'
-        )
-    return list(dict.fromkeys(configurations or plans.configurations))
+    """Preprocess what is not there yet; return the cases that failed, with the reason."""
+    chosen = chosen_configurations(configurations, plans)
+    outcomes = preprocess_dataset(usable, plans, chosen, folder.preprocessed, workers)
+    return made(f"Preprocessing for {', '.join(chosen)}", len(usable.training), outcomes, quiet)

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg.api.apart import inspected, made
 from autoseg.api.common import PathLike
-from autoseg.api.planning import folder_for, without_bad_cases
-from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset
-from autoseg.planners.projection import Wishes, plan, require_wishes, target_of
-from autoseg.planners.projection_inspection import View, projection_findings, run_projection_inspection
+from autoseg.api.inspecting import inspected, made
+from autoseg.api.planning import folder_for
+from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.planners import localization
+from autoseg.planners.localization.request import Request
 from autoseg.preprocessing.store import forget_outdated, stored_cases
+from autoseg.tasks.flags import options_from
+from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
-from autoseg.tasks.localization.points import read_points
 from autoseg.tasks.localization.store import StoredProjection, case_origin, open_projection, preprocess
 from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
 
@@ -57,15 +58,15 @@ def plan_projection(
     channels: of "both" (the mean of maximum and mean), "maximum", "mean", that each channel of an image becomes; None for all.
     Plans for other kinds of models stay as they are, and so do cases that are already projected by the same plans.
     """
-    wishes = Wishes(slab, window, pixel_mm, size, depth, None if channels is None else tuple(channels))
-    along, away = require_wishes(axis, project, wishes)
+    options = options_from(PlanOptions, {
+        "find": (find,) if isinstance(find, str) else find, "points": points, "axis": axis, "project": project, "slab": slab,
+        "channels": channels, "window": window, "spacing": pixel_mm, "size": size, "depth": depth})
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
-    listed = None if points is None else read_points(Path(points), [case.name for case in source.training])
-    view = View(target_of(source.labels, [find] if isinstance(find, str) else list(find), listed), along, away)
+    request = localization.prepare(source, options)
     folder = folder_for(source, place)
     remove_leftovers(folder.root)
-    plans = _plan(source, folder, view, wishes, workers, skip_bad_cases, quiet)
+    plans = _plan(source, request, folder, workers, skip_bad_cases, quiet)
     cases, store = plans.source.training, folder.preprocessed(CONFIGURATION)
     failed = made(f"Projecting along {plans.project}", len(cases), preprocess(plans, store, workers), quiet)
     levels = _counts(stored_cases(store, cases, open_projection))
@@ -73,29 +74,20 @@ def plan_projection(
 
 
 def _plan(
-    source: Dataset, folder: DatasetFolder, view: View, wishes: Wishes, workers: int | None, skip_bad_cases: bool, quiet: bool
+    source: Dataset, request: Request, folder: DatasetFolder, workers: int | None, skip_bad_cases: bool, quiet: bool
 ) -> ProjectionPlans:
     """Read every case, decide, and write it down."""
-    looked_at = source if view.target.labels else _without_labels(source)
-    inspections = inspected(looked_at, run_projection_inspection(looked_at, view, workers), quiet)
-    findings = projection_findings(looked_at, inspections)
-    plans = plan(without_bad_cases(looked_at, findings, skip_bad_cases, quiet), inspections, view, wishes)
+    usable, inspections, findings = inspected(localization, request, workers, skip_bad_cases, quiet)
+    plans = localization.plan(request, usable, inspections).plans
     if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
-        used = {case.name for case in plans.source.training}
+        used = {case.name for case in usable.training}
         write_json(folder.dataset_json, source.model_copy(update={
             "training": tuple(case for case in source.training if case.name in used)}))
     forget_outdated(plans.source.training, folder.preprocessed(CONFIGURATION),
                     partial(case_origin, configuration=CONFIGURATION, plans=plans))
     write_json(folder.projection_json, plans)
     return plans
-
-
-def _without_labels(source: Dataset) -> Dataset:
-    """As a list of points needs it, be labels missing or wrong."""
-    return source.model_copy(update={
-        "labels": Labels(values={"background": 0}),
-        "training": tuple(case.model_copy(update={"label": None}) for case in source.training)})
 
 
 def _counts(stored: Sequence[StoredProjection]) -> LevelCounts:

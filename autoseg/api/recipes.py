@@ -10,10 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from autoseg import console
-from autoseg.planners import SUMMARIES
+from autoseg.planners import anomaly, localization, segmentation
 
 if TYPE_CHECKING:
     from autoseg.trainers.catalogue import Catalogue, ListedSetting
+
+PLANNERS = {**segmentation.SUMMARIES, **anomaly.SUMMARIES, **localization.SUMMARIES}  # of all tasks, each in one line
 
 
 def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
@@ -28,7 +30,7 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
         console.show(_parts("Recipes: autoseg_train -tr RECIPE", found.recipes))
         console.show(_parts("Networks: --set network=NAME", found.networks))
         console.show(_parts("Losses: --set loss=NAME", found.losses))
-        console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", SUMMARIES))
+        console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", PLANNERS))
         console.show(_settings("Settings: --set KEY=VALUE", found.settings))
         for recipe, settings in found.of_kinds.items():
             console.show(_settings(f"Settings of {recipe}: --set KEY=VALUE", settings))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autoseg import console
 from autoseg.api.common import PathLike
-from autoseg.api.planning import check_names, folder_for, known_configurations, plan_where_needed
+from autoseg.api.planning import folder_for, plan_where_needed
 from autoseg.api.reporting import report as make_report
 from autoseg.api.selection import find_best, is_current
 from autoseg.api.training import train
@@ -20,8 +20,11 @@ from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Plans
+from autoseg.planners.segmentation.planning import chosen_configurations, require_known
 from autoseg.provenance import file_digest
 from autoseg.steps import Step, Steps, read_record
+from autoseg.tasks.flags import options_from
+from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, remove_leftovers
 
 if TYPE_CHECKING:
@@ -97,7 +100,7 @@ def run(
     """
     wanted = _Wanted(epochs, iterations, settings, max_hours, device, workspace)
     recipes = tuple(dict.fromkeys(recipes))
-    check_names(configurations)
+    require_known(options_from(PlanOptions, {"configurations": configurations}))
     _check(wanted, recipes)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
@@ -106,7 +109,7 @@ def run(
     with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_json).spent_s) as overall:
         with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
             plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet, planner, memory_gb)
-        chosen = known_configurations(configurations, plans)
+        chosen = chosen_configurations(configurations, plans)
         folds = _folds(folder, chosen, recipes, wanted, quiet)
         steps = Steps(folder.run_json, _steps(folds, max_hours))
         steps.know({fold.step: fold.is_complete for fold in folds})

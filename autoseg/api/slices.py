@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg.api.apart import inspected, made
 from autoseg.api.common import PathLike
-from autoseg.api.planning import folder_for, without_bad_cases
-from autoseg.dataset import Dataset, find_dataset, load_dataset
-from autoseg.planners.slice_inspection import common_kind, run_slice_inspection, slice_inspection_findings
-from autoseg.planners.slices import normal_by, plan, require_normal_slices, require_wishes
+from autoseg.api.inspecting import inspected, made
+from autoseg.api.planning import folder_for
+from autoseg.dataset import find_dataset, load_dataset
+from autoseg.planners import anomaly
+from autoseg.planners.anomaly.planning import require_normal_slices
+from autoseg.planners.anomaly.request import Request
 from autoseg.preprocessing.store import forget_outdated, stored_cases
-from autoseg.tasks.anomaly.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
+from autoseg.tasks.anomaly.options import PlanOptions
+from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
 from autoseg.tasks.anomaly.store import StoredSlices, case_origin, open_slices, preprocess
+from autoseg.tasks.flags import options_from
 from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
 
 
@@ -50,15 +53,16 @@ def plan_slices(
 
     axis: "sagittal", "coronal" or "axial", which slices are perpendicular to; None for that along which they lie farthest apart;
     pictures are one slice each. image_size: edge of the square slices, 64, 128 or 256 pixels. normal: "auto", "case_labels",
-    "foreground" or "all" (see `autoseg.planners.slices.normal_by`).
+    "foreground" or "all" (see `PlanOptions`).
     Plans for segmentation stay as they are, and so do cases that are already cut by the same plans.
     """
-    wanted = require_wishes(axis, image_size)
+    options = options_from(PlanOptions, {"axis": axis, "image_size": image_size, "normal": normal})
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
+    request = anomaly.prepare(source, options)
     folder = folder_for(source, place)
     remove_leftovers(folder.root)
-    plans = _plan(source, folder, wanted, image_size, normal_by(source, normal), workers, skip_bad_cases, quiet)
+    plans = _plan(request, folder, workers, skip_bad_cases, quiet)
     cases, store = plans.source.training, folder.preprocessed(CONFIGURATION)
     about = "pictures" if plans.axis is None else f"{plans.axis} slices"
     doing = f"Cutting {about} of {image_size} × {image_size}"
@@ -68,16 +72,10 @@ def plan_slices(
     return SlicePlanResult(source.name, folder.root, plans, _counts(stored), failed)
 
 
-def _plan(
-    source: Dataset, folder: DatasetFolder, axis: Axis | None, image_size: int, normal: NormalBy, workers: int | None,
-    skip_bad_cases: bool, quiet: bool,
-) -> SlicePlans:
+def _plan(request: Request, folder: DatasetFolder, workers: int | None, skip_bad_cases: bool, quiet: bool) -> SlicePlans:
     """Read every case, decide, and write it down."""
-    inspections = inspected(source, run_slice_inspection(source, normal, workers), quiet)
-    kind = common_kind(source, inspections, axis)
-    findings = slice_inspection_findings(source, inspections, kind)
-    usable = without_bad_cases(source, findings, skip_bad_cases, quiet)
-    plans = plan(usable, inspections, kind, axis, image_size, normal)
+    usable, inspections, findings = inspected(anomaly, request, workers, skip_bad_cases, quiet)
+    plans = anomaly.plan(request, usable, inspections).plans
     if not folder.plans_json.exists():  # else they are those of the planning for segmentation, which relies on them
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
         write_json(folder.dataset_json, usable)

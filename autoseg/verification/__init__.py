@@ -1,1 +1,4 @@
-"""What is wrong with a dataset: `verify.py` runs all checks, `case.py` and `whole.py` hold them, `repair.py` mends."""
+"""What is wrong with a dataset.
+
+`case.py` and `whole.py` hold the checks, `inspection.py` runs them, `repair.py` corrects labels.
+"""

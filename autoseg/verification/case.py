@@ -14,7 +14,7 @@ from autoseg.dataset import Case, Dataset, Labels, grid_differences, stack_chann
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.parallel import Outcome
-from autoseg.verification.findings import LEAVE_OUT, Finding, Severity
+from autoseg.verification.findings import LEAVE_OUT, Code, Finding, Severity
 from autoseg.voxels import count_values, slabs
 
 SHOWN_VALUES = 8
@@ -42,10 +42,14 @@ class CheckedCase:
     def has_errors(self) -> bool:
         return any(finding.severity == "error" for finding in self.findings)
 
-    def note(self, file: Path, severity: Severity, problem: str, remedy: str) -> None:
+    def note(self, file: Path, severity: Severity, code: Code, problem: str, remedy: str) -> None:
         """Add a finding."""
         self.findings.append(
-            Finding(case=self.case.name, file=str(file), severity=severity, problem=problem, remedy=remedy))
+            Finding(case=self.case.name, file=str(file), severity=severity, code=code, problem=problem, remedy=remedy))
+
+    def drop(self, code: Code) -> None:
+        """Remove the findings with this code."""
+        self.findings[:] = [finding for finding in self.findings if finding.code != code]
 
 
 def check_case(case: Case, dataset: Dataset) -> CheckedCase:
@@ -74,12 +78,13 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
 
 def _read(checked: CheckedCase, path: Path, reader: Callable[[Path], Image]) -> Image | None:
     if not path.exists():
-        checked.note(path, "error", "the file does not exist", f"Put it there, correct dataset.json, {LEAVE_OUT}.")
+        checked.note(path, "error", "missing_file", "the file does not exist",
+                     f"Put it there, correct dataset.json, {LEAVE_OUT}.")
         return None
     try:
         return reader(path)
     except AutosegError as error:
-        checked.note(path, "error", str(error), f"Copy or export the file again, {LEAVE_OUT}.")
+        checked.note(path, "error", "unreadable", str(error), f"Copy or export the file again, {LEAVE_OUT}.")
         return None
 
 
@@ -90,9 +95,9 @@ def _check_grids(checked: CheckedCase, readable: Mapping[Path, Image], label: Im
     parts = [("channel", path, image) for path, image in readable.items() if image is not first]
     if label is not None and checked.case.label is not None:
         parts.append(("label", checked.case.label, label))
-    for kind, path, image in parts:
+    for part, path, image in parts:
         if differing := grid_differences(first, image):
-            checked.note(path, "error", f"the {kind} does not lie on the image's grid: {differing}",
+            checked.note(path, "error", "grid", f"the {part} does not lie on the image's grid: {differing}",
                          f"Correct the file, {LEAVE_OUT}.")
 
 
@@ -104,7 +109,7 @@ def _check_channels(checked: CheckedCase, readable: Mapping[Path, Image], datase
     if dataset.layout == "nnunet" and len(readable) == 1:
         last = f"_{len(dataset.channel_names) - 1:04d}{dataset.file_ending}"
         remedy = f"Add one file per channel, up to {last}, or name only the channels that there are."
-    checked.note(checked.case.images[0], "error", wrong, remedy)
+    checked.note(checked.case.images[0], "error", "channels", wrong, remedy)
 
 
 def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
@@ -112,10 +117,11 @@ def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
         broken = sum(
             int(np.count_nonzero(~np.isfinite(channel[part]))) for channel in image.array for part in slabs(channel.shape))
         if broken:
-            checked.note(path, "error", f"{broken} voxel(s) are NaN or infinite", f"Replace them by a number, {LEAVE_OUT}.")
+            checked.note(path, "error", "not_finite", f"{broken} voxel(s) are NaN or infinite",
+                         f"Replace them by a number, {LEAVE_OUT}.")
             return
     if any(channel.min() == channel.max() for channel in image.array):
-        checked.note(path, "warning", ONE_VALUE, "Look whether it was exported correctly.")
+        checked.note(path, "warning", "one_value", ONE_VALUE, "Look whether it was exported correctly.")
 
 
 def _digest(checked: CheckedCase, readable: Mapping[Path, Image]) -> str:
@@ -130,7 +136,7 @@ def _digest(checked: CheckedCase, readable: Mapping[Path, Image]) -> str:
             digests.append(content.hexdigest())
             twin = first_with.setdefault(digests[-1], path)
             if twin != path:
-                checked.note(path, "warning", f"the channel has the same values as {twin.name}",
+                checked.note(path, "warning", "same_channel", f"the channel has the same values as {twin.name}",
                              "Look whether one file was copied under two names.")
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
@@ -142,27 +148,27 @@ def _check_label_values(checked: CheckedCase, label: Image, dataset: Dataset) ->
         mapping = suggest_mapping(checked.label_counts, labels)
         remedy = f"Correct the label, name its values in dataset.json, {LEAVE_OUT}."
         if mapping:
-            changes = ", ".join(f"{meant} for {value}" for value, meant in mapping.items())
+            changes = ", ".join(f"{new} for {value}" for value, new in mapping.items())
             remedy = f"autoseg verify {dataset.folder} --repair NEW_FOLDER writes a corrected copy ({changes})."
-        checked.note(path, "error", f"the label holds the values {listed(checked.label_counts)}, dataset.json names "
-                     f"{listed(labels.known_values)}", remedy)
+        checked.note(path, "error", "label_values", f"the label holds the values {listed(checked.label_counts)}, "
+                     f"dataset.json names {listed(labels.known_values)}", remedy)
     elif labels.foreground and not set(checked.label_counts) - {0, labels.ignore}:
-        checked.note(path, "warning", "the label is empty: it holds background only",
+        checked.note(path, "warning", "empty_label", "the label is empty: it holds background only",
                      "Look whether the structure is really absent.")
 
 
 def suggest_mapping(found: Iterable[int], labels: Labels) -> dict[int, int] | None:
-    """Which known value each found one was most likely meant to be, or None where that is not plain.
+    """Return the known value that each found one most likely stands for, or None where that is not clear.
 
-    Values are paired in ascending order (0, 127, 255 for 0, 1, 2). That is plain where as many values other than 0 are
+    Values are paired in ascending order (0, 127, 255 for 0, 1, 2). That is clear where as many values other than 0 are
     found as dataset.json names, with or without the ignore value, and only unknown ones would change.
     found: the values of a label, or better of a whole dataset.
     """
     present = sorted(set(found) - {0})
     named = [value for value in labels.known_values if value != 0]
-    for meant in (named, [value for value in named if value != labels.ignore]):
-        if len(meant) == len(present):
-            mapping = {value: other for value, other in zip(present, meant, strict=True) if value != other}
+    for expected in (named, [value for value in named if value != labels.ignore]):
+        if len(expected) == len(present):
+            mapping = {value: other for value, other in zip(present, expected, strict=True) if value != other}
             return mapping if mapping and not set(mapping) & set(named) else None
     return None
 
@@ -176,7 +182,7 @@ def listed(values: Iterable[int] | Sequence[int]) -> str:
 def lost_case(outcome: Outcome[Case]) -> list[Finding]:
     """The finding for a case whose check itself did not come to an end: memory ran out, or its process was killed."""
     return [Finding(
-        case=outcome.item.name, file=str(outcome.item.images[0]), severity="error", problem=str(outcome.error),
+        case=outcome.item.name, file=str(outcome.item.images[0]), severity="error", code="lost", problem=str(outcome.error),
         remedy=f"Use fewer processes (-np 1), {LEAVE_OUT}.")]
 
 

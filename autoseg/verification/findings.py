@@ -16,18 +16,30 @@ from autoseg.plan import Frozen
 from autoseg.workspace import how_to_mend, read_json
 
 Severity = Literal["error", "warning"]
+Code = Literal[
+    # of one case's files
+    "missing_file", "unreadable", "lost", "grid", "channels", "same_channel", "not_finite", "one_value", "label_values",
+    "empty_label",
+    # between cases, and of the dataset's folder
+    "no_label", "duplicate", "contradiction", "in_test", "same_name", "patients", "stray_files", "case_count", "label_gaps",
+    # of what a task cannot use
+    "dimensions", "colour", "outside", "cut_off",
+]
 LEAVE_OUT = "or leave the case out with --skip-bad-cases"
 
 
 class Finding(Frozen):
-    """One thing that is wrong. case: its name, or empty where the whole dataset is meant. file: as the user has it.
+    """One thing that is wrong with a dataset.
 
-    error: the case cannot be used as it is. warning: it can, and somebody should look.
+    case: its name, or empty where the finding is about the whole dataset. file: as the user has it. severity: "error" where the
+    case cannot be used as it is, "warning" where it can, and somebody should look. code: which kind of fault it is, for programs;
+    problem, remedy: the same for the user, in words.
     """
 
     case: str
     file: str
     severity: Severity
+    code: Code
     problem: str
     remedy: str
 

@@ -19,9 +19,9 @@ from autoseg.workspace import write_json
 
 
 def find_mapping(dataset: Dataset, workers: int | None = None) -> dict[int, int]:
-    """Which label value was meant to be which, from the values of all training labels together.
+    """Return which label value stands for which known one, from the values of all training labels together.
 
-    Reads every label. Raises AutosegError where every value is known, or where it is not plain what was meant.
+    Reads every label. Raises AutosegError where every value is known, or where that is not clear.
     """
     found: set[int] = set()
     for outcome in run_parallel(_label_values, dataset.training, memory_per_case(dataset), workers):
@@ -33,8 +33,8 @@ def find_mapping(dataset: Dataset, workers: int | None = None) -> dict[int, int]
     mapping = suggest_mapping(found, dataset.labels)
     if mapping is None:
         raise AutosegError(
-            f"{dataset.name}: the labels hold {listed(sorted(found))}, dataset.json names {listed(known)}: which was meant "
-            "to be which is not plain. Name all values in dataset.json, or correct the label files.")
+            f"{dataset.name}: the labels hold {listed(sorted(found))}, dataset.json names {listed(known)}: it is not "
+            "clear which stands for which. Name all values in dataset.json, or correct the label files.")
     return mapping
 
 
@@ -88,8 +88,8 @@ def _repair_case(case: Case, mapping: dict[int, int], labels: Labels, folder: Pa
     for part in slabs(repaired.shape):
         slab = image.array[0, part]
         repaired[part] = slab
-        for value, meant in mapping.items():
-            repaired[part][slab == value] = meant
+        for value, new in mapping.items():
+            repaired[part][slab == value] = new
     target = folder / (layouts.stem(case.label) + image_io.label_ending(image_io.file_ending(case.label)))
     image_io.write_label(target, repaired, image)
     return target

@@ -38,8 +38,8 @@ def _unlabelled(dataset: Dataset, case_labels_suffice: bool) -> Iterator[Finding
     for case in dataset.training:
         is_called = case_labels_suffice and case.name in dataset.case_labels
         if case.label is None and dataset.labels.foreground and not is_called:
-            yield Finding(case=case.name, file=str(case.images[0]), severity="error", problem="the case has no label",
-                          remedy=f"Name its label in dataset.json, {LEAVE_OUT}.")
+            yield Finding(case=case.name, file=str(case.images[0]), severity="error", code="no_label",
+                          problem="the case has no label", remedy=f"Name its label in dataset.json, {LEAVE_OUT}.")
 
 
 def _duplicates(dataset: Dataset, digests: Mapping[Case, str | None]) -> Iterator[Finding]:
@@ -51,12 +51,12 @@ def _duplicates(dataset: Dataset, digests: Mapping[Case, str | None]) -> Iterato
         if called and twin_called and called != twin_called:
             for one, its, other, others in ((case, called, twin, twin_called), (twin, twin_called, case, called)):
                 yield Finding(
-                    case=one.name, file=str(one.images[0]), severity="error",
+                    case=one.name, file=str(one.images[0]), severity="error", code="contradiction",
                     problem=f"it is called {its}, but its image is that of case {other.name}, which is called {others}",
                     remedy=f"Leave the one whose name or folder is right, {LEAVE_OUT}.")
         elif twin != case:
             yield Finding(
-                case=case.name, file=str(case.images[0]), severity="warning",
+                case=case.name, file=str(case.images[0]), severity="warning", code="duplicate",
                 problem=f"the image is the same as that of case {twin.name}",
                 remedy="Leave one of them out: copies in several folds make the cross-validation look better than it is.")
 
@@ -71,12 +71,12 @@ def _training_in_test(dataset: Dataset, digests: Mapping[Case, str | None]) -> I
         same = test_by_digest.get(digests.get(case) or "", [])
         if same:
             yield Finding(
-                case=case.name, file=str(case.images[0]), severity="error",
+                case=case.name, file=str(case.images[0]), severity="error", code="in_test",
                 problem=f"the image is also test case {', '.join(same)}",
                 remedy="Take it out of the test cases, or out of training with --skip-bad-cases.")
         elif case.name in test_names:
             yield Finding(
-                case=case.name, file=str(case.images[0]), severity="warning",
+                case=case.name, file=str(case.images[0]), severity="warning", code="same_name",
                 problem="a test case has the same name, with another image",
                 remedy="Look whether they are the same patient, and rename one of them.")
 
@@ -88,7 +88,7 @@ def _same_patients(dataset: Dataset) -> Iterator[Finding]:
         named = dataset.layout == "folders"  # which has no dataset.json to write groups into
         yield Finding(
             case="", file=str(dataset.folder if named else dataset.folder / "dataset.json"), severity="warning",
-            problem=problem, remedy=NAME_PATIENTS if named else remedy)
+            code="patients", problem=problem, remedy=NAME_PATIENTS if named else remedy)
 
 
 def _stray_files(dataset: Dataset) -> Iterator[Finding]:
@@ -99,7 +99,8 @@ def _stray_files(dataset: Dataset) -> Iterator[Finding]:
         if stray:
             shown = ", ".join(stray[:SHOWN_FILES]) + (", ..." if len(stray) > SHOWN_FILES else "")
             yield Finding(
-                case="", file=str(folder), severity="warning", problem=f"{len(stray)} file(s) belong to no case: {shown}",
+                case="", file=str(folder), severity="warning", code="stray_files",
+                problem=f"{len(stray)} file(s) belong to no case: {shown}",
                 remedy="They are not used. Name them as dataset.json says if they should be.")
 
 
@@ -112,12 +113,12 @@ def _description(dataset: Dataset) -> Iterator[Finding]:
     expected = content.get("numTraining")
     if isinstance(expected, int) and expected != len(dataset.training):
         yield Finding(
-            case="", file=str(source), severity="warning",
+            case="", file=str(source), severity="warning", code="case_count",
             problem=f"numTraining is {expected}, but there are {len(dataset.training)} training cases",
             remedy="Look whether all cases were copied, and correct the number.")
     named = [value for value in dataset.labels.known_values if value != dataset.labels.ignore]
     if unused := sorted(set(range(max(named) + 1)) - set(named)):
         yield Finding(
-            case="", file=str(source), severity="warning",
+            case="", file=str(source), severity="warning", code="label_gaps",
             problem=f"the label values are not consecutive: {listed(unused)} stand for nothing",
             remedy="Nothing breaks, but each unused value costs memory. Number the labels without gaps.")

@@ -20,6 +20,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.kinds import LOCATION
+from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.tasks.localization.store import open_projection
 from autoseg.workspace import Workspace, read_json, read_model, write_json
@@ -61,7 +62,7 @@ def test_volumes_become_projections_with_the_level(balls: Path, tmp_path: Path) 
             assert rows[bright].min() >= stored.level.top - 1 and rows[bright].max() <= stored.level.bottom + 1
 
 
-def test_what_is_wished_is_planned_and_the_rest_measured(balls: Path, tmp_path: Path) -> None:
+def test_what_is_asked_for_is_planned_and_the_rest_measured(balls: Path, tmp_path: Path) -> None:
     plans = plan_quietly(balls, tmp_path / "work", ["1", "mark"], axis="y", project="z", slab=0.8, window=(1, 99), pixel_mm=1.5,
                          size=(20, 24), depth=2).plans
     assert plans.target == Target(name="the middle between ball and mark", labels=("ball", "mark"))
@@ -119,6 +120,8 @@ def test_a_list_of_points_serves_a_dataset_without_any_labels(balls: Path, tmp_p
     result = plan_quietly(folder, work, (), points=points)
     assert result.levels == LevelCounts(there=3, absent=1, unknown=1) and result.plans.target.name == "the point"
     assert result.plans.slab == 0.5
+    assert result.plans.options == PlanOptions(points=points)
+    assert result.plans.without_cases().options == PlanOptions()  # a model does not say where its training data is stored
     for number, mm in ((0, 60.5), (1, 61.0)):  # slices begin at 30 mm, or at 99 mm and run down
         stored = open_projection(work / folder.name / "preprocessed/projection", f"ball_{number}")
         assert stored.level is not None and stored.level.column is None

@@ -161,7 +161,8 @@ def write_data(folder: DatasetFolder, source: Path) -> Dataset:
     write_json(folder.plans_json, plans())
     write_json(folder.fingerprint_json, fingerprint())
     write_json(folder.findings_json, [Finding(
-        case="case_3", file="case_3.nii.gz", severity="warning", problem="all of its voxels are equal", remedy="Look at it.",
+        case="case_3", file="case_3.nii.gz", severity="warning", code="one_value", problem="all of its voxels are equal",
+        remedy="Look at it.",
     ).model_dump(mode="json")])
     write_json(folder.splits_json, [{"train": [], "val": [CASES[i] for i in fold]} for fold in FOLDS])
     return dataset

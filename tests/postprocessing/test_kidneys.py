@@ -19,13 +19,14 @@ from autoseg.evaluation.summary import Pair
 from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.image import Image
 from autoseg.image_io import read_label, write_label
-from autoseg.planners.anatomy import measure_labels
-from autoseg.planners.fingerprint import Inspection, build_fingerprint
-from autoseg.planners.unions import with_unions
+from autoseg.planners.segmentation.anatomy import measure_labels
+from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
+from autoseg.planners.segmentation.unions import with_unions
 from autoseg.postprocessing.anatomy import candidate_rules
 from autoseg.postprocessing.files import postprocess_files
 from autoseg.postprocessing.rules import apply_rules
 from autoseg.postprocessing.selection import choose_rules
+from autoseg.verification.inspection import Inspection
 
 KIDNEY, TUMOUR = 1, 2
 LABELS = Labels(values={"background": 0, "kidney": KIDNEY, "tumour": TUMOUR})
@@ -109,14 +110,14 @@ def fingerprint(masks: list[Path]) -> Fingerprint:
     return with_unions(build_fingerprint(dataset, inspections), dataset, workers=1)
 
 
-def inspected(case: Case, path: Path) -> Inspection:
+def inspected(case: Case, path: Path) -> Inspection[Measured]:
     label = read_label(path)
     shape = label.array.shape[1:]
     measured, components = measure_labels(label.array[0], label.geometry.spacing_mm, None)
     found = CaseFingerprint(
         spacing_mm=label.geometry.spacing_mm, shape=shape, shape_after_crop=shape, share_kept=1, orientation="LPS",
         labels=measured, foreground_components=components)
-    return Inspection(case, fingerprint=found, samples=np.zeros((1, 2), np.float32), in_foreground=True)
+    return Inspection(case, [], measured=Measured(found, np.zeros((1, 2), np.float32), in_foreground=True))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from autoseg.planners.patch import first_patch_size
+from autoseg.planners.segmentation.memory import first_patch_size
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoseg.commands import as_flag, command_line
+from autoseg.commands import command_line
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
-from autoseg.intensities import WINDOW_PERCENTILES
 from autoseg.kinds import LOCATION
 from autoseg.preprocessing.store import is_complete
 from autoseg.provenance import Origin
+from autoseg.tasks.flags import options_flags
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.settings import LocationSettings
@@ -75,17 +75,9 @@ def load_locator_data(job: Job[LocatorSettings]) -> LocatorData:
 
 
 def planning_again(job: Job[LocatorSettings], plans: ProjectionPlans) -> str:
-    """The line that plans the projections as they were planned; of points, FILE.csv stands for their list."""
-    found = ["--find", *plans.target.labels] if plans.target.labels else ["--points", "FILE.csv", "--find", plans.target.name]
-    axes = ["--axis", plans.axis, "--project", plans.project] if (plans.axis, plans.project) != ("z", "x") else []
-    window = ["--window", *map(as_flag, plans.percentiles)] if plans.percentiles != WINDOW_PERCENTILES else []
-    wished = {
-        "slab": ["--slab", as_flag(plans.slab)], "seen": ["--channels", *plans.seen],
-        "pixel_mm": ["--spacing", as_flag(plans.pixel_mm)], "size": ["--size", *map(str, plans.size)],
-        "network": ["--depth", str(len(plans.network.strides))]}
-    asked = [word for key, words in wished.items() if "as asked for" in plans.reasons.get(key, "") for word in words]
-    return command_line(
-        job.folder, "autoseg_plan_and_preprocess", "--planner", LOCATION.configuration, *found, *axes, *window, *asked)
+    """Return the command line that plans the projections as they were planned."""
+    flags = options_flags(plans.options)
+    return command_line(job.folder, "autoseg_plan_and_preprocess", "--planner", LOCATION.configuration, *flags)
 
 
 def _spread(stored: Mapping[str, StoredProjection], target: str) -> dict[str, list[str]]:

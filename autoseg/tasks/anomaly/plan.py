@@ -9,9 +9,8 @@ from autoseg.dataset import Dataset
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import ANOMALY
 from autoseg.plan import Frozen
+from autoseg.tasks.anomaly.options import Axis, NormalBy, PlanOptions
 
-Axis = Literal["sagittal", "coronal", "axial"]
-NormalBy = Literal["case_labels", "foreground", "all"]
 CONFIGURATION = ANOMALY.configuration  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
 
 
@@ -22,8 +21,8 @@ class SlicePlans(Frozen):
     are one slice each. image_size: edge of the square slices, pixels (64, 128 or 256). channel_names: of a slice.
     windows: one per channel where the unit is absolute (CT); None for a channel that is scaled case by case, from its 0.5 to its
     99.5 percentile. normal_by: which slices count as normal: those of cases that case_labels says so of, those without
-    foreground, or all. source: the dataset as it was planned, without cases that had errors. reasons: for each decision, the
-    rule that gave it, in words.
+    foreground, or all. source: the dataset as it was planned, without cases that had errors. options: that planning was asked
+    for. reasons: for each decision, the rule that gave it, in words.
     """
 
     dataset: str
@@ -35,6 +34,7 @@ class SlicePlans(Frozen):
     windows: tuple[IntensityWindow | None, ...]
     normal_by: NormalBy
     source: Dataset
+    options: PlanOptions = PlanOptions()
     reasons: dict[str, str] = {}
 
     @property
@@ -42,6 +42,6 @@ class SlicePlans(Frozen):
         return len(self.channel_names)
 
     def without_cases(self) -> SlicePlans:
-        """As a model takes them along: without the images that it was trained on, and where they lie."""
+        """Return the plans as a model takes them along: without the images that it was trained on, and where they are stored."""
         emptied: dict[str, object] = {"folder": Path(), "training": (), "test": (), "groups": {}, "case_labels": {}}
-        return self.model_copy(update={"source": self.source.model_copy(update=emptied)})
+        return self.model_copy(update={"source": self.source.model_copy(update=emptied), "options": PlanOptions()})

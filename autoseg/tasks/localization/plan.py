@@ -11,6 +11,7 @@ from autoseg.dataset import Dataset
 from autoseg.intensities import WINDOW_PERCENTILES, IntensityWindow
 from autoseg.kinds import LOCATION
 from autoseg.plan import Frozen, Topology
+from autoseg.tasks.localization.options import PlanOptions
 
 WorldAxis = Literal["x", "y", "z"]  # left to right, front to back, feet to head
 Seen = Literal["both", "maximum", "mean"]  # along what is projected away; both: the mean of maximum and mean
@@ -40,7 +41,8 @@ class ProjectionPlans(Frozen):
     scaled case by case, between its `percentiles`. pixel_mm: edge of the projection's square pixels. size: (rows, columns) pixels
     that training sees at a time. batch_size: projections per step. epochs: of the training, where nothing else is asked for.
     position: whether the network sees, in a channel of its own, how far each row is from the scan's ends. network: its shape.
-    source: the dataset as it was planned, without cases that had errors. reasons: for each decision, the rule that gave it.
+    source: the dataset as it was planned, without cases that had errors. options: that planning was asked for. reasons: for each
+    decision, the rule that gave it.
     """
 
     dataset: str
@@ -61,6 +63,7 @@ class ProjectionPlans(Frozen):
     position: bool = False
     network: Topology
     source: Dataset
+    options: PlanOptions = PlanOptions()
     reasons: dict[str, str] = {}
 
     @property
@@ -69,7 +72,8 @@ class ProjectionPlans(Frozen):
         return len(self.seen) * len(self.channel_names)
 
     def without_cases(self) -> ProjectionPlans:
-        """As a model takes them along: without the images that it was trained on, and where they lie."""
+        """Return the plans as a model takes them along: without the images that it was trained on, and where they are stored."""
         emptied: dict[str, object] = {"folder": Path(), "training": (), "test": (), "groups": {}, "case_labels": {}}
         return self.model_copy(update={
-            "source": self.source.model_copy(update=emptied), "target": self.target.model_copy(update={"points": {}})})
+            "source": self.source.model_copy(update=emptied), "target": self.target.model_copy(update={"points": {}}),
+            "options": PlanOptions()})

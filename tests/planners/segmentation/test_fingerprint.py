@@ -11,15 +11,12 @@ from autoseg.dataset import load_dataset
 from autoseg.errors import AutosegError
 from autoseg.fingerprint import Fingerprint
 from autoseg.image_io import read_image, write_image, write_label
-from autoseg.planners.anatomy import measure_labels
-from autoseg.planners.fingerprint import (
-    build_fingerprint,
-    inspect_case,
-    inspection_findings,
-    run_inspection,
-    sample_intensities,
-)
-from autoseg.verification.verify import verify_dataset
+from autoseg.planners.sampling import sample_intensities
+from autoseg.planners.segmentation.anatomy import measure_labels
+from autoseg.planners.segmentation.fingerprint import build_fingerprint, measure
+from autoseg.planners.segmentation.planning import findings, prepare
+from autoseg.tasks.segmentation.options import PlanOptions
+from autoseg.verification.inspection import inspect_case, run_inspections, verify_dataset
 from autoseg.workspace import read_model, write_json
 
 FULL_BOX = ((0, 6), (0, 6), (0, 6))
@@ -106,14 +103,14 @@ def test_a_case_is_measured_inside_its_nonzero_box(tiny_dataset: Path) -> None:
     image.array[..., 4] = 0
     write_image(path, image.array, image)
     dataset = load_dataset(tiny_dataset)
-    found = inspect_case(dataset.training[0], dataset)
-    assert found.fingerprint is not None and not found.findings
-    assert (found.fingerprint.shape, found.fingerprint.shape_after_crop) == ((4, 6, 5), (3, 6, 4))
-    assert found.fingerprint.share_kept == pytest.approx(72 / 120, abs=1e-6)
-    assert found.fingerprint.spacing_mm == (3.0, 1.0, 1.0) and found.fingerprint.orientation == "LPS"
-    assert found.fingerprint.labels["1"].volume_ml == pytest.approx(0.024)
-    assert found.samples is not None and found.in_foreground  # the lesion at x = 4 is cropped away
-    assert set(np.unique(found.samples)) == set(np.unique(image.array[0, 1:3, 1:3, 1:3]))
+    found = inspect_case(dataset.training[0], dataset, measure)
+    assert found.measured is not None and not found.findings
+    assert (found.measured.fingerprint.shape, found.measured.fingerprint.shape_after_crop) == ((4, 6, 5), (3, 6, 4))
+    assert found.measured.fingerprint.share_kept == pytest.approx(72 / 120, abs=1e-6)
+    assert found.measured.fingerprint.spacing_mm == (3.0, 1.0, 1.0) and found.measured.fingerprint.orientation == "LPS"
+    assert found.measured.fingerprint.labels["1"].volume_ml == pytest.approx(0.024)
+    assert found.measured.in_foreground  # the lesion at x = 4 is cropped away
+    assert set(np.unique(found.measured.samples)) == set(np.unique(image.array[0, 1:3, 1:3, 1:3]))
 
 
 def test_the_fingerprint_pools_cases_and_is_read_back_as_it_was_written(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -124,7 +121,7 @@ def test_the_fingerprint_pools_cases_and_is_read_back_as_it_was_written(tiny_dat
         image.array[0, 1:3, 1:3, 1:3] = image.array[0, 3, 5, 4] = value
         write_image(path, image.array, image)
     dataset = load_dataset(tiny_dataset)
-    fingerprint = build_fingerprint(dataset, list(run_inspection(dataset, workers=1)))
+    fingerprint = build_fingerprint(dataset, list(run_inspections(dataset, measure, workers=1)))
     statistics = fingerprint.foreground_intensities["0"]
     assert (statistics.mean, statistics.median) == (pytest.approx(30), 20)
     assert statistics.std == pytest.approx(np.std([10, 20, 60]))
@@ -146,18 +143,18 @@ def test_touching_is_pooled_over_components_and_inside_over_cases(tiny_dataset: 
         label[3, 5, 4] = 2 if number == 0 else 0
         write_label(tiny_dataset / f"labelsTr/tiny_{number}.nii.gz", label, read_image(path))
     dataset = load_dataset(tiny_dataset)
-    lesion = build_fingerprint(dataset, list(run_inspection(dataset, workers=1))).labels["2"]
+    lesion = build_fingerprint(dataset, list(run_inspections(dataset, measure, workers=1))).labels["2"]
     assert lesion.touches == {"1": 0.75} and lesion.inside == ()
     without_first = dataset.model_copy(update={"training": dataset.training[1:]})
-    lesion = build_fingerprint(without_first, list(run_inspection(dataset, workers=1))).labels["2"]
+    lesion = build_fingerprint(without_first, list(run_inspections(dataset, measure, workers=1))).labels["2"]
     assert lesion.touches == {"1": 1.0} and lesion.inside == ("1",)
 
 
 def test_inspection_gives_the_findings_of_verify_and_leaves_bad_cases_out_of_the_fingerprint(tiny_dataset: Path) -> None:
     (tiny_dataset / "labelsTr/tiny_1.nii.gz").write_text("no image")
     dataset = load_dataset(tiny_dataset)
-    inspections = list(run_inspection(dataset, workers=2))
-    assert inspection_findings(dataset, inspections) == verify_dataset(dataset, workers=1)
+    inspections = list(run_inspections(dataset, measure, workers=2))
+    assert findings(prepare(dataset, PlanOptions()), inspections) == verify_dataset(dataset, workers=1)
     assert list(build_fingerprint(dataset, inspections).cases) == ["tiny_0", "tiny_2"]
     only_bad = dataset.model_copy(update={"training": dataset.training[1:2]})
     with pytest.raises(AutosegError, match="no training case without errors"):
@@ -166,8 +163,8 @@ def test_inspection_gives_the_findings_of_verify_and_leaves_bad_cases_out_of_the
 
 def test_real_cases_with_several_channels_and_lesions_are_measured(shared_data: Path) -> None:
     dataset = load_dataset(shared_data / "Dataset020_MSLesions")
-    found = inspect_case(dataset.training[0], dataset)
-    assert found.fingerprint is not None and found.samples is not None and not found.findings
-    assert found.samples.shape == (4, 10_000)
-    assert found.fingerprint.shape_after_crop == (126, 160, 127) and found.fingerprint.orientation == "LAS"
-    assert found.fingerprint.labels["1"].volume_ml == 1.3
+    found = inspect_case(dataset.training[0], dataset, measure)
+    assert found.measured is not None and not found.findings
+    assert found.measured.samples.shape == (4, 10_000)
+    assert found.measured.fingerprint.shape_after_crop == (126, 160, 127) and found.measured.fingerprint.orientation == "LAS"
+    assert found.measured.fingerprint.labels["1"].volume_ml == 1.3

@@ -10,8 +10,9 @@ import pytest
 from autoseg.dataset import Labels, load_dataset
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, Range
 from autoseg.image_io import read_image, write_label
-from autoseg.planners.fingerprint import build_fingerprint, run_inspection
-from autoseg.planners.unions import measure_unions, relevant_unions, with_unions
+from autoseg.planners.segmentation.fingerprint import build_fingerprint, measure
+from autoseg.planners.segmentation.unions import measure_unions, relevant_unions, with_unions
+from autoseg.verification.inspection import run_inspections
 from autoseg.workspace import read_model, write_json
 
 
@@ -87,7 +88,7 @@ def test_unions_are_pooled_over_cases_and_old_fingerprints_have_none(tiny_datase
         labels[0, 5, 4] = number == 0  # a speck of 0.003 ml, √5 mm away
         write_label(tiny_dataset / f"labelsTr/tiny_{number}.nii.gz", labels, read_image(path))
     dataset = load_dataset(tiny_dataset)
-    before = build_fingerprint(dataset, list(run_inspection(dataset, workers=1)))
+    before = build_fingerprint(dataset, list(run_inspections(dataset, measure, workers=1)))
     (tiny_dataset / "labelsTr/tiny_2.nii.gz").write_text("no label any more")
     fingerprint = with_unions(before, dataset, workers=1)
     both = fingerprint.unions["1+2"]

@@ -12,16 +12,19 @@ import pytest
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry
-from autoseg.planners import SUMMARIES
-from autoseg.planners.projection import MEMORY_VALUES, Wishes, plan, require_wishes, target_of
-from autoseg.planners.projection_inspection import Measured, ProjectionInspection, View
+from autoseg.planners.localization.measuring import Measured
+from autoseg.planners.localization.planning import MEMORY_VALUES, plan
+from autoseg.planners.localization.request import Request, prepare, target_of
 from autoseg.tasks.localization.level import Known, Level
+from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.placement import Placement, axes_of
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.topology.values import values_put_out
+from autoseg.verification.inspection import Inspection
 
 LABELS = Labels(values={"background": 0, "L3": 3, "L4": 4})
 TARGET = Target(name="L3", labels=("L3",))
+DEFAULTS = PlanOptions()
 
 
 def made(cases: int, **changes: Any) -> Dataset:
@@ -44,10 +47,10 @@ def measured(
                        "samples": None, **changes})
 
 
-def planned(*cases: Measured, wishes: Wishes | None = None, target: Target = TARGET, **dataset: Any) -> ProjectionPlans:
+def planned(*cases: Measured, options: PlanOptions = DEFAULTS, target: Target = TARGET, **dataset: Any) -> ProjectionPlans:
     source = made(len(cases), **dataset)
-    inspections = [ProjectionInspection(case, [], case.name, entry) for case, entry in zip(source.training, cases, strict=True)]
-    return plan(source, inspections, View(target, "z", "x"), wishes or Wishes())
+    inspections = [Inspection(case, [], case.name, entry) for case, entry in zip(source.training, cases, strict=True)]
+    return plan(Request(source, options, target, "z", "x"), source, inspections).plans
 
 
 def test_pixels_are_such_that_what_is_found_covers_16_rows() -> None:
@@ -101,24 +104,24 @@ def test_size_is_the_median_projection_and_depth_halves_while_there_are_8_pixels
     assert (plans.axis, plans.project, plans.target, plans.windows) == ("z", "x", TARGET, (None,))
 
 
-def test_depth_is_at_most_five_stages_and_can_be_wished() -> None:
+def test_depth_is_at_most_five_stages_and_can_be_asked_for() -> None:
     cases = [measured((600, 500, 60), height=16)] * 2  # 1 mm pixels
     deep = planned(*cases)
     assert len(deep.network.strides) == len(deep.network.features) == len(deep.network.kernel_sizes) == 5
     assert deep.size[0] % 16 == deep.size[1] % 16 == 0 and deep.size[0] >= 500
     for depth in (2, 6):
-        wished = planned(*cases, wishes=Wishes(depth=depth))
-        assert len(wished.network.strides) == len(wished.network.convs_per_stage) == depth
-        assert f"{depth} stages, as asked for" in wished.reasons["network"]
-        assert all(n % 2 ** (depth - 1) == 0 for n in wished.size)
-    too_deep = planned(*[measured(height=48)] * 2, wishes=Wishes(depth=8))  # 80 × 53 pixels cannot be halved so often
+        deep_enough = planned(*cases, options=PlanOptions(depth=depth))
+        assert len(deep_enough.network.strides) == len(deep_enough.network.convs_per_stage) == depth
+        assert f"{depth} stages, as asked for" in deep_enough.reasons["network"]
+        assert all(n % 2 ** (depth - 1) == 0 for n in deep_enough.size)
+    too_deep = planned(*[measured(height=48)] * 2, options=PlanOptions(depth=8))  # 80 × 53 pixels cannot be halved so often
     assert len(too_deep.network.strides) == 4 and "4 stages, as asked for (of 8 no more fit)" in too_deep.reasons["network"]
 
 
-def test_what_is_wished_is_taken() -> None:
-    wishes = Wishes(slab=0.7, percentiles=(2, 98), pixel_mm=2.0, size=(33, 20))
-    plans = planned(*[measured()] * 2, wishes=wishes)
-    assert (plans.slab, plans.percentiles, plans.pixel_mm) == (0.7, (2, 98), 2.0)
+def test_what_is_asked_for_is_taken() -> None:
+    options = PlanOptions(slab=0.7, window=(2, 98), spacing=2.0, size=(33, 20))
+    plans = planned(*[measured()] * 2, options=options)
+    assert (plans.slab, plans.percentiles, plans.pixel_mm, plans.options) == (0.7, (2, 98), 2.0, options)
     divisors = [math.prod(stride[axis] for stride in plans.network.strides) for axis in range(2)]
     assert plans.size == tuple(math.ceil(n / divisor) * divisor for n, divisor in zip((33, 20), divisors, strict=True))
     for key in ("slab", "pixel_mm", "size"):
@@ -127,7 +130,7 @@ def test_what_is_wished_is_taken() -> None:
 
 def test_a_batch_is_as_large_as_memory_allows_between_2_and_8() -> None:
     sizes = [(32, 32), (64, 64), (128, 128), (256, 256), (512, 512), (1024, 1024), (4096, 4096)]
-    plans = [planned(*[measured()] * 2, wishes=Wishes(size=size)) for size in sizes]
+    plans = [planned(*[measured()] * 2, options=PlanOptions(size=size)) for size in sizes]
     allowed = [MEMORY_VALUES / values_put_out(entry.size, entry.network, 1) for entry in plans]
     assert [entry.batch_size for entry in plans] == [min(8, max(2, int(batch))) for batch in allowed]
     assert plans[0].batch_size == 8 and plans[-1].batch_size == 2 and any(2 < entry.batch_size < 8 for entry in plans)
@@ -149,7 +152,7 @@ def test_cases_of_which_nothing_is_known_count_for_no_epoch() -> None:
 def test_ct_has_a_window_over_all_cases_and_other_channels_have_none() -> None:
     samples = [np.stack([np.arange(start, start + 501), np.arange(501)]).astype(np.float32) for start in (0, 500)]
     cases = [measured(channels=2, samples=values) for values in samples]
-    plans = planned(*cases, channel_names=("CT", "MRI"), wishes=Wishes(percentiles=(10, 90)))
+    plans = planned(*cases, channel_names=("CT", "MRI"), options=PlanOptions(window=(10, 90)))
     ct, mri = plans.windows
     low, high = np.percentile(np.concatenate([np.arange(501), np.arange(500, 1001)]), (10, 90))
     assert mri is None and ct is not None and (ct.low, ct.high) == pytest.approx((low, high))
@@ -170,20 +173,26 @@ def test_it_must_be_in_two_cases_at_least(cases: list[Measured], target: Target,
 
 def test_cases_with_errors_are_not_planned_from() -> None:
     source = made(3)
-    inspections = [ProjectionInspection(case, [], case.name, entry)
+    inspections = [Inspection(case, [], case.name, entry)
                    for case, entry in zip(source.training, (measured(), measured(), None), strict=True)]
-    plans = plan(source, inspections, View(TARGET, "z", "x"), Wishes())
+    plans = plan(Request(source, DEFAULTS, TARGET, "z", "x"), source, inspections).plans
     assert plans.reasons["target"] == "the middle of L3's extent, in 2 of 2 cases"
 
 
 def test_labels_are_named_by_name_or_value() -> None:
-    assert target_of(LABELS, ["L3"], None) == target_of(LABELS, ["3"], None) == TARGET
-    assert target_of(LABELS, ["L4", "3"], None) == Target(name="the middle between L4 and L3", labels=("L4", "L3"))
+    assert target_of(LABELS, ["L3"]) == target_of(LABELS, ["3"]) == TARGET
+    assert target_of(LABELS, ["L4", "3"]) == Target(name="the middle between L4 and L3", labels=("L4", "L3"))
     digits = Labels(values={"background": 0, "4": 1, "other": 4})
-    assert target_of(digits, ["4"], None).labels == ("4",)  # a name before a value
-    points = {"a": 1.0, "b": None}
-    assert target_of(LABELS, [], points) == Target(name="the point", points=points)
-    assert target_of(LABELS, ["carina", "tip"], points) == Target(name="carina tip", points=points)
+    assert target_of(digits, ["4"]).labels == ("4",)  # a name before a value
+
+
+def test_a_list_of_points_says_where_the_target_is_whatever_the_labels(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("case,mm\ncase_0,1\ncase_1,\n")
+    points: dict[str, float | None] = {"case_0": 1.0, "case_1": None}
+    request = prepare(made(2), PlanOptions(points=tmp_path / "points.csv"))
+    assert request.target == Target(name="the point", points=points) and not request.dataset.labels.foreground
+    named = prepare(made(2), PlanOptions(points=tmp_path / "points.csv", find=("carina", "tip")))
+    assert named.target == Target(name="carina tip", points=points) and named.options.points == tmp_path / "points.csv"
 
 
 @pytest.mark.parametrize(("find", "words"), [
@@ -196,46 +205,47 @@ def test_labels_are_named_by_name_or_value() -> None:
 ])
 def test_what_cannot_be_found_is_told_with_the_labels_there_are(find: list[str], words: str) -> None:
     with pytest.raises(AutosegError, match=words):
-        target_of(LABELS, find, None)
+        target_of(LABELS, find)
     with pytest.raises(AutosegError, match="There are: none but background"):
-        target_of(Labels(values={"background": 0}), [], None)
+        target_of(Labels(values={"background": 0}), [])
 
 
 @pytest.mark.parametrize(("axis", "project", "expected"), [
     ("z", None, ("z", "x")), ("y", None, ("y", "x")), ("x", None, ("x", "y")), ("z", "y", ("z", "y")), ("x", "z", ("x", "z")),
 ])
 def test_the_axis_that_is_projected_away_is_another_one(axis: str, project: str | None, expected: tuple[str, str]) -> None:
-    assert require_wishes(axis, project, Wishes()) == expected and "projection" in SUMMARIES
+    request = prepare(made(2), PlanOptions(find=("L3",), axis=axis, project=project))
+    assert (request.axis, request.project) == expected
 
 
-@pytest.mark.parametrize(("axis", "project", "wishes", "words"), [
+@pytest.mark.parametrize(("axis", "project", "options", "words"), [
     ("axial", None, {}, r'There is no axis "axial" .* There are: x \(left to right\), y \(front to back\), z \(feet to head\)'),
     ("z", "left", {}, 'There is no axis "left"'),
     ("z", "z", {}, "--axis and --project are both z: .* Choose another one of x, y, z with --project"),
     ("z", "x", {"slab": 0.0}, "A slab of 0.0 was asked for, but .* more than 0 and at most 1"),
     ("z", "x", {"slab": 1.5}, "A slab of 1.5"), ("z", "x", {"slab": math.nan}, "A slab of nan"),
-    ("z", "x", {"percentiles": (99.0, 1.0)}, r"percentiles \(99.0, 1.0\) was asked for, but two rising numbers of 0 to 100"),
-    ("z", "x", {"percentiles": (5.0, 5.0)}, "two rising numbers"), ("z", "x", {"percentiles": (-1.0, 99.0)}, "two rising"),
-    ("z", "x", {"percentiles": (1.0, 101.0)}, "two rising"), ("z", "x", {"percentiles": (1.0, math.nan)}, "two rising numbers"),
-    ("z", "x", {"pixel_mm": 0.0}, "Pixels of 0.0 mm were asked for, but their edge must be longer than 0"),
-    ("z", "x", {"pixel_mm": math.inf}, "Pixels of inf mm"), ("z", "x", {"pixel_mm": math.nan}, "Pixels of nan mm"),
+    ("z", "x", {"window": (99.0, 1.0)}, r"percentiles \(99.0, 1.0\) was asked for, but two rising numbers of 0 to 100"),
+    ("z", "x", {"window": (5.0, 5.0)}, "two rising numbers"), ("z", "x", {"window": (-1.0, 99.0)}, "two rising"),
+    ("z", "x", {"window": (1.0, 101.0)}, "two rising"), ("z", "x", {"window": (1.0, math.nan)}, "two rising numbers"),
+    ("z", "x", {"spacing": 0.0}, "Pixels of 0.0 mm were asked for, but their edge must be longer than 0"),
+    ("z", "x", {"spacing": math.inf}, "Pixels of inf mm"), ("z", "x", {"spacing": math.nan}, "Pixels of nan mm"),
     ("z", "x", {"size": (64, 7)}, r"A size of \(64, 7\) pixels was asked for, but 8 × 8 are needed at least"),
     ("z", "x", {"depth": 1}, "A depth of 1 was asked for, but networks have 2 to 8 stages"),
     ("z", "x", {"depth": 9}, "A depth of 9"),
 ])
-def test_wishes_that_cannot_be_are_told(axis: str, project: str, wishes: dict[str, Any], words: str) -> None:
+def test_options_that_cannot_be_are_told(axis: str, project: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(AutosegError, match=words):
-        require_wishes(axis, project, Wishes(**wishes))
+        prepare(made(2), PlanOptions(find=("L3",), axis=axis, project=project, **options))
 
 
-@pytest.mark.parametrize(("wishes", "message"), [
-    ({"pixel_mm": 1e-9}, "Pixels of 1e-09 mm were asked for, but projections would have"),
-    ({"pixel_mm": 0.01}, "have 24000 × 16000 pixels. Each edge must have 4 to 4096"),
-    ({"pixel_mm": 500.0}, "have 0 × 0 pixels"), ({"size": (100000, 64)}, "These sizes were asked for, but .* 100000 × 64 pixels"),
+@pytest.mark.parametrize(("options", "message"), [
+    ({"spacing": 1e-9}, "Pixels of 1e-09 mm were asked for, but projections would have"),
+    ({"spacing": 0.01}, "have 24000 × 16000 pixels. Each edge must have 4 to 4096"),
+    ({"spacing": 500.0}, "have 0 × 0 pixels"), ({"size": (100000, 64)}, "These sizes were asked for, but .* 100000 × 64 pixels"),
 ])
-def test_projections_that_are_too_large_or_too_small_are_refused(wishes: dict[str, Any], message: str) -> None:
+def test_projections_that_are_too_large_or_too_small_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(AutosegError, match=message):
-        planned(measured(), measured(), wishes=Wishes(**wishes))
+        planned(measured(), measured(), options=PlanOptions(**options))
 
 
 def test_the_network_sees_positions_where_the_level_lies_at_the_same_share_of_scans() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.planners.spacing import coarser, resampled_shape, slice_axis_first, target_spacing
+from autoseg.planners.segmentation.spacing import coarser, resampled_shape, slice_axis_first, target_spacing
 
 
 def test_the_target_is_the_median_along_each_axis() -> None:

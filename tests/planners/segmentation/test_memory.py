@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.planners import PLANNERS
-from autoseg.planners.memory import Fit, batch_size, fit_patch
+from autoseg.planners.segmentation.memory import Fit, batch_size, fit_patch
+from autoseg.planners.segmentation.planners import PLANNERS
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
 

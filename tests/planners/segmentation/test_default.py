@@ -10,7 +10,7 @@ from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.plan import IntensityStatistics, Plans
-from autoseg.planners import PLANNERS
+from autoseg.planners.segmentation.planners import PLANNERS
 
 Triple = tuple[float, float, float]
 

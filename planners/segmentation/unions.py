@@ -14,7 +14,7 @@ from autoseg.components.graph import ComponentGraph, component_graph
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, UnionOfCase, UnionOfDataset, linked, union_key
 from autoseg.parallel import run_parallel
-from autoseg.planners.anatomy import range_over, rounded
+from autoseg.planners.segmentation.anatomy import range_over, rounded
 from autoseg.verification.case import LABEL_BYTES
 
 MAIN_SHARE = 0.05  # of the union's volume in its case: 20 times less than the whole is a part, hardly a slip of the pen

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autoseg.plan import Topology
-from autoseg.planners import memory, patch, spacing
+from autoseg.planners.segmentation import memory, spacing
 from autoseg.topology import pooling, shapes
 
 AXES = ("z", "y", "x")
@@ -45,8 +45,8 @@ def lowres_spacing(fullres_mm: np.ndarray, steps: int) -> str:
 def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Sequence[float], budget: memory.Budget) -> str:
     """Why this patch."""
     dimensions = len(spacing_mm)
-    wanted = patch.first_patch_size(spacing_mm, (math.inf,) * dimensions)
-    text = (f"Equal extent along all axes with the voxels of {patch.FIRST_PATCH_EDGE[dimensions]}^{dimensions} is "
+    wanted = memory.first_patch_size(spacing_mm, (math.inf,) * dimensions)
+    text = (f"Equal extent along all axes with the voxels of {memory.FIRST_PATCH_EDGE[dimensions]}^{dimensions} is "
             f"{_times(wanted)}; within the median shape {_times(median_shape, 'g')} and grown to a multiple of the "
             f"strides it is {_times(fit.first)}.")
     if fit.shrunk:

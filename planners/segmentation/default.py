@@ -11,9 +11,9 @@ from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Normalization, Plans
-from autoseg.planners import reasons
-from autoseg.planners.memory import Budget, Fit, batch_size, fit_patch, memory_values
-from autoseg.planners.spacing import coarser, resampled_shape, slice_axis_first, target_spacing
+from autoseg.planners.segmentation import reasons
+from autoseg.planners.segmentation.memory import Budget, Fit, batch_size, fit_patch, memory_values
+from autoseg.planners.segmentation.spacing import coarser, resampled_shape, slice_axis_first, target_spacing
 from autoseg.versions import versions
 
 NORMALIZATION_OF_CHANNEL: dict[str, Normalization] = {  # any other channel name: z-score

@@ -11,15 +11,12 @@ import pytest
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
-from autoseg.planners.projection_inspection import (
-    ProjectionInspection,
-    View,
-    inspect_projection,
-    projection_findings,
-    run_projection_inspection,
-    share_around_middle,
-)
+from autoseg.planners.localization.measuring import Measured, findings, measure, share_around_middle
+from autoseg.planners.localization.request import Request
+from autoseg.planners.request import inspect
+from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import Target
+from autoseg.verification.inspection import Inspection
 
 L3 = Target(name="L3", labels=("L3",))
 GEOMETRY = Geometry((2.0, 1.0, 1.0), (0.0, 0.0, 100.0))  # slices lie at 100, 102, ..., 118 mm
@@ -43,8 +40,8 @@ def with_label(first: int, stop: int, left: int = 1, right: int = 4) -> np.ndarr
     return label
 
 
-def inspected(dataset: Dataset, target: Target = L3, axis: Any = "z", project: Any = "x") -> ProjectionInspection:
-    inspection, = run_projection_inspection(dataset, View(target, axis, project), workers=1)
+def inspected(dataset: Dataset, target: Target = L3, axis: Any = "z", project: Any = "x") -> Inspection[Measured]:
+    inspection, = inspect(Request(dataset, PlanOptions(), target, axis, project), measure, workers=1)
     return inspection
 
 
@@ -97,39 +94,41 @@ def test_a_point_has_a_place_and_no_height(tmp_path: Path) -> None:
     assert measured.slab is None and measured.height_mm is None
 
 
-def findings(inspection: ProjectionInspection) -> list[tuple[str, str, str]]:
-    return [(finding.severity, finding.problem, finding.remedy) for finding in inspection.findings]
+def told(inspection: Inspection[Measured]) -> list[tuple[str, str, str]]:
+    return [(finding.code, finding.problem, finding.remedy) for finding in inspection.findings]
 
 
-@pytest.mark.parametrize(("array", "problem", "remedy"), [
-    (np.arange(1, 49, dtype=np.int16).reshape(1, 8, 6),
+@pytest.mark.parametrize(("array", "code", "problem", "remedy"), [
+    (np.arange(1, 49, dtype=np.int16).reshape(1, 8, 6), "dimensions",
      "it has shape (1, 8, 6) (z, y, x), but a volume of several slices is expected, in which a level is found along z in its "
      "projection along x", "Give a volume, "),
-    (np.full((10, 8, 6), 4, np.int16), "the image has the same value everywhere", "Look whether it was exported correctly, "),
-    (np.where(np.arange(480) == 3, np.nan, 1.0).astype(np.float32).reshape(10, 8, 6), "1 voxel(s) are NaN or infinite", ""),
+    (np.full((10, 8, 6), 4, np.int16), "one_value", "the image has the same value everywhere",
+     "Look whether it was exported correctly, "),
+    (np.where(np.arange(480) == 3, np.nan, 1.0).astype(np.float32).reshape(10, 8, 6), "not_finite",
+     "1 voxel(s) are NaN or infinite", ""),
 ])
 def test_what_cannot_be_projected_is_one_error_with_a_remedy(
-    tmp_path: Path, array: np.ndarray, problem: str, remedy: str
+    tmp_path: Path, array: np.ndarray, code: str, problem: str, remedy: str
 ) -> None:
     inspection = inspected(made(tmp_path, array))
-    (severity, told, advice), = findings(inspection)
-    assert inspection.measured is None and (severity, told) == ("error", problem)
+    (found, words, advice), = told(inspection)
+    assert inspection.measured is None and inspection.findings[0].severity == "error" and (found, words) == (code, problem)
     assert advice.startswith(remedy) and "--skip-bad-cases" in advice
 
 
 @pytest.mark.parametrize("label", [with_label(0, 4), with_label(7, 10)])
 def test_a_label_at_the_end_of_the_image_is_a_warning(tmp_path: Path, label: np.ndarray) -> None:
     inspection = inspected(made(tmp_path, label=label))
-    assert inspection.measured is not None and findings(inspection) == [(
-        "warning", "L3 reaches the end of the image along z, so that its true middle may lie elsewhere",
+    assert inspection.measured is not None and told(inspection) == [(
+        "cut_off", "L3 reaches the end of the image along z, so that its true middle may lie elsewhere",
         "Leave the case out where that is so.")]
-    assert inspection.findings[0].file.endswith("a.nii.gz")
+    assert inspection.findings[0].severity == "warning" and inspection.findings[0].file.endswith("a.nii.gz")
 
 
 def test_a_point_outside_of_its_image_is_an_error_that_says_how_far_the_image_reaches(tmp_path: Path) -> None:
     inspection = inspected(made(tmp_path), Target(name="p", points={"a": -12.5}))
-    (severity, problem, remedy), = findings(inspection)
-    assert (severity, problem) == ("error", "its point, -12.5 mm, lies outside of it: along z it reaches from 100 to 118 mm")
+    (code, problem, remedy), = told(inspection)
+    assert (code, problem) == ("outside", "its point, -12.5 mm, lies outside of it: along z it reaches from 100 to 118 mm")
     assert remedy.startswith("Correct the point, ")
     assert not inspected(made(tmp_path), Target(name="p", points={"a": None})).findings
 
@@ -142,6 +141,7 @@ def test_what_lies_where_the_image_is_zero_is_an_error(tmp_path: Path, by_point:
     target = Target(name="the tip", points={"a": 116.0}) if by_point else L3
     inspection = inspected(made(tmp_path, array, None if by_point else with_label(7, 10)), target)
     finding, = (finding for finding in inspection.findings if finding.severity == "error")
+    assert finding.code == "outside"
     assert finding.problem == f"{target.name} lies where the image holds nothing but zeros, at slice 8 along z"
     inside = Target(name="the tip", points={"a": 110.0}) if by_point else L3
     assert not [finding for finding in inspected(made(tmp_path, array, None if by_point else with_label(3, 6)), inside).findings
@@ -151,6 +151,6 @@ def test_what_lies_where_the_image_is_zero_is_an_error(tmp_path: Path, by_point:
 def test_a_file_that_cannot_be_read_is_an_error_and_nothing_is_raised(tmp_path: Path) -> None:
     dataset = made(tmp_path, label=with_label(3, 7))
     dataset.training[0].images[0].write_bytes(b"no image")
-    inspection = inspect_projection(dataset.training[0], dataset, View(L3, "z", "x"))
-    assert inspection.measured is None and inspection.findings[0].severity == "error"
-    assert projection_findings(dataset, [inspection]) == inspection.findings
+    inspection = inspected(dataset)
+    assert inspection.measured is None and [finding.code for finding in inspection.findings] == ["unreadable"]
+    assert findings(Request(dataset, PlanOptions(), L3, "z", "x"), [inspection]) == inspection.findings

@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from autoseg.errors import AutosegError
 from autoseg.plan import Topology
-from autoseg.planners.patch import first_patch_size
 from autoseg.topology.pooling import Pooling, pool
 from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import SMALLEST_BATCH, values_put_out
 
 REFERENCE_BATCH = {2: 12, 3: 2}
+FIRST_PATCH_EDGE = {2: 2048, 3: 256}  # of the square or cube with as many voxels as the first patch
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,17 @@ class Fit:
     values: int
     first: tuple[int, ...]
     shrunk: int
+
+
+def first_patch_size(spacing_mm: Sequence[float], median_shape: Sequence[float]) -> tuple[float, ...]:
+    """The patch to start from: of equal extent in mm along all axes, 256³ (2D: 2048²) voxels, within the median shape.
+
+    spacing_mm: (z, y, x) or (y, x). median_shape: voxels, same axes; may end in .5. So may the result.
+    """
+    dimensions = len(spacing_mm)
+    per_mm = 1 / np.array(spacing_mm, dtype=float)
+    edges = per_mm * (FIRST_PATCH_EDGE[dimensions] ** dimensions / per_mm.prod()) ** (1 / dimensions)
+    return tuple(min(round(float(edge)), size) for edge, size in zip(edges, median_shape, strict=True))
 
 
 def fit_patch(spacing_mm: Sequence[float], median_shape: Sequence[float], classes: int, budget: Budget) -> Fit:

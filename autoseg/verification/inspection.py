@@ -1,0 +1,86 @@
+"""The one loop over a dataset's cases: each is read once, checked, and measured where that is wanted."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from autoseg.dataset import Case, Dataset
+from autoseg.parallel import run_parallel
+from autoseg.verification.case import CheckedCase, check_case, lost_case, memory_per_case, without_cases
+from autoseg.verification.findings import Finding
+from autoseg.verification.whole import check_dataset_level
+
+Measured = TypeVar("Measured")
+
+
+@dataclass(frozen=True)
+class Inspection(Generic[Measured]):
+    """The result of reading a case once.
+
+    findings: what is wrong with it. digest: of the image, as `check_case` gives it. measured: what plans are made from; None for
+    a case with errors, and where nothing was to be measured.
+    """
+
+    case: Case
+    findings: list[Finding]
+    digest: str | None = None
+    measured: Measured | None = None
+
+
+def run_inspections(
+    dataset: Dataset, measure: Callable[[CheckedCase, Dataset], Measured | None], workers: int | None = None
+) -> Iterator[Inspection[Measured]]:
+    """Check and measure every training and test case, in parallel by free memory; yields each as it is finished.
+
+    measure: called with each case that has an image and no errors, and the dataset without its list of cases; it may add
+    findings with `CheckedCase.note`. Must be picklable. workers: processes at most; None for as many as cores and memory allow.
+    Never raises for what is wrong with the dataset's files.
+    """
+    inspect = functools.partial(inspect_case, dataset=without_cases(dataset), measure=measure)
+    for outcome in run_parallel(inspect, [*dataset.training, *dataset.test], memory_per_case(dataset), workers):
+        yield outcome.value or Inspection(outcome.item, lost_case(outcome))
+
+
+def inspect_case(
+    case: Case, dataset: Dataset, measure: Callable[[CheckedCase, Dataset], Measured | None]
+) -> Inspection[Measured]:
+    """Check a case and measure it, in one reading. Never raises for what is wrong with its files."""
+    checked = check_case(case, dataset)
+    measured = None if checked.image is None else measure(checked, dataset)
+    return Inspection(case, checked.findings, checked.digest, None if checked.has_errors else measured)
+
+
+def inspection_findings(
+    dataset: Dataset, inspections: Sequence[Inspection[Measured]], case_labels_suffice: bool = True
+) -> list[Finding]:
+    """Return every finding: those of training cases, then of test cases, then of the dataset as a whole.
+
+    case_labels_suffice: whether a case that is called normal or abnormal may be without a label.
+    """
+    by_case = {inspection.case: inspection for inspection in inspections}
+    in_order = [by_case[case] for case in (*dataset.training, *dataset.test) if case in by_case]
+    digests = {case: inspection.digest for case, inspection in by_case.items()}
+    return [
+        *(finding for inspection in in_order for finding in inspection.findings),
+        *check_dataset_level(dataset, digests, case_labels_suffice)]
+
+
+def verify_dataset(
+    dataset: Dataset, workers: int | None = None, on_case_done: Callable[[str], None] = lambda name: None
+) -> list[Finding]:
+    """Check a dataset and return every finding, in the order of `inspection_findings`.
+
+    on_case_done: called with the name of each case when it is finished.
+    """
+    inspections: list[Inspection[object]] = []
+    for inspection in run_inspections(dataset, _measure_nothing, workers):
+        inspections.append(inspection)
+        on_case_done(inspection.case.name)
+    return inspection_findings(dataset, inspections)
+
+
+def _measure_nothing(checked: CheckedCase, dataset: Dataset) -> object:
+    return None

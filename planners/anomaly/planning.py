@@ -1,0 +1,104 @@
+"""How a dataset's images become slices: axis, size, channels, intensities, and which slices are normal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from autoseg.dataset import Dataset
+from autoseg.errors import AutosegError, many, some
+from autoseg.intensities import IntensityWindow, common_windows, window_in_words
+from autoseg.planners.anomaly.measuring import ImageFormat, Measured, common_format
+from autoseg.planners.anomaly.request import Request
+from autoseg.planners.request import Planned, Progress, measured_cases
+from autoseg.tasks.anomaly.cutting import WORLD_AXIS, cut_along
+from autoseg.tasks.anomaly.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
+from autoseg.tasks.anomaly.truth import may_be_trained_on
+from autoseg.verification.inspection import Inspection
+from autoseg.versions import versions
+
+SUMMARIES = {
+    CONFIGURATION: "2D slices for anomaly detectors (-tr anogan): which way volumes are cut, and which slices are normal"}
+FEWEST_CASES = 2  # with normal slices: one to train on, one to validate on
+EQUALLY_COARSE = 0.99  # of the largest spacing: of such axes the first of these is cut along
+PREFERRED: tuple[Axis, ...] = ("axial", "sagittal", "coronal")
+
+
+def plan(
+    request: Request, usable: Dataset, inspections: Sequence[Inspection[Measured]], workers: int | None = None,
+    progress: Progress | None = None,
+) -> Planned[SlicePlans]:
+    """Decide how the training cases are cut. usable: the dataset without cases that have errors. workers, progress: not needed.
+
+    Raises AutosegError where fewer than two cases have normal slices.
+    """
+    common, cases = common_format(request, inspections), measured_cases(usable, inspections)
+    axis, reason = _axis(list(cases.values()), common, request.axis)
+    windows = _windows(usable, cases, common)
+    size, names = request.options.image_size, common.channel_names
+    plans = SlicePlans(
+        dataset=usable.name, versions=versions(), axis=axis, image_size=size, channel_names=names, windows=windows,
+        normal_by=request.normal_by, source=usable, options=request.options, reasons={
+            "axis": reason,
+            "image_size": f"{size} × {size} pixels, as asked for or by default; images are fitted in as a whole",
+            "channel_names": "as dataset.json names them" if usable.channel_names else "as most images have them",
+            "windows": "; ".join(window_in_words(name, window) for name, window in zip(names, windows, strict=True)),
+            "normal_by": _about_normal(request.normal_by)})
+    require_normal_slices(plans, {name: _normal_slices(name, measured, plans) for name, measured in cases.items()})
+    return Planned(plans)
+
+
+def require_normal_slices(plans: SlicePlans, normal: Mapping[str, int]) -> None:
+    """Raises AutosegError where fewer than two cases have normal slices. normal: case to how many it has."""
+    having = sorted(name for name, count in normal.items() if count)
+    if len(having) >= FEWEST_CASES:
+        return
+    remedy = {
+        "case_labels": 'Put normal images into a folder named normal, or name more cases as "normal" in "case_labels" of '
+                       "dataset.json.",
+        "foreground": "Slices with foreground count as abnormal: cut along another axis with --axis, or, where the labels are of "
+                      "healthy anatomy, take all slices as normal with --normal all.",
+        "all": "Add normal images.",
+    }[plans.normal_by]
+    cases = many(len(normal), "case")
+    found = f"has normal slices in case {having[0]} alone" if having else f"has no normal slice in its {cases}"
+    abnormal = [name for name in normal if plans.source.case_labels.get(name) == "abnormal"]
+    called = f", of which {len(abnormal)} {'is' if len(abnormal) == 1 else 'are'} called abnormal ({some(abnormal, 3)})" \
+        if abnormal and not having else ""
+    raise AutosegError(
+        f"{plans.dataset} {found}{called}. A detector is trained on normal slices only, and needs them in at least "
+        f"{FEWEST_CASES} cases, as it is validated on others than it is trained on; slices of one value do not count. {remedy}")
+
+
+def _normal_slices(name: str, measured: Measured, plans: SlicePlans) -> int:
+    truths = measured.truths[cut_along(measured.geometry, plans.axis)]
+    return sum(may_be_trained_on(truths, [False] * len(truths), plans.source.case_labels.get(name)))
+
+
+def _axis(cases: Sequence[Measured], common: ImageFormat, asked: Axis | None) -> tuple[Axis | None, str]:
+    if common.pictures:
+        return None, "pictures are one slice each"
+    if asked is not None:
+        return asked, "as asked for"
+    spacings = [{world: case.geometry.spacing_mm[a] for a, (world, _) in enumerate(case.geometry.world_axes())} for case in cases]
+    median_mm = {axis: float(np.median([of_case[WORLD_AXIS[axis]] for of_case in spacings])) for axis in PREFERRED}
+    largest_mm = max(median_mm.values())
+    chosen = next(axis for axis in PREFERRED if median_mm[axis] >= EQUALLY_COARSE * largest_mm)
+    listed = ", ".join(f"{axis} {mm:.3g} mm" for axis, mm in median_mm.items())
+    return chosen, f"slices lie farthest apart along it (median distance of neighbours: {listed})"
+
+
+def _windows(dataset: Dataset, cases: Mapping[str, Measured], common: ImageFormat) -> tuple[IntensityWindow | None, ...]:
+    """CT: over all cases that are not called abnormal."""
+    samples = {name: measured.samples for name, measured in cases.items()
+               if measured.samples is not None and dataset.case_labels.get(name) != "abnormal"}
+    return common_windows(common.channel_names, samples)
+
+
+def _about_normal(normal_by: NormalBy) -> str:
+    return {
+        "case_labels": "slices of the cases that are called normal",
+        "foreground": "slices without foreground in their label",
+        "all": "all slices, but for cases that are called abnormal",
+    }[normal_by]

@@ -1,0 +1,56 @@
+"""What all rooms of this wing share: what a planning is asked, and what it gives. Each room has the same four functions:
+
+    prepare(source, options) -> Request              checks the options before any image is read
+    measure(checked, dataset, request)               measures one case
+    findings(request, inspections)                   lists all that is wrong with the dataset
+    plan(request, usable, inspections, ...)          decides
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from autoseg.dataset import Dataset
+from autoseg.fingerprint import Fingerprint
+from autoseg.verification.case import without_cases
+from autoseg.verification.inspection import Inspection, run_inspections
+
+Options = TypeVar("Options", bound=BaseModel)
+PlansType = TypeVar("PlansType", bound=BaseModel)
+Measured = TypeVar("Measured")
+Progress = Callable[[object], None]  # called with each case that is done
+
+
+@dataclass(frozen=True)
+class Request(Generic[Options]):
+    """What is to be planned. dataset: whose cases are inspected. options: as the user gave them."""
+
+    dataset: Dataset
+    options: Options
+
+
+@dataclass(frozen=True)
+class Planned(Generic[PlansType]):
+    """What planning gives. fingerprint: None where the task has none."""
+
+    plans: PlansType
+    fingerprint: Fingerprint | None = None
+
+
+def inspect(
+    request: Request[Any], measure: Callable[..., Measured | None], workers: int | None = None
+) -> Iterator[Inspection[Measured]]:
+    """Check and measure every case of the request's dataset (see `run_inspections`). measure: the function of the task's room."""
+    alone = replace(request, dataset=without_cases(request.dataset))  # goes to the workers with each case
+    return run_inspections(request.dataset, functools.partial(measure, request=alone), workers)
+
+
+def measured_cases(usable: Dataset, inspections: Sequence[Inspection[Measured]]) -> dict[str, Measured]:
+    """Return what was measured of the training cases of `usable`, by name, in the dataset's order."""
+    measured = {entry.case: entry.measured for entry in inspections if entry.measured is not None}
+    return {case.name: measured[case] for case in usable.training if case in measured}

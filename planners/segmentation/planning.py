@@ -1,0 +1,73 @@
+"""Planning a segmentation: options are checked, cases measured, and the planner that was asked for decides."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from autoseg.dataset import Dataset
+from autoseg.errors import AutosegError, some
+from autoseg.kinds import ANOMALY, kind_of
+from autoseg.plan import Plans
+from autoseg.planners.request import Planned, Progress, Request
+from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
+from autoseg.planners.segmentation.planners import CONFIGURATIONS, PLANNERS
+from autoseg.planners.segmentation.unions import with_unions
+from autoseg.tasks.segmentation.options import PlanOptions
+from autoseg.verification.findings import Finding
+from autoseg.verification.inspection import Inspection, inspection_findings
+
+
+def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
+    """Check what was asked for, before any image is read.
+
+    Raises AutosegError for an unknown planner or configuration, for too little memory, and where there is nothing to segment.
+    """
+    require_known(options)
+    if not source.labels.foreground:
+        command = shlex.join(["autoseg_plan_and_preprocess", str(source.folder), "--planner", ANOMALY.configuration])
+        raise AutosegError(
+            f"{source.name} has no labels but background, so there is nothing to segment. Name the labels in its dataset.json, "
+            f"or plan it for an anomaly detector, which needs none: {command}")
+    return Request(source, options)
+
+
+def require_known(options: PlanOptions) -> None:
+    """Raises AutosegError that lists the planners or configurations there are, or where the memory is not positive."""
+    if unknown := [name for name in options.configurations or () if name not in CONFIGURATIONS]:
+        raise AutosegError(f'There is no configuration {some(unknown)}. There are: {", ".join(CONFIGURATIONS)}.')
+    if other := kind_of(options.planner):
+        raise AutosegError(f'The planner "{options.planner}" is for {other.plural}, which are planned apart from segmentation: '
+                           f"autoseg_plan_and_preprocess DATASET {' '.join(other.planner_flags)}.")
+    if options.planner not in PLANNERS:
+        raise AutosegError(f'There is no planner "{options.planner}". There are: {", ".join(PLANNERS)}.')
+    PLANNERS[options.planner].budget_for(options.memory_gb)
+
+
+def findings(request: Request[PlanOptions], inspections: Sequence[Inspection[Measured]]) -> list[Finding]:
+    """Return all that is wrong with the dataset; every training case needs a label."""
+    return inspection_findings(request.dataset, inspections, case_labels_suffice=False)
+
+
+def plan(
+    request: Request[PlanOptions], usable: Dataset, inspections: Sequence[Inspection[Measured]], workers: int | None = None,
+    progress: Progress | None = None,
+) -> Planned[Plans]:
+    """Make the fingerprint and the plans. usable: the dataset without cases that have errors.
+
+    Reads the labels once more, to measure unions of labels. progress: called with each case that is done.
+    Raises AutosegError where no case is left, the memory is too small, the images are too small for any network, or a
+    configuration that was asked for was not planned.
+    """
+    fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, progress)
+    plans = PLANNERS[request.options.planner](usable, fingerprint, request.options.memory_gb)
+    chosen_configurations(request.options.configurations, plans)
+    return Planned(plans, fingerprint)
+
+
+def chosen_configurations(configurations: Sequence[str] | None, plans: Plans) -> list[str]:
+    """Return the configurations that were named, or all. Raises AutosegError for one that was not planned."""
+    if unknown := [name for name in configurations or () if name not in plans.configurations]:
+        raise AutosegError(
+            f'{plans.dataset} has no configuration {", ".join(unknown)}. Planned were: {", ".join(plans.configurations)}.')
+    return list(dict.fromkeys(configurations or plans.configurations))
