@@ -17,7 +17,7 @@ from autoseg.planners import segmentation
 from autoseg.planners.request import Request
 from autoseg.planners.segmentation.planners import PLANNERS
 from autoseg.planners.segmentation.planning import chosen_configurations, require_known
-from autoseg.tasks.flags import options_from
+from autoseg.options import options_from
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.store import preprocess_dataset
 from autoseg.verification.findings import read_findings

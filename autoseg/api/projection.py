@@ -14,7 +14,7 @@ from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.planners import localization
 from autoseg.planners.localization.request import Request
 from autoseg.preprocessing.store import forget_outdated, stored_cases
-from autoseg.tasks.flags import options_from
+from autoseg.options import options_from
 from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
 from autoseg.tasks.localization.store import StoredProjection, case_origin, open_projection, preprocess

@@ -23,7 +23,7 @@ from autoseg.plan import Plans
 from autoseg.planners.segmentation.planning import chosen_configurations, require_known
 from autoseg.provenance import file_digest
 from autoseg.steps import Step, Steps, read_record
-from autoseg.tasks.flags import options_from
+from autoseg.options import options_from
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, remove_leftovers
 

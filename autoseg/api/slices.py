@@ -18,7 +18,7 @@ from autoseg.preprocessing.store import forget_outdated, stored_cases
 from autoseg.tasks.anomaly.options import PlanOptions
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
 from autoseg.tasks.anomaly.store import StoredSlices, case_origin, open_slices, preprocess
-from autoseg.tasks.flags import options_from
+from autoseg.options import options_from
 from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
 
 

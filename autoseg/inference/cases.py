@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
@@ -18,6 +20,17 @@ from autoseg.provenance import OutputFolder
 Value = TypeVar("Value")
 Shape = tuple[int, ...]
 Prepared = Iterable[tuple[PredictionInput, Callable[[], Value]]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a prediction wrote of a case. path: its file. row: of the table of all cases, where there is one. extra: a further
+    file. was_there: whether an earlier run of the same models and options had made all of it."""
+
+    path: Path
+    row: Any = None
+    extra: Path | None = None
+    was_there: bool = False
 
 
 def predict_cases(

@@ -1,6 +1,6 @@
 """Settings of the recipes: what a user may turn, with unit and meaning, and how a command line writes them."""
 
-from autoseg.trainers.settings.assignments import (
+from autoseg.settings import (
     choices_of,
     description_of,
     differences,

@@ -8,10 +8,7 @@ from pydantic import Field
 
 from autoseg.device import Precision
 from autoseg.plan import Frozen
-
-
-class Group(Frozen, allow_inf_nan=False):
-    """Settings of one part, named "part.setting" on the command line."""
+from autoseg.settings import Group
 
 
 class TrainingSettings(Frozen, allow_inf_nan=False):

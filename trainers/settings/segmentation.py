@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from autoseg.plan import Norm
-from autoseg.trainers.settings.assignments import differences
+from autoseg.settings import differences
 from autoseg.trainers.settings.common import Group, OptimizerSettings
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from autoseg.evaluation.anomaly.panels import draw_panels
 from autoseg.evaluation.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, write_scores, write_slice_scores
 from autoseg.image_io import file_ending, float_ending, write_image
-from autoseg.inference.cases import predict_cases
+from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
+from autoseg.inference.prediction import CaseProgress
 from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin, OutputFolder
@@ -20,23 +20,12 @@ from autoseg.tasks.anomaly.detector import AnomalyDetector, ScoredCase
 
 SHOWN = 3  # slices of a case's panels
 
-CaseProgress = Callable[[str, float], None]  # the case, and the share of it that is done, 0 to 1
-
 
 class Scores(Frozen):
     """What the record of the folder holds of a case."""
 
     case: CaseScore
     slices: tuple[SliceScore, ...]
-
-
-@dataclass(frozen=True)
-class WrittenMap:
-    """A map on disk, and the case's scores. was_there: whether an earlier run of the same detector had made them."""
-
-    path: Path
-    score: CaseScore
-    was_there: bool = False
 
 
 def draw_highest(path: Path, scored: ScoredCase) -> None:
@@ -47,33 +36,39 @@ def draw_highest(path: Path, scored: ScoredCase) -> None:
     draw_panels(path, scored.real[rows], scored.generated[rows], titles, f"{case.case}: score {case.score:.4g}")
 
 
+def output_folder(detector: AnomalyDetector, folder: Path, overwrite: bool = False) -> OutputFolder:
+    """Return the folder of maps and tables. Raises AutosegError where it cannot be written or holds something else."""
+    outputs = OutputFolder(folder, origin_of_detector(detector), overwrite)
+    outputs.claim_tables(SCORES, SLICE_SCORES)
+    return outputs
+
+
 def score_files(
-    detector: AnomalyDetector, inputs: Sequence[PredictionInput], output_folder: Path, overwrite: bool = False,
+    detector: AnomalyDetector, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool = False,
     progress: CaseProgress | None = None,
 ) -> Iterator[Outcome[PredictionInput]]:
-    """Score cases one by one, with `<output_folder>/<case><ending>`, the map of each; yield what became of each.
+    """Score cases one by one, with `<folder>/<case><ending>`, the map of each; yield what became of each.
 
-    The ending is that of the case's image, as far as floating point can be kept in it. An outcome's value is `WrittenMap`; a case
+    The ending is that of the case's image, as far as floating point can be kept in it. An outcome's value is `Written`; a case
     that fails stops no other. What an earlier run of the same detector made of the same files stays, unless `overwrite`. The
     tables `scores.csv` and `slice_scores.csv` are written at the end, from the record of the folder: they hold what other
     commands scored with the same detector, too. Raises AutosegError where the folder cannot be written or holds something else.
     """
-    outputs = OutputFolder(output_folder, origin_of_detector(detector), overwrite)
-    outputs.claim_tables(SCORES, SLICE_SCORES)
+    outputs = output_folder(detector, folder, overwrite)
 
     def map_path(item: PredictionInput) -> Path:
-        return output_folder / f"{item.name}{float_ending(file_ending(item.images[0]))}"
+        return folder / f"{item.name}{float_ending(file_ending(item.images[0]))}"
 
     def panels_path(item: PredictionInput) -> Path:
-        return output_folder / "panels" / f"{item.name}.png"
+        return folder / "panels" / f"{item.name}.png"
 
-    def earlier(item: PredictionInput) -> WrittenMap | None:
+    def earlier(item: PredictionInput) -> Written | None:
         entry = outputs.made(map_path(item).name, item.images)
         if entry is None or entry.result is None or not panels_path(item).exists():
             return None
-        return WrittenMap(map_path(item), Scores.model_validate(entry.result).case, was_there=True)
+        return Written(map_path(item), Scores.model_validate(entry.result).case, was_there=True)
 
-    def score(item: PredictionInput) -> WrittenMap:
+    def score(item: PredictionInput) -> Written:
         image = read_input(item)
         scored = detector.score_image(image, item.name, None if progress is None else partial(progress, item.name))
         if scored.anomaly_map is None:
@@ -81,7 +76,7 @@ def score_files(
         outputs.begin(map_path(item).name, item.images, Scores(case=scored.case, slices=tuple(scored.slices)))
         draw_highest(panels_path(item), scored)
         write_image(map_path(item), scored.anomaly_map, like=image)  # last: where it is, the panels are
-        return WrittenMap(map_path(item), scored.case)
+        return Written(map_path(item), scored.case)
 
     try:
         yield from predict_cases(inputs, outputs, lambda item: map_path(item).name, earlier,

@@ -1,34 +1,46 @@
-"""What a user may ask of planning projections for a locator."""
+"""What a user may ask of a locator: of planning its projections, and of predicting."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
-
+from autoseg.options import option
 from autoseg.plan import Frozen
 
 
 class PlanOptions(Frozen):
     """Options of planning; None leaves the choice to the planner. Field names are the long flags of the command line."""
 
-    find: tuple[str, ...] = Field(
-        (), description="the label whose middle is to be found, or two labels, between whose middles")
-    points: Path | None = Field(
-        None, description="instead of labels: a CSV table of case and mm, in world coordinates along the axis; --find then only "
-                          "names what is found")
-    axis: str = Field("z", description="x, y or z: along which a level is found (default: z, from feet to head)")
-    project: str | None = Field(
-        None, description="x, y or z: what is projected away (default: x, left to right; y where --axis is x)")
-    slab: float | None = Field(
-        None, description="share of the extent along that, in its middle, that is projected (default: what the labels need)")
-    channels: tuple[str, ...] | None = Field(
-        None, description="what each channel of an image becomes along it: both (the mean of maximum and mean), maximum, mean "
-                          "(default: all three)")
-    window: tuple[float, float] | None = Field(
-        None, description="low and high percentile of the intensities that are told apart (default: 0.5 99.5)")
-    spacing: float | None = Field(
-        None, description="edge of the projection's square pixels, mm (default: what is found covers 16 rows)")
-    size: tuple[int, int] | None = Field(
-        None, description="rows and columns, pixels, that training sees at a time (default: the median projection)")
-    depth: int | None = Field(None, description="stages of the network (default: at most 5)")
+    find: tuple[str, ...] = option(
+        (), "the label whose middle is to be found, or two labels, between whose middles", metavar="LABEL")
+    points: Path | None = option(
+        None, "instead of labels: a CSV table of case and mm, in world coordinates along the axis; --find then only names what "
+              "is found", metavar="CSV")
+    axis: str = option("z", "x, y or z: along which a level is found (default: z, from feet to head)", metavar="AXIS")
+    project: str | None = option(
+        None, "x, y or z: what is projected away (default: x, left to right; y where --axis is x)", metavar="AXIS")
+    slab: float | None = option(
+        None, "share of the extent along that, in its middle, that is projected (default: what the labels need)", metavar="SHARE")
+    channels: tuple[str, ...] | None = option(
+        None, "what each channel of an image becomes along it: both (the mean of maximum and mean), maximum, mean (default: all "
+              "three)", metavar="NAME")
+    window: tuple[float, float] | None = option(
+        None, "low and high percentile of the intensities that are told apart (default: 0.5 99.5)", metavar=("LOW", "HIGH"))
+    spacing: float | None = option(
+        None, "edge of the projection's square pixels, mm (default: what is found covers 16 rows)", metavar="MM")
+    size: tuple[int, int] | None = option(
+        None, "rows and columns, pixels, that training sees at a time (default: the median projection)",
+        metavar=("ROWS", "COLUMNS"))
+    depth: int | None = option(None, "stages of the network (default: at most 5)", metavar="N")
+
+
+class PredictOptions(Frozen):
+    """Options of predicting files. settings: "key=value" texts; see `autoseg.tasks.localization.settings`. crop_mm: thickness of
+    the slab around what was found, mm; 0 for the found slice alone, None for no crops."""
+
+    settings: tuple[str, ...] = option(
+        (), "how sure it must be, such as --set threshold=0.4; autoseg recipes lists them (default: as it was trained with)",
+        flag="--set", metavar="KEY=VALUE", action="append")
+    crop_mm: float | None = option(
+        None, "write the found slice as an image into crops/, or a slab around it that is MM millimetres thick",
+        flag="--crop", metavar="MM", nargs="?", const=0.0)

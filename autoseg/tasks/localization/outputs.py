@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from autoseg.evaluation.location.locations import LOCATIONS, Location, write_loc
 from autoseg.evaluation.location.picture import draw_location
 from autoseg.image import Image
 from autoseg.image_io import file_ending, float_ending, write_image
-from autoseg.inference.cases import predict_cases
+from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.parallel import Outcome
@@ -21,17 +20,6 @@ from autoseg.tasks.localization.locator import LocatedImage, Locator
 
 CROPS = "crops"
 INDEX_AXES = "kji"  # of the array axes z, y, x
-
-
-@dataclass(frozen=True)
-class WrittenLocation:
-    """What there is of a case. picture: on disk. crop: on disk; None where none was asked for, or nothing was found. was_there:
-    whether an earlier run of the same locator had made all of it."""
-
-    row: Location
-    picture: Path
-    crop: Path | None = None
-    was_there: bool = False
 
 
 class Crops:
@@ -90,41 +78,48 @@ def draw_found(path: Path, row: Location, found: LocatedImage) -> None:
     draw_location(path, found.projection.channels, located.response, located.answer.row, row.found, None, f"{row.case}: {answer}")
 
 
+def output_folder(locator: Locator, folder: Path, overwrite: bool = False) -> OutputFolder:
+    """Return the folder of pictures and the table. Raises AutosegError where it cannot be written or holds something else."""
+    settings = locator.settings
+    origin = origin_of([locator.locator.facts()], threshold=settings.threshold, zooms=settings.zooms)
+    outputs = OutputFolder(folder, origin, overwrite)
+    outputs.claim_tables(LOCATIONS)
+    return outputs
+
+
 def locate_files(
-    locator: Locator, inputs: Sequence[PredictionInput], output_folder: Path, overwrite: bool = False,
+    locator: Locator, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool = False,
     crop_mm: float | None = None,
 ) -> Iterator[Outcome[PredictionInput]]:
     """Look for the level in cases one by one; yield what became of each.
 
-    An outcome's value is `WrittenLocation`; a case that fails stops no other. crop_mm: as `Crops` takes it. What an earlier run
+    An outcome's value is `Written`; a case that fails stops no other. crop_mm: as `Crops` takes it. What an earlier run
     of the same locator made of the same files stays, unless `overwrite`. The table `locations.csv` is written at the end, from
     the record of the folder: it holds what other commands found with the same locator, too. Raises AutosegError where the
     folder cannot be written or holds something else.
     """
-    origin = origin_of([locator.locator.facts()], threshold=locator.settings.threshold, zooms=locator.settings.zooms)
-    outputs = OutputFolder(output_folder, origin, overwrite)
-    outputs.claim_tables(LOCATIONS)
-    crops = Crops(output_folder, origin, overwrite, crop_mm)
+    outputs = output_folder(locator, folder, overwrite)
+    crops = Crops(folder, outputs.origin, overwrite, crop_mm)
 
-    def earlier(item: PredictionInput) -> WrittenLocation | None:
+    def earlier(item: PredictionInput) -> Written | None:
         entry, crop = outputs.made(f"{item.name}.png", item.images), crops.earlier(item)
         row = None if entry is None or entry.result is None else Location.model_validate(entry.result)
         if row is None or crops.is_missing(item, row):
             return None
-        return WrittenLocation(row, output_folder / f"{item.name}.png", crop, was_there=True)
+        return Written(folder / f"{item.name}.png", row, crop, was_there=True)
 
-    def locate(item: PredictionInput) -> WrittenLocation:
+    def locate(item: PredictionInput) -> Written:
         image = read_input(item)
         found = locator.locate_image(image, item.name)
-        row, picture = location_of(item.name, found), output_folder / f"{item.name}.png"
+        row, picture = location_of(item.name, found), folder / f"{item.name}.png"
         outputs.begin(picture.name, item.images, row)
         crop = crops.write(item, image, found)
         draw_found(picture, row, found)  # last: where it is, the crop is
-        return WrittenLocation(row, picture, crop)
+        return Written(picture, row, crop)
 
     try:
         yield from predict_cases(inputs, outputs, lambda item: f"{item.name}.png", earlier,
                                  lambda waiting: ((item, partial(locate, item)) for item in waiting))
     finally:
         if rows := [Location.model_validate(result) for result in outputs.results.values()]:
-            write_locations(output_folder / LOCATIONS, sorted(rows, key=lambda row: row.case))
+            write_locations(folder / LOCATIONS, sorted(rows, key=lambda row: row.case))

@@ -1,16 +1,40 @@
-"""What a user may ask of planning a segmentation."""
+"""What a user may ask of a segmentation: of planning, predicting and evaluating it."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Literal
 
+from autoseg.options import option
 from autoseg.plan import Frozen
 
 
 class PlanOptions(Frozen):
     """Options of planning; None leaves the choice to the planner. Field names are the long flags of the command line."""
 
-    configurations: tuple[str, ...] | None = Field(
-        None, description="what to preprocess: 2d 3d_fullres 3d_lowres (default: all that were planned)")
-    planner: str = Field("default", description="which planner (default: default; autoseg recipes lists them)")
-    memory_gb: float | None = Field(None, description="GPU memory to plan for, GB (default: what the planner is made for)")
+    configurations: tuple[str, ...] | None = option(
+        None, "what to preprocess: 2d 3d_fullres 3d_lowres (default: all that were planned)", flag="-c", metavar="CONFIG")
+    planner: str = option("default", "who decides (default: default)")
+    memory_gb: float | None = option(
+        None, "GPU memory that training may take (default: the planner's: 8, resenc_l 24, resenc_xl 40)", metavar="GB")
+
+
+class PredictOptions(Frozen):
+    """Options of predicting files."""
+
+    checkpoint: Literal["final", "best"] = option("final", "default: final")
+    mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate")
+    postprocessing: bool = option(True, "leave out the rules that find-best chose")
+    save_probabilities: bool = option(False, "also write each class's probabilities (.b2nd)")
+    gate: Path | None = option(
+        None, "an anomaly detector's folder: score each image with it first, into gate.csv, and name those that are unlike its "
+              "training data; they are segmented all the same", metavar="MODEL_DIR")
+    gate_percentile: float | None = option(
+        None, "of the scores of the detector's normal validation cases, above which an image is named (default: 99)", metavar="P")
+
+
+class EvaluateOptions(Frozen):
+    """Options of evaluating."""
+
+    tolerance_mm: float | None = option(
+        None, "distance up to which surfaces agree, for the normalised surface Dice (default: 2.0)", metavar="MM")

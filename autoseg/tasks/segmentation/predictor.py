@@ -16,7 +16,7 @@ from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import file_ending, label_ending, write_label
-from autoseg.inference.cases import memory_errors_named, predict_cases
+from autoseg.inference.cases import Written, memory_errors_named, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, list_inputs, read_input
 from autoseg.parallel import Outcome
@@ -31,14 +31,6 @@ __all__ = ["PredictionInput", "Predictor", "Written", "list_inputs"]
 
 CaseProgress = Callable[[str, int, int], None]
 Prepared = tuple[np.ndarray, CaseProperties]
-
-
-@dataclass(frozen=True)
-class Written:
-    """A segmentation on disk. was_there: whether an earlier run of the same models had already finished it."""
-
-    path: Path
-    was_there: bool = False
 
 
 @dataclass(frozen=True)

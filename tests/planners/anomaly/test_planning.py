@@ -19,7 +19,7 @@ from autoseg.planners.anomaly.planning import plan
 from autoseg.planners.anomaly.request import prepare
 from autoseg.tasks.anomaly.options import PlanOptions
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.flags import options_from
+from autoseg.options import options_from
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection
 

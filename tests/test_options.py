@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from autoseg.errors import AutosegError
 from autoseg.tasks.anomaly.options import PlanOptions as AnomalyOptions
-from autoseg.tasks.flags import flag_of, options_flags, options_from
+from autoseg.options import flag_of, options_flags, options_from
 from autoseg.tasks.localization.options import PlanOptions as LocalizationOptions
 from autoseg.tasks.segmentation.options import PlanOptions as SegmentationOptions
 
@@ -47,5 +47,5 @@ def test_a_value_of_the_wrong_type_is_one_line_that_names_the_flag() -> None:
 
 def test_options_are_read_without_anything_heavy() -> None:
     modules = ", ".join(options.__module__ for options in ALL)
-    script = f"import sys, {modules}, autoseg.tasks.flags; assert not {{'numpy', 'torch', 'rich'}} & set(sys.modules)"
+    script = f"import sys, {modules}, autoseg.options; assert not {{'numpy', 'torch', 'rich'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -9,10 +9,14 @@ from pydantic import BaseModel, ValidationError
 
 from autoseg.commands import as_flag
 from autoseg.errors import AutosegError
-from autoseg.trainers.settings.common import Group
+from autoseg.plan import Frozen
 
 FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
+
+
+class Group(Frozen, allow_inf_nan=False):
+    """Settings of one part, named "part.setting" on the command line."""
 
 
 def parse_settings(assignments: list[str], defaults: SettingsType, **flags: object) -> SettingsType:

@@ -1,0 +1,70 @@
+"""What prediction asks of a task: its models opened, ready for files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoseg.inference.choice import Chosen
+from autoseg.inference.inputs import PredictionInput, list_inputs
+from autoseg.parallel import Outcome
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+CaseProgress = Callable[[str, float], None]  # the case, and the share of it that is done, 0 to 1
+
+
+class Prediction(ABC):
+    """Trained models that were opened to predict files.
+
+    doing: the title of the progress bar, such as "Segmenting". done: what became of an image, such as "segmented".
+    one_file_each: whether every file is a case with all its channels, whatever its name. compare_with: what `autoseg evaluate`
+    compares the outputs with, and when; None where nothing does.
+    """
+
+    doing: str
+    done: str
+    one_file_each: bool = False
+    compare_with: tuple[str, str] | None = None
+
+    @property
+    @abstractmethod
+    def channel_names(self) -> tuple[str, ...]:
+        """The channels of the images that the models take."""
+
+    @abstractmethod
+    def in_words(self, chosen: Chosen) -> str:
+        """Return which models, folds and settings run, and why these."""
+
+    @abstractmethod
+    def check_output(self, folder: Path, overwrite: bool) -> None:
+        """Raise AutosegError where the folder cannot be written, or holds what other models or options made."""
+
+    @abstractmethod
+    def predict_files(
+        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
+    ) -> Iterator[Outcome[PredictionInput]]:
+        """Predict cases one by one into a folder; yield what became of each.
+
+        An outcome's value is `Written`; a case that fails stops no other. What an earlier run of the same models and options
+        made of the same files stays, unless `overwrite`. Raises AutosegError as `check_output`.
+        """
+
+    def inputs(self, path: Path) -> list[PredictionInput]:
+        """List the cases in a folder of images, or of one image (see `list_inputs`)."""
+        return list_inputs(path, self, self.one_file_each)
+
+    @abstractmethod
+    def made(self, written: int, extra: int) -> str:
+        """Return what was made of so many images, such as "3 segmentation(s)". extra: number of further files."""
+
+    def table(self, rows: Sequence[Any]) -> Table | None:
+        """Return the rows of all cases as a table to be shown; None where there is nothing to show."""
+        return None
+
+    def notes(self, rows: Sequence[Any]) -> list[str]:
+        """Return what a user should know of the results."""
+        return []

@@ -1,0 +1,76 @@
+"""Segmentations of files: models and ensembles opened for `autoseg_predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.best import Rule
+from autoseg.device import resolve_device
+from autoseg.inference.choice import Chosen
+from autoseg.inference.inputs import PredictionInput
+from autoseg.inference.prediction import CaseProgress, Prediction
+from autoseg.parallel import Outcome
+from autoseg.tasks.segmentation.model import load_model
+from autoseg.tasks.segmentation.options import PredictOptions
+from autoseg.tasks.segmentation.predictor import Predictor
+
+ApplyRules = Callable[[np.ndarray, tuple[float, float, float], Sequence[Rule]], np.ndarray]
+
+
+class SegmentationPrediction(Prediction):
+    """One model, or several whose probabilities are averaged."""
+
+    doing, done = "Segmenting", "segmented"
+    compare_with = ("REFERENCE_DIR", "where you have reference labels")
+
+    def __init__(self, predictor: Predictor, options: PredictOptions) -> None:
+        self.predictor, self.options = predictor, options
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        return self.predictor.description.channel_names
+
+    def in_words(self, chosen: Chosen) -> str:
+        models = [f"{member.model.in_words} ({folder.root})"
+                  for member, folder in zip(self.predictor.members, chosen.members, strict=True)]
+        device = self.predictor.device
+        lines = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)] if len(models) > 1 \
+            else [f"Model, on {device}: {models[0]}"]
+        says = "; ".join(chosen.says) or "none"
+        if chosen.rules and not self.options.postprocessing:
+            says = f"none, as you asked (find-best chose: {says})"
+        return "\n".join([*lines, f"Why: {chosen.why}", f"Post-processing: {says}"])
+
+    def check_output(self, folder: Path, overwrite: bool) -> None:
+        self.predictor.outputs(folder, overwrite)
+
+    def predict_files(
+        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
+    ) -> Iterator[Outcome[PredictionInput]]:
+        def tiles(case: str, tile: int, tile_count: int) -> None:
+            if progress is not None:
+                progress(case, tile / tile_count)
+
+        return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, tiles)
+
+    def made(self, written: int, extra: int) -> str:
+        return f"{written} segmentation(s)"
+
+
+def open_models(
+    chosen: Chosen, folds: Sequence[str] | None, options: PredictOptions, device: str, apply_rules: ApplyRules
+) -> SegmentationPrediction:
+    """Return the chosen models on a device, "auto", "cpu", "cuda", ... apply_rules: of post-processing.
+
+    Raises AutosegError where a folder is not a model that segments, has no such folds, or the models do not fit each other.
+    """
+    target = resolve_device(device)
+    loaded = [load_model(folder, folds, options.checkpoint, target) for folder in chosen.members]
+    rules = chosen.rules if options.postprocessing else ()
+    return SegmentationPrediction(
+        Predictor(loaded, target, mirroring=options.mirroring, rules=rules,
+                  postprocess=partial(apply_rules, rules=rules) if rules else None), options)
