@@ -11,7 +11,7 @@ import numpy as np
 
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError, some
-from autoseg.evaluation.anomaly.scores import Truth
+from autoseg.evaluation.roc import Truth
 from autoseg.image import Geometry
 from autoseg.intensities import is_ct
 from autoseg.parallel import run_parallel

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.evaluation.anomaly.scores import Truth
+from autoseg.evaluation.roc import Truth
 from autoseg.preprocessing.apart import StoredApart, StoredDescription, read_description, write_case
 from autoseg.preprocessing.pipeline import digest_of
 from autoseg.slices.plan import CONFIGURATION, SlicePlans

@@ -11,7 +11,7 @@ import pytest
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.scores import Truth
+from autoseg.evaluation.roc import Truth
 from autoseg.image import Geometry
 from autoseg.planners import SUMMARIES
 from autoseg.planners.slice_inspection import Kind, Measured, SliceInspection, common_kind, slice_inspection_findings

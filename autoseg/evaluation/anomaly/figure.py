@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from autoseg.evaluation.anomaly.evaluate import Evaluation
-from autoseg.evaluation.anomaly.metrics import Detection, Scored, roc_of
 from autoseg.evaluation.anomaly.summary import scored_cases, scored_slices
-from autoseg.evaluation.colours import BLUE, GRAY, VERMILION
-from autoseg.workspace import atomic_path
+from autoseg.evaluation.roc import Detection, Scored, roc_of
+from autoseg.plotting import BLUE, GRAY, VERMILION, new_figure, save_png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GROUPS = (("normal", BLUE), ("abnormal", VERMILION), ("unknown", GRAY))
 POINTS_SHOWN = 400  # of a group; more of them are a random choice
@@ -28,16 +28,14 @@ def groups(entries: Sequence[Scored]) -> dict[str, list[float]]:
 
 def draw_scores(path: Path, found: Evaluation, title: str) -> None:
     """A PNG: box plots of the scores of each group, cases and slices, and both ROC curves with their AUROC."""
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12, 4.4)
     figure.suptitle(title, fontsize=11, parse_math=False)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
     cases, slices = scored_cases(found.cases), scored_slices(found.slices)
     _boxes(left, cases, "cases")
     _boxes(middle, slices, "slices")
     _roc(right, {"cases": (cases, found.summary.cases), "slices": (slices, found.summary.slices)})
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    save_png(path, figure, dpi=110)
 
 
 def _boxes(axes: Axes, entries: Sequence[Scored], noun: str) -> None:

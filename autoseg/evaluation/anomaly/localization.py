@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autoseg.evaluation.anomaly.metrics import auroc_of_counts
+from autoseg.evaluation.roc import auroc_of_counts
 from autoseg.plan import Frozen
 
 HIGHEST = 2.0  # of a map: values between -1 and 1 are that far apart at most

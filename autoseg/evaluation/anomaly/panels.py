@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from autoseg.evaluation.anomaly.pictures import show_slice
-from autoseg.workspace import atomic_path
+from autoseg.plotting import new_figure, save_png
 
 EDGE_IN = 2.2  # of a shown slice
 COLUMNS = ("real", "generated", "difference")
@@ -24,8 +22,7 @@ def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Seq
     """
     difference = np.abs(np.asarray(real, np.float32) - np.asarray(generated, np.float32)).mean(axis=1)
     count = len(real)
-    figure = Figure(figsize=(3 * EDGE_IN + 1.0, count * (EDGE_IN + 0.3) + 0.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3 * EDGE_IN + 1.0, count * (EDGE_IN + 0.3) + 0.6)
     figure.suptitle(title, fontsize=11, parse_math=False)
     rows = figure.subplots(count, 3, squeeze=False)
     highest = max(float(difference.max()), 1e-6)
@@ -38,5 +35,4 @@ def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Seq
     for axes, column in zip(rows[0][1:], COLUMNS[1:], strict=True):
         axes.set_title(column, fontsize=9)
     figure.colorbar(drawn, ax=rows[:, 2].tolist(), label="|real - generated|", shrink=min(1.0, 1.6 / count + 0.2))
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    save_png(path, figure)

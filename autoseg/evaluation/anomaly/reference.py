@@ -8,8 +8,8 @@ from pathlib import Path
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.scores import Truth
 from autoseg.evaluation.csv_table import read_table
+from autoseg.evaluation.roc import Truth
 from autoseg.evaluation.summary import label_files
 
 TABLE = "case,truth (normal or abnormal), and perhaps slice (from 0; empty for what holds for the whole case)"

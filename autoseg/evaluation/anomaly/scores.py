@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
 
 from autoseg.evaluation.csv_table import read_rows, write_rows
+from autoseg.evaluation.roc import Truth
 from autoseg.plan import Frozen
 
 SHARE_OF_SLICES = 0.1  # the highest tenth of a case's slices makes its score
-Truth = Literal["normal", "abnormal"]
 SCORES, SLICE_SCORES = "scores.csv", "slice_scores.csv"
 AGAIN = "Remove the file, and run the command that wrote it again: autoseg_predict, or autoseg_train with --continue."
 

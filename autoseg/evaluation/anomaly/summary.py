@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from autoseg.evaluation.anomaly.localization import Localization
-from autoseg.evaluation.anomaly.metrics import Detection, Scored, detection
 from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore
+from autoseg.evaluation.roc import Detection, Scored, detection
 from autoseg.plan import Frozen
 from autoseg.workspace import read_model, write_json
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from autoseg.evaluation.anomaly.metrics import NORMAL_PERCENTILE, Detection
 from autoseg.evaluation.anomaly.scores import CaseScore
 from autoseg.evaluation.anomaly.summary import AnomalySummary
-from autoseg.evaluation.confidence import Interval
-
-UNKNOWN = "-"
+from autoseg.evaluation.roc import NORMAL_PERCENTILE, Detection
+from autoseg.wording import UNKNOWN, cell, plain_table
 
 
 def case_scores_table(cases: Sequence[CaseScore]) -> Table:
@@ -31,8 +28,7 @@ def case_scores_table(cases: Sequence[CaseScore]) -> Table:
 
 def anomaly_table(summary: AnomalySummary) -> Table:
     """AUROC, average precision and sensitivity by case and by slice, with 95 % intervals."""
-    table = Table(title="How well scores tell abnormal from normal (95 % interval)", box=box.SIMPLE_HEAD,
-                  padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table("How well scores tell abnormal from normal (95 % interval)")
     table.add_column("score of", no_wrap=True)
     for column in ("normal", "abnormal", "AUROC", "average precision", f"sensitivity at the\n{NORMAL_PERCENTILE:g}th percentile\n"
                    "of the normal"):
@@ -56,11 +52,5 @@ def in_words(summary: AnomalySummary) -> list[str]:
 
 
 def _cells(its: Detection) -> list[str]:
-    return [_value(its.auroc, its.auroc_interval), _value(its.average_precision, its.average_precision_interval),
-            _value(its.sensitivity, None)]
-
-
-def _value(value: float | None, between: Interval | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return f"{value:.3f}" + ("" if between is None else f" ({between[0]:.3f}-{between[1]:.3f})")
+    return [cell(its.auroc, its.auroc_interval), cell(its.average_precision, its.average_precision_interval),
+            cell(its.sensitivity)]

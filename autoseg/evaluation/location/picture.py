@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 
-from autoseg.evaluation.colours import BLUE, GRAY, VERMILION
-from autoseg.workspace import atomic_path
+from autoseg.plotting import BLUE, GRAY, VERMILION, new_figure, save_png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LARGEST_IN = (6.5, 5.0)  # (height, width) of the shown projection
 PROFILE_IN, GAP_IN = 1.3, 0.15
@@ -32,6 +30,8 @@ def draw_location(
     strongest response; true_row: of the level; both from 0, may lie between rows, None for no line. is_found: whether the
     strongest response counts as found; the line of one that does not is dotted, and called so. title: says it, too.
     """
+    from matplotlib.ticker import MaxNLocator
+
     rows, columns = projection.shape[1:]
     scale = min(LARGEST_IN[0] / rows, LARGEST_IN[1] / columns)
     height, width = rows * scale, columns * scale
@@ -39,8 +39,7 @@ def draw_location(
     whole_width = max(LEFT_IN + width + beside + RIGHT_IN, 3.6)
     lines = textwrap.wrap(title, int(whole_width * LETTERS_PER_IN)) or [""]
     whole_height = BELOW_IN + height + LEGEND_IN + LINE_IN * len(lines) + 0.1
-    figure = Figure(figsize=(whole_width, whole_height))
-    FigureCanvasAgg(figure)
+    figure = new_figure(whole_width, whole_height, layout=None)
     figure.text(0.1 / whole_width, 1 - 0.1 / whole_height, "\n".join(lines), fontsize=10, va="top", parse_math=False)
 
     def place(left_in: float, width_in: float, shared: Axes | None = None) -> Axes:
@@ -61,8 +60,7 @@ def draw_location(
     shown.set_ylim(rows - 0.5, -0.5)
     figure.legend(*shown.get_legend_handles_labels(), loc="upper left", ncols=2, frameon=False, fontsize=9, borderaxespad=0,
                   bbox_to_anchor=(0.1 / whole_width, (BELOW_IN + height + LEGEND_IN - 0.03) / whole_height))
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+    save_png(path, figure, DPI)
 
 
 def _draw_profile(axes: Axes, response: np.ndarray) -> None:
@@ -75,6 +73,8 @@ def _draw_profile(axes: Axes, response: np.ndarray) -> None:
 
 def _draw_rows(axes: Axes, strongest_row: float | None, is_found: bool, true_row: float | None) -> None:
     """The true row on top, dashed: both are seen where they coincide."""
+    from matplotlib.patheffects import withStroke
+
     halo = [withStroke(linewidth=2.6, foreground="white", alpha=0.6)]
     if strongest_row is not None:
         style, label = ("solid", "found") if is_found else ("dotted", "strongest, not found")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from autoseg.errors import many, some
 from autoseg.evaluation.location.locations import Location
-from autoseg.evaluation.location.summary import NEAR_MM, Errors, LocationSummary, Share
-
-UNKNOWN = "-"
+from autoseg.evaluation.location.summary import NEAR_MM, LocationSummary, Share
+from autoseg.wording import UNKNOWN, cell, plain_table
 
 
 def locations_table(rows: Sequence[Location], target: str, axis: str) -> Table:
@@ -30,12 +28,13 @@ def locations_table(rows: Sequence[Location], target: str, axis: str) -> Table:
 def location_table(summary: LocationSummary) -> Table:
     """Errors in mm and in slices, shares within a tolerance, and how often something was found, with 95 % intervals."""
     mm, slices = summary.error_mm, summary.error_slices
-    table = Table(title=f"How far answers are from the true level ({many(summary.cases, 'case')}, 95 % interval)",
-                  box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_header=False)
+    table = plain_table(
+        f"How far answers are from the true level ({many(summary.cases, 'case')}, 95 % interval)", show_header=False)
     table.add_column("measure", no_wrap=True)
     table.add_column("value")
     if mm is not None and slices is not None:
-        table.add_row("mean absolute error", f"{_mean(mm)} mm, {_mean(slices)} slices")
+        table.add_row("mean absolute error",
+                      f"{cell(mm.mean, mm.interval, 2)} mm, {cell(slices.mean, slices.interval, 2)} slices")
         table.add_row("median", f"{mm.median:.2f} mm, {slices.median:.2f} slices")
         table.add_row("worst", escape(f"{mm.worst:.2f} mm ({mm.worst_case}), {slices.worst:.2f} slices ({slices.worst_case})"))
     else:
@@ -60,11 +59,6 @@ def in_words(summary: LocationSummary) -> list[str]:
             notes.append(f"Wrongly found in {len(absent.wrongly_found)} of {absent.count} {what} without it: "
                          f"{some(absent.wrongly_found)}.")
     return notes
-
-
-def _mean(errors: Errors) -> str:
-    between = "" if errors.interval is None else f" ({errors.interval[0]:.2f}-{errors.interval[1]:.2f})"
-    return f"{errors.mean:.2f}{between}"
 
 
 def _share(share: Share | None) -> str:

@@ -1,0 +1,1 @@
+"""Anomaly detection: scoring how unlike normal images an image is."""

@@ -1,0 +1,1 @@
+"""Localization: finding the height of a structure in a volume."""

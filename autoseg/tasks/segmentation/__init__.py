@@ -1,0 +1,1 @@
+"""Segmentation: finding structures voxel by voxel."""
