@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.api.reporting import build_report, report
+from autoseg.api.reporting import build_report
 from autoseg.commands import command_of_kind
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
@@ -18,14 +18,12 @@ from autoseg.evaluation.anomaly.panels import draw_panels
 from autoseg.evaluation.anomaly.samples import draw_samples
 from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore, Truth, case_score, write_scores, write_slice_scores
 from autoseg.evaluation.anomaly.summary import summarize, write_summary
-from autoseg.evaluation.roc import RocCurve
 from autoseg.inference.anomaly.model import AnomalyDescription
 from autoseg.inference.anomaly.settings import SearchSettings
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import ANOMALY
 from autoseg.networks.dcgan import GanShape
 from autoseg.plan import Configuration, Plans, Topology
-from autoseg.report.figures import roc_lines
 from autoseg.slices.plan import SlicePlans
 from autoseg.slices.store import StoredSlicesDescription, write_slices
 from autoseg.training_log import Epoch, write_log
@@ -145,10 +143,6 @@ def test_a_page_of_slices_alone_says_nothing_of_segmentation(folder: DatasetFold
         assert unwanted not in text, unwanted
 
 
-def test_the_command_writes_the_page_of_slices_alone(folder: DatasetFolder) -> None:
-    path = report(folder.name, workspace=folder.root.parent, quiet=True)
-    assert path == folder.report_html and "Anomaly detection" in path.read_text(encoding="utf-8")
-
 
 def test_slices_are_counted_by_what_is_known_of_them(folder: DatasetFolder, page_of: PageOf) -> None:
     text = page_of(folder).text
@@ -185,11 +179,6 @@ def test_figures_stand_there_with_their_text_alternatives(folder: DatasetFolder,
     assert "epoch_00004.png" not in said and "Slices of case well_0" not in said
 
 
-def test_the_roc_curve_is_said_by_what_is_reached_at_few_false_alarms() -> None:
-    curve = RocCurve(np.array([0, 0, 0.2, 0.5, 1.0]), np.array([0, 0.25, 0.5, 0.5, 1.0]))
-    assert "slices: 0.25 at 0.05, 0.5 at 0.2, 0.5 at 0.5." in roc_lines("Scores", {"slices": curve})
-    assert roc_lines("Scores", {}) == ""
-
 
 def test_without_abnormal_cases_the_scores_are_shown_and_the_rest_is_said_in_words(
     folder: DatasetFolder, page_of: PageOf
@@ -215,14 +204,6 @@ def test_unfinished_and_unvalidated_folds_are_named_with_their_command(folder: D
     assert f"mine: fold 1 is unfinished: autoseg_train {NAME} 1 -c slices -tr anogan --name mine --continue" in text
     assert "No case has been scored yet" in text and "Anomalies, mine not validated yet" in text
 
-
-def test_folds_that_were_never_begun_are_missing_too(folder: DatasetFolder, page_of: PageOf) -> None:
-    write_json(folder.splits_of(ANOMALY), [{}] * 4)
-    write_detector(folder, "mine")
-    text = page_of(folder).text
-    assert f"mine: folds 2, 3 are missing: autoseg_train {NAME} 2 3 -c slices -tr anogan --name mine" in text
-    assert "of the validation, folds 0, 1 of 4; 95 % interval." in text
-    assert "of the validation, folds 0, 1 of 4, scored by networks" in text
 
 
 def test_commands_are_those_of_the_command_line(folder: DatasetFolder, page_of: PageOf) -> None:
@@ -256,13 +237,6 @@ def test_damaged_files_are_named_and_hide_nothing_else(folder: DatasetFolder, pa
                      "model.json does not fit", "AUROC 1.000"):
         assert expected in text, expected
 
-
-def test_a_detector_whose_description_is_damaged_goes_on_by_its_name(folder: DatasetFolder, page_of: PageOf) -> None:
-    model = write_detector(folder, "mine")
-    model.model_json.write_text("{")
-    model.fold(1).summary_json.unlink()
-    text = page_of(folder).text
-    assert "model.json is not valid JSON" in text and f"autoseg_train {NAME} 1 -c slices -tr mine --continue" in text
 
 
 def test_a_dataset_planned_both_ways_has_both_on_its_page(folder: DatasetFolder, page_of: PageOf) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.api.reporting import build_report, report
+from autoseg.api.reporting import build_report
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.location.picture import draw_location
@@ -23,7 +23,6 @@ from autoseg.kinds import LOCATION
 from autoseg.plan import Topology
 from autoseg.projections.plan import ProjectionPlans, Target
 from autoseg.projections.store import StoredLevel, StoredProjectionDescription, write_projection
-from autoseg.report.figures import dots
 from autoseg.slices.plan import SlicePlans
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
@@ -125,10 +124,6 @@ def test_a_page_of_projections_alone_says_nothing_of_segmentation(folder: Datase
         assert unwanted not in text, unwanted
 
 
-def test_the_command_writes_the_page_of_projections_alone(folder: DatasetFolder) -> None:
-    path = report(folder.name, workspace=folder.root.parent, quiet=True)
-    assert path == folder.report_html and "Finding L3" in path.read_text(encoding="utf-8")
-
 
 def test_projections_are_counted_by_what_is_known_of_them(folder: DatasetFolder, page_of: PageOf) -> None:
     assert "with it without it not known all L3 4 1 1 6" in page_of(folder).text
@@ -185,15 +180,6 @@ def test_where_it_is_found_though_not_there_is_told(folder: DatasetFolder, page_
     write_validated(model.fold(1).locations_csv, rows_of("b"))
     assert "Found where it is not" not in page_of(folder).text
 
-
-def test_unfinished_and_unvalidated_folds_are_named_with_their_command(folder: DatasetFolder, page_of: PageOf) -> None:
-    model = write_locator(folder, "mine")
-    model.fold(0).summary_json.unlink()
-    model.fold(1).checkpoint_final.rename(model.fold(1).training_state)
-    text = page_of(folder).text
-    assert f"mine: fold 0 is not validated: autoseg_train {NAME} 0 -c projection -tr locator --name mine --continue" in text
-    assert f"mine: fold 1 is unfinished: autoseg_train {NAME} 1 -c projection -tr locator --name mine --continue" in text
-    assert "No case has been located yet" in text and "Finding L3, mine not validated yet" in text
 
 
 def test_folds_that_were_never_begun_are_missing_too(folder: DatasetFolder, page_of: PageOf) -> None:
@@ -288,7 +274,3 @@ def test_names_from_outside_are_text(folder: DatasetFolder) -> None:
     assert "<script" not in page and "a<b>" not in page
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-
-
-def test_without_values_there_is_no_dot_plot() -> None:
-    assert dots("Errors", {}, "mm") == ""
