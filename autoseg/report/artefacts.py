@@ -5,10 +5,10 @@ What is missing or damaged hides nothing else: damaged files are added to a list
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -25,9 +25,24 @@ from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
 Value = TypeVar("Value")
 ModelType = TypeVar("ModelType", bound=BaseModel)
-Description = TypeVar("Description")
 Results = TypeVar("Results")
 Summary = TypeVar("Summary")
+
+
+class Described(Protocol):
+    """What model.json says of a model of any task. flags: those that the user gave to the training."""
+
+    @property
+    def recipe(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def flags(self) -> Sequence[str]: ...
+    @property
+    def versions(self) -> Mapping[str, str]: ...
+
+
+Description = TypeVar("Description", bound=Described)
 
 
 @dataclass

@@ -42,7 +42,9 @@ def _training_row(model: AnyModel) -> list[str]:
 
 def versions_section(parts: Sequence[TaskReport]) -> Section:
     """Show the package versions of each stage, in columns; in one column where they are all the same."""
-    stages = {stage: dict(recorded) for part in parts for stage, recorded in part.versions.items()}
+    stages = {stage: recorded for part in parts for stage, recorded in part.versions.items()}
+    described = [(model.name, model.description) for part in parts for model in part.models if model.description is not None]
+    stages |= {f"trained {name}": description.versions for name, description in described if description.versions}
     stages["this page"] = versions()
     packages = list(dict.fromkeys(package for recorded in stages.values() for package in recorded))
     same = [package for package in packages if len({recorded.get(package) for recorded in stages.values()}) == 1]

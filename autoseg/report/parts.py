@@ -26,9 +26,9 @@ class TaskReport:
     """What a task adds to the page of a dataset that was planned for it.
 
     sections: in their order. overview: entries at the top of the page. commands: below them, pairs of a purpose ("To segment new
-    images") and a command line. missing: what is not there yet. models: for the training times. versions: package versions by
-    stage ("planned"). troubles: damaged files, in words. needs_fingerprint: whether the task is planned from fingerprint.json.
-    is_run: whether `autoseg run` serves it, so that the times of its steps are shown.
+    images") and a command line. missing: what is not there yet. models: for training times and versions. versions: package
+    versions of other stages, by name ("planned"). troubles: damaged files, in words. needs_fingerprint: whether the task is
+    planned from fingerprint.json. is_run: whether `autoseg run` serves it, so that the times of its steps are shown.
     """
 
     sections: Sequence[Section]

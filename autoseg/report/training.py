@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from autoseg.commands import as_flag
 from autoseg.intensities import IntensityWindow
 from autoseg.plan import Topology
-from autoseg.report.artefacts import AnyFold, AnyModel, FoldArtefacts
-from autoseg.report.blocks import Block, Figure, Folded, Table, Text, figures
+from autoseg.report.artefacts import AnyFold, AnyModel, Described, FoldArtefacts
+from autoseg.report.blocks import Block, Explained, Explanations, Figure, Folded, Table, Text, figures
 from autoseg.report.figures import curves
 from autoseg.training_log import Epoch
 from autoseg.wording import JOINED, counted, duration
@@ -29,19 +29,15 @@ def windows_in_words(channel_names: Sequence[str], windows: Sequence[IntensityWi
                      for name, window in zip(channel_names, windows, strict=True))
 
 
-def set_by_user(flags: object) -> str:
-    """Return the flags that a training was given, in words where there were none."""
-    given = " ".join(map(str, flags)) if isinstance(flags, (list, tuple)) else ""
-    return given or "nothing: all settings are the recipe's own"
-
-
-def all_settings(name: str, settings: Mapping[str, Any]) -> Folded:
-    """Show every setting that a model was trained with, folded away; settings of parts as "part.setting"."""
-    parts = {key: part for key, part in settings.items() if isinstance(part, dict)}
-    inner = {f"{key}.{name}": value for key, part in parts.items() for name, value in part.items()}
-    flat = {key: value for key, value in settings.items() if key not in parts} | inner
+def recipe_and_settings(name: str, its: Described, *entries: Explained) -> list[Block]:
+    """Show the recipe of a model, further entries, the flags that the user gave, and, folded away, all settings."""
+    flags = " ".join(its.flags) or "nothing: all settings are the recipe's own"
+    parts = {key: part for key, part in its.settings.items() if isinstance(part, dict)}
+    inner = {f"{key}.{setting}": value for key, part in parts.items() for setting, value in part.items()}
+    flat = {key: value for key, value in its.settings.items() if key not in parts} | inner
     rows = [[key, as_flag(value)] for key, value in flat.items()]
-    return Folded("All settings", [Table(f"Settings of {name}", ("setting", "value"), rows, frozenset({1}))])
+    return [Explanations([Explained("Recipe", its.recipe), *entries, Explained("Set by you", flags)]),
+            Folded("All settings", [Table(f"Settings of {name}", ("setting", "value"), rows, frozenset({1}))])]
 
 
 def curve_figures(model: AnyModel, introduction: str = "") -> list[Block]:

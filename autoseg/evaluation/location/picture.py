@@ -51,12 +51,11 @@ def draw_location(
     shown.set_ylabel("row")
     shown.set_xticks([])
     shown.yaxis.set_major_locator(MaxNLocator(nbins=int(np.clip(2 * height, 2, 8)), integer=True))
-    drawn = [shown]
+    _draw_rows(shown, strongest_row, is_found, true_row)
     if response is not None:
-        drawn.append(place(LEFT_IN + width + GAP_IN, PROFILE_IN, shown))
-        _draw_profile(drawn[-1], response)
-    for axes in drawn:
-        _draw_rows(axes, strongest_row, is_found, true_row)
+        profile = place(LEFT_IN + width + GAP_IN, PROFILE_IN, shown)
+        _draw_profile(profile, response)
+        _draw_rows(profile, strongest_row, is_found, true_row)
     shown.set_ylim(rows - 0.5, -0.5)
     figure.legend(*shown.get_legend_handles_labels(), loc="upper left", ncols=2, frameon=False, fontsize=9, borderaxespad=0,
                   bbox_to_anchor=(0.1 / whole_width, (BELOW_IN + height + LEGEND_IN - 0.03) / whole_height))

@@ -49,8 +49,7 @@ def task_report(folder: DatasetFolder) -> TaskReport | None:
     return TaskReport(
         [section], [_result(detector) for detector in detectors] or [Explained("Anomalies", "no detector yet")],
         [(f"To look for anomalies in new images with {name}", line) for name, line in lines.items() if line is not None],
-        missing, detectors, troubles=troubles, versions={"planned as slices": plans.versions} | {
-            f"trained {detector.name}": detector.description.versions for detector in detectors if detector.description})
+        missing, detectors, troubles=troubles, versions={"planned as slices": plans.versions})
 
 
 def _result(detector: Detector) -> Explained:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from autoseg.errors import AutosegError
 from autoseg.report.artefacts import FoldArtefacts
-from autoseg.report.blocks import Block, Explained, Explanations, Figure, Folded, Heading, Picture, Table, Text, figures
+from autoseg.report.blocks import Block, Explained, Figure, Folded, Heading, Picture, Table, Text, figures
 from autoseg.report.figures import curves
-from autoseg.report.training import NO_EPOCH, all_settings, folds_table, over_epochs, set_by_user
+from autoseg.report.training import NO_EPOCH, folds_table, over_epochs, recipe_and_settings
 from autoseg.tasks.anomaly.report.scores import Detector, Scores
 from autoseg.wording import counted, times
 
@@ -27,10 +27,7 @@ def networks_and_search(detector: Detector) -> list[Block]:
                 f"{counted(shape.latent, 'latent entry', 'latent entries')}" + (", and an encoder" if its.has_encoder else ""))
     search = (f"at most {counted(its.search.search_steps, 'update')} of the latent vector, lambda {its.search.lambda_:g}"
               + (f", {its.search.restarts} restarts" if its.search.restarts > 1 else ""))
-    return [
-        Explanations([Explained("Recipe", its.recipe), Explained("Networks", networks), Explained("Search", search),
-                      Explained("Set by you", set_by_user(its.flags))]),
-        all_settings(detector.name, its.settings)]
+    return recipe_and_settings(detector.name, its, Explained("Networks", networks), Explained("Search", search))
 
 
 def curves_and_samples(detector: Detector) -> list[Block]:

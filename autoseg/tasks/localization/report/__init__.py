@@ -9,17 +9,9 @@ from autoseg.kinds import LOCATION
 from autoseg.projections.plan import CONFIGURATION, ProjectionPlans, Target, WorldAxis
 from autoseg.projections.store import StoredProjection, open_projection
 from autoseg.report.artefacts import count_folds, read_models, stored_cases
-from autoseg.report.blocks import Block, Command, Explained, Explanations, Heading, Section, Table, Text, decisions
+from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Table, Text, decisions
 from autoseg.report.parts import TaskReport, missing_of_all, steps_as_notes, usage
-from autoseg.report.training import (
-    all_settings,
-    curve_figures,
-    folds_table,
-    last_loss,
-    network_in_words,
-    set_by_user,
-    windows_in_words,
-)
+from autoseg.report.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings, windows_in_words
 from autoseg.tasks.localization.report.errors import Locator, errors_of, pooled, read_results
 from autoseg.wording import counted, fixed, number, times, with_interval
 from autoseg.workspace import DatasetFolder, read_model
@@ -63,8 +55,7 @@ def task_report(folder: DatasetFolder) -> TaskReport | None:
         [section], [*(_result(locator, targets[locator.name].name) for locator in locators),
                     *(Explained(f"Finding {name}", "no locator yet") for name in without)],
         [(f"To find {targets[name].name} in new images with {name}", line) for name, line in lines.items() if line is not None],
-        missing, locators, troubles=troubles, versions={"planned as projections": plans.versions} | {
-            f"trained {locator.name}": locator.description.versions for locator in locators if locator.description})
+        missing, locators, troubles=troubles, versions={"planned as projections": plans.versions})
 
 
 def target_of(locator: Locator, plans: ProjectionPlans) -> Target:
@@ -108,13 +99,10 @@ def _recipe(locator: Locator) -> list[Block]:
     if its is None:
         return []
     marked = f"a band of {number(its.band)} pixels, {number(its.band * its.plans.pixel_mm)} mm"
-    return [
-        Explanations([Explained("Finds", _in_words(its.plans.target), f"along {AXES[its.plans.axis]}"),
-                      Explained("Recipe", its.recipe), Explained("Network", network_in_words(its.network)),
-                      Explained("Sees", _sees(its)), Explained("Marks", marked),
-                      Explained("Found", f"from a confidence of {its.location.threshold:g}"),
-                      Explained("Set by you", set_by_user(its.flags))]),
-        all_settings(locator.name, its.settings)]
+    return recipe_and_settings(
+        locator.name, its, Explained("Finds", _in_words(its.plans.target), f"along {AXES[its.plans.axis]}"),
+        Explained("Network", network_in_words(its.network)), Explained("Sees", _sees(its)), Explained("Marks", marked),
+        Explained("Found", f"from a confidence of {its.location.threshold:g}"))
 
 
 def _sees(its: LocatorDescription) -> str:

@@ -35,8 +35,8 @@ def task_report(folder: DatasetFolder) -> TaskReport | None:
         sections=[results_section(found, best), worst_section(found, best), choice_section(found), training_section(found),
                   plan_section(found.plans)],
         overview=[_choice(found), *_result(best)], commands=[("To segment new images", line)] if model else (),
-        missing=missing_steps(found), models=found.models, versions=_versions(found), troubles=found.troubles,
-        needs_fingerprint=True, is_run=True)
+        missing=missing_steps(found), models=found.models, troubles=found.troubles, needs_fingerprint=True, is_run=True,
+        versions={"planned": found.plans.versions} | ({"chosen": found.best.versions} if found.best else {}))
 
 
 def _choice(found: SegmentationArtefacts) -> Explained:
@@ -60,11 +60,3 @@ def _result(best: BestResult | None) -> list[Explained]:
     if worst := worst_cases(best.summary):
         entries.append(Explained("Worst case", f"{worst[0].case}, Dice {fixed(worst[0].mean_dice)}", "Pictures are below."))
     return entries
-
-
-def _versions(found: SegmentationArtefacts) -> dict[str, dict[str, str]]:
-    stages = {"planned": found.plans.versions}
-    for model in found.models:
-        if isinstance(recorded := (model.description or {}).get("versions"), dict):
-            stages[f"trained {model.name}"] = {str(package): str(version) for package, version in recorded.items()}
-    return stages | ({"chosen": found.best.versions} if found.best else {})

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from autoseg.best import Best, Member, model_name
 from autoseg.commands import command_line
 from autoseg.dataset import Dataset
@@ -17,9 +19,20 @@ from autoseg.plan import Plans
 from autoseg.report.artefacts import ModelArtefacts, count_folds, model_if_there, read_models
 from autoseg.report.parts import MissingStep, missing_of
 from autoseg.weights import member_of
-from autoseg.workspace import DatasetFolder, ModelFolder, read_json, read_model
+from autoseg.workspace import DatasetFolder, ModelFolder, read_model
 
-Model = ModelArtefacts[dict[str, Any], Summary, Summary]
+
+class Description(BaseModel):
+    """What the page shows of model.json. plans: None where it says nothing of them."""
+
+    recipe: str = ""
+    settings: dict[str, Any] = {}
+    flags: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+    plans: Plans | None = None
+
+
+Model = ModelArtefacts[Description, Summary, Summary]
 
 
 @dataclass(frozen=True)
@@ -59,19 +72,12 @@ def read_artefacts(folder: DatasetFolder) -> SegmentationArtefacts:
     return SegmentationArtefacts(
         folder, plans, model_if_there(troubles, folder.dataset_json, Dataset), fold_count,
         read_models(
-            folder.models(), fold_count, troubles, describe=_read_description, summarize=pooled_summary,
+            folder.models(), fold_count, troubles, describe=lambda path: read_model(path, Description), summarize=pooled_summary,
             read_results=lambda fold, troubles: _summary(troubles, fold.validation),
             name_of=lambda model: model_name(model.configuration, model.recipe)),
         best, not all(_is_of_today(folder, member) for member in members),
         _summary(troubles, folder.ensemble(best.name)) if best and len(members) > 1 else None,
         _summary(troubles, folder.postprocessed) if best and best.postprocessing else None, troubles)
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise AutosegError(f"{path} holds no object.")
-    return content
 
 
 def _summary(troubles: list[str], folder: Path) -> Summary | None:

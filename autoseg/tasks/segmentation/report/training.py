@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Configuration, Plans
 from autoseg.report.artefacts import FoldArtefacts
-from autoseg.report.blocks import Block, Command, Explained, Explanations, Heading, Section, Text, decisions
-from autoseg.report.training import all_settings, curve_figures, folds_table, last_loss, network_in_words, set_by_user
+from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Text, decisions
+from autoseg.report.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings
 from autoseg.tasks.segmentation.report.artefacts import Model, SegmentationArtefacts, missing_steps
 from autoseg.wording import counted, fixed, listed, times
 
@@ -49,17 +47,13 @@ def _cases_validated(fold: FoldArtefacts[Summary]) -> str:
 
 def _recipe(model: Model) -> list[Block]:
     """Show the recipe, network and settings as model.json holds them; return no block where that could not be read."""
-    its = model.description or {}
-    try:
-        configuration = Plans.model_validate(its.get("plans")).configurations[model.folder.configuration]
-    except (ValidationError, KeyError):
+    its = model.description
+    if its is None or its.plans is None or model.folder.configuration not in its.plans.configurations:
         return []
+    configuration = its.plans.configurations[model.folder.configuration]
     batch = f"{counted(configuration.batch_size, 'patch', 'patches')} of {times(configuration.patch_size)} voxels in each step"
-    return [
-        Explanations([Explained("Recipe", str(its.get("recipe", model.folder.recipe))),
-                      Explained("Network", network_in_words(configuration.network)), Explained("Batch", batch),
-                      Explained("Set by you", set_by_user(its.get("flags")))]),
-        all_settings(model.name, its.get("settings") or {})]
+    return recipe_and_settings(
+        model.name, its, Explained("Network", network_in_words(configuration.network)), Explained("Batch", batch))
 
 
 def plan_section(plans: Plans) -> Section:
