@@ -5,10 +5,10 @@ What is missing or damaged hides nothing else: damaged files are added to a list
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -24,25 +24,9 @@ from autoseg.wording import listed
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
 Value = TypeVar("Value")
-ModelType = TypeVar("ModelType", bound=BaseModel)
 Results = TypeVar("Results")
 Summary = TypeVar("Summary")
-
-
-class Described(Protocol):
-    """What model.json says of a model of any task. flags: those that the user gave to the training."""
-
-    @property
-    def recipe(self) -> str: ...
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
-    @property
-    def flags(self) -> Sequence[str]: ...
-    @property
-    def versions(self) -> Mapping[str, str]: ...
-
-
-Description = TypeVar("Description", bound=Described)
+Description = TypeVar("Description", bound=BaseModel)
 
 
 @dataclass
@@ -124,7 +108,7 @@ def read_if_there(troubles: list[str], path: Path, read: Callable[[Path], Value]
         return None
 
 
-def model_if_there(troubles: list[str], path: Path, model: type[ModelType]) -> ModelType | None:
+def model_if_there(troubles: list[str], path: Path, model: type[Description]) -> Description | None:
     """Return a validated model from a JSON file; None as in `read_if_there`."""
     return read_if_there(troubles, path, lambda file: read_model(file, model))
 
@@ -149,14 +133,14 @@ def count_folds(folder: DatasetFolder, troubles: list[str], configuration: str =
 
 
 def read_models(
-    folders: Iterable[ModelFolder], fold_count: int, troubles: list[str], *, describe: Callable[[Path], Description],
+    folders: Iterable[ModelFolder], fold_count: int, troubles: list[str], *, description: type[Description],
     read_results: Callable[[FoldFolder, list[str]], Results | None], summarize: Callable[[list[Results]], Summary],
     name_of: Callable[[ModelFolder], str] = lambda folder: folder.recipe,
 ) -> list[ModelArtefacts[Description, Results, Summary]]:
     """Read the models of a task.
 
-    describe: reads model.json. read_results: reads what the validation of a fold wrote, and adds damaged files to the troubles.
-    summarize: puts the results of all validated folds together; raises AutosegError where they do not fit.
+    description: the content of model.json. read_results: reads what the validation of a fold wrote, and adds damaged files to the
+    troubles. summarize: puts the results of all validated folds together; raises AutosegError where they do not fit.
     """
     found = []
     for model in folders:
@@ -167,13 +151,16 @@ def read_models(
         except AutosegError as error:
             troubles.append(str(error))
             summary = None
-        description = read_if_there(troubles, model.model_json, describe)
-        found.append(ModelArtefacts(name_of(model), model, description, folds, fold_count, summary))
+        said = model_if_there(troubles, model.model_json, description)
+        found.append(ModelArtefacts(name_of(model), model, said, folds, fold_count, summary))
     return found
 
 
 def _fold_names(model: ModelFolder, fold_count: int) -> Sequence[str]:
-    """Return "all" and the folds of the cross-validation, as far as either was begun; without splits, every fold that was."""
+    """Return the folds of the cross-validation, begun or not, after "all" where that was begun.
+
+    Where only "all" was begun, the others are left out. Where there are no splits, every fold that was begun.
+    """
     begun = sorted(path.name.removeprefix("fold_") for path in model.root.glob("fold_*") if path.is_dir())
     if not fold_count:
         return begun

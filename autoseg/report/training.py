@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from autoseg.commands import as_flag
 from autoseg.intensities import IntensityWindow
 from autoseg.plan import Topology
-from autoseg.report.artefacts import AnyFold, AnyModel, Described, FoldArtefacts
+from autoseg.report.artefacts import AnyFold, AnyModel, FoldArtefacts
 from autoseg.report.blocks import Block, Explained, Explanations, Figure, Folded, Table, Text, figures
 from autoseg.report.figures import curves
 from autoseg.training_log import Epoch
@@ -16,6 +16,17 @@ from autoseg.wording import JOINED, counted, duration
 
 Results = TypeVar("Results")
 NO_EPOCH = Text("No epoch has been finished yet.", is_note=True)
+
+
+class Described(Protocol):
+    """What model.json says of a model of any task. flags: those that the user gave to the training."""
+
+    @property
+    def recipe(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def flags(self) -> Sequence[str]: ...
 
 
 def network_in_words(network: Topology) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from autoseg.errors import AutosegError
 from autoseg.report.artefacts import ModelArtefacts, count_folds, read_if_there, read_models
 from autoseg.report.parts import missing_of
-from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model, write_json
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, write_json
 
 TRAIN = "autoseg_train Dataset031_Read"
 
@@ -38,10 +38,6 @@ class Counter(BaseModel):
     versions: dict[str, str] = {}
 
 
-def described(path: Path) -> Counter:
-    return read_model(path, Counter)
-
-
 def toys_of(fold: FoldFolder, troubles: list[str]) -> int | None:
     content = read_if_there(troubles, fold.summary_json, read_json)
     return None if content is None else int(content["toys"])
@@ -49,7 +45,7 @@ def toys_of(fold: FoldFolder, troubles: list[str]) -> int | None:
 
 def read(folder: DatasetFolder, troubles: list[str], summarize: Any = sum) -> ModelArtefacts[Any, int, int]:
     models: list[ModelFolder] = [folder.model("toy", "mine")]
-    [model] = read_models(models, count_folds(folder, troubles), troubles, describe=described, read_results=toys_of,
+    [model] = read_models(models, count_folds(folder, troubles), troubles, description=Counter, read_results=toys_of,
                           summarize=summarize)
     return model
 
@@ -95,6 +91,6 @@ def test_results_that_do_not_fit_together_are_told(folder: DatasetFolder) -> Non
 
 def test_a_fold_of_all_cases_stands_alone_where_no_other_was_begun(folder: DatasetFolder) -> None:
     write_json(folder.model("toy", "all_only").fold("all").checkpoint_final, {})
-    [model] = read_models([folder.model("toy", "all_only")], 4, [], describe=described, read_results=toys_of, summarize=sum)
+    [model] = read_models([folder.model("toy", "all_only")], 4, [], description=Counter, read_results=toys_of, summarize=sum)
     assert [(fold.name, fold.state, fold.results) for fold in model.folds] == [("all", None, None)]
     assert model.description is None and model.of_folds == ""

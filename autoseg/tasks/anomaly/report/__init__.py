@@ -34,8 +34,8 @@ def task_report(folder: DatasetFolder) -> TaskReport | None:
     stored = stored_cases(
         folder.preprocessed(CONFIGURATION), (case.name for case in plans.source.training), open_slices, troubles)
     detectors = read_models(
-        folder.models_of(ANOMALY), count_folds(folder, troubles, CONFIGURATION), troubles, read_results=read_results,
-        summarize=pooled, describe=lambda path: read_model(path, AnomalyDescription))
+        folder.models_of(ANOMALY), count_folds(folder, troubles, CONFIGURATION), troubles, description=AnomalyDescription,
+        read_results=read_results, summarize=pooled)
     missing = missing_of_all(folder, ANOMALY, detectors)
     section = Section("anomalies", "Anomaly detection", [Text(
         "A detector learns what normal slices look like, from normal slices alone (AnoGAN; Schlegl et al. 2017). Its score of a "
@@ -47,9 +47,9 @@ def task_report(folder: DatasetFolder) -> TaskReport | None:
     section.blocks += [Heading("Slices"), *_slices(plans, stored)]
     lines = {detector.name: usage(folder, ANOMALY, detector) for detector in detectors}
     return TaskReport(
-        [section], [_result(detector) for detector in detectors] or [Explained("Anomalies", "no detector yet")],
-        [(f"To look for anomalies in new images with {name}", line) for name, line in lines.items() if line is not None],
-        missing, detectors, troubles=troubles, versions={"planned as slices": plans.versions})
+        sections=[section], missing=missing, models=detectors, troubles=troubles, versions={"planned as slices": plans.versions},
+        overview=[_result(detector) for detector in detectors] or [Explained("Anomalies", "no detector yet")],
+        commands=[(f"To look for anomalies in new images with {name}", line) for name, line in lines.items() if line])
 
 
 def _result(detector: Detector) -> Explained:

@@ -34,13 +34,11 @@ def task_report(folder: DatasetFolder) -> TaskReport | None:
     stored = stored_cases(
         folder.preprocessed(CONFIGURATION), (case.name for case in plans.source.training), open_projection, troubles)
     locators = read_models(
-        folder.models_of(LOCATION), count_folds(folder, troubles, CONFIGURATION), troubles, read_results=read_results,
-        summarize=pooled, describe=lambda path: read_model(path, LocatorDescription))
+        folder.models_of(LOCATION), count_folds(folder, troubles, CONFIGURATION), troubles, description=LocatorDescription,
+        read_results=read_results, summarize=pooled)
     targets = {locator.name: target_of(locator, plans) for locator in locators}
-    missing = missing_of_all(folder, LOCATION, locators)
-    if locators:  # of a locator for something else than what projections are planned for today, no more can be trained
-        of_today = [locator for locator in locators if targets[locator.name] == plans.target]
-        missing = missing_of_all(folder, LOCATION, of_today) if of_today else []
+    of_today = [locator for locator in locators if targets[locator.name] == plans.target]  # others cannot be trained further
+    missing = missing_of_all(folder, LOCATION, of_today) if of_today or not locators else []
     names = list(dict.fromkeys([*(target.name for target in targets.values()), plans.target.name]))
     section = Section("location", f"Finding {', '.join(names)}", [Text(
         "A locator finds a level in a projection of the volume: the row that its network marks most strongly is a slice of the "
@@ -52,10 +50,11 @@ def task_report(folder: DatasetFolder) -> TaskReport | None:
     lines = {locator.name: usage(folder, LOCATION, locator) for locator in locators}
     without = [name for name in names if name not in {target.name for target in targets.values()}]
     return TaskReport(
-        [section], [*(_result(locator, targets[locator.name].name) for locator in locators),
-                    *(Explained(f"Finding {name}", "no locator yet") for name in without)],
-        [(f"To find {targets[name].name} in new images with {name}", line) for name, line in lines.items() if line is not None],
-        missing, locators, troubles=troubles, versions={"planned as projections": plans.versions})
+        sections=[section], missing=missing, models=locators, troubles=troubles,
+        versions={"planned as projections": plans.versions},
+        overview=[*(_result(locator, targets[locator.name].name) for locator in locators),
+                  *(Explained(f"Finding {name}", "no locator yet") for name in without)],
+        commands=[(f"To find {targets[name].name} in new images with {name}", line) for name, line in lines.items() if line])
 
 
 def target_of(locator: Locator, plans: ProjectionPlans) -> Target:

@@ -72,7 +72,7 @@ def read_artefacts(folder: DatasetFolder) -> SegmentationArtefacts:
     return SegmentationArtefacts(
         folder, plans, model_if_there(troubles, folder.dataset_json, Dataset), fold_count,
         read_models(
-            folder.models(), fold_count, troubles, describe=lambda path: read_model(path, Description), summarize=pooled_summary,
+            folder.models(), fold_count, troubles, description=Description, summarize=pooled_summary,
             read_results=lambda fold, troubles: _summary(troubles, fold.validation),
             name_of=lambda model: model_name(model.configuration, model.recipe)),
         best, not all(_is_of_today(folder, member) for member in members),
