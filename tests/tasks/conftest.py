@@ -10,33 +10,45 @@ import pytest
 from autoseg.api.reporting import build_report
 from autoseg.workspace import DatasetFolder
 
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
 
 class Page(HTMLParser):
-    """The text of a page without its figures, and the text alternatives of these."""
+    """What a page holds: opening tags with their attributes, its text without that of figures, what of the text is folded away,
+    and the text alternatives of figures and pictures. html: as it was written."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
-        self.text, self.alternatives, self.hidden = "", [""], 0
-        self.feed(page)
+        self.html, self.text, self.folded = html, "", ""
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self._open: list[str] = []
+        self.feed(html)
         self.text = " ".join(self.text.split())
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.text += " "
-        self.hidden += tag in ("svg", "style")
-        given = dict(attributes)
-        if tag in ("img", "svg"):
-            self.alternatives.append(given.get("alt") or given.get("aria-label") or "")
-        if tag == "img":
-            assert (given["src"] or "").startswith("data:image/png;base64,")
+        self.tags.append((tag, {key: value or "" for key, value in attributes}))
+        if tag not in VOID:
+            self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        self.hidden -= tag in ("svg", "style")
+        assert self._open.pop() == tag, f"</{tag}> closes something else"
 
     def handle_data(self, data: str) -> None:
-        self.text += "" if self.hidden else data
+        if "style" not in self._open and "svg" not in self._open:
+            self.text += data
+            self.folded += data if "details" in self._open else ""
+
+    def all(self, *names: str) -> list[dict[str, str]]:
+        """The attributes of all elements of these names."""
+        return [attributes for tag, attributes in self.tags if tag in names]
+
+    @property
+    def alternatives(self) -> list[str]:
+        return [attributes.get("alt") or attributes.get("aria-label") or "" for attributes in self.all("img", "svg")]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def page_of() -> Callable[[DatasetFolder], Page]:
     """The report on a dataset."""
     return lambda folder: Page(build_report(folder))

@@ -6,9 +6,9 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -37,7 +37,7 @@ CASES = [f"case_{number}" for number in range(6)] + [HOSTILE_CASE]
 FOLDS = [[0, 1, 2], [3, 4], [5, 6]]
 GRID = Geometry((3.0, 1.0, 1.0))
 INTENSITIES = IntensityStatistics(mean=500.0, std=90.0, median=480.0, percentile_00_5=20.5, percentile_99_5=990.0)
-VOID = {"meta", "img", "br", "hr", "link", "input"}
+PageOf = Callable[[DatasetFolder], Any]  # see conftest.py
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 MEASURE = """<script>
 addEventListener("load", () => {
@@ -54,43 +54,6 @@ parent.document.body.innerHTML = "<pre id=measured>" + JSON.stringify({
 }) + "</pre>";
 });
 </script>"""
-
-
-@dataclass
-class Found(HTMLParser):
-    """What a page holds: opening tags with their attributes, and its text."""
-
-    tags: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    text: str = ""
-    open: list[str] = field(default_factory=list)
-    folded: str = ""
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.text += " "
-        self.tags.append((tag, {key: value or "" for key, value in attributes}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes something else"
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open and "svg" not in self.open:
-            self.text += data
-            self.folded += data if "details" in self.open else ""
-
-    def all(self, *names: str) -> list[dict[str, str]]:
-        return [attributes for tag, attributes in self.tags if tag in names]
-
-
-def parsed(page: str) -> Found:
-    found = Found()
-    found.feed(page)
-    found.text = " ".join(found.text.split())
-    return found
 
 
 def configuration(dimensions: int) -> Configuration:
@@ -225,16 +188,11 @@ def copied(folder: DatasetFolder, tmp_path: Path, name: str, without: tuple[str,
 
 
 @pytest.fixture(scope="module")
-def page(folder: DatasetFolder) -> str:
-    return build_report(folder)
+def found(folder: DatasetFolder, page_of: PageOf) -> Any:
+    return page_of(folder)
 
 
-@pytest.fixture(scope="module")
-def found(page: str) -> Found:
-    return parsed(page)
-
-
-def test_the_page_says_what_lies_on_disk(found: Found) -> None:
+def test_the_page_says_what_lies_on_disk(found: Any) -> None:
     for expected in (
         "7 training cases", "Chosen 3d_fullres", "a single model, then 1 rule of post-processing", "It covers all of the median",
         "3d_fullres is simpler than the others.", "keep the largest piece of it", "+0.0512", "drop its specks", "−0.0213",
@@ -248,14 +206,14 @@ def test_the_page_says_what_lies_on_disk(found: Found) -> None:
         assert expected in described, expected
 
 
-def test_the_mean_and_the_worst_case_are_those_worked_out_by_hand(found: Found) -> None:
+def test_the_mean_and_the_worst_case_are_those_worked_out_by_hand(found: Any) -> None:
     # moved by 6 of 8 rows: 64 of 256 organ voxels are left, 2·64 / (256 + 256 + 9); the lesion is missed
     organ = 2 * (8 - 6) * 8 * 4 / (2 * 256 + 9)
     assert f"Dice {organ / 2:.3f}" in found.text
     assert f"Worst case {HOSTILE_CASE}, Dice {organ / 2:.3f}" in found.text
 
 
-def test_the_five_worst_cases_are_shown_on_the_slice_that_differs_most(found: Found) -> None:
+def test_the_five_worst_cases_are_shown_on_the_slice_that_differs_most(found: Any) -> None:
     alternatives = [attributes["alt"] for attributes in found.all("img")]
     assert len(alternatives) == 5
     for alternative, case in zip(alternatives, reversed(CASES), strict=False):
@@ -263,7 +221,7 @@ def test_the_five_worst_cases_are_shown_on_the_slice_that_differs_most(found: Fo
         assert "solid blue" in alternative and "dashed orange" in alternative
 
 
-def test_the_page_needs_nothing_but_itself(page: str, found: Found) -> None:
+def test_the_page_needs_nothing_but_itself(found: Any) -> None:
     assert not found.all("script", "link", "iframe", "object", "embed", "base", "form", "video", "audio")
     for _, attributes in found.tags:
         for key, value in attributes.items():
@@ -272,11 +230,12 @@ def test_the_page_needs_nothing_but_itself(page: str, found: Found) -> None:
                 assert value.startswith(("data:image/png;base64,", "#")), value[:80]
             if "url(" in value:
                 assert re.fullmatch(r"[^(]*url\(#[^)]+\)[^(]*", value), value
+    page = found.html
     style = page[page.index("<style>"):page.index("</style>")]
     assert "@import" not in page and "url(" not in style and "@font-face" not in style
 
 
-def test_every_figure_has_a_text_alternative_and_links_lead_somewhere(found: Found) -> None:
+def test_every_figure_has_a_text_alternative_and_links_lead_somewhere(found: Any) -> None:
     pictures = found.all("img") + found.all("svg")
     assert len(found.all("figure")) == len(pictures) > 12
     for attributes in found.all("svg"):
@@ -286,60 +245,65 @@ def test_every_figure_has_a_text_alternative_and_links_lead_somewhere(found: Fou
     assert all(attributes["href"].removeprefix("#") in anchors for attributes in found.all("a"))
 
 
-def test_names_from_outside_are_text_not_markup(page: str, found: Found) -> None:
+def test_names_from_outside_are_text_not_markup(found: Any) -> None:
+    page = found.html
     assert "<script" not in page and "onerror=alert(2)>" not in page and "<b>Bold" not in page
     assert HOSTILE_CLASS in found.text and HOSTILE_CASE in found.text and NAME in found.text
 
 
-def test_ids_belong_to_one_element_each(found: Found) -> None:
+def test_ids_belong_to_one_element_each(found: Any) -> None:
     ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
-def test_a_planned_dataset_has_a_report_that_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_planned_dataset_has_a_report_that_says_how_to_go_on(tmp_path: Path, page_of: PageOf) -> None:
     folder = Workspace(tmp_path).dataset("Dataset008_Begun")
     with pytest.raises(AutosegError, match="has not been planned"):
         build_report(folder)
     write_json(folder.plans_json, plans())
-    text = parsed(build_report(folder)).text
+    text = page_of(folder).text
     assert f"autoseg_train Dataset008_Begun 0 1 2 3 4 --workspace {tmp_path}" in text
     assert "It covers all of the median shape." in text and "not known yet" in text
     assert "autoseg_predict" not in text
 
 
-def test_unfinished_folds_are_named_with_the_command_that_completes_them(folder: DatasetFolder, tmp_path: Path) -> None:
+def test_unfinished_folds_are_named_with_the_command_that_completes_them(
+    folder: DatasetFolder, tmp_path: Path, page_of: PageOf
+) -> None:
     begun = copied(folder, tmp_path, "Dataset009_Half", without=("best.json",))
     model = begun.model("3d_fullres", "default")
     shutil.rmtree(model.fold(0).root)
     model.fold(1).checkpoint_final.rename(model.fold(1).training_state)
     model.fold(1).summary_json.unlink()
-    text = parsed(build_report(begun)).text
+    text = page_of(begun).text
     assert "3d_fullres: fold 0 is missing: autoseg_train Dataset009_Half 0 -c 3d_fullres --epochs 4 --iterations 9 --w" in text
     assert "3d_fullres: fold 1 is unfinished: autoseg_train Dataset009_Half 1 -c 3d_fullres --continue" in text
     assert "autoseg find-best Dataset009_Half" in text
     assert "without fold 0, 1" in text and "their numbers cannot be compared" in text
 
 
-def test_a_damaged_file_is_named_and_hides_nothing_else(folder: DatasetFolder, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_and_hides_nothing_else(folder: DatasetFolder, tmp_path: Path, page_of: PageOf) -> None:
     damaged = copied(folder, tmp_path, "Dataset010_Damaged")
     damaged.fingerprint_json.write_text('{"dataset": "x"}')
     damaged.findings_json.write_text('{"no": "list"}')
     damaged.model("3d_fullres", "default").fold(0).log_jsonl.write_text("no json")
-    text = parsed(build_report(damaged)).text
+    text = page_of(damaged).text
     assert "fingerprint.json does not fit" in text and "findings.json is no list" in text and "log.jsonl is damaged" in text
     assert "keep the largest piece of it" in text
 
 
-def test_an_image_that_is_gone_is_told_in_place_of_its_picture(folder: DatasetFolder, tmp_path: Path) -> None:
+def test_an_image_that_is_gone_is_told_in_place_of_its_picture(folder: DatasetFolder, tmp_path: Path, page_of: PageOf) -> None:
     moved = copied(folder, tmp_path, "Dataset011_Moved")
     content = json.loads(moved.dataset_json.read_text())
     content["training"][-1]["images"] = [str(tmp_path / "gone.nii.gz")]
     moved.dataset_json.write_text(json.dumps(content))
-    found = parsed(build_report(moved))
+    found = page_of(moved)
     assert len(found.all("img")) == 4 and "gone.nii.gz" in found.text and "cannot be drawn" in found.text
 
 
-def test_of_many_classes_the_worst_are_shown_and_the_others_folded_away(folder: DatasetFolder, tmp_path: Path) -> None:
+def test_of_many_classes_the_worst_are_shown_and_the_others_folded_away(
+    folder: DatasetFolder, tmp_path: Path, page_of: PageOf
+) -> None:
     many = copied(folder, tmp_path, "Dataset012_Many", without=("best.json", "fingerprint.json", "dataset.json"))
     keys = [str(key) for key in range(1, 61)]
     for path in (many.model("3d_fullres", "default").fold(fold).summary_json for fold in range(len(FOLDS))):
@@ -349,7 +313,7 @@ def test_of_many_classes_the_worst_are_shown_and_the_others_folded_away(folder: 
             case["metrics"] = {key: {**case["metrics"]["1"], "Dice": int(key) / 100} for key in keys}
             case["volumes_ml"] = dict.fromkeys(keys, case["volumes_ml"]["1"])
         path.write_text(json.dumps(summary))
-    found = parsed(build_report(many))
+    found = page_of(many)
     assert "The other 48 classes" in found.folded
     assert all((f"structure {key}." in found.folded) == (int(key) > 12) for key in keys)
 
@@ -370,7 +334,8 @@ def browse(*arguments: str) -> str:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium, chromium-browser or google-chrome on PATH")
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_browser_shows_the_page_without_scrolling_sideways(page: str, tmp_path: Path, width: int) -> None:
+def test_a_browser_shows_the_page_without_scrolling_sideways(found: Any, tmp_path: Path, width: int) -> None:
+    page = found.html
     (tmp_path / "report.html").write_text(page, encoding="utf-8")
     frame = escape(page.replace("</body>", f"{MEASURE}</body>"))  # a window is never narrower than 500 pixels, a frame can be
     (tmp_path / "measured.html").write_text(
