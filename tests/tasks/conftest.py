@@ -28,6 +28,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.text += " "
         self.tags.append((tag, {key: value or "" for key, value in attributes}))
+        if tag == "img":
+            assert (dict(attributes)["src"] or "").startswith("data:image/png;base64,")
         if tag not in VOID:
             self._open.append(tag)
 

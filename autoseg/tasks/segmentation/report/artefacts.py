@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,8 @@ Model = ModelArtefacts[Description, Summary, Summary]
 
 @dataclass(frozen=True)
 class SegmentationArtefacts:
-    """What was found. best: what find-best chose. is_outdated: whether it was chosen for other weights than those of today.
-    ensemble: validation of the chosen ensemble. postprocessed: validation of the choice after its rules. troubles: damaged files,
-    in words."""
+    """What was found. best: what find-best chose. ensemble: validation of the chosen ensemble. postprocessed: validation of the
+    choice after its rules. troubles: damaged files, in words."""
 
     folder: DatasetFolder
     plans: Plans
@@ -47,10 +47,14 @@ class SegmentationArtefacts:
     fold_count: int
     models: Sequence[Model]
     best: Best | None
-    is_outdated: bool
     ensemble: Summary | None
     postprocessed: Summary | None
     troubles: list[str]
+
+    @cached_property
+    def is_outdated(self) -> bool:
+        """Whether find-best chose for other weights than those of today. Reads all weights."""
+        return not all(_is_of_today(self.folder, member) for member in (self.best.members if self.best else ()))
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,6 @@ def read_artefacts(folder: DatasetFolder) -> SegmentationArtefacts:
     """Read everything about segmentation. Raises AutosegError where the plans are damaged; notes other damage."""
     plans, troubles = read_model(folder.plans_json, Plans), list[str]()
     best = model_if_there(troubles, folder.best_json, Best)
-    members = best.members if best else ()
     fold_count = count_folds(folder, troubles) or USUAL_FOLDS
     return SegmentationArtefacts(
         folder, plans, model_if_there(troubles, folder.dataset_json, Dataset), fold_count,
@@ -75,8 +78,7 @@ def read_artefacts(folder: DatasetFolder) -> SegmentationArtefacts:
             folder.models(), fold_count, troubles, description=Description, summarize=pooled_summary,
             read_results=lambda fold, troubles: _summary(troubles, fold.validation),
             name_of=lambda model: model_name(model.configuration, model.recipe)),
-        best, not all(_is_of_today(folder, member) for member in members),
-        _summary(troubles, folder.ensemble(best.name)) if best and len(members) > 1 else None,
+        best, _summary(troubles, folder.ensemble(best.name)) if best and len(best.members) > 1 else None,
         _summary(troubles, folder.postprocessed) if best and best.postprocessing else None, troubles)
 
 
