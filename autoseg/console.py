@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Column
 
+from autoseg.wording import rough_duration
+
 Report = Callable[[float, str], None]
 """Called with the share of the work that is done (0..1) and a word about it."""
 
@@ -113,8 +115,8 @@ class _Clock:
             self._first_share = share
         elapsed = self._spent_s + time.monotonic() - self._started
         since = share - self._first_share
-        left = f", {duration(elapsed / since * (1 - share))} left" if since > 0 and share < 1 else ""
-        return duration(elapsed) + left
+        left = f", {rough_duration(elapsed / since * (1 - share))} left" if since > 0 and share < 1 else ""
+        return rough_duration(elapsed) + left
 
 
 class _Lines:
@@ -132,11 +134,3 @@ class _Lines:
         self.printed = now
         self.is_complete = share >= 1
         print(f"{self.title}: {share:4.0%}, {read}  {text}", flush=True)
-
-
-def duration(seconds: float) -> str:
-    """"45 s", "12 min", "3 h 05 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -28,8 +28,8 @@ import torch
 
 from autoseg.api import cross_validation, plan_projection, predict_locations, train
 from autoseg.dataset import Case, Dataset, read_case
-from autoseg.evaluation.location.summary import LocationSummary
-from autoseg.evaluation.location.validated import read_validated
+from autoseg.tasks.localization.summary import LocationSummary
+from autoseg.tasks.localization.validated import read_validated
 from autoseg.image import Geometry, Image
 from autoseg.image_io import part_of, write_image
 from autoseg.kinds import LOCATION

@@ -33,7 +33,7 @@ import torch
 
 from autoseg.api import plan_slices, train
 from autoseg.dataset import Case, load_dataset, read_case
-from autoseg.evaluation.anomaly.metrics import auroc
+from autoseg.evaluation.roc import auroc
 from autoseg.image import Image
 from autoseg.intensities import IntensityWindow
 from autoseg.tasks.anomaly.cutting import cut_image

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from autoseg.best import Best, Candidate
+from autoseg.wording import cell, plain_table, signed_cell
 
 CLASSES_IN_TABLE = 8
-UNKNOWN = "-"
 
 
 def candidates_table(best: Best) -> Table:
     """Every model and ensemble, the highest Dice first; the chosen one is marked."""
     keys = list(best.names) if len(best.names) <= CLASSES_IN_TABLE else []
     cases = best.candidates[0].cases
-    table = Table(
-        title=f"{best.dataset}: Dice on {cases} validation cases, all folds together", box=box.SIMPLE_HEAD,
+    table = plain_table(
+        f"{best.dataset}: Dice on {cases} validation cases, all folds together",
         caption="difference: mean over the cases, with its 95 % bootstrap interval; p: Wilcoxon signed-rank test of the pairs",
         caption_justify="left")
     table.add_column("")
@@ -26,8 +25,8 @@ def candidates_table(best: Best) -> Table:
         table.add_column(column, justify="right")
     for candidate in best.candidates:
         table.add_row(
-            "→" if candidate.members == best.members else "", escape(candidate.name), _dice(candidate.dice),
-            *(_dice(candidate.classes.get(key)) for key in keys), *_difference(candidate))
+            "→" if candidate.members == best.members else "", escape(candidate.name), cell(candidate.dice, places=4),
+            *(cell(candidate.classes.get(key), places=4) for key in keys), *_difference(candidate))
     return table
 
 
@@ -35,7 +34,7 @@ def rules_table(best: Best) -> Table | str:
     """Every rule of post-processing that was tried, with what it did to the mean Dice."""
     if not best.rules:
         return "Post-processing: the fingerprint suggests no rule."
-    table = Table(title="Post-processing: rules that were tried", box=box.SIMPLE_HEAD)
+    table = plain_table("Post-processing: rules that were tried")
     table.add_column("")
     table.add_column("rule")
     for column in ("Dice before", "after", "gain"):
@@ -43,7 +42,8 @@ def rules_table(best: Best) -> Table | str:
     for tried in best.rules:
         gain = tried.dice_after - tried.dice_before
         table.add_row(
-            "→" if tried.accepted else "", escape(tried.says), _dice(tried.dice_before), _dice(tried.dice_after), _signed(gain))
+            "→" if tried.accepted else "", escape(tried.says), cell(tried.dice_before, places=4),
+            cell(tried.dice_after, places=4), signed_cell(gain))
     return table
 
 
@@ -53,15 +53,4 @@ def _difference(candidate: Candidate) -> tuple[str, str, str]:
     found = candidate.difference
     words = "worse" if candidate.is_worse else "not worse"
     interval = "" if found.low != found.low else f" ({found.low:+.4f} to {found.high:+.4f})"
-    return _signed(found.mean) + interval, f"{found.p_value:.2g}", words
-
-
-def _dice(value: float | None) -> str:
-    return UNKNOWN if value is None or value != value else f"{value:.4f}"
-
-
-def _signed(value: float) -> str:
-    """Four digits; as a power of ten where they would hide that there is a difference."""
-    if value != value:
-        return UNKNOWN
-    return f"{value:+.0e}" if 0 < abs(value) < 0.00005 else f"{value:+.4f}"
+    return signed_cell(found.mean) + interval, f"{found.p_value:.2g}", words

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.plotting import new_figure, save_png
 from autoseg.training_log import Epoch
-from autoseg.workspace import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +25,9 @@ def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:
 
 def draw_progress(path: Path, history: list[Epoch], title: str) -> None:
     """What each epoch gave, as a PNG: losses; Dice per class, or what else the recipe logs; learning rate and seconds."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(10, 9), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 9)
     losses, quality, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
     figure.suptitle(title)
     epochs = [epoch.epoch + 1 for epoch in history]
@@ -50,8 +47,7 @@ def draw_progress(path: Path, history: list[Epoch], title: str) -> None:
     seconds.set_ylim(0)
     for axis in (losses, quality, rate):
         axis.grid(alpha=0.3)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    save_png(path, figure)
 
 
 Lines = dict[str, list[float | None]]

@@ -14,9 +14,9 @@ from autoseg.kinds import ANOMALY
 from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
-    from autoseg.evaluation.anomaly.scores import CaseScore
     from autoseg.inference.kind_choice import ChosenModel
     from autoseg.tasks.anomaly.detector import AnomalyDetector
+    from autoseg.tasks.anomaly.scores import CaseScore
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def predict_anomalies(
 
 
 def _show(scores: list[CaseScore]) -> None:
-    from autoseg.evaluation.anomaly.tables import case_scores_table
+    from autoseg.tasks.anomaly.tables import case_scores_table
 
     console.show(case_scores_table(scores))
 

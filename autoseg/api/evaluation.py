@@ -9,17 +9,17 @@ from autoseg import console
 from autoseg.api.common import PathLike
 from autoseg.dataset import find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
-from autoseg.evaluation.anomaly.evaluate import Evaluation, evaluate_scores
-from autoseg.evaluation.anomaly.reference import Reference, references_of_dataset, references_of_labels, references_of_table
-from autoseg.evaluation.anomaly.scores import SCORES
-from autoseg.evaluation.anomaly.summary import AnomalySummary
-from autoseg.evaluation.anomaly.summary import write_summary as write_anomaly_summary
-from autoseg.evaluation.anomaly.tables import anomaly_table, case_scores_table, in_words
 from autoseg.evaluation.csv_table import columns_of
-from autoseg.evaluation.location.locations import LOCATIONS
 from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, labels_beside, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
 from autoseg.layouts import has_labelled_folders, image_files, is_decathlon
+from autoseg.tasks.anomaly.evaluate import Evaluation, evaluate_scores
+from autoseg.tasks.anomaly.reference import Reference, references_of_dataset, references_of_labels, references_of_table
+from autoseg.tasks.anomaly.scores import SCORES
+from autoseg.tasks.anomaly.summary import AnomalySummary
+from autoseg.tasks.anomaly.summary import write_summary as write_anomaly_summary
+from autoseg.tasks.anomaly.tables import anomaly_table, case_scores_table, in_words
+from autoseg.tasks.localization.locations import LOCATIONS
 from autoseg.workspace import Workspace, read_json
 
 
@@ -105,7 +105,7 @@ def evaluate_anomalies(
     slice. labels: dataset whose ignore label counts for nothing in a folder of label files. output: None for `summary.json`
     among the predictions; the figure, `scores.png`, lies beside it. workers: at most so many processes.
     """
-    from autoseg.evaluation.anomaly.figure import draw_scores  # matplotlib takes longer to import than a table to read
+    from autoseg.tasks.anomaly.figure import draw_scores  # matplotlib takes longer to import than a table to read
 
     references = _references(str(truth), Path(prediction), labels, Workspace.at(workspace))
     path = Path(output) if output is not None else Path(prediction) / "summary.json"

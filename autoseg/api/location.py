@@ -15,8 +15,8 @@ from autoseg.kinds import LOCATION
 from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
-    from autoseg.evaluation.location.locations import Location
     from autoseg.inference.kind_choice import ChosenModel
+    from autoseg.tasks.localization.locations import Location
     from autoseg.tasks.localization.locator import Locator
     from autoseg.tasks.localization.plan import ProjectionPlans
 
@@ -81,7 +81,7 @@ def predict_locations(
 
 
 def _show(rows: list[Location], plans: ProjectionPlans) -> None:
-    from autoseg.evaluation.location.tables import locations_table
+    from autoseg.tasks.localization.tables import locations_table
 
     console.show(locations_table(rows, plans.target.name, plans.axis))
 

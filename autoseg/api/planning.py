@@ -12,12 +12,12 @@ from autoseg.api.inspecting import inspected, made
 from autoseg.commands import planning_command
 from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, some
+from autoseg.options import options_from
 from autoseg.plan import Plans
 from autoseg.planners import segmentation
 from autoseg.planners.request import Request
 from autoseg.planners.segmentation.planners import PLANNERS
 from autoseg.planners.segmentation.planning import chosen_configurations, require_known
-from autoseg.options import options_from
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.store import preprocess_dataset
 from autoseg.verification.findings import read_findings

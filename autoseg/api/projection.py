@@ -11,10 +11,10 @@ from autoseg.api.common import PathLike
 from autoseg.api.inspecting import inspected, made
 from autoseg.api.planning import folder_for
 from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.options import options_from
 from autoseg.planners import localization
 from autoseg.planners.localization.request import Request
 from autoseg.preprocessing.store import forget_outdated, stored_cases
-from autoseg.options import options_from
 from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
 from autoseg.tasks.localization.store import StoredProjection, case_origin, open_projection, preprocess

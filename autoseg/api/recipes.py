@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from autoseg import console
 from autoseg.planners import anomaly, localization, segmentation
+from autoseg.wording import plain_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from autoseg.trainers.catalogue import Catalogue, ListedSetting
 
 PLANNERS = {**segmentation.SUMMARIES, **anomaly.SUMMARIES, **localization.SUMMARIES}  # of all tasks, each in one line
@@ -62,7 +63,7 @@ def _meaning(setting: ListedSetting) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
+    table = plain_table(title, title_justify="left")
     for column in columns[:-1]:
         table.add_column(column, no_wrap=True)
     table.add_column(columns[-1], overflow="fold")

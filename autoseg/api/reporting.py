@@ -6,17 +6,16 @@ from pathlib import Path
 
 from autoseg import console
 from autoseg.api.common import PathLike, in_workspace, planned
+from autoseg.errors import AutosegError
 from autoseg.kinds import KINDS
-from autoseg.workspace import Workspace, write_text
+from autoseg.workspace import DatasetFolder, Workspace, write_text
 
 
 def report(dataset: PathLike, workspace: PathLike | None = None, quiet: bool = False) -> Path:
-    """Write report.html into the dataset's folder in the workspace; the file's path. What is there so far is shown.
+    """Write report.html into the dataset's folder in the workspace; return its path. It shows what is there so far.
 
-    Raises AutosegError where the dataset has been planned for no kind of model.
+    Raises AutosegError where the dataset has been planned for no task.
     """
-    from autoseg.evaluation.report import build_report
-
     place = Workspace.at(workspace)
     folder = in_workspace(str(dataset), place)
     if not any(folder.plans_of(kind).exists() for kind in KINDS):
@@ -25,3 +24,30 @@ def report(dataset: PathLike, workspace: PathLike | None = None, quiet: bool = F
         page = build_report(folder)
     write_text(folder.report_html, page)
     return folder.report_html
+
+
+def build_report(folder: DatasetFolder) -> str:
+    """Return the HTML page about a dataset, with what each task contributes. What is missing is named, with its command.
+
+    Raises AutosegError where the dataset has not been planned, or all of its plans are damaged.
+    """
+    from autoseg.report.artefacts import read_dataset
+    from autoseg.report.page import build_page
+    from autoseg.tasks.anomaly import report as anomaly
+    from autoseg.tasks.localization import report as localization
+    from autoseg.tasks.segmentation import report as segmentation
+
+    parts, damaged = [], list[str]()
+    for task in (segmentation, anomaly, localization):
+        try:
+            if (part := task.task_report(folder)) is not None:
+                parts.append(part)
+        except AutosegError as error:
+            damaged.append(str(error))
+    if not parts:
+        raise AutosegError(damaged[0] if damaged else (
+            f"{folder.name} has not been planned: {folder.plans_json} does not exist. Run: autoseg_plan_and_preprocess "
+            f"{folder.name}"))
+    found = read_dataset(folder)
+    found.troubles[:0] = damaged
+    return build_page(found, parts)

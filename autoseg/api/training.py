@@ -13,17 +13,17 @@ from autoseg import console
 from autoseg.api.common import PathLike, default_configuration, planned_for
 from autoseg.console import Report
 from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.cross_validation import pooled_detector_folds
-from autoseg.evaluation.anomaly.summary import AnomalySummary
-from autoseg.evaluation.anomaly.tables import anomaly_table
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds, state_of
-from autoseg.evaluation.location.cross_validation import pooled_locator_folds
-from autoseg.evaluation.location.summary import LocationSummary
-from autoseg.evaluation.location.tables import in_words, location_table
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
 from autoseg.kinds import ANOMALY, LOCATION, Kind, kind_for, kind_of
+from autoseg.tasks.anomaly.cross_validation import pooled_detector_folds
+from autoseg.tasks.anomaly.summary import AnomalySummary
+from autoseg.tasks.anomaly.tables import anomaly_table
+from autoseg.tasks.localization.cross_validation import pooled_locator_folds
 from autoseg.tasks.localization.plan import ProjectionPlans
+from autoseg.tasks.localization.summary import LocationSummary
+from autoseg.tasks.localization.tables import in_words, location_table
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 if TYPE_CHECKING:

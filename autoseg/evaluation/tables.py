@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from autoseg.evaluation.summary import Summary, has_several_lesions
+from autoseg.wording import cell, plain_table, significant_cell
 
 CLASSES_IN_CASE_TABLE = 8
-UNKNOWN = "-"
 
 
 def summary_table(summary: Summary) -> Table:
@@ -23,9 +22,7 @@ def summary_table(summary: Summary) -> Table:
     """
     several = {key for key in summary.mean if has_several_lesions(summary, key)}
     one_sided = any(summary.missed.values()) or any(summary.false_alarms.values())
-    table = Table(
-        title=f"Mean of {len(summary.metric_per_case)} case(s), Dice with its 95 % interval", box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table(f"Mean of {len(summary.metric_per_case)} case(s), Dice with its 95 % interval")
     table.add_column("class", overflow="fold", min_width=10)
     columns = ["Dice", "IoU", "HD95\nmm", "ASSD\nmm", f"NSD\n{summary.tolerance_mm:g} mm", "|volume\nerror|\nml",
                *(["lesion\nF1"] if several else []), "cases\nwith it", *(["missed/\nfalse"] if one_sided else [])]
@@ -34,7 +31,7 @@ def summary_table(summary: Summary) -> Table:
     for key, mean in summary.mean.items():
         table.add_row(
             escape(summary.names.get(key, key)), *_cells(mean, summary.confidence.get(key, {})),
-            *([_share(mean.get("lesion_F1")) if key in several else ""] if several else []),
+            *([cell(mean.get("lesion_F1")) if key in several else ""] if several else []),
             str(sum(case.metrics.get(key, {}).get("n_ref", 0) > 0 for case in summary.metric_per_case)),
             *([f"{summary.missed.get(key, 0)}/{summary.false_alarms.get(key, 0)}"] if one_sided else []))
     table.add_section()
@@ -51,7 +48,7 @@ def cases_table(summary: Summary) -> Table:
         table.add_column(column, justify="right")
     for case in summary.metric_per_case:
         dice = {key: metrics["Dice"] for key, metrics in case.metrics.items()}
-        table.add_row(escape(case.case), _share(case.mean_dice), *(_share(dice.get(key)) for key in keys))
+        table.add_row(escape(case.case), cell(case.mean_dice), *(cell(dice.get(key)) for key in keys))
     return table
 
 
@@ -68,19 +65,7 @@ def failures_table(failed: Mapping[str, str]) -> Table:
 
 def _cells(mean: dict[str, float], confidence: dict[str, tuple[float, float]]) -> list[str]:
     """Dice with its interval, IoU, HD95, ASSD, NSD, mean absolute volume error."""
-    low, high = confidence.get("Dice", (float("nan"), float("nan")))
-    interval = f" ({low:.3f}-{high:.3f})" if low == low else ""
     return [
-        _share(mean.get("Dice")) + interval, _share(mean.get("IoU")), _significant(mean.get("HD95")),
-        _significant(mean.get("ASSD")), _share(mean.get("NSD")), _significant(mean.get("absolute_volume_error_ml")),
+        cell(mean.get("Dice"), confidence.get("Dice")), cell(mean.get("IoU")), significant_cell(mean.get("HD95")),
+        significant_cell(mean.get("ASSD")), cell(mean.get("NSD")), significant_cell(mean.get("absolute_volume_error_ml")),
     ]
-
-
-def _share(value: float | None) -> str:
-    return UNKNOWN if value is None or value != value else f"{value:.3f}"
-
-
-def _significant(value: float | None) -> str:
-    if value is None or value != value:
-        return UNKNOWN
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

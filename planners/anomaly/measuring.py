@@ -10,7 +10,6 @@ import numpy as np
 
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError, some
-from autoseg.evaluation.anomaly.scores import Truth
 from autoseg.image import Geometry
 from autoseg.intensities import is_ct
 from autoseg.planners.anomaly.request import Request
@@ -18,6 +17,7 @@ from autoseg.planners.request import measured_cases
 from autoseg.planners.sampling import sample_intensities
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.tasks.anomaly.cutting import is_gray, is_picture
+from autoseg.tasks.anomaly.scores import Truth
 from autoseg.tasks.anomaly.truth import slice_truths
 from autoseg.verification.case import ONE_VALUE, CheckedCase
 from autoseg.verification.findings import LEAVE_OUT, Code, Finding

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from autoseg.cli.main import main
-from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore, write_scores, write_slice_scores
+from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, write_scores, write_slice_scores
 
 SCORES = {"n1": 1.0, "n2": 2.0, "n3": 3.0, "a1": 2.5, "a2": 4.0}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from autoseg.console import Report
-from autoseg.evaluation.anomaly.samples import draw_samples
-from autoseg.evaluation.anomaly.summary import AnomalySummary
+from autoseg.tasks.anomaly.samples import draw_samples
+from autoseg.tasks.anomaly.summary import AnomalySummary
 from autoseg.trainers.anomaly.batches import SliceBatches, normal_slices
 from autoseg.trainers.anomaly.job import DetectorData, describe_detector
 from autoseg.trainers.anomaly.task import GanTask, gan_shape

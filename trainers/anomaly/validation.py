@@ -8,7 +8,10 @@ import numpy as np
 import torch
 
 from autoseg.console import Report
-from autoseg.evaluation.anomaly.scores import (
+from autoseg.tasks.anomaly.detector import AnomalyDetector
+from autoseg.tasks.anomaly.model import load_detector
+from autoseg.tasks.anomaly.outputs import draw_highest
+from autoseg.tasks.anomaly.scores import (
     CaseScore,
     SliceScore,
     read_scores,
@@ -16,10 +19,7 @@ from autoseg.evaluation.anomaly.scores import (
     write_scores,
     write_slice_scores,
 )
-from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize, write_summary
-from autoseg.tasks.anomaly.detector import AnomalyDetector
-from autoseg.tasks.anomaly.model import load_detector
-from autoseg.tasks.anomaly.outputs import draw_highest
+from autoseg.tasks.anomaly.summary import AnomalySummary, summarize, write_summary
 from autoseg.trainers.anomaly.job import DetectorData, require_same_slices
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings

@@ -7,8 +7,8 @@ import math
 import torch
 
 from autoseg.console import Report
-from autoseg.evaluation.location.summary import LocationSummary
 from autoseg.tasks.localization.plan import ProjectionPlans
+from autoseg.tasks.localization.summary import LocationSummary
 from autoseg.trainers.job import Job
 from autoseg.trainers.locator.batches import LocatorBatches, read_projections
 from autoseg.trainers.locator.job import LocatorData, describe_locator

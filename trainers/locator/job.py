@@ -9,9 +9,9 @@ from autoseg.commands import command_line
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
 from autoseg.kinds import LOCATION
+from autoseg.options import options_flags
 from autoseg.preprocessing.store import is_complete
 from autoseg.provenance import Origin
-from autoseg.options import options_flags
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.settings import LocationSettings

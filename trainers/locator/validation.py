@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import torch
 
 from autoseg.console import Report
-from autoseg.evaluation.location.picture import draw_location
-from autoseg.evaluation.location.summary import LocationSummary, summarize, write_summary
-from autoseg.evaluation.location.validated import ValidatedLocation, read_validated, write_validated
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.model import load_locator
+from autoseg.tasks.localization.picture import draw_location
 from autoseg.tasks.localization.store import StoredProjection
+from autoseg.tasks.localization.summary import LocationSummary, summarize, write_summary
+from autoseg.tasks.localization.validated import ValidatedLocation, read_validated, write_validated
 from autoseg.trainers.job import Job
 from autoseg.trainers.locator.batches import parts_without
 from autoseg.trainers.locator.job import LocatorData, require_same_projections

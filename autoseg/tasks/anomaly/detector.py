@@ -11,12 +11,12 @@ import torch
 
 from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore, Truth, case_score
 from autoseg.image import Image
 from autoseg.inference.cases import memory_errors_named
 from autoseg.tasks.anomaly.cutting import cut_image, place_back
 from autoseg.tasks.anomaly.fusing import fused
 from autoseg.tasks.anomaly.model import AnomalyDescription, LoadedDetector
+from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, Truth, case_score
 from autoseg.tasks.anomaly.search import Found, Progress, search, share_of
 from autoseg.tasks.anomaly.settings import SearchSettings
 

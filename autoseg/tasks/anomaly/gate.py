@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import AutosegError, many
-from autoseg.evaluation.anomaly.scores import read_scores
 from autoseg.evaluation.csv_table import write_rows
 from autoseg.inference.cases import attempt
 from autoseg.inference.inputs import PredictionInput, read_input, require_complete
@@ -17,6 +16,7 @@ from autoseg.plan import Frozen
 from autoseg.provenance import GATED, OutputFolder
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.outputs import CaseProgress, origin_of_detector
+from autoseg.tasks.anomaly.scores import read_scores
 from autoseg.workspace import ModelFolder
 
 PERCENTILE = 99.0

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from autoseg.evaluation.anomaly.panels import draw_panels
-from autoseg.evaluation.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, write_scores, write_slice_scores
 from autoseg.image_io import file_ending, float_ending, write_image
 from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.checkpoints import origin_of
@@ -17,6 +15,8 @@ from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin, OutputFolder
 from autoseg.tasks.anomaly.detector import AnomalyDetector, ScoredCase
+from autoseg.tasks.anomaly.panels import draw_panels
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, write_scores, write_slice_scores
 
 SHOWN = 3  # slices of a case's panels
 

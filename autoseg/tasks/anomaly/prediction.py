@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg.device import resolve_device
 from autoseg.errors import many
-from autoseg.evaluation.anomaly.scores import CaseScore
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput
 from autoseg.inference.prediction import CaseProgress, Prediction
@@ -18,6 +17,7 @@ from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.options import PredictOptions
 from autoseg.tasks.anomaly.outputs import output_folder, score_files
+from autoseg.tasks.anomaly.scores import CaseScore
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,7 +58,7 @@ class AnomalyPrediction(Prediction):
         return f"{written} anomaly map(s), scores.csv, slice_scores.csv and panels/"
 
     def table(self, rows: Sequence[Any]) -> Table | None:
-        from autoseg.evaluation.anomaly.tables import case_scores_table
+        from autoseg.tasks.anomaly.tables import case_scores_table
 
         scores: list[CaseScore] = sorted(rows, key=lambda row: -row.score)
         return case_scores_table(scores)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case, read_case
-from autoseg.evaluation.anomaly.scores import Truth
 from autoseg.parallel import Outcome
 from autoseg.preprocessing import store
 from autoseg.preprocessing.store import CaseToMake, Part, StoredCase, StoredDescription
 from autoseg.provenance import Origin
 from autoseg.tasks.anomaly.cutting import cut_image
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
+from autoseg.tasks.anomaly.scores import Truth
 from autoseg.tasks.anomaly.truth import may_be_trained_on, slice_truths, truth_of_case
 
 FORMAT = 2  # of the stored arrays; a higher number makes every case be cut again

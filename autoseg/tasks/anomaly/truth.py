@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.evaluation.anomaly.scores import Truth
+from autoseg.evaluation.roc import Truth
 from autoseg.tasks.anomaly.plan import NormalBy
 
 

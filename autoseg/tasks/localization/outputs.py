@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from autoseg.evaluation.location.locations import LOCATIONS, Location, write_locations
-from autoseg.evaluation.location.picture import draw_location
 from autoseg.image import Image
 from autoseg.image_io import file_ending, float_ending, write_image
 from autoseg.inference.cases import Written, predict_cases
@@ -16,7 +14,9 @@ from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.parallel import Outcome
 from autoseg.provenance import Origin, OutputFolder, remove_recorded
 from autoseg.tasks.localization.crop import cropped
+from autoseg.tasks.localization.locations import LOCATIONS, Location, write_locations
 from autoseg.tasks.localization.locator import LocatedImage, Locator
+from autoseg.tasks.localization.picture import draw_location
 
 CROPS = "crops"
 INDEX_AXES = "kji"  # of the array axes z, y, x

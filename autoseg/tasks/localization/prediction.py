@@ -57,7 +57,7 @@ class LocalizationPrediction(Prediction):
         return f"{written} picture(s){also}"
 
     def table(self, rows: Sequence[Any]) -> Table | None:
-        from autoseg.evaluation.location.tables import locations_table
+        from autoseg.tasks.localization.tables import locations_table
 
         return locations_table(list(rows), self.plans.target.name, self.plans.axis)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,12 @@ from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput
 from autoseg.inference.prediction import CaseProgress, Prediction
 from autoseg.parallel import Outcome
+from autoseg.preprocessing.store import Spacing
 from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.options import PredictOptions
 from autoseg.tasks.segmentation.predictor import Predictor
 
-ApplyRules = Callable[[np.ndarray, tuple[float, float, float], Sequence[Rule]], np.ndarray]
+ApplyRules = Callable[[np.ndarray, Spacing, Sequence[Rule]], np.ndarray]
 
 
 class SegmentationPrediction(Prediction):
@@ -73,4 +73,4 @@ def open_models(
     rules = chosen.rules if options.postprocessing else ()
     return SegmentationPrediction(
         Predictor(loaded, target, mirroring=options.mirroring, rules=rules,
-                  postprocess=partial(apply_rules, rules=rules) if rules else None), options)
+                  postprocess=(lambda labels, spacing_mm: apply_rules(labels, spacing_mm, rules)) if rules else None), options)

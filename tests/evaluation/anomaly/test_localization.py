@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from autoseg.evaluation.anomaly.localization import localization, map_counts
+from autoseg.tasks.anomaly.maps import localization, map_counts
 
 
 def case(axis: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.reference import Reference, references_of_dataset, references_of_labels, references_of_table
+from autoseg.tasks.anomaly.reference import Reference, references_of_dataset, references_of_labels, references_of_table
 
 
 def dataset(labels: dict[str, int | tuple[int, ...]], **more: object) -> Dataset:

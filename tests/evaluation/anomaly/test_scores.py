@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.scores import (
+from autoseg.tasks.anomaly.scores import (
     CaseScore,
     SliceScore,
     case_score,

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from autoseg.evaluation.location.picture import draw_location
+from autoseg.tasks.localization.picture import draw_location
 
 VERMILION, BLUE, GRAY_QUARTER = (213, 94, 0), (0, 114, 178), (64, 64, 64)  # the first two of Okabe and Ito (2008)
 

@@ -12,7 +12,7 @@ import pytest
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.scores import Truth
+from autoseg.evaluation.roc import Truth
 from autoseg.image import Geometry
 from autoseg.planners.anomaly.measuring import ImageFormat, Measured, common_format, findings
 from autoseg.planners.anomaly.planning import plan

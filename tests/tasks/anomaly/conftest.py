@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from autoseg.cli.predict import main
 from autoseg.dataset import Dataset, Labels
-from autoseg.evaluation.anomaly.scores import CaseScore, write_scores
+from autoseg.tasks.anomaly.scores import CaseScore, write_scores
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator

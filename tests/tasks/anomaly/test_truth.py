@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autoseg.evaluation.anomaly.scores import Truth
+from autoseg.evaluation.roc import Truth
 from autoseg.tasks.anomaly.plan import NormalBy
 from autoseg.tasks.anomaly.truth import may_be_trained_on, slice_truths, truth_of_case
 

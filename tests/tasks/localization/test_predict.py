@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from autoseg.api import AutosegError, predict_locations
-from autoseg.evaluation.location.locations import read_locations
+from autoseg.tasks.localization.locations import read_locations
 from autoseg.image import Image
 from autoseg.image_io import read_image, write_image
 from autoseg.tasks.localization.locator import Locator

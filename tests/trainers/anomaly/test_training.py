@@ -13,8 +13,8 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from autoseg.errors import AutosegError
-from autoseg.evaluation.anomaly.scores import read_scores, read_slice_scores
-from autoseg.evaluation.anomaly.summary import read_summary
+from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
+from autoseg.tasks.anomaly.summary import read_summary
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.trainers import loop

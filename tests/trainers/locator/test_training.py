@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from autoseg.api.projection import plan_projection
 from autoseg.errors import AutosegError
-from autoseg.evaluation.location.summary import read_summary
-from autoseg.evaluation.location.validated import read_validated, write_validated
+from autoseg.tasks.localization.summary import read_summary
+from autoseg.tasks.localization.validated import read_validated, write_validated
 from autoseg.image_io import read_label
 from autoseg.kinds import LOCATION
 from autoseg.tasks.localization.locator import Located, Locator

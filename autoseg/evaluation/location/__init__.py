@@ -1,1 +1,0 @@
-"""How well levels are found: rows of tables, summaries, pictures."""

@@ -1,0 +1,60 @@
+"""How long it took, and which package versions made it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autoseg.report.artefacts import AnyModel
+from autoseg.report.blocks import Block, Folded, Section, Table, Text
+from autoseg.report.parts import TaskReport
+from autoseg.steps import RunRecord
+from autoseg.versions import versions
+from autoseg.wording import MISSING, counted, duration, moment
+
+
+def times_section(parts: Sequence[TaskReport], run: RunRecord | None) -> Section:
+    """Show the training time of each model, and the steps of `autoseg run` where a task is served by it."""
+    section = Section("times", "Times")
+    begun = [model for part in parts for model in part.models if model.begun]
+    if begun:
+        total = sum(epoch.seconds for model in begun for fold in model.folds for epoch in fold.log)
+        columns = ("model", "folds begun", "epochs", "time", "an epoch", "last finished")
+        section.blocks += [Text(f"Training took {duration(total)} in all."),
+                           Table("Training", columns, [_training_row(model) for model in begun])]
+    if run is not None and run.steps and any(part.is_run for part in parts):
+        finished = set(run.whole)
+        steps = [[step, duration(seconds), "finished" if step in finished else "not finished"]
+                 for step, seconds in run.steps.items()]
+        section.blocks += [Text(f"autoseg run took {duration(run.spent_s)} in all, every run of it together."),
+                           Folded("Each step of autoseg run", [Table("Steps of autoseg run", ("step", "time", ""), steps,
+                                                                     frozenset({2}))])]
+    if not section.blocks:
+        section.blocks.append(Text("Nothing has been timed yet.", is_note=True))
+    return section
+
+
+def _training_row(model: AnyModel) -> list[str]:
+    epochs = [epoch for fold in model.begun for epoch in fold.log]
+    seconds = sum(epoch.seconds for epoch in epochs)
+    last = moment(max(epoch.finished_at for epoch in epochs))
+    return [model.name, str(len(model.begun)), str(len(epochs)), duration(seconds), duration(seconds / len(epochs)), last]
+
+
+def versions_section(parts: Sequence[TaskReport]) -> Section:
+    """Show the package versions of each stage, in columns; in one column where they are all the same."""
+    stages = {stage: recorded for part in parts for stage, recorded in part.versions.items()}
+    described = [(model.name, model.description) for part in parts for model in part.models if model.description is not None]
+    stages |= {f"trained {name}": description.versions for name, description in described if description.versions}
+    stages["this page"] = versions()
+    packages = list(dict.fromkeys(package for recorded in stages.values() for package in recorded))
+    same = [package for package in packages if len({recorded.get(package) for recorded in stages.values()}) == 1]
+    blocks: list[Block] = []
+    if len(same) == len(packages):
+        blocks.append(Text(f"All {len(stages)} stages ran with the same versions."))
+        stages = {"version": next(iter(stages.values()))}
+    else:
+        blocks.append(Text(f"{counted(len(packages) - len(same), 'package')} changed between the stages."))
+    rows = [[package, *(recorded.get(package, MISSING) for recorded in stages.values())] for package in packages]
+    changed = frozenset(i for i, package in enumerate(packages) if package not in same)
+    blocks.append(Table("Versions", ("package", *stages), rows, frozenset(range(1, len(stages) + 1)), changed))
+    return Section("versions", "Versions", blocks)

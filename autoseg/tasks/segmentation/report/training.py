@@ -1,0 +1,80 @@
+"""How the segmentation models were planned and trained."""
+
+from __future__ import annotations
+
+from autoseg.evaluation.summary import Summary
+from autoseg.plan import Configuration, Plans
+from autoseg.report.artefacts import FoldArtefacts
+from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Text, decisions
+from autoseg.report.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings
+from autoseg.tasks.segmentation.report.artefacts import Model, SegmentationArtefacts, missing_steps
+from autoseg.wording import counted, fixed, listed, times
+
+NORMALIZATIONS = {
+    "ct": "CT (clipped, then the dataset's mean and deviation)", "zscore": "z-score (mean 0, deviation 1)",
+    "rescale_0_1": "rescaled to 0 to 1", "rgb": "divided by 255", "none": "none"}
+DECISIONS = {
+    "spacing_mm": "Voxel size", "patch_size": "Patch", "batch_size": "Batch", "network": "Network",
+    "normalization": "Normalization"}
+
+
+def training_section(found: SegmentationArtefacts) -> Section:
+    """Show each model's losses and Dice over the epochs, and how long they took."""
+    section = Section("training", "Training")
+    if not found.models:
+        step = missing_steps(found)[0]
+        section.blocks += [Text("No model has been trained yet. This trains one:", is_note=True), Command(step.line)]
+        return section
+    section.blocks.append(Text(
+        "The data are divided into folds: each fold's model is trained on the others' cases and validated on its own. The "
+        "loss is what training makes smaller. Dice (0 to 1, more is better) is measured on patches of validation cases, as a "
+        "sign of how the training goes; the whole images count in the cross-validation above."))
+    for model in found.models:
+        section.blocks += [Heading(model.name), *_recipe(model), *curve_figures(model)]
+        if model.begun:
+            section.blocks.append(folds_table(model.name, model.folds, {
+                "last loss": last_loss, "validation Dice": _validation_dice, "cases validated": _cases_validated}))
+    return section
+
+
+def _validation_dice(fold: FoldArtefacts[Summary]) -> str:
+    return fixed(fold.results.foreground_mean.get("Dice")) if fold.results else ""
+
+
+def _cases_validated(fold: FoldArtefacts[Summary]) -> str:
+    return counted(len(fold.results.metric_per_case), "case") if fold.results else ""
+
+
+def _recipe(model: Model) -> list[Block]:
+    """Show the recipe, network and settings as model.json holds them; return no block where that could not be read."""
+    its = model.description
+    if its is None or its.plans is None or model.folder.configuration not in its.plans.configurations:
+        return []
+    configuration = its.plans.configurations[model.folder.configuration]
+    batch = f"{counted(configuration.batch_size, 'patch', 'patches')} of {times(configuration.patch_size)} voxels in each step"
+    return recipe_and_settings(
+        model.name, its, Explained("Network", network_in_words(configuration.network)), Explained("Batch", batch))
+
+
+def plan_section(plans: Plans) -> Section:
+    """Show the decisions of every configuration with their reasons."""
+    section = Section("plan", "The plan, and why")
+    count = len(plans.configurations)
+    section.blocks.append(Text(
+        f"Planner “{plans.planner}” made {'one configuration' if count == 1 else f'{count} configurations'}: "
+        f"{listed(list(plans.configurations))}. A configuration is one way to look at the images: slice by slice (2d), in "
+        "three dimensions at full resolution (3d_fullres) or on a coarser grid (3d_lowres). Each number follows from a rule."))
+    for name, configuration in plans.configurations.items():
+        section.blocks += [Heading(name), decisions(DECISIONS, _values(configuration), configuration.reasons)]
+    return section
+
+
+def _values(its: Configuration) -> dict[str, str]:
+    schemes = [NORMALIZATIONS.get(scheme, scheme) for scheme in dict.fromkeys(its.normalization)]
+    extent = times([size * mm for size, mm in zip(its.patch_size, its.spacing_mm, strict=True)])
+    return {
+        "spacing_mm": f"{times(its.spacing_mm)} mm; the median case then has {times(its.median_shape)} voxels",
+        "patch_size": f"{times(its.patch_size)} voxels, {extent} mm",
+        "batch_size": f"{its.batch_size} patches in each step",
+        "network": network_in_words(its.network),
+        "normalization": ", ".join(schemes)}
