@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -11,10 +13,11 @@ class TaskInfo:
 
     name: of the task, as model.json says it. noun: what a model of it is called; article: before the noun; plural: of the noun.
     does: what a model does with an image. outputs: what a command line calls the folder of its outputs. recipe: that trains it
-    where none is named. configurations: that its models may have, as -c takes them. planner: that plans for it, as --planner
+    where none is named. configurations: that its models may have, as -c takes them.
+    usual_configuration: that of a training where none is named, if it was planned. planner: that plans for it, as --planner
     takes it; planning_flags: further flags that planning needs, as an example. averages: whether models of it can be averaged as
-    an ensemble. suffix: of the names of its plans and splits in a dataset's folder. is_default: whether it is meant where nothing
-    is named.
+    an ensemble. suffix: of the names of its plans and splits in a dataset's folder. needs_labels: whether images alone are too
+    little for it. is_default: whether it is meant where nothing is named.
     """
 
     name: str
@@ -25,16 +28,23 @@ class TaskInfo:
     outputs: str
     recipe: str
     configurations: tuple[str, ...]
+    usual_configuration: str
     planner: str
     planning_flags: tuple[str, ...] = ()
     averages: bool = False
     suffix: str = ""
+    needs_labels: bool = True
     is_default: bool = False
 
     @property
     def a_model(self) -> str:
         """ "an anomaly detector"."""
         return f"{self.article} {self.noun}"
+
+    @property
+    def a_model_first(self) -> str:
+        """ "An anomaly detector", at the start of a sentence."""
+        return f"{self.a_model[0].upper()}{self.a_model[1:]}"
 
     @property
     def planner_flags(self) -> tuple[str, ...]:
@@ -50,3 +60,15 @@ class TaskInfo:
     def splits_file(self) -> str:
         """The name of its folds in a dataset's folder: its cases need not be those of other tasks."""
         return f"splits{self.suffix}.json"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation of a folder gives. summary: a model that is written to `files[0]`. files: all that were written.
+    shown: tables and sentences for a terminal. failed: number of the `cases` that could not be evaluated."""
+
+    summary: Any
+    files: tuple[Path, ...]
+    shown: tuple[Any, ...]
+    failed: int
+    cases: int

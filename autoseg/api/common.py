@@ -5,80 +5,64 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from autoseg.api import tasks
+from autoseg.api.tasks import Task
 from autoseg.dataset import Dataset, find_dataset, load_dataset, numbered
 from autoseg.errors import AutosegError
-from autoseg.kinds import ANOMALY, KINDS, Kind
-from autoseg.plan import Plans
+from autoseg.options import options_from
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 PathLike = str | Path
 OneOrSeveral = PathLike | Sequence[PathLike] | None
 
 
-def several(value: OneOrSeveral) -> Sequence[PathLike]:
-    """All that were named; () for None."""
+def several(value: OneOrSeveral) -> list[str]:
+    """Return all that were named, as texts; none for None."""
     if value is None:
-        return ()
-    return (value,) if isinstance(value, (str, Path)) else value
+        return []
+    return [str(entry) for entry in ((value,) if isinstance(value, (str, Path)) else value)]
 
 
-def planned(dataset: str, place: Workspace) -> DatasetFolder:
-    """The dataset that was planned for segmentation. Raises AutosegError with the command that plans it, or where it has nothing
-    to segment, with the next one on the way to another kind of model."""
-    folder = in_workspace(dataset, place)
-    if folder.plans_json.exists():
+def planned_for(dataset: PathLike, place: Workspace, task: Task) -> DatasetFolder:
+    """Return the folder of a dataset that was planned for a task. Raises AutosegError with the command that plans it, or where
+    the dataset has no labels and the task needs some, with the next command on the way to another task."""
+    folder, info = in_workspace(str(dataset), place), task.info
+    if folder.plans_of(info).exists():
         return folder
-    if kind := next((kind for kind in KINDS if folder.plans_of(kind).exists()), None):
-        so_far = f"{folder.name} has been planned for {kind.plural} (-tr {kind.recipe}), and not for segmentation."
-        if segments(read_model(folder.dataset_json, Dataset)):
-            raise AutosegError(f"{so_far} To segment, plan it for that too: {_planning(dataset, folder)}")
-        train = shlex.join(["autoseg_train", dataset, "0", "-tr", kind.recipe, *folder.workspace_flags])
-        raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Train {kind.called}: "
-                           f"{train}")
-    so_far = f"{folder.name} has not been planned in the workspace {place.root}."
-    if segments(load_dataset(find_dataset(dataset, place))):
-        raise AutosegError(f"{so_far} Run: {_planning(dataset, folder)}")
-    raise AutosegError(f"{so_far} It has no labels but background, so there is nothing to segment. Plan it for a locator where "
-                       "you have a list of points (--planner projection --points FILE.csv), or for an anomaly detector "
-                       f"(-tr anogan): {_planning(dataset, folder, *ANOMALY.planner_flags)}")
+    others = [other.info for other in tasks.TASKS if folder.plans_of(other.info).exists()]
+    so_far = f"{folder.name} has been planned for {' and '.join(other.plural for other in others)}, but not for {info.plural}" \
+        if others else f"{folder.name} has not been planned"
+    so_far += f" in the workspace {place.root}."
+    known = read_model(folder.dataset_json, Dataset) if others else load_dataset(find_dataset(str(dataset), place))
+    if not info.is_default or has_labels(known):
+        raise AutosegError(f"{so_far} {info.a_model_first} needs that. Run: {_planning(dataset, folder, *info.planner_flags)}")
+    nothing = f"{so_far} It has no labels but background, so there is nothing for {info.a_model} to learn."
+    if others:
+        train = shlex.join(["autoseg_train", str(dataset), "0", "-tr", others[0].recipe, *folder.workspace_flags])
+        raise AutosegError(f"{nothing} Train {others[0].a_model}: {train}")
+    free = without_labels().info
+    raise AutosegError(f"{nothing} Plan it for {free.a_model} (-tr {free.recipe}), or for another task with --planner: "
+                       f"{_planning(dataset, folder, *free.planner_flags)}")
 
 
-def name_in(dataset: PathLike | None, place: Workspace) -> str | None:
-    """The name of a dataset in the workspace, however it was given; None where it was left open."""
-    return None if dataset is None else in_workspace(str(dataset), place).name
-
-
-def model_folders(model: OneOrSeveral) -> list[Path]:
-    """As they were named; none where that was left open."""
-    return [Path(folder) for folder in several(model)]
-
-
-def segments(dataset: Dataset) -> bool:
-    """Whether there is anything to segment: without foreground labels, a dataset is for other kinds of models: anomaly
-    detectors, and with a list of points locators."""
+def has_labels(dataset: Dataset) -> bool:
+    """Tell whether a dataset names anything but background."""
     return bool(dataset.labels.foreground)
 
 
-def planned_for(dataset: str, place: Workspace, kind: Kind | None) -> DatasetFolder:
-    """The dataset that was planned for models of this kind, or for segmentation. Raises AutosegError with the command that plans
-    it."""
-    if kind is None:
-        return planned(dataset, place)
-    folder = in_workspace(dataset, place)
-    if folder.plans_of(kind).exists():
-        return folder
-    so_far = f"planned for segmentation, but not for {kind.plural}" if folder.plans_json.exists() else "not planned"
-    command = _planning(dataset, folder, *kind.planner_flags)
-    raise AutosegError(f"{folder.name} is {so_far} in the workspace {place.root}. {kind.called_first} needs that. Run: {command}")
+def without_labels() -> Task:
+    """Return the first task that needs no labels."""
+    return next(task for task in tasks.TASKS if not task.info.needs_labels)
 
 
-def _planning(dataset: str, folder: DatasetFolder, *flags: str) -> str:
-    return shlex.join(["autoseg_plan_and_preprocess", dataset, *flags, *folder.workspace_flags])
+def _planning(dataset: PathLike, folder: DatasetFolder, *flags: str) -> str:
+    return shlex.join(["autoseg_plan_and_preprocess", str(dataset), *flags, *folder.workspace_flags])
 
 
 def in_workspace(dataset: str, place: Workspace) -> DatasetFolder:
-    """The folder of a dataset in the workspace, whether it was planned or not."""
+    """Return the folder of a dataset in the workspace, whether it was planned or not."""
     there = {folder.name: folder for folder in place.planned_datasets()}
     named = [dataset] if dataset in there else numbered(dataset, there)
     if len(named) == 1:  # the user's own folder may be gone: not all that is done needs it
@@ -86,6 +70,12 @@ def in_workspace(dataset: str, place: Workspace) -> DatasetFolder:
     return place.dataset(load_dataset(find_dataset(dataset, place)).name)
 
 
-def default_configuration(folder: DatasetFolder) -> str:
-    planned = read_model(folder.plans_json, Plans).configurations
-    return "3d_fullres" if "3d_fullres" in planned else next(iter(planned))
+def read_plans(folder: DatasetFolder, task: Task) -> Any:
+    """Return the plans of a dataset for a task. Raises AutosegError where they are missing or damaged."""
+    return read_model(folder.plans_of(task.info), task.plans)
+
+
+def default_configuration(folder: DatasetFolder, task: Task) -> str:
+    """Return the configuration that is meant where none is named: the usual one where it was planned, else the first."""
+    planned: list[str] = task.planner.chosen(read_plans(folder, task), options_from(task.plan_options, {}))
+    return task.info.usual_configuration if task.info.usual_configuration in planned else planned[0]

@@ -1,62 +1,78 @@
-"""plan_and_preprocess: a dataset checked, measured, planned and preprocessed."""
+"""plan_and_preprocess: a dataset checked, measured, planned and preprocessed for a task. verify and repair: only checked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from autoseg import console
-from autoseg.api.common import PathLike
-from autoseg.api.inspecting import inspected, made
-from autoseg.commands import planning_command
-from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
-from autoseg.errors import AutosegError, some
-from autoseg.options import options_from
-from autoseg.plan import Plans
-from autoseg.planners import segmentation
-from autoseg.planners.request import Request
-from autoseg.planners.segmentation.planners import PLANNERS
-from autoseg.planners.segmentation.planning import chosen_configurations, require_known
-from autoseg.tasks.segmentation.options import PlanOptions
-from autoseg.tasks.segmentation.store import preprocess_dataset
-from autoseg.verification.findings import read_findings
-from autoseg.workspace import DatasetFolder, Workspace, read_model, remove_leftovers, write_json
+from autoseg.api import tasks
+from autoseg.api.common import PathLike, default_configuration, has_labels, read_plans, without_labels
+from autoseg.api.tasks import Task
+from autoseg.commands import command_line
+from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.errors import AutosegError, many, some
+from autoseg.files import remove_leftovers, write_json
+from autoseg.options import options_flags, options_from, require_known
+from autoseg.plan import Frozen
+from autoseg.planners.request import Request, inspect
+from autoseg.preprocessing.store import forget_outdated
+from autoseg.provenance import Origin, file_stamps, read_origin
+from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.inspection import Inspection, verify_dataset
+from autoseg.verification.repair import find_mapping, repair_labels
+from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 
 @dataclass(frozen=True)
 class PlanResult:
-    """name, folder: of the dataset in the workspace. failed: cases that could not be preprocessed, with the reason."""
+    """name, folder: of the dataset in the workspace. written: names of the files there. counts: what is worth saying of the
+    preprocessed cases, with `in_words`; None where the task has nothing. failed: cases that could not be preprocessed, with the
+    reason. next_flags: of autoseg_train, that train on this."""
 
     name: str
     folder: Path
-    plans: Plans
+    plans: Any
+    written: tuple[str, ...]
+    next_flags: tuple[str, ...]
+    counts: Any = None
     failed: dict[str, str] = field(default_factory=dict)
 
 
 def plan_and_preprocess(
-    dataset: PathLike, configurations: Sequence[str] | None = None, planner: str = "default", memory_gb: float | None = None,
-    workers: int | None = None, skip_bad_cases: bool = False, workspace: PathLike | None = None, quiet: bool = False,
+    dataset: PathLike, planner: str = "default", workers: int | None = None, skip_bad_cases: bool = False,
+    workspace: PathLike | None = None, quiet: bool = False, **options: Any,
 ) -> PlanResult:
-    """Check a dataset, measure its fingerprint, plan it, and preprocess its cases for each configuration.
+    """Check a dataset, measure its cases, decide how they are preprocessed and trained on, and preprocess them.
 
-    configurations: "2d", "3d_fullres", "3d_lowres"; None for all that were planned. planner: of segmentation; `recipes` lists
-    them. memory_gb: of the GPU; None for what the planner is made for.
-    Cases that are already preprocessed by the same plans stay as they are.
+    planner: that decides, and with it the task; `recipes` lists them. workers: at most so many processes. options: those of the
+    task (`PlanOptions` in `autoseg.tasks.<task>.options`), such as configurations=["2d"] or memory_gb=24 of a segmentation.
+    Plans for other tasks stay as they are, and so do cases that are already preprocessed by the same plans.
+    Raises AutosegError where cases have errors and `skip_bad_cases` is not set, or an option does not fit.
     """
-    options = options_from(PlanOptions, {"configurations": configurations, "planner": planner, "memory_gb": memory_gb})
-    require_known(options)
+    task = tasks.task_of_planner(planner)
+    chosen = plan_options(task, planner, options)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
-    request = segmentation.prepare(source, options)
+    request = task.planner.prepare(source, chosen)
     folder = folder_for(source, place)
     remove_leftovers(folder.root)
-    usable, plans = _plan(request, folder, workers, skip_bad_cases, quiet)
-    return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
+    usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
+    return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
+
+
+def plan_options(task: Task, planner: str, given: Mapping[str, Any]) -> Frozen:
+    """Return the options of a planning. Raises AutosegError for options that are another task's, or have a wrong value."""
+    its = {name: value for name, value in given.items() if value is not None}
+    require_known({other.info: other.plan_options for other in tasks.TASKS}, task.info, its, "choose another --planner")
+    return options_from(task.plan_options, its | ({"planner": planner} if "planner" in task.plan_options.model_fields else {}))
 
 
 def folder_for(source: Dataset, place: Workspace) -> DatasetFolder:
-    """Where what is made of a dataset goes. Raises AutosegError where that is the raw dataset's own folder."""
+    """Return where what is made of a dataset goes. Raises AutosegError where that is the raw dataset's own folder."""
     folder = place.dataset(source.name)
     if folder.root.resolve() == source.folder.resolve():
         raise AutosegError(f"{source.folder} is the raw dataset itself, and all that is made of it would be written into it. "
@@ -65,96 +81,169 @@ def folder_for(source: Dataset, place: Workspace) -> DatasetFolder:
 
 
 def plan_where_needed(
-    source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None = None, workers: int | None = None,
-    skip_bad_cases: bool = False, quiet: bool = False, planner: str | None = None, memory_gb: float | None = None,
+    task: Task, source: Dataset, folder: DatasetFolder, options: Mapping[str, Any], planner: str | None = None,
+    workers: int | None = None, skip_bad_cases: bool = False, quiet: bool = False,
 ) -> PlanResult:
     """As `plan_and_preprocess`, but plans that were made for these cases stay: only what is missing is preprocessed.
 
-    planner, memory_gb: None for those that it was planned by and for, or "default" and its own. Raises AutosegError where it
-    was planned by another planner, or for another memory.
+    planner, options: what is not given, or None, is as the dataset was planned with. Raises AutosegError where it was planned
+    with others.
     """
-    require_known(PlanOptions(planner=planner or "default"))
-    stored = stored_plans(source, folder)
-    if stored:
-        _require_planned_so(stored[1], folder, planner, memory_gb)
-    elif (before := _plans_there(folder)) and planner in (None, before.planner):
-        planner, memory_gb = before.planner, memory_gb or before.memory_gb
-    if stored and not quiet and len(stored[0].training) < len(source.training):
-        left_out = sorted({case.name for case in source.training} - {case.name for case in stored[0].training})
-        console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
-    if not stored:
-        options = {"configurations": configurations, "planner": planner or "default", "memory_gb": memory_gb}
-        request = segmentation.prepare(source, options_from(PlanOptions, options))
-        stored = _plan(request, folder, workers, skip_bad_cases, quiet)
-    usable, plans = stored
-    return PlanResult(source.name, folder.root, plans, _preprocess(usable, plans, configurations, folder, workers, quiet))
+    made_from = read_origin(_planned_from(task, folder))
+    before = {} if made_from is None else {name: value for name, value in made_from.facts["options"].items() if value is not None}
+    if planner is not None and before.get("planner", task.info.planner) != planner:
+        before = {}
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = plan_options(task, planner or before.pop("planner", task.info.planner), {**before, **given})
+    request = task.planner.prepare(source, chosen)
+    left_out = [] if made_from is None else sorted(made_from.facts["left_out"])
+    now, plans = _origin(request, source, left_out), _plans_there(task, folder)
+    if made_from is None or plans is None or made_from.facts | {"options": None} != now.facts | {"options": None}:
+        usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
+    elif made_from != now:
+        raise AutosegError(
+            f"{folder.name} was planned with other options: {', '.join(made_from.differences(now))}. Leave them out to go on "
+            f"with these plans, or plan anew: {_command(task, request, folder)}")
+    else:
+        cases = tuple(case for case in request.dataset.training if case.name not in left_out)
+        usable = request.dataset.model_copy(update={"training": cases})
+        if left_out and not quiet:
+            console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
+    return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
 
 
-def _require_planned_so(plans: Plans, folder: DatasetFolder, planner: str | None, memory_gb: float | None) -> None:
-    """Raises AutosegError where these plans are of another planner, or for another memory, than the one asked for."""
-    known = PLANNERS.get(plans.planner)
-    its_memory_gb = plans.memory_gb or (known.memory_gb if known else 0)
-    if planner in (None, plans.planner) and memory_gb in (None, its_memory_gb):
-        return
-    wanted = plans.model_copy(update={"planner": planner or plans.planner, "memory_gb": memory_gb})
-    raise AutosegError(
-        f"{folder.name} was planned by {plans.planner} for {its_memory_gb:g} GB. Leave out --planner and --memory-gb to go on "
-        f"with these plans, or plan anew: {planning_command(folder, wanted)}")
+def _planned_from(task: Task, folder: DatasetFolder) -> Path:
+    return folder.root / f"planned_from{task.info.suffix}.json"
 
 
-def _plans_there(folder: DatasetFolder) -> Plans | None:
-    """Those of an earlier planning, whether they fit the dataset of today or not."""
+def _origin(request: Request[Any], source: Dataset, left_out: Iterable[str]) -> Origin:
+    """Return what plans are made from: the dataset, the options, and the files of cases that are left out, which may be mended.
+    Which of the configurations are preprocessed changes no plans."""
+    files = {case.name: file_stamps((*case.images, case.label)) for case in source.training if case.name in left_out}
+    return Origin.of(dataset=source, options=request.options.model_dump(mode="json", exclude={"configurations"}), left_out=files)
+
+
+def _plans_there(task: Task, folder: DatasetFolder) -> Any:
+    """Return the plans of an earlier planning; None where there are none, or of another version."""
     try:
-        return read_model(folder.plans_json, Plans) if folder.plans_json.exists() else None
+        read_model(folder.dataset_json, Dataset)
+        return read_plans(folder, task)
     except AutosegError:
-        return None  # of another version
-
-
-def stored_plans(source: Dataset, folder: DatasetFolder) -> tuple[Dataset, Plans] | None:
-    """The dataset as it was planned, and its plans, where both are of the cases, channels and labels that it has now.
-
-    Cases that had errors count as gone, as long as their files have not changed since.
-    """
-    written = (folder.findings_json, folder.fingerprint_json, folder.plans_json, folder.dataset_json)
-    if not all(path.exists() for path in written):
         return None
-    try:
-        usable, plans = read_model(folder.dataset_json, Dataset), read_model(folder.plans_json, Plans)
-        findings = read_findings(folder.findings_json)
-    except AutosegError:
-        return None  # of another version
-    bad = {finding.case for finding in findings if finding.severity == "error"}
-    if any(_has_changed(case, folder.findings_json) for case in source.training if case.name in bad):
-        return None  # mended, it may be
-    expected = source.model_copy(update={"training": tuple(case for case in source.training if case.name not in bad)})
-    return (usable, plans) if usable == expected else None
 
 
-def _has_changed(case: Case, since: Path) -> bool:
-    """Whether one of its files came or changed after `since` was written."""
-    files = [path for path in (*case.images, case.label) if path is not None and path.exists()]
-    return any(max(path.stat().st_mtime_ns, path.stat().st_ctime_ns) > since.stat().st_mtime_ns for path in files)
+def _command(task: Task, request: Request[Any], folder: DatasetFolder) -> str:
+    """Return the command line that plans as this request asks."""
+    planner = [] if "planner" in task.plan_options.model_fields else ["--planner", task.info.planner]
+    return command_line(folder, "autoseg_plan_and_preprocess", *planner, *options_flags(request.options))
 
 
 def _plan(
-    request: Request[PlanOptions], folder: DatasetFolder, workers: int | None, skip_bad_cases: bool, quiet: bool
-) -> tuple[Dataset, Plans]:
+    task: Task, request: Request[Any], source: Dataset, folder: DatasetFolder, workers: int | None, skip_bad_cases: bool,
+    quiet: bool,
+) -> tuple[Dataset, Any]:
     """Read every case, decide, and write it down; return the dataset without the cases that have errors, and the plans."""
-    usable, inspections, findings = inspected(segmentation, request, workers, skip_bad_cases, quiet)
-    with console.progress("Measuring components", quiet) as report:
-        planned = segmentation.plan(request, usable, inspections, workers, console.counted(report, len(usable.training)))
-    write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
+    inspections, findings = _inspected(task, request, workers, quiet)
+    usable = _without_bad_cases(request.dataset, findings, skip_bad_cases)
+    with console.progress("Planning", quiet) as report:
+        planned = task.planner.plan(request, usable, inspections, workers, console.counted(report, len(usable.training)))
+    names = {case.name for case in usable.training}
+    used = source.model_copy(update={"training": tuple(case for case in source.training if case.name in names)})
+    planned_from = _planned_from(task, folder)
+    planned_from.unlink(missing_ok=True)
+    for configuration in task.planner.chosen(planned.plans, task.plan_options()):
+        forget_outdated(usable.training, folder.preprocessed(configuration), partial(
+            task.store.case_origin, configuration=configuration, dataset=usable, plans=planned.plans))
+    if task.info.is_default or not folder.plans_of(tasks.default_task().info).exists():  # else the latter rely on what is there
+        write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
+        write_json(folder.dataset_json, used)
     if planned.fingerprint is not None:
         write_json(folder.fingerprint_json, planned.fingerprint)
-    write_json(folder.plans_json, planned.plans)
-    write_json(folder.dataset_json, usable)  # last: where it is that of today, so are the plans (see `stored_plans`)
+    write_json(folder.plans_of(task.info), planned.plans)
+    _origin(request, source, [case.name for case in source.training if case.name not in names]).write(planned_from)
     return usable, planned.plans
 
 
+def _inspected(
+    task: Task, request: Request[Any], workers: int | None, quiet: bool
+) -> tuple[list[Inspection[Any]], list[Finding]]:
+    """Check and measure every case, with a progress bar, and show what is wrong."""
+    dataset, inspections = request.dataset, []
+    with console.progress(f"Checking and measuring {dataset.name}", quiet) as report:
+        finish = console.counted(report, len(dataset.training) + len(dataset.test))
+        for inspection in inspect(request, task.planner.measure, workers):
+            inspections.append(inspection)
+            finish(inspection.case)
+    findings: list[Finding] = task.planner.findings(request, inspections)
+    if findings and not quiet:
+        console.show(findings_table(findings))
+    return inspections, findings
+
+
+def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool) -> Dataset:
+    errors = [finding for finding in findings if finding.severity == "error"]
+    bad = {finding.case for finding in errors}
+    if errors and not skip:
+        raise AutosegError(
+            f"{source.name} has {many(len(errors), 'error')} in {many(len(bad), 'case')}, listed above. Fix them "
+            f"(this command lists what is left; autoseg verify {source.folder} does so for faults of the files), or leave these "
+            "cases out with --skip-bad-cases.")
+    usable = tuple(case for case in source.training if case.name not in bad)
+    if not usable:
+        raise AutosegError(f"{source.name}: no training case is without errors. Fix those that are listed above.")
+    return source.model_copy(update={"training": usable})
+
+
 def _preprocess(
-    usable: Dataset, plans: Plans, configurations: Sequence[str] | None, folder: DatasetFolder, workers: int | None, quiet: bool
-) -> dict[str, str]:
-    """Preprocess what is not there yet; return the cases that failed, with the reason."""
-    chosen = chosen_configurations(configurations, plans)
-    outcomes = preprocess_dataset(usable, plans, chosen, folder.preprocessed, workers)
-    return made(f"Preprocessing for {', '.join(chosen)}", len(usable.training), outcomes, quiet)
+    task: Task, usable: Dataset, plans: Any, options: Frozen, folder: DatasetFolder, workers: int | None, quiet: bool
+) -> PlanResult:
+    """Preprocess what is not there yet."""
+    chosen: list[str] = task.planner.chosen(plans, options)
+    failed = {}
+    with console.progress(task.store.doing(plans, chosen), quiet) as report:
+        finish = console.counted(report, len(usable.training))
+        for outcome in task.store.preprocess(usable, plans, {name: folder.preprocessed(name) for name in chosen}, workers):
+            finish(outcome.item)
+            if outcome.error is not None:
+                failed[outcome.item.name] = str(outcome.error)
+    usual = default_configuration(folder, task)
+    next_flags = [*(() if task.info.is_default else ("-tr", task.info.recipe)), *(() if usual in chosen else ("-c", chosen[0]))]
+    fingerprint = [folder.fingerprint_json.name] if task.info.is_default else []
+    return PlanResult(
+        folder.name, folder.root, plans, (folder.dataset_json.name, *fingerprint, task.info.plans_file, "preprocessed/"),
+        tuple(next_flags), task.planner.counts(plans, folder), failed)
+
+
+def verify(
+    dataset: PathLike, workers: int | None = None, workspace: PathLike | None = None, quiet: bool = False
+) -> list[Finding]:
+    """Read every file of a dataset and list what is wrong with it. workers: at most so many processes."""
+    source = load_dataset(find_dataset(str(dataset), Workspace.at(workspace)))
+    with console.progress(f"Checking {source.name}", quiet) as report:
+        findings = verify_dataset(source, workers, console.counted(report, len(source.training) + len(source.test)))
+    if findings and not quiet:
+        console.show(findings_table(findings))
+    return findings
+
+
+def planner_for(dataset: PathLike, workspace: PathLike | None = None) -> str:
+    """Return the name of the planner that suits a dataset: "default", or where it has no labels, that of a task without."""
+    labelled = has_labels(load_dataset(find_dataset(str(dataset), Workspace.at(workspace))))
+    return (tasks.default_task() if labelled else without_labels()).info.planner
+
+
+def repair(
+    dataset: PathLike, target: PathLike, workers: int | None = None, workspace: PathLike | None = None, quiet: bool = False
+) -> list[Finding]:
+    """Write a copy of a dataset to `target` in which wrong label values (255 for 1, ...) are mended.
+
+    The dataset itself stays as it is; images are not copied. Returns the cases that could not be mended and are left out.
+    """
+    source = load_dataset(find_dataset(str(dataset), Workspace.at(workspace)))
+    mapping = find_mapping(source, workers)
+    findings = repair_labels(source, mapping, Path(target), workers)
+    if not quiet:
+        console.show(f"Label values: {', '.join(f'{value} became {meant}' for value, meant in mapping.items())}.")
+        if findings:
+            console.show(findings_table(findings))
+    return findings

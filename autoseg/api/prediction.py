@@ -1,93 +1,104 @@
-"""predict: segmentations of files, or of an array in memory."""
+"""predict_files: what models make of files. predict: labels of an array in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autoseg import console
-from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, model_folders, planned, several
-from autoseg.api.gate import GateResult, open_gate, pass_gate
-from autoseg.commands import command_of_kind, prediction_command, task_of
+from autoseg.api import tasks
+from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, planned_for, several
+from autoseg.api.gate import GateResult, OpenedGate
+from autoseg.api.tasks import Task
+from autoseg.commands import prediction_command, task_of
 from autoseg.errors import AutosegError, many
-from autoseg.kinds import KINDS
+from autoseg.options import options_from, require_known
 from autoseg.workspace import Workspace
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
-    from autoseg.tasks.segmentation.model import LoadedModel
-    from autoseg.tasks.segmentation.predictor import Predictor
+    from autoseg.inference.prediction import Prediction
 
 
 @dataclass(frozen=True)
 class PredictResult:
-    """written: segmentation files by case (those that were already there included). failed: reasons by case. gate: what it said,
-    where there was one."""
+    """What a prediction wrote.
+
+    written: the file of each case (those that were already there included). failed: reasons by case. rows: of the table of all
+    cases, where the task has one. extra: further files by case. gate: what the gate said, where there was one. made, done: what
+    was made ("3 segmentation(s)") and what became of an image ("segmented"). compare_with: what `autoseg evaluate` compares the
+    outputs with, and when; None where nothing does. notes: what the user should know.
+    """
 
     written: dict[str, Path]
     failed: dict[str, str]
     already_there: int
+    made: str
+    done: str
+    compare_with: tuple[str, str] | None = None
+    rows: list[Any] = field(default_factory=list)
+    extra: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     gate: GateResult | None = None
 
 
 def predict_files(
     input: PathLike, output: PathLike, dataset: PathLike | None = None, model: OneOrSeveral = None,
     configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
-    checkpoint: str = "final", mirroring: bool = True, postprocessing: bool = True, save_probabilities: bool = False,
-    overwrite: bool = False, device: str = "auto", gate: PathLike | None = None, gate_percentile: float | None = None,
-    workspace: PathLike | None = None, quiet: bool = False,
+    overwrite: bool = False, device: str = "auto", workspace: PathLike | None = None, quiet: bool = False, **options: Any,
 ) -> PredictResult:
-    """Segment an image or a folder of images into `output`, in each image's own grid and format.
+    """Predict an image or a folder of images into `output`: segmentations in each image's own grid and format, anomaly scores
+    and maps, or where a level is, whatever the models do that are meant.
 
-    The models are those in the folders `model`, or those that dataset, configuration and recipe name (each one or
-    several; several make an ensemble), or where nothing is named what find-best chose, else the only model in the
-    workspace. postprocessing: apply the rules that find-best chose, where its members are the ones that run.
-    A case that fails stops no other; what an earlier run of the same models finished stays as it is.
-    gate: folder of an anomaly detector, which scores each image first, into `gate.csv`: those above the threshold are named, and
-    segmented all the same. gate_percentile: of the normal validation cases' scores, that is the threshold; None for 99.
+    The models are those in the folders `model`, or those that dataset, configuration and recipe (or the model's name) name, each
+    one or several (several make an ensemble, where the task has any); where nothing is named, what find-best chose, else the only
+    model in the workspace. options: those of the task (`PredictOptions` in `autoseg.tasks.<task>.options`), such as
+    mirroring=False of a segmentation. A case that fails stops no other; what an earlier run of the same models and options made
+    stays as it is. Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
-    from autoseg.tasks.segmentation.predictor import list_inputs
-
-    if gate is None and gate_percentile is not None:
-        raise AutosegError("--gate-percentile is of --gate, which names a detector's folder. Give both, or leave it out.")
-    chosen = _choose(Workspace.at(workspace), dataset, model, configuration, recipe)
-    predictor = _predictor(chosen, folds, checkpoint, mirroring, postprocessing, device, quiet)
-    opened = None if gate is None else open_gate(Path(gate), gate_percentile, device, quiet)
-    inputs = list_inputs(Path(input), predictor.description)
-    predictor.outputs(Path(output), overwrite)  # before the gate takes its time
-    gated = None if opened is None else pass_gate(opened, inputs, Path(output), overwrite, quiet)
-    written, failed, there = {}, {}, 0
-    with console.progress(f"Segmenting {many(len(inputs), 'image')}", quiet) as report:
+    opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
+    inputs = opened.prediction.inputs(Path(input))
+    opened.prediction.check_output(Path(output), overwrite)  # before the gate takes its time
+    gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
+    written, failed, rows, extra, there = {}, {}, [], {}, 0
+    with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:
         done = 0
 
-        def tiles(case: str, tile: int, tile_count: int) -> None:
-            report((done + tile / tile_count) / len(inputs), f"case {case}: tile {tile}/{tile_count}")
+        def progress(case: str, share: float) -> None:
+            report((done + share) / len(inputs), f"case {case}")
 
-        for outcome in predictor.predict_files(inputs, Path(output), overwrite, save_probabilities, tiles):
+        for outcome in opened.prediction.predict_files(inputs, Path(output), overwrite, progress):
             done += 1
+            report(done / len(inputs), str(outcome.item))
             if outcome.error is not None:
                 failed[outcome.item.name] = str(outcome.error)
                 continue
-            written[outcome.item.name] = outcome.value.path
-            there += outcome.value.was_there
-    return PredictResult(written, failed, there, gated)
+            made = outcome.value
+            written[outcome.item.name] = made.path
+            rows += [made.row] if made.row is not None else []
+            extra |= {outcome.item.name: made.extra} if made.extra is not None else {}
+            there += made.was_there
+    table = opened.prediction.table(rows) if rows else None
+    if table is not None and not quiet:
+        console.show(table)
+    return PredictResult(
+        written, failed, there, opened.prediction.made(len(written), len(extra)), opened.prediction.done,
+        opened.prediction.compare_with, rows, extra, opened.prediction.notes(rows), gated)
 
 
 def predict(
     array: np.ndarray, spacing_mm: Sequence[float], dataset: PathLike | None = None, model: OneOrSeveral = None,
     configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
-    checkpoint: str = "final", mirroring: bool = True, postprocessing: bool = True, device: str = "auto",
-    workspace: PathLike | None = None,
+    device: str = "auto", workspace: PathLike | None = None, **options: Any,
 ) -> np.ndarray:
-    """Label values (Z, Y, X), uint8 or uint16, of an image in memory.
+    """Return label values (Z, Y, X), uint8 or uint16, of an image in memory.
 
     array: (C, Z, Y, X), or (Z, Y, X) for one channel; the intensities and axis order of the training images.
-    spacing_mm: (z, y, x), mm. The models are chosen as in `predict_files`.
+    spacing_mm: (z, y, x), mm. The models are chosen as in `predict_files`. Raises AutosegError where they do not segment.
     """
     from autoseg.image import Geometry, Image
 
@@ -97,67 +108,72 @@ def predict(
     if len(spacing_mm) != 3 or min(spacing_mm) <= 0:
         raise AutosegError(f"spacing_mm is {tuple(spacing_mm)}. Expected three positive numbers, (z, y, x), in mm.")
     z, y, x = (float(mm) for mm in spacing_mm)
-    chosen = _choose(Workspace.at(workspace), dataset, model, configuration, recipe)
-    predictor = _predictor(chosen, folds, checkpoint, mirroring, postprocessing, device, quiet=True)
-    return predictor.predict_image(Image(image, Geometry((z, y, x))), "array")
+    opened = _open(dataset, model, configuration, recipe, folds, device, workspace, True, options)
+    return opened.prediction.predict_image(Image(image, Geometry((z, y, x))), "array")
 
 
 def next_prediction(
     dataset: PathLike, configuration: str | None = None, recipe: str = "default", workspace: PathLike | None = None
 ) -> str:
-    """The command line that segments new images with a dataset's models, or does what a model of another kind does.
+    """Return the command line that does to new images what a dataset's model does. configuration, recipe: where nothing is
+    chosen."""
+    place = Workspace.at(workspace)
+    folder = in_workspace(str(dataset), place)
+    for task in tasks.TASKS:
+        if configuration in (None, *task.info.configurations):
+            name = configuration or task.info.usual_configuration
+            if task_of(folder.model(name, recipe)) == task.info.name:
+                return prediction_command(folder, task.info, tasks.task_infos(), name, recipe)
+    default = tasks.default_task()
+    folder = planned_for(dataset, place, default)
+    return prediction_command(
+        folder, default.info, tasks.task_infos(), configuration or default_configuration(folder, default), recipe)
 
-    configuration, recipe: where nothing is chosen.
-    """
-    folder = in_workspace(str(dataset), Workspace.at(workspace))
-    for kind in KINDS:
-        if configuration in (None, kind.configuration) and task_of(folder.model(kind.configuration, recipe)) == kind.task:
-            return command_of_kind(folder, kind, recipe)
-    folder = planned(str(dataset), Workspace.at(workspace))
-    return prediction_command(folder, configuration or default_configuration(folder), recipe)
+
+@dataclass(frozen=True)
+class _Opened:
+    prediction: Prediction
+    gate: OpenedGate | None
+
+
+def _open(
+    dataset: PathLike | None, model: OneOrSeveral, configuration: OneOrSeveral, recipe: OneOrSeveral,
+    folds: Sequence[int | str] | None, device: str, workspace: PathLike | None, quiet: bool, given: dict[str, Any],
+) -> _Opened:
+    """Choose the models, check the options, and make all ready."""
+    from autoseg.postprocessing.rules import apply_rules
+
+    chosen = _choose(Workspace.at(workspace), dataset, model, configuration, recipe)
+    task = tasks.task_of(chosen.task)
+    options = _options(task, given)
+    prediction = task.prediction.open_models(chosen, None if folds is None else several(list(map(str, folds))), options, device,
+                                             apply_rules)
+    if not quiet:
+        console.show(prediction.in_words(chosen))
+        if chosen.note:
+            console.show(f"Note: {chosen.note}")
+    gate = getattr(options, "gate", None)
+    if gate is None and getattr(options, "gate_percentile", None) is not None:
+        raise AutosegError("--gate-percentile is of --gate, which names a detector's folder. Give both, or leave it out.")
+    return _Opened(prediction, None if gate is None else OpenedGate.at(gate, options.gate_percentile, device, quiet))
 
 
 def _choose(
     place: Workspace, dataset: PathLike | None, model: OneOrSeveral, configuration: OneOrSeveral, recipe: OneOrSeveral
 ) -> Chosen:
-    from autoseg.inference.choice import choose_members
+    from autoseg.inference.choice import choose_members, resolve_task
 
-    name = None if dataset is None else planned(str(dataset), place).name
-    return choose_members(place, name, model_folders(model), [*map(str, several(configuration))], [*map(str, several(recipe))])
-
-
-def _predictor(
-    chosen: Chosen, folds: Sequence[int | str] | None, checkpoint: str, mirroring: bool, postprocessing: bool, device: str,
-    quiet: bool,
-) -> Predictor:
-    from autoseg.device import resolve_device
-    from autoseg.postprocessing.rules import apply_rules
-    from autoseg.tasks.segmentation.model import load_model
-    from autoseg.tasks.segmentation.predictor import Predictor
-
-    if checkpoint not in ("final", "best"):
-        raise AutosegError(f'There is no checkpoint "{checkpoint}". Use final or best.')
-    target = resolve_device(device)
-    wanted = None if folds is None else [str(fold) for fold in folds]
-    loaded = [load_model(folder, wanted, "best" if checkpoint == "best" else "final", target) for folder in chosen.members]
-    rules = chosen.rules if postprocessing else ()
-    if not quiet:
-        console.show(_in_words(chosen, loaded, str(target), postprocessing))
-    return Predictor(loaded, target, mirroring=mirroring, rules=rules,
-                     postprocess=partial(apply_rules, rules=rules) if rules else None)
+    infos, folders = tasks.task_infos(), list(map(Path, several(model)))
+    name = None if dataset is None else in_workspace(str(dataset), place).name
+    configurations, recipes = several(configuration), several(recipe)
+    info = resolve_task(infos, place, name, folders, configurations, recipes, tasks.tasks_of_recipes())
+    if dataset is not None and not folders:
+        planned_for(dataset, place, tasks.task_of(info))
+    return choose_members(info, infos, place, name, folders, configurations, recipes)
 
 
-def _in_words(chosen: Chosen, loaded: Sequence[LoadedModel], device: str, postprocessing: bool) -> str:
-    """Which models, folds and post-processing run, and why these."""
-    models = [
-        f"{model.description.dataset}, {model.description.configuration_name}, {model.description.called}, "
-        f"fold {' '.join(model.folds)} ({folder.root})"
-        for model, folder in zip(loaded, chosen.members, strict=True)
-    ]
-    several = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)]
-    lines = [*(several if len(models) > 1 else [f"Model, on {device}: {models[0]}"]), f"Why: {chosen.why}"]
-    says = "; ".join(chosen.says) or "none"
-    if chosen.rules and not postprocessing:
-        says = f"none, as you asked (find-best chose: {says})"
-    lines.append(f"Post-processing: {says}")
-    return "\n".join([*lines, *([f"Note: {chosen.note}"] if chosen.note else [])])
+def _options(task: Task, given: dict[str, Any]) -> Any:
+    its = {name: value for name, value in given.items() if value is not None}
+    require_known({other.info: other.predict_options for other in tasks.TASKS}, task.info, its,
+                  "name another model with -c, -tr or -m")
+    return options_from(task.predict_options, its)

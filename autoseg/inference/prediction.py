@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from autoseg.errors import AutosegError
+from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, list_inputs
 from autoseg.parallel import Outcome
@@ -56,6 +60,10 @@ class Prediction(ABC):
     def inputs(self, path: Path) -> list[PredictionInput]:
         """List the cases in a folder of images, or of one image (see `list_inputs`)."""
         return list_inputs(path, self, self.one_file_each)
+
+    def predict_image(self, image: Image, case: str) -> np.ndarray:
+        """Return label values (Z, Y, X) of an image (C, Z, Y, X). Raises AutosegError where the models give no labels."""
+        raise AutosegError("The model that is meant does not segment, so that it has no labels for an array. Predict files.")
 
     @abstractmethod
     def made(self, written: int, extra: int) -> str:

@@ -1,7 +1,7 @@
 """How slices for an anomaly detector are planned: which way volumes are cut, and which slices are normal."""
 
 from autoseg.planners.anomaly.measuring import findings, measure
-from autoseg.planners.anomaly.planning import SUMMARIES, plan
+from autoseg.planners.anomaly.planning import SUMMARIES, chosen, counts, plan
 from autoseg.planners.anomaly.request import prepare
 
-__all__ = ["SUMMARIES", "findings", "measure", "plan", "prepare"]
+__all__ = ["SUMMARIES", "chosen", "counts", "findings", "measure", "plan", "prepare"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,11 +14,15 @@ from autoseg.intensities import IntensityWindow, common_windows, window_in_words
 from autoseg.planners.anomaly.measuring import ImageFormat, Measured, common_format
 from autoseg.planners.anomaly.request import Request
 from autoseg.planners.request import Planned, Progress, measured_cases
+from autoseg.preprocessing.store import stored_cases
 from autoseg.tasks.anomaly.cutting import WORLD_AXIS, cut_along
+from autoseg.tasks.anomaly.options import PlanOptions
 from autoseg.tasks.anomaly.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
+from autoseg.tasks.anomaly.store import open_slices
 from autoseg.tasks.anomaly.truth import may_be_trained_on
 from autoseg.verification.inspection import Inspection
 from autoseg.versions import versions
+from autoseg.workspace import DatasetFolder
 
 SUMMARIES = {
     CONFIGURATION: "2D slices for anomaly detectors (-tr anogan): which way volumes are cut, and which slices are normal"}
@@ -47,6 +53,38 @@ def plan(
             "normal_by": _about_normal(request.normal_by)})
     require_normal_slices(plans, {name: _normal_slices(name, measured, plans) for name, measured in cases.items()})
     return Planned(plans)
+
+
+@dataclass(frozen=True)
+class SliceCounts:
+    """Slices of the training cases. normal, abnormal, unknown: by what is known of them, blank ones not counted. blank: of one
+    value everywhere. for_training: that a detector may be trained on. in_words: all of it, in a sentence."""
+
+    normal: int
+    abnormal: int
+    unknown: int
+    blank: int
+    for_training: int
+    in_words: str
+
+
+def chosen(plans: SlicePlans, options: PlanOptions) -> list[str]:
+    """Return the configurations to be preprocessed: there is one."""
+    return [CONFIGURATION]
+
+
+def counts(plans: SlicePlans, folder: DatasetFolder) -> SliceCounts:
+    """Return how many slices of each kind the stored cases have. Raises AutosegError as `require_normal_slices`."""
+    stored = stored_cases(folder.preprocessed(CONFIGURATION), plans.source.training, open_slices)
+    require_normal_slices(plans, {case.name: sum(case.normal) for case in stored})
+    truths = Counter(truth for case in stored for truth, blank in zip(case.truths, case.blank, strict=True) if not blank)
+    blank, for_training = sum(sum(case.blank) for case in stored), sum(sum(case.normal) for case in stored)
+    normal, abnormal, unknown = truths["normal"], truths["abnormal"], truths[None]
+    about = f"{plans.axis.capitalize()} slices" if plans.axis else "Pictures"
+    return SliceCounts(
+        normal, abnormal, unknown, blank, for_training,
+        f"{about} of {len(stored)} cases: {normal} normal, {abnormal} abnormal, {unknown} unknown, {blank} of one value "
+        f"everywhere. To be trained on: {for_training} ({plans.reasons['normal_by']}).")
 
 
 def require_normal_slices(plans: SlicePlans, normal: Mapping[str, int]) -> None:

@@ -1,7 +1,7 @@
 """How projections for a locator are planned: which level is found, and in which picture of the volume."""
 
 from autoseg.planners.localization.measuring import findings, measure
-from autoseg.planners.localization.planning import SUMMARIES, plan
+from autoseg.planners.localization.planning import SUMMARIES, chosen, counts, plan
 from autoseg.planners.localization.request import prepare
 
-__all__ = ["SUMMARIES", "findings", "measure", "plan", "prepare"]
+__all__ = ["SUMMARIES", "chosen", "counts", "findings", "measure", "plan", "prepare"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,13 +15,16 @@ from autoseg.plan import Topology
 from autoseg.planners.localization.measuring import Measured
 from autoseg.planners.localization.request import Request
 from autoseg.planners.request import Planned, Progress, measured_cases
+from autoseg.preprocessing.store import stored_cases
 from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import CONFIGURATION, SEEN, ProjectionPlans, Seen, Target
+from autoseg.tasks.localization.store import open_projection
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import values_put_out
 from autoseg.verification.inspection import Inspection
 from autoseg.versions import versions
+from autoseg.workspace import DatasetFolder
 
 SUMMARIES = {
     CONFIGURATION: "2D projections for locators (-tr locator): which level is found, and in what picture of the volume"}
@@ -200,3 +204,32 @@ def _network(
 
 def _batch_size(size: tuple[int, int], network: Topology) -> int:
     return int(np.clip(MEMORY_VALUES / values_put_out(size, network, 1), FEWEST_PER_BATCH, MOST_PER_BATCH))
+
+
+@dataclass(frozen=True)
+class LevelCounts:
+    """Training cases: with the level, known to be without it, and those of which it is not known. in_words: all of it, in a
+    sentence."""
+
+    there: int
+    absent: int
+    unknown: int
+    in_words: str
+
+
+def chosen(plans: ProjectionPlans, options: PlanOptions) -> list[str]:
+    """Return the configurations to be preprocessed: there is one."""
+    return [CONFIGURATION]
+
+
+def counts(plans: ProjectionPlans, folder: DatasetFolder) -> LevelCounts:
+    """Return in how many of the stored cases the level is."""
+    stored = stored_cases(folder.preprocessed(CONFIGURATION), plans.source.training, open_projection)
+    there, known = sum(bool(case.level) for case in stored), sum(case.is_known for case in stored)
+    absent, unknown = known - there, len(stored) - known
+    said = [f"It is in {there} cases", *([f"not in {absent}"] if absent else ()),
+            *([f"and not known of {unknown}"] if unknown else ())]
+    return LevelCounts(
+        there, absent, unknown,
+        f"To be found along {plans.axis}: {plans.target.name}. {', '.join(said)}. The middle {100 * plans.slab:.3g}% of each are "
+        f"projected along {plans.project}, to pixels of {plans.pixel_mm:g} mm.")

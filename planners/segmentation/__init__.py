@@ -2,6 +2,6 @@
 
 from autoseg.planners.segmentation.fingerprint import measure
 from autoseg.planners.segmentation.planners import SUMMARIES
-from autoseg.planners.segmentation.planning import findings, plan, prepare
+from autoseg.planners.segmentation.planning import chosen, counts, findings, plan, prepare
 
-__all__ = ["SUMMARIES", "findings", "measure", "plan", "prepare"]
+__all__ = ["SUMMARIES", "chosen", "counts", "findings", "measure", "plan", "prepare"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
-from autoseg.kinds import ANOMALY, kind_of
 from autoseg.plan import Plans
 from autoseg.planners.request import Planned, Progress, Request
 from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
@@ -16,6 +14,7 @@ from autoseg.planners.segmentation.unions import with_unions
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
+from autoseg.workspace import DatasetFolder
 
 
 def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
@@ -25,20 +24,17 @@ def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
     """
     require_known(options)
     if not source.labels.foreground:
-        command = shlex.join(["autoseg_plan_and_preprocess", str(source.folder), "--planner", ANOMALY.configuration])
         raise AutosegError(
             f"{source.name} has no labels but background, so there is nothing to segment. Name the labels in its dataset.json, "
-            f"or plan it for an anomaly detector, which needs none: {command}")
-    return Request(source, options)
+            "or plan it for another task with --planner; autoseg recipes lists the planners.")
+    own_gb = PLANNERS[options.planner].memory_gb  # asking for it changes nothing
+    return Request(source, options.model_copy(update={"memory_gb": None}) if options.memory_gb == own_gb else options)
 
 
 def require_known(options: PlanOptions) -> None:
     """Raises AutosegError that lists the planners or configurations there are, or where the memory is not positive."""
     if unknown := [name for name in options.configurations or () if name not in CONFIGURATIONS]:
         raise AutosegError(f'There is no configuration {some(unknown)}. There are: {", ".join(CONFIGURATIONS)}.')
-    if other := kind_of(options.planner):
-        raise AutosegError(f'The planner "{options.planner}" is for {other.plural}, which are planned apart from segmentation: '
-                           f"autoseg_plan_and_preprocess DATASET {' '.join(other.planner_flags)}.")
     if options.planner not in PLANNERS:
         raise AutosegError(f'There is no planner "{options.planner}". There are: {", ".join(PLANNERS)}.')
     PLANNERS[options.planner].budget_for(options.memory_gb)
@@ -61,13 +57,18 @@ def plan(
     """
     fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, progress)
     plans = PLANNERS[request.options.planner](usable, fingerprint, request.options.memory_gb)
-    chosen_configurations(request.options.configurations, plans)
+    chosen(plans, request.options)
     return Planned(plans, fingerprint)
 
 
-def chosen_configurations(configurations: Sequence[str] | None, plans: Plans) -> list[str]:
+def chosen(plans: Plans, options: PlanOptions) -> list[str]:
     """Return the configurations that were named, or all. Raises AutosegError for one that was not planned."""
+    configurations = options.configurations
     if unknown := [name for name in configurations or () if name not in plans.configurations]:
         raise AutosegError(
             f'{plans.dataset} has no configuration {", ".join(unknown)}. Planned were: {", ".join(plans.configurations)}.')
     return list(dict.fromkeys(configurations or plans.configurations))
+
+
+def counts(plans: Plans, folder: DatasetFolder) -> None:
+    """Return what is worth saying of the preprocessed cases: nothing."""

@@ -4,4 +4,5 @@ from autoseg.task import TaskInfo
 
 INFO = TaskInfo(
     name="anomaly", article="an", noun="anomaly detector", plural="anomaly detectors", does="scores images", outputs="SCORES",
-    recipe="anogan", configurations=("slices",), planner="slices", suffix="_anomaly")
+    recipe="anogan", configurations=("slices",), usual_configuration="slices", planner="slices", suffix="_anomaly",
+    needs_labels=False)

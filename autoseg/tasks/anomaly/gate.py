@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.csv_table import write_rows
 from autoseg.inference.cases import attempt
 from autoseg.inference.inputs import PredictionInput, read_input, require_complete
+from autoseg.inference.prediction import CaseProgress
 from autoseg.plan import Frozen
 from autoseg.provenance import GATED, OutputFolder
 from autoseg.tasks.anomaly.detector import AnomalyDetector
-from autoseg.tasks.anomaly.outputs import CaseProgress, origin_of_detector
+from autoseg.tasks.anomaly.model import load_detector
+from autoseg.tasks.anomaly.outputs import origin_of_detector
 from autoseg.tasks.anomaly.scores import read_scores
 from autoseg.workspace import ModelFolder
 
@@ -76,6 +80,36 @@ def threshold_of(folder: ModelFolder, folds: Sequence[str], percentile: float = 
             "end with autoseg_train, on a dataset with cases that are normal as a whole: by case_labels in dataset.json, in a "
             "folder normal, or all of them by --normal all.")
     return Threshold(score=float(np.percentile(normal, percentile)), percentile=percentile, cases=len(normal))
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A detector that is ready, and the score above which it flags a case. table: the name of the file that it writes."""
+
+    detector: AnomalyDetector
+    threshold: Threshold
+    in_words: tuple[str, ...]
+    table = CSV_NAME
+
+    def flag_files(
+        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None
+    ) -> Iterator[GatedCase]:
+        """Score cases; see `gate_files`."""
+        return gate_files(self.detector, self.threshold, inputs, folder, overwrite, progress)
+
+
+def open_gate(folder: ModelFolder, percentile: float | None, device: str) -> Gate:
+    """Return a detector with its threshold, and what to say of both. percentile: None for 99.
+
+    Raises AutosegError where the folder holds no detector, or one without scores of normal cases.
+    """
+    target = resolve_device(device)
+    loaded = load_detector(folder, device=target)
+    threshold = threshold_of(folder, loaded.folds, PERCENTILE if percentile is None else percentile)
+    said = [f"Gate: {loaded.in_words} ({folder.root}); it flags images that score above {threshold.in_words}"]
+    said += [f"Note: {threshold.warning}"] if threshold.warning else []
+    most_slices = loaded.description.settings.get("validation_slices")
+    return Gate(AnomalyDetector(loaded, target, most_slices=most_slices), threshold, tuple(said))
 
 
 def gate_files(

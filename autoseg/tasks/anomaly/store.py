@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from autoseg.dataset import Case, read_case
+from autoseg.dataset import Case, Dataset, read_case
 from autoseg.parallel import Outcome
 from autoseg.preprocessing import store
 from autoseg.preprocessing.store import CaseToMake, Part, StoredCase, StoredDescription
@@ -81,18 +81,26 @@ def plans_digest(plans: SlicePlans) -> str:
     return Origin.of(format=FORMAT, labels=plans.source.labels, **chosen).digest
 
 
-def case_origin(case: Case, configuration: str, plans: SlicePlans) -> str:
+def case_origin(case: Case, configuration: str, dataset: Dataset, plans: SlicePlans) -> str:
     """Return the digest of all that a stored case is made from: its files, what it is called, and the plans."""
     return store.case_origin(case, plans_digest(plans), case_label=plans.source.case_labels.get(case.name))
 
 
-def preprocess(plans: SlicePlans, folder: Path, workers: int | None = None) -> Iterator[Outcome[Case]]:
-    """Cut and store every training case of `plans.source` (see `make_cases`)."""
-    without_cases = plans.source.model_copy(update={"training": (), "test": ()})
+def doing(plans: SlicePlans, configurations: Sequence[str]) -> str:
+    """Return the title of the progress bar."""
+    about = "pictures" if plans.axis is None else f"{plans.axis} slices"
+    return f"Cutting {about} of {plans.image_size} × {plans.image_size}"
+
+
+def preprocess(
+    dataset: Dataset, plans: SlicePlans, folders: Mapping[str, Path], workers: int | None = None
+) -> Iterator[Outcome[Case]]:
+    """Cut and store every training case of `dataset` (see `make_cases`). folders: of the cases, by configuration."""
+    without_cases = dataset.model_copy(update={"training": (), "test": ()})
     alone = plans.model_copy(update={"source": without_cases})  # goes to the workers with each case
     return store.make_cases(
-        plans.source.training, {CONFIGURATION: folder}, partial(case_origin, plans=plans),
-        partial(_cut_and_store, plans=alone, folder=folder), partial(_memory_bytes, plans=plans), workers)
+        dataset.training, folders, partial(case_origin, dataset=dataset, plans=plans),
+        partial(_cut_and_store, plans=alone, folder=folders[CONFIGURATION]), partial(_memory_bytes, plans=plans), workers)
 
 
 def _cut_and_store(job: CaseToMake, plans: SlicePlans, folder: Path) -> list[str]:

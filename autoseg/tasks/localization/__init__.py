@@ -4,5 +4,5 @@ from autoseg.task import TaskInfo
 
 INFO = TaskInfo(
     name="localization", article="a", noun="locator", plural="locators", does="finds a level in images", outputs="LOCATIONS",
-    recipe="locator", configurations=("projection",), planner="projection", planning_flags=("--find", "LABEL"),
-    suffix="_localization")
+    recipe="locator", configurations=("projection",), usual_configuration="projection", planner="projection",
+    planning_flags=("--find", "LABEL"), suffix="_localization")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from autoseg.dataset import Case, read_case
+from autoseg.dataset import Case, Dataset, read_case
 from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
 from autoseg.preprocessing import store
@@ -101,18 +101,25 @@ def plans_digest(plans: ProjectionPlans) -> str:
     return Origin.of(format=FORMAT, labels=plans.source.labels, target=plans.target.labels, **chosen).digest
 
 
-def case_origin(case: Case, configuration: str, plans: ProjectionPlans) -> str:
+def case_origin(case: Case, configuration: str, dataset: Dataset, plans: ProjectionPlans) -> str:
     """Return the digest of all that a stored case is made from: its files, its point, and the plans."""
     return store.case_origin(case, plans_digest(plans), point=plans.target.points.get(case.name, "not known"))
 
 
-def preprocess(plans: ProjectionPlans, folder: Path, workers: int | None = None) -> Iterator[Outcome[Case]]:
-    """Project and store every training case of `plans.source` (see `make_cases`)."""
-    without_cases = plans.source.model_copy(update={"training": (), "test": ()})
+def doing(plans: ProjectionPlans, configurations: Sequence[str]) -> str:
+    """Return the title of the progress bar."""
+    return f"Projecting along {plans.project}"
+
+
+def preprocess(
+    dataset: Dataset, plans: ProjectionPlans, folders: Mapping[str, Path], workers: int | None = None
+) -> Iterator[Outcome[Case]]:
+    """Project and store every training case of `dataset` (see `make_cases`). folders: of the cases, by configuration."""
+    without_cases = dataset.model_copy(update={"training": (), "test": ()})
     alone = plans.model_copy(update={"source": without_cases})  # goes to the workers with each case
     return store.make_cases(
-        plans.source.training, {CONFIGURATION: folder}, partial(case_origin, plans=plans),
-        partial(_project_and_store, plans=alone, folder=folder), partial(_memory_bytes, plans=alone), workers)
+        dataset.training, folders, partial(case_origin, dataset=dataset, plans=plans),
+        partial(_project_and_store, plans=alone, folder=folders[CONFIGURATION]), partial(_memory_bytes, plans=alone), workers)
 
 
 def _project_and_store(job: CaseToMake, plans: ProjectionPlans, folder: Path) -> list[str]:

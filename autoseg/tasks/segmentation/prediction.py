@@ -9,6 +9,7 @@ import numpy as np
 
 from autoseg.best import Rule
 from autoseg.device import resolve_device
+from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput
 from autoseg.inference.prediction import CaseProgress, Prediction
@@ -56,6 +57,9 @@ class SegmentationPrediction(Prediction):
                 progress(case, tile / tile_count)
 
         return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, tiles)
+
+    def predict_image(self, image: Image, case: str) -> np.ndarray:
+        return self.predictor.predict_image(image, case)
 
     def made(self, written: int, extra: int) -> str:
         return f"{written} segmentation(s)"

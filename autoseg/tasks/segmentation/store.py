@@ -6,7 +6,7 @@ A case is `<case>.b2nd` (image), `<case>_seg.b2nd` (labels, with the samples in 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,26 +122,31 @@ def plans_digest(labels: Labels, plans: Plans, configuration: Configuration) -> 
         intensities=plans.foreground_intensities).digest
 
 
-def preprocess_dataset(
-    dataset: Dataset, plans: Plans, configurations: Sequence[str], folder_of: Callable[[str], Path], workers: int | None = None
+def doing(plans: Plans, configurations: Sequence[str]) -> str:
+    """Return the title of the progress bar."""
+    return f"Preprocessing for {', '.join(configurations)}"
+
+
+def preprocess(
+    dataset: Dataset, plans: Plans, folders: Mapping[str, Path], workers: int | None = None
 ) -> Iterator[Outcome[Case]]:
     """Preprocess and store every training case, each read once for all configurations (see `make_cases`).
 
-    folder_of: configuration name to the folder of its preprocessed cases.
+    folders: of the preprocessed cases, by configuration.
     """
-    folders = {name: folder_of(name) for name in configurations}
     without_cases = dataset.model_copy(update={"training": (), "test": ()})  # goes to the workers with each case
     return store.make_cases(
-        dataset.training, folders, partial(_origin, dataset=without_cases, plans=plans),
+        dataset.training, folders, partial(case_origin, dataset=without_cases, plans=plans),
         partial(_preprocess_and_store, dataset=without_cases, plans=plans, folders=folders),
         partial(_memory_bytes, plans=plans), workers)
 
 
-def _origin(case: Case, configuration: str, dataset: Dataset, plans: Plans) -> str:
+def case_origin(case: Case, configuration: str, dataset: Dataset, plans: Plans) -> str:
+    """Return the digest of all that a stored case is made from: its files, and the plans."""
     return store.case_origin(case, plans_digest(dataset.labels, plans, plans.configurations[configuration]))
 
 
-def _preprocess_and_store(job: CaseToMake, dataset: Dataset, plans: Plans, folders: dict[str, Path]) -> list[str]:
+def _preprocess_and_store(job: CaseToMake, dataset: Dataset, plans: Plans, folders: Mapping[str, Path]) -> list[str]:
     image, label = read_case(job.case, dataset)
     if label is None:
         raise AutosegError(f"{job.case} has no label, but training needs one. Add it, or take the image away.")

@@ -1,0 +1,136 @@
+"""TASKS: what models can do, one row each. A new task is a folder in each wing and a row here; the verbs stay as they are.
+
+The parts of a row are modules, imported when they are first used (torch takes seconds). What each of them offers:
+
+    planner     SUMMARIES, prepare, measure, findings, plan, chosen, counts          planners/<task>/
+    store       doing, case_origin, preprocess                                      autoseg/tasks/<task>/store.py
+    trainer     SETTINGS, RECIPES, defaults, load_data, check, check_begun, steps    trainers/<task>/
+    prediction  open_models                                                         autoseg/tasks/<task>/prediction.py
+    evaluation  holds, evaluate, pooled, shown, result                              autoseg/tasks/<task>/evaluation.py
+    report      task_report                                                         autoseg/tasks/<task>/report/
+    gate        open_gate: a task whose models can flag images before others see them
+    ensembles   predict_pairs: a task whose models can be averaged
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autoseg.errors import AutosegError
+from autoseg.plan import Frozen, Plans
+from autoseg.task import TaskInfo
+from autoseg.tasks import anomaly, localization, segmentation
+from autoseg.tasks.anomaly import options as anomaly_options
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.localization import options as localization_options
+from autoseg.tasks.localization.plan import ProjectionPlans
+from autoseg.tasks.segmentation import options as segmentation_options
+
+if TYPE_CHECKING:
+    from autoseg.trainers.recipe import Recipe
+
+
+class Part:
+    """A module that is imported when something of it is first used."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._module), name)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model does, and the parts that plan, store, train, predict, evaluate and report it (see above).
+
+    plans: what planning decides. plan_options, predict_options, evaluate_options: what a user may ask of each; the flags of the
+    command line come from them.
+    """
+
+    info: TaskInfo
+    plans: type[Frozen]
+    plan_options: type[Frozen]
+    predict_options: type[Frozen]
+    evaluate_options: type[Frozen]
+    planner: Any
+    store: Any
+    trainer: Any
+    prediction: Any
+    evaluation: Any
+    report: Any
+    gate: Any = None
+    ensembles: Any = None
+
+
+TASKS: tuple[Task, ...] = (
+    Task(
+        segmentation.INFO, Plans, segmentation_options.PlanOptions, segmentation_options.PredictOptions,
+        segmentation_options.EvaluateOptions, planner=Part("autoseg.planners.segmentation"),
+        store=Part("autoseg.tasks.segmentation.store"), trainer=Part("autoseg.trainers.segmentation"),
+        prediction=Part("autoseg.tasks.segmentation.prediction"), evaluation=Part("autoseg.tasks.segmentation.evaluation"),
+        report=Part("autoseg.tasks.segmentation.report"), ensembles=Part("autoseg.tasks.segmentation.ensembles")),
+    Task(
+        anomaly.INFO, SlicePlans, anomaly_options.PlanOptions, anomaly_options.PredictOptions, Frozen,
+        planner=Part("autoseg.planners.anomaly"), store=Part("autoseg.tasks.anomaly.store"),
+        trainer=Part("autoseg.trainers.anomaly"), prediction=Part("autoseg.tasks.anomaly.prediction"),
+        evaluation=Part("autoseg.tasks.anomaly.evaluation"), report=Part("autoseg.tasks.anomaly.report"),
+        gate=Part("autoseg.tasks.anomaly.gate")),
+    Task(
+        localization.INFO, ProjectionPlans, localization_options.PlanOptions, localization_options.PredictOptions, Frozen,
+        planner=Part("autoseg.planners.localization"), store=Part("autoseg.tasks.localization.store"),
+        trainer=Part("autoseg.trainers.localization"), prediction=Part("autoseg.tasks.localization.prediction"),
+        evaluation=Part("autoseg.tasks.localization.evaluation"), report=Part("autoseg.tasks.localization.report")),
+)
+
+
+def task_infos() -> tuple[TaskInfo, ...]:
+    """Return how each task is called."""
+    return tuple(task.info for task in TASKS)
+
+
+def default_task() -> Task:
+    """Return the task that is meant where nothing is named."""
+    return next(task for task in TASKS if task.info.is_default)
+
+
+def task_of(info: TaskInfo) -> Task:
+    """Return the row of a task."""
+    return next(task for task in TASKS if task.info == info)
+
+
+def task_of_planner(planner: str) -> Task:
+    """Return the task that a planner plans for. Raises AutosegError that lists the planners."""
+    for task in TASKS:
+        if planner in task.planner.SUMMARIES:
+            return task
+    raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(planners())}.')
+
+
+def planners() -> dict[str, str]:
+    """Return the planners of all tasks, each with what it is in one line."""
+    return {name: summary for task in TASKS for name, summary in task.planner.SUMMARIES.items()}
+
+
+def recipes_of_all() -> dict[str, Recipe]:
+    """Return the recipes of all tasks by name."""
+    return {name: recipe for task in TASKS for name, recipe in task.trainer.RECIPES.items()}
+
+
+def tasks_of_recipes() -> Mapping[str, str]:
+    """Return the name of the task that each recipe is for."""
+    return {name: task.info.name for task in TASKS for name in task.trainer.RECIPES}
+
+
+def find_recipe(name: str) -> tuple[Task, Recipe]:
+    """Return a recipe, by its name or a user's own by "module:function", and the task that it is for: that whose settings it has.
+
+    Raises AutosegError that lists the recipes, or says what of the user's own is missing.
+    """
+    from autoseg.trainers import recipe
+
+    found = recipe.find_recipe(name, recipes_of_all())
+    return next(task for task in TASKS if isinstance(found.settings, task.trainer.SETTINGS)), found

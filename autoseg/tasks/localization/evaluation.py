@@ -1,0 +1,54 @@
+"""How far a locator's answers are from the true level: of a cross-validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autoseg.console import Report
+from autoseg.dataset import Labels
+from autoseg.errors import AutosegError
+from autoseg.evaluation.csv_table import columns_of
+from autoseg.plan import Frozen
+from autoseg.task import Evaluated
+from autoseg.tasks.localization.locations import LOCATIONS
+from autoseg.tasks.localization.summary import LocationSummary, summarize, write_summary
+from autoseg.tasks.localization.tables import in_words, location_table
+from autoseg.tasks.localization.validated import read_validated
+from autoseg.workspace import ModelFolder, Workspace
+
+
+def holds(prediction: Path) -> bool:
+    """Tell whether a folder holds what a locator found, by its table."""
+    return "found" in columns_of(prediction / LOCATIONS)
+
+
+def evaluate(
+    reference: str, prediction: Path, labels: Labels | None, output: Path, options: Frozen, place: Workspace,
+    workers: int | None, report: Report,
+) -> Evaluated:
+    """Raise AutosegError: there is nothing to compare a locator's answers with."""
+    raise AutosegError(
+        f"{prediction} holds the answers of a locator ({LOCATIONS}), and no segmentations. There is no reference to compare "
+        "them with here: locators are validated when they are trained, which autoseg report DATASET shows.")
+
+
+def pooled(model: ModelFolder, folds: int) -> LocationSummary:
+    """Return the pooled results of a locator whose folds are all complete; written to the model's summary.json.
+
+    Every case counts once, as the fold that did not train on it located it. Raises AutosegError where a fold's file is missing or
+    damaged.
+    """
+    summary = summarize([row for fold in range(folds) for row in read_validated(model.fold(fold).locations_csv)])
+    write_summary(model.summary_json, summary)
+    return summary
+
+
+def shown(summary: LocationSummary) -> list[Any]:
+    """Return the results of a validation for a terminal."""
+    return [location_table(summary), *in_words(summary)]
+
+
+def result(summary: LocationSummary) -> str:
+    """Return the results of a fold in a few words."""
+    return "error not known" if summary.error_mm is None else f"mean error {summary.error_mm.mean:.2f} mm"

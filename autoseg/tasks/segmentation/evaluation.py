@@ -1,0 +1,63 @@
+"""How good segmentations are: of a folder against references, and of a cross-validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autoseg.console import Report
+from autoseg.dataset import Labels
+from autoseg.errors import AutosegError, some
+from autoseg.evaluation.cross_validation import pooled_folds as pooled
+from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, write_csv, write_summary
+from autoseg.evaluation.tables import cases_table, failures_table, summary_table
+from autoseg.task import Evaluated
+from autoseg.tasks.segmentation.options import EvaluateOptions
+from autoseg.workspace import Workspace
+
+__all__ = ["evaluate", "holds", "pooled", "result", "shown"]
+
+
+def holds(prediction: Path) -> bool:
+    """Tell whether a folder may hold segmentations: any folder may."""
+    return True
+
+
+def evaluate(
+    reference: str, prediction: Path, labels: Labels | None, output: Path, options: EvaluateOptions, place: Workspace,
+    workers: int | None, report: Report,
+) -> Evaluated:
+    """Measure overlap, surface distances, volumes and lesions of segmentations against references of the same name.
+
+    labels: names and regions that count; None for the values in the files. output: JSON file; a table lies beside it.
+    Raises AutosegError where nothing can be compared.
+    """
+    csv_path = output.with_suffix(".csv")
+    if csv_path == output:
+        raise AutosegError(f"{output} is where the table would lie too. Give a name that ends in .json with -o.")
+    tolerance_mm = TOLERANCE_MM if options.tolerance_mm is None else options.tolerance_mm
+    summary = evaluate_folder(Path(reference), prediction, labels, workers, tolerance_mm, report)
+    write_summary(output, summary)
+    write_csv(csv_path, summary)
+    notes: list[Any] = [failures_table(summary.failed)] if summary.failed else []
+    if absent := _absent(summary):
+        notes.append(f"Note: no reference holds {some(absent)}. Values that dataset.json does not name count as background.")
+    failed = len(summary.failed)
+    return Evaluated(summary, (output, csv_path), (cases_table(summary), summary_table(summary), *notes), failed,
+                     failed + len(summary.metric_per_case))
+
+
+def shown(summary: Summary) -> list[Any]:
+    """Return the results of a validation for a terminal."""
+    return [summary_table(summary)]
+
+
+def result(summary: Summary) -> str:
+    """Return the results of a fold in a few words."""
+    return f"mean Dice {summary.foreground_mean['Dice']:.3f}"
+
+
+def _absent(summary: Summary) -> list[str]:
+    """Return the names of the classes that occur in no reference."""
+    cases = [case.metrics for case in summary.metric_per_case]
+    return [summary.names.get(key, key) for key in summary.mean if not any(metrics[key]["n_ref"] for metrics in cases)]
