@@ -57,7 +57,7 @@ class Place:
             for configuration, recipe in names for model in [self.folder().model(configuration, recipe)])
         tried = {"dice_before": 0.8, "dice_after": 0.9, "classes_before": {}, "classes_after": {}}
         write_json(self.folder().best_json, Best(
-            dataset=NAME, members=members, reason="the highest Dice.", names={"1": "class1"}, versions={},
+            dataset=NAME, members=members, reason="the highest Dice.", names={"1": "class1"}, references="", versions={},
             candidates=(Candidate(members=members, dice=0.8, classes={}, cases=3),),
             rules=(TriedRule(rule=DROP, says=SAYS, accepted=True, **tried),
                    TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep one", accepted=False, **tried))))

@@ -141,7 +141,7 @@ def test_crops_can_be_asked_for_later_but_of_one_thickness(
     assert sorted(predict(crop_mm=4).crops) == ["a", "b"]
     assert predict().already_there == 3 and made(out / "crops") == ["a.nii.gz", "autoseg_prediction.jsonl", "b.nii.gz"]
     assert place.run("-i", volumes, "-o", out, "--crop") == 1
-    assert "crops holds predictions that another model or other options made: crop 4 mm (now one" in capsys.readouterr().err
+    assert "crops holds outputs that another model or other options made: crop 4 mm (now one" in capsys.readouterr().err
     assert place.run("-i", volumes, "-o", out, "--crop", "--overwrite") == 0
     assert read_image(out / "crops" / "a.nii.gz").array.shape == (1, 1, 6, 8)
 

@@ -200,7 +200,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(describe: Any, tmp_path:
     outcomes = list(ones.predict_files(inputs, out))
     assert {outcome.item.name: outcome.value.was_there for outcome in outcomes} == {"a": True, "b": False}
     assert first.value.path.stat().st_mtime_ns == made
-    with pytest.raises(AutosegError, match=r"holds predictions that another model or other options made: weights"):
+    with pytest.raises(AutosegError, match=r"holds outputs that another model or other options made: weights"):
         next(zeros.predict_files(inputs, out))
     assert all(not outcome.value.was_there for outcome in zeros.predict_files(inputs, out, overwrite=True))
     assert read_label(out / "a.nii.gz").array.max() == read_label(out / "b.nii.gz").array.max() == 0

@@ -55,7 +55,7 @@ def test_model_json_holds_what_locating_needs_and_no_case(make_job: MakeJob) -> 
     assert (description.recipe, description.called, description.channel_names) == ("locator", "small", ("MRI",))
     assert LocatorSettings.model_validate(description.settings) == job.settings
     assert {"band=5", "threshold=0.3", "deep_supervision=true"} <= {flag.replace("5.0", "5") for flag in description.flags}
-    assert description.plans.target.labels == ("ball",) and read_json(job.model.model_json)["task"] == "location"
+    assert description.plans.target.labels == ("ball",) and read_json(job.model.model_json)["task"] == "localization"
     assert "ball_0" not in job.model.model_json.read_text()
 
 
