@@ -138,7 +138,9 @@ def test_the_record_claims_no_file_that_other_rules_made(inputs: Path, tmp_path:
     first, out = best_json(tmp_path / "best.json", LARGEST), tmp_path / "out"
     other = best_json(tmp_path / "other.json", KeepLargest(labels=(2,), count=1))
     postprocess(inputs / "a.nii.gz", out, rules=first, quiet=True)
-    postprocess(inputs / "b.nrrd", out, rules=other, quiet=True)
+    with pytest.raises(AutosegError, match="other options made"):
+        postprocess(inputs / "b.nrrd", out, rules=other, quiet=True)
+    postprocess(inputs / "b.nrrd", out, rules=other, overwrite=True, quiet=True)
     with pytest.raises(AutosegError, match="did not make it"):
         postprocess(inputs / "a.nii.gz", out, rules=other, quiet=True)
 

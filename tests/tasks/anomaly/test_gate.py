@@ -112,7 +112,8 @@ def test_a_segmentation_model_is_no_gate_and_a_percentile_alone_means_nothing(
 ) -> None:
     segmenter = place.add_segmentation()
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--gate", segmenter.root) == 1
-    assert 'holds a model of the task "segmentation", but one of the task "anomaly" is expected with --gate' in capsys.readouterr().err
+    wanted = 'holds a model of the task "segmentation", but one of the task "anomaly" is expected with --gate'
+    assert wanted in capsys.readouterr().err
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--gate", tmp_path / "nope") == 1
     assert "nope is not a trained model: it has no model.json" in (error := capsys.readouterr().err)
     assert "give the folder that holds model.json with --gate." in error and "-m" not in error

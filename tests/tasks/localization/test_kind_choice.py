@@ -82,13 +82,13 @@ def test_several_locators_are_listed_with_flags(place: Any) -> None:
 
 def test_locators_are_not_taken_for_other_models(place: Any) -> None:
     locator, segmenter, detector = place.add_locator(), place.add_segmentation(), place.add_detector()
-    with pytest.raises(AutosegError, match='locator holds a model of the task "localization", but one of the task "segmentation" is '
-                       r"expected with -m\. autoseg_predict -m with this folder alone runs it as what it is\."):
-        load_model(locator)
-    with pytest.raises(AutosegError, match='default holds a model of the task "segmentation", but one of the task "localization" is expec'):
-        load_locator(segmenter)
-    with pytest.raises(AutosegError, match='anogan holds a model of the task "anomaly", but one of the task "localization" is expected'):
-        load_locator(detector)
+    for load, folder, task, wanted in (
+        (load_model, locator, "localization", "segmentation"), (load_locator, segmenter, "segmentation", "localization"),
+        (load_locator, detector, "anomaly", "localization"),
+    ):
+        with pytest.raises(AutosegError, match=f'{folder.recipe} holds a model of the task "{task}", but one of the task '
+                           rf'"{wanted}" is expected with -m\. autoseg_predict -m with this folder alone runs it as what it is'):
+            load(folder)
     assert choose_model(ANOMALY, place.workspace, None, (), ()).folder.recipe == "anogan"
 
 
