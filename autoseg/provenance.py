@@ -231,9 +231,9 @@ class OutputFolder:
         """Note what is known of a case that has no file."""
         self._append([self._entry(case, inputs, result)])
 
-    def fail(self, output: str, reason: str) -> None:
-        """Note why an output could not be made."""
-        self._append([Entry(output=output, origin=self.origin.digest, failed=reason)])
+    def fail(self, output: str, reason: str, result: BaseModel | dict[str, Any] | None = None) -> None:
+        """Note why an output could not be made, and what is known of it nevertheless."""
+        self._append([Entry(output=output, origin=self.origin.digest, result=_plain(result), failed=reason)])
 
     def claim_tables(self, *names: str, by: str = "this model") -> None:
         """Make sure that no table of all cases stays that something else made: with `overwrite` it is removed.

@@ -43,7 +43,8 @@ def write_toy(folder: Path, case: str, origin: str) -> None:
     """An image of 1 × 1 × 4 × 4 voxels and its labels, with metadata."""
     description = Toy(case=case, shapes={}, origin=origin, plans="plans", colour="red")
     write_case(folder, description, [
-        Part("", np.full((1, 1, 4, 4), 7, np.float16), (4, 4)), Part("_seg", np.ones((1, 1, 4, 3), np.int8), (4, 4), {"x": b"y"})])
+        Part("", np.full((1, 1, 4, 4), 7, np.float16), (4, 4)),
+        Part("_seg", np.ones((1, 1, 4, 3), np.int8), (4, 4), {"x": b"y"})])
 
 
 def open_toy(folder: Path, case: str) -> StoredCase[Toy]:

@@ -100,6 +100,17 @@ def test_a_case_that_cannot_be_scored_is_flagged_with_the_reason_and_segmented(
     assert (table["a"]["score"], table["a"]["flagged"]) == ("", "True") and "1 channel found" in table["a"]["problem"]
 
 
+def test_a_case_that_could_not_be_scored_keeps_its_row_while_others_are_predicted(
+    place: Any, tmp_path: Path, volumes: Path
+) -> None:
+    place.add_segmentation()
+    detector = place.add_detector(normal_scores=[1e5] * 20)
+    (volumes / "c.nii.gz").write_bytes(b"no image")
+    for images in (volumes, volumes / "a.nii.gz"):
+        predict_files(images, tmp_path / "out", gate=detector.root, workspace=place.workspace.root, quiet=True)
+        assert {case: bool(row["problem"]) for case, row in rows(tmp_path / "out").items()} == {"a": False, "b": False, "c": True}
+
+
 def test_the_gate_scores_no_more_slices_than_validation_did(place: Any, volumes: Path, tmp_path: Path) -> None:
     place.add_segmentation()
     detector = place.add_detector(normal_scores=[1e5] * 20, validation_slices=1)
