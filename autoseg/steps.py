@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from autoseg.console import Report
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.plan import Frozen
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 SECONDS_BETWEEN_WRITES = 15.0
 SHORTEST_MEASURED = 0.02  # share of a step from which its length can be told

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.files import TEMPORARY_PREFIX, atomic_path, disk_error, readable_json, remove_leftovers, write_json, write_text  # noqa: F401
 from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind, kind_of
 
 ModelType = TypeVar("ModelType", bound=BaseModel)

@@ -34,6 +34,7 @@ import torch
 from autoseg.api import plan_slices, train
 from autoseg.dataset import Case, load_dataset, read_case
 from autoseg.evaluation.anomaly.metrics import auroc
+from autoseg.files import write_json
 from autoseg.image import Image
 from autoseg.intensities import IntensityWindow
 from autoseg.tasks.anomaly.cutting import cut_image
@@ -41,7 +42,7 @@ from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import LoadedDetector, load_detector
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
 from autoseg.tasks.anomaly.store import open_slices
-from autoseg.workspace import Workspace, read_model, write_json
+from autoseg.workspace import Workspace, read_model
 
 NAME = "Dataset902_NormalSlices"
 HELD_OUT = 5  # every so many cases one

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.files import atomic_path
 from autoseg.training_log import Epoch
-from autoseg.workspace import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

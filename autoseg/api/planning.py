@@ -12,6 +12,7 @@ from autoseg.api.inspecting import inspected, made
 from autoseg.commands import planning_command
 from autoseg.dataset import Case, Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, some
+from autoseg.files import remove_leftovers, write_json
 from autoseg.plan import Plans
 from autoseg.planners import segmentation
 from autoseg.planners.request import Request
@@ -21,7 +22,7 @@ from autoseg.tasks.flags import options_from
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.store import preprocess_dataset
 from autoseg.verification.findings import read_findings
-from autoseg.workspace import DatasetFolder, Workspace, read_model, remove_leftovers, write_json
+from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 
 @dataclass(frozen=True)

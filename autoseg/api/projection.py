@@ -11,6 +11,7 @@ from autoseg.api.common import PathLike
 from autoseg.api.inspecting import inspected, made
 from autoseg.api.planning import folder_for
 from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.files import remove_leftovers, write_json
 from autoseg.planners import localization
 from autoseg.planners.localization.request import Request
 from autoseg.preprocessing.store import forget_outdated, stored_cases
@@ -18,7 +19,7 @@ from autoseg.tasks.flags import options_from
 from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
 from autoseg.tasks.localization.store import StoredProjection, case_origin, open_projection, preprocess
-from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
+from autoseg.workspace import DatasetFolder, Workspace
 
 
 @dataclass(frozen=True)

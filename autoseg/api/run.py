@@ -19,13 +19,14 @@ from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.evaluation.summary import Summary
+from autoseg.files import remove_leftovers
 from autoseg.plan import Plans
 from autoseg.planners.segmentation.planning import chosen_configurations, require_known
 from autoseg.provenance import file_digest
 from autoseg.steps import Step, Steps, read_record
 from autoseg.tasks.flags import options_from
 from autoseg.tasks.segmentation.options import PlanOptions
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, remove_leftovers
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 if TYPE_CHECKING:
     from autoseg.trainers.settings import Settings

@@ -11,6 +11,7 @@ from autoseg.api.common import PathLike
 from autoseg.api.inspecting import inspected, made
 from autoseg.api.planning import folder_for
 from autoseg.dataset import find_dataset, load_dataset
+from autoseg.files import remove_leftovers, write_json
 from autoseg.planners import anomaly
 from autoseg.planners.anomaly.planning import require_normal_slices
 from autoseg.planners.anomaly.request import Request
@@ -19,7 +20,7 @@ from autoseg.tasks.anomaly.options import PlanOptions
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
 from autoseg.tasks.anomaly.store import StoredSlices, case_origin, open_slices, preprocess
 from autoseg.tasks.flags import options_from
-from autoseg.workspace import DatasetFolder, Workspace, remove_leftovers, write_json
+from autoseg.workspace import DatasetFolder, Workspace
 
 
 @dataclass(frozen=True)

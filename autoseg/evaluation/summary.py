@@ -19,10 +19,10 @@ from autoseg.errors import AutosegError, some
 from autoseg.evaluation.case import BYTES_PER_VOXEL, CaseSummary, Pair, case_summary, compare, labels_that_occur
 from autoseg.evaluation.confidence import Interval, percentile_intervals, resampled_means
 from autoseg.evaluation.metrics import class_names, mean_of_finite
+from autoseg.files import write_json, write_text
 from autoseg.parallel import run_parallel
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin, file_stamps
-from autoseg.workspace import write_json, write_text
 
 WORTH_A_PROCESS = 2**25  # voxels of all references below which further processes cost more than they save
 TOLERANCE_MM = 2.0

@@ -17,13 +17,14 @@ from autoseg.api.projection import LevelCounts, ProjectionPlanResult, plan_proje
 from autoseg.cli.main import main
 from autoseg.dataset import load_dataset
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.kinds import LOCATION
 from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.tasks.localization.store import open_projection
-from autoseg.workspace import Workspace, read_json, read_model, write_json
+from autoseg.workspace import Workspace, read_json, read_model
 
 SHORT = ("-tr", "locator", "--epochs", "1", "--iterations", "2", "--device", "cpu", "--set", "base_features=4", "--set",
          "batch_size=2", "--set", "precision=float32")

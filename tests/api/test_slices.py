@@ -17,12 +17,13 @@ from autoseg.cli.main import main
 from autoseg.dataset import load_dataset, read_case
 from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image_io import read_image, write_image
 from autoseg.kinds import ANOMALY
 from autoseg.tasks.anomaly.cutting import cut_image
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.tasks.anomaly.store import open_slices
-from autoseg.workspace import Workspace, read_json, read_model, write_json
+from autoseg.workspace import Workspace, read_json, read_model
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore, Truth, case
 from autoseg.evaluation.anomaly.summary import summarize, write_summary
 from autoseg.evaluation.report import build_report
 from autoseg.evaluation.report.figures import roc_lines
+from autoseg.files import write_json
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import ANOMALY
 from autoseg.plan import Configuration, Plans, Topology
@@ -30,7 +31,7 @@ from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.tasks.anomaly.store import SlicesDescription, write_slices
 from autoseg.training_log import Epoch, write_log
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 PageOf = Callable[[DatasetFolder], Any]  # see conftest.py
 NAME = "Dataset020_Spine"

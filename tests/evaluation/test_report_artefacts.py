@@ -12,8 +12,9 @@ from autoseg.evaluation.case import CaseSummary, Volumes
 from autoseg.evaluation.report.artefacts import answer, read_artefacts
 from autoseg.evaluation.report.missing import next_steps
 from autoseg.evaluation.summary import Summary, pooled_summary, write_summary
+from autoseg.files import write_json, write_text
 from autoseg.plan import Plans
-from autoseg.workspace import DatasetFolder, write_json, write_text
+from autoseg.workspace import DatasetFolder
 
 ELSEWHERE = "autoseg_workspace"  # as a command saw it from where it was typed
 RULE = KeepLargest(labels=(1,), count=1)

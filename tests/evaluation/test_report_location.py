@@ -18,6 +18,7 @@ from autoseg.evaluation.location.summary import summarize, write_summary
 from autoseg.evaluation.location.validated import ValidatedLocation, write_validated
 from autoseg.evaluation.report import build_report
 from autoseg.evaluation.report.figures import dots
+from autoseg.files import write_json
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import LOCATION
 from autoseg.plan import Topology
@@ -27,7 +28,7 @@ from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.localization.store import ProjectionDescription, StoredLevel, write_projection
 from autoseg.training_log import Epoch, write_log
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 PageOf = Callable[[DatasetFolder], Any]  # see conftest.py
 NAME = "Dataset021_Levels"

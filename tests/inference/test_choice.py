@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from autoseg.best import Best, Candidate, DropSmall, KeepLargest, TriedRule, member_of
 from autoseg.cli.predict import main
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image
 from autoseg.inference.choice import Chosen, choose_members
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 NAME = "Dataset001_Tiny"
 DROP = DropSmall(labels=(1, 2), below_ml=50)

@@ -17,13 +17,14 @@ from autoseg.evaluation.anomaly.scores import (
     write_slice_scores,
 )
 from autoseg.evaluation.anomaly.summary import AnomalySummary, summarize, write_summary
+from autoseg.files import remove_leftovers
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.outputs import draw_highest
 from autoseg.trainers.anomaly.job import DetectorData, require_same_slices
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings
-from autoseg.workspace import FoldFolder, remove_leftovers
+from autoseg.workspace import FoldFolder
 
 
 def validate_detector(

@@ -10,6 +10,7 @@ from autoseg.console import Report
 from autoseg.evaluation.location.picture import draw_location
 from autoseg.evaluation.location.summary import LocationSummary, summarize, write_summary
 from autoseg.evaluation.location.validated import ValidatedLocation, read_validated, write_validated
+from autoseg.files import remove_leftovers
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.localization.store import StoredProjection
@@ -17,7 +18,7 @@ from autoseg.trainers.job import Job
 from autoseg.trainers.locator.batches import parts_without
 from autoseg.trainers.locator.job import LocatorData, require_same_projections
 from autoseg.trainers.settings.locator import LocatorSettings
-from autoseg.workspace import FoldFolder, remove_leftovers
+from autoseg.workspace import FoldFolder
 
 SAME_SLICE = 0.01  # rows on disk are rounded
 

@@ -14,7 +14,7 @@ from autoseg.evaluation.anomaly.evaluate import Evaluation
 from autoseg.evaluation.anomaly.metrics import Detection, Scored, roc_of
 from autoseg.evaluation.anomaly.summary import scored_cases, scored_slices
 from autoseg.evaluation.colours import BLUE, GRAY, VERMILION
-from autoseg.workspace import atomic_path
+from autoseg.files import atomic_path
 
 GROUPS = (("normal", BLUE), ("abnormal", VERMILION), ("unknown", GRAY))
 POINTS_SHOWN = 400  # of a group; more of them are a random choice

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autoseg.evaluation.anomaly.pictures import show_slice
-from autoseg.workspace import atomic_path
+from autoseg.files import atomic_path
 
 EDGE_IN = 2.2  # of a shown slice
 COLUMNS = ("real", "generated", "difference")

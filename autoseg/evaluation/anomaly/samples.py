@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from autoseg.evaluation.anomaly.pictures import show_slice
-from autoseg.workspace import atomic_path
+from autoseg.files import atomic_path
 
 EDGE_IN = 1.0  # of a shown sample
 

@@ -9,8 +9,9 @@ from typing import Literal
 from autoseg.evaluation.anomaly.localization import Localization
 from autoseg.evaluation.anomaly.metrics import Detection, Scored, detection
 from autoseg.evaluation.anomaly.scores import CaseScore, SliceScore
+from autoseg.files import write_json
 from autoseg.plan import Frozen
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 
 class AnomalySummary(Frozen):

@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from autoseg.evaluation.colours import BLUE, GRAY, VERMILION
-from autoseg.workspace import atomic_path
+from autoseg.files import atomic_path
 
 LARGEST_IN = (6.5, 5.0)  # (height, width) of the shown projection
 PROFILE_IN, GAP_IN = 1.3, 0.15

@@ -9,8 +9,9 @@ import numpy as np
 
 from autoseg.evaluation.confidence import Interval, bootstrap_interval, proportion_interval
 from autoseg.evaluation.location.validated import ValidatedLocation
+from autoseg.files import write_json
 from autoseg.plan import Frozen
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 NEAR_MM = 5.0
 

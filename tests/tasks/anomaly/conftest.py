@@ -14,13 +14,14 @@ from safetensors.torch import save_file
 from autoseg.cli.predict import main
 from autoseg.dataset import Dataset, Labels
 from autoseg.evaluation.anomaly.scores import CaseScore, write_scores
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator
 from autoseg.tasks.anomaly.model import DISCRIMINATOR, ENCODER, GENERATOR, AnomalyDescription
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.tasks.anomaly.settings import SearchSettings
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 SaveDetector = Callable[..., ModelFolder]
 

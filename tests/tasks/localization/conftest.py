@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from autoseg.cli.predict import main
 from autoseg.dataset import Dataset, Labels
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.intensities import IntensityWindow
@@ -24,7 +25,7 @@ from autoseg.tasks.localization.locator import Locator
 from autoseg.tasks.localization.model import NETWORK, LoadedLocator, LocatorDescription
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.settings import LocationSettings
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 DATASET = "Dataset001_Tiny"
 LEVEL = 13  # the slice in whose middle the bright band of `volume_with_level` lies

@@ -18,6 +18,7 @@ from autoseg.api.projection import plan_projection
 from autoseg.errors import AutosegError
 from autoseg.evaluation.location.summary import read_summary
 from autoseg.evaluation.location.validated import read_validated, write_validated
+from autoseg.files import write_json
 from autoseg.image_io import read_label
 from autoseg.kinds import LOCATION
 from autoseg.tasks.localization.locator import Located, Locator
@@ -32,7 +33,7 @@ from autoseg.trainers.locator.job import load_locator_data
 from autoseg.trainers.locator.task import LocatorTask
 from autoseg.trainers.settings.locator import LocatorSettings
 from autoseg.training_log import read_log
-from autoseg.workspace import DatasetFolder, read_json, write_json
+from autoseg.workspace import DatasetFolder, read_json
 
 MakeJob = Callable[..., Job[LocatorSettings]]
 WITH_BALL = ("ball_1", "ball_2", "ball_3")
