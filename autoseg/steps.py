@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from autoseg.console import Report
 from autoseg.errors import AutosegError
@@ -35,6 +35,8 @@ class Step(NamedTuple):
 class RunRecord(Frozen):
     """run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished. made_from: of
     some steps, a digest of what their result was made from."""
+
+    remedy: ClassVar[str] = "Remove it: it says no more than how long each step took."
 
     steps: dict[str, float] = {}
     whole: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +43,9 @@ class Summary(Frozen):
     tolerance_mm: of NSD. made_from: digest of the files and labels that were compared (see `made_from`); empty for a folder that
     a user had evaluated, and for several summaries together.
     """
+
+    remedy: ClassVar[str] = (
+        "Remove it: autoseg_train with --continue, or autoseg find-best, makes it again from the predictions that are there.")
 
     foreground_mean: dict[str, float]
     mean: dict[str, dict[str, float]]
