@@ -247,6 +247,11 @@ def task_of(model: ModelFolder) -> str:
     return str(described(model).get("task") or "")
 
 
+def finished_models(folder: DatasetFolder, task: TaskInfo | None = None) -> tuple[ModelFolder, ...]:
+    """Return the models of a dataset that have a finished fold, of one task or of all."""
+    return tuple(model for model in (folder.models_of(task) if task else folder.models()) if model.finished_folds())
+
+
 def _is_of(model: ModelFolder, task: TaskInfo) -> bool:
     try:
         name = task_of(model)

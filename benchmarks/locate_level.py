@@ -32,7 +32,7 @@ from autoseg.evaluation.location.summary import LocationSummary
 from autoseg.evaluation.location.validated import read_validated
 from autoseg.image import Geometry, Image
 from autoseg.image_io import part_of, write_image
-from autoseg.kinds import LOCATION
+from autoseg.tasks.localization import INFO as LOCATION
 from autoseg.tasks.localization.level import known_level
 from autoseg.tasks.localization.locator import Locator
 from autoseg.tasks.localization.model import load_locator

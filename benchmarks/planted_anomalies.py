@@ -37,6 +37,7 @@ from autoseg.evaluation.anomaly.metrics import auroc
 from autoseg.files import write_json
 from autoseg.image import Image
 from autoseg.intensities import IntensityWindow
+from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.cutting import cut_image
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import LoadedDetector, load_detector
@@ -113,7 +114,7 @@ def trained(dataset: Path, folder: Path, epochs: int) -> tuple[LoadedDetector, S
     plan_slices(dataset, axis="sagittal", workspace=place, quiet=True)
     train(dataset, "all", recipe="anogan", epochs=epochs, settings=["encoder=true"], workspace=place)
     home = Workspace.at(place).dataset(NAME)
-    plans = read_model(home.slices_json, SlicePlans)
+    plans = read_model(home.plans_of(ANOMALY), SlicePlans)
     stored = [open_slices(home.preprocessed(CONFIGURATION), case.name) for case in plans.source.training]
     seen = np.concatenate([case.read()[np.array(case.normal)] for case in stored])
     return load_detector(home.model(CONFIGURATION, "anogan"), ["all"], torch.device("cpu")), plans, seen

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
-from autoseg.kinds import ANOMALY, kind_of
 from autoseg.plan import Plans
 from autoseg.planners.request import Planned, Progress, Request
 from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
 from autoseg.planners.segmentation.planners import CONFIGURATIONS, PLANNERS
 from autoseg.planners.segmentation.unions import with_unions
+from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
@@ -25,10 +25,10 @@ def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
     """
     require_known(options)
     if not source.labels.foreground:
-        command = shlex.join(["autoseg_plan_and_preprocess", str(source.folder), "--planner", ANOMALY.configuration])
+        command = shlex.join(["autoseg_plan_and_preprocess", str(source.folder), *ANOMALY.planner_flags])
         raise AutosegError(
             f"{source.name} has no labels but background, so there is nothing to segment. Name the labels in its dataset.json, "
-            f"or plan it for an anomaly detector, which needs none: {command}")
+            f"or plan it for {ANOMALY.a_model}, which needs none: {command}")
     return Request(source, options)
 
 
@@ -36,9 +36,6 @@ def require_known(options: PlanOptions) -> None:
     """Raises AutosegError that lists the planners or configurations there are, or where the memory is not positive."""
     if unknown := [name for name in options.configurations or () if name not in CONFIGURATIONS]:
         raise AutosegError(f'There is no configuration {some(unknown)}. There are: {", ".join(CONFIGURATIONS)}.')
-    if other := kind_of(options.planner):
-        raise AutosegError(f'The planner "{options.planner}" is for {other.plural}, which are planned apart from segmentation: '
-                           f"autoseg_plan_and_preprocess DATASET {' '.join(other.planner_flags)}.")
     if options.planner not in PLANNERS:
         raise AutosegError(f'There is no planner "{options.planner}". There are: {", ".join(PLANNERS)}.')
     PLANNERS[options.planner].budget_for(options.memory_gb)
