@@ -18,6 +18,7 @@ from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image
 from autoseg.inference.choice import Chosen, choose_members
+from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 NAME = "Dataset001_Tiny"
@@ -58,13 +59,13 @@ class Place:
             for configuration, recipe in names for model in [self.folder().model(configuration, recipe)])
         tried = {"dice_before": 0.8, "dice_after": 0.9, "classes_before": {}, "classes_after": {}}
         write_json(self.folder().best_json, Best(
-            dataset=NAME, members=members, reason="the highest Dice.", names={"1": "class1"}, versions={},
+            dataset=NAME, members=members, reason="the highest Dice.", names={"1": "class1"}, references="", versions={},
             candidates=(Candidate(members=members, dice=0.8, classes={}, cases=3),),
             rules=(TriedRule(rule=DROP, says=SAYS, accepted=True, **tried),
                    TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep one", accepted=False, **tried))))
 
     def choose(self, dataset: str | None = None, c: tuple[str, ...] = (), tr: tuple[str, ...] = (), m: Any = ()) -> Chosen:
-        return choose_members(self.workspace, dataset, m, c, tr)
+        return choose_members(SEGMENTATION, [SEGMENTATION], self.workspace, dataset, m, c, tr)
 
 
 @pytest.fixture
@@ -77,15 +78,15 @@ def names(chosen: Chosen) -> list[str]:
 
 
 def test_the_only_model_is_taken_and_one_without_a_finished_fold_is_none(place: Place) -> None:
-    with pytest.raises(AutosegError, match="holds no model with a finished fold"):
+    with pytest.raises(AutosegError, match="holds no segmentation model with a finished fold"):
         place.choose()
     place.add("2d", folds=())
-    with pytest.raises(AutosegError, match="holds no model with a finished fold"):
+    with pytest.raises(AutosegError, match="holds no segmentation model with a finished fold"):
         place.choose()
     place.add("3d_fullres")
     chosen = place.choose()
     assert names(chosen) == ["3d_fullres/default"]
-    assert (chosen.rules, chosen.says, chosen.note, chosen.why) == ((), (), "", "the only model there is")
+    assert (chosen.rules, chosen.says, chosen.note, chosen.why) == ((), (), "", "the only segmentation model there is")
 
 
 def test_of_several_models_without_a_choice_the_flags_are_listed(place: Place) -> None:
@@ -236,7 +237,7 @@ def test_a_second_run_with_other_members_or_rules_is_refused_in_one_line(
     assert "1 were there already" in capsys.readouterr().out
     where = ["-i", str(images), "-o", str(tmp_path / "out"), "--workspace", str(place.workspace.root)]
     for flags, message in ((["-c", "2d"], "3d_fullres default dataset Dataset001_Tiny"),
-                           (["--no-postprocessing"], "post-processing drop_small")):
+                           (["--no-postprocessing"], "post-processing kind drop_small, labels 1 2, below_ml 50.0 (now none)")):
         assert main([*where, *flags]) == 1
         error = capsys.readouterr().err
         assert message in error and "--overwrite" in error and "Traceback" not in error
