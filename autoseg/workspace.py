@@ -17,6 +17,7 @@ from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
 PLANS = "plans*.json"  # of whatever task
+MODEL_REMEDY = "Remove it: autoseg run, or autoseg_train with --continue, writes it again."
 SPLITS_REMEDY = "Correct it, or remove it to have it made anew."
 
 
@@ -238,7 +239,7 @@ class FoldFolder:
 
 def described(model: ModelFolder) -> dict[str, Any]:
     """Return what model.json says, whatever version wrote it; {} where there is none. Raises AutosegError as `read_json`."""
-    content = read_json(model.model_json) if model.model_json.exists() else {}
+    content = read_json(model.model_json, MODEL_REMEDY) if model.model_json.exists() else {}
     return content if isinstance(content, dict) else {}
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin, file_digest
-from autoseg.workspace import ModelFolder, read_model, task_of
+from autoseg.workspace import MODEL_REMEDY, ModelFolder, read_model, task_of
 
 Checkpoint = Literal["final", "best"]
 Weights = dict[str, torch.Tensor]
@@ -30,7 +30,7 @@ class Description(Frozen):
     of the packages that trained it. Each task adds its plans, without cases, and its networks.
     """
 
-    remedy: ClassVar[str] = "Remove it: autoseg run, or autoseg_train with --continue, writes it again."
+    remedy: ClassVar[str] = MODEL_REMEDY
 
     task: str
     dataset: str

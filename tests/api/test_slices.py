@@ -48,7 +48,8 @@ def test_folders_of_pictures_become_slices_with_their_truth(pictures: Path, tmp_
     assert result.slices == SliceCounts(normal=3, abnormal=2, unknown=0, blank=0, for_training=3) and not result.failed
     assert (result.plans.axis, result.plans.channel_names, result.plans.normal_by) == (None, ("gray",), "case_labels")
     folder = planned_for(str(pictures), Workspace(tmp_path / "work"), ANOMALY)
-    assert read_model(folder.plans_of(ANOMALY), SlicePlans) == result.plans and load_dataset(folder.root) == load_dataset(pictures)
+    assert read_model(folder.plans_of(ANOMALY), SlicePlans) == result.plans
+    assert load_dataset(folder.root) == load_dataset(pictures)
     normal, abnormal = (open_slices(folder.preprocessed("slices"), name) for name in ("a", "d"))
     assert (normal.truths, normal.normal, normal.case_truth) == (("normal",), (True,), "normal")
     assert (abnormal.truths, abnormal.normal, abnormal.case_truth) == (("abnormal",), (False,), "abnormal")
