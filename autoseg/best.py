@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -119,6 +119,8 @@ class Best(Frozen):
     are applied. reason: why these members. candidates: all that were compared, best Dice first. names: class key to name.
     references: digest of the label files that the candidates were compared with.
     """
+
+    remedy: ClassVar[str] = "To make it anew: autoseg find-best {dataset}"
 
     dataset: str
     members: tuple[Member, ...]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from collections.abc import Sequence
 
-from autoseg.kinds import KINDS, Kind, Task, kind_for
 from autoseg.plan import Plans
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
+from autoseg.task import TaskInfo
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, finished_models
 
 
 def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
@@ -44,66 +44,51 @@ def training_flags(model: ModelFolder) -> list[str]:
     return [*model_flags(model.configuration, recipe), *name]
 
 
-def described(model: ModelFolder) -> dict[str, Any]:
-    """What model.json says, whatever version wrote it; nothing where there is none."""
-    content = read_json(model.model_json) if model.model_json.exists() else {}
-    return content if isinstance(content, dict) else {}
+def prediction_command(
+    folder: DatasetFolder, task: TaskInfo, tasks: Sequence[TaskInfo], configuration: str | None, recipe: str, *flags: str
+) -> str:
+    """Return the line that does to new images what a model of this dataset does, or find-best's choice where there is one.
 
-
-def task_of(model: ModelFolder) -> Task:
-    """What a model does, as model.json says it; "segmentation" where that says nothing."""
-    kind = kind_for(str(described(model).get("task")))
-    return kind.task if kind else "segmentation"
-
-
-def prediction_command(folder: DatasetFolder, configuration: str, recipe: str) -> str:
-    """The line that segments new images, by what find-best chose, else by the model that is named.
-
-    Dataset and model stand in it only where autoseg_predict would ask which one is meant.
+    tasks: all that there are. configuration: of the model; None for that of its recipe. recipe: or the name that the model was
+    given. flags: further ones. Dataset and model stand in the line only where autoseg_predict would take another without them, or
+    ask.
     """
-    arguments = _segmentation_flags(folder, configuration, recipe)
-    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SEGMENTATIONS", *arguments, *folder.workspace_flags])
+    here = finished_models(folder, task)
+    configuration = configuration or next(
+        (model.configuration for model in here if model.recipe == recipe), task.configurations[0])
+    others = [model for other in _others(folder) for model in finished_models(other, task)]
+    named = {"-c": configuration, "-tr": recipe} if task.averages else {"-tr": recipe, "-c": configuration}
+    is_chosen = task.averages and folder.best_json.exists()
+    rivals = [] if is_chosen else [model for model in here if _names(model) != {"-c": configuration, "-tr": recipe}]
+    if not task.is_default:
+        rivals += [model for every in (folder, *_others(folder)) for other in tasks if other != task
+                   for model in finished_models(every, other)]
+    arguments: list[str] = []
+    for flag, name in named.items():
+        if rivals:
+            arguments += [flag, name]
+            rivals, others = ([model for model in models if _names(model)[flag] == name] for models in (rivals, others))
+    return _prediction(folder, task, [*(["-d", folder.name] if others else []), *arguments, *flags])
 
 
-def gate_command(folder: DatasetFolder, detector: ModelFolder, segmentation: ModelFolder | None) -> str:
-    """The line of `prediction_command` that lets a detector of this dataset flag images, too.
+def prediction_by_another(folder: DatasetFolder, task: TaskInfo, *flags: str) -> str:
+    """Return the line that predicts by another dataset's model of this task, as this dataset has none.
 
-    segmentation: as `prediction_command` has it. None where this dataset has no trained one: then another dataset's is used, and
-    DATASET stands for its name where there are several.
+    DATASET stands for the other's name where there are several. flags: further ones.
     """
-    if segmentation is not None:
-        arguments = _segmentation_flags(folder, segmentation.configuration, segmentation.recipe)
-    else:
-        arguments = ["-d", "DATASET"] if sum(_trained(other) > 0 for other in _others(folder)) > 1 else []
-    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", "SEGMENTATIONS", *arguments, "--gate", str(detector.root),
-                       *folder.workspace_flags])
+    several = sum(bool(finished_models(other, task)) for other in _others(folder)) > 1
+    return _prediction(folder, task, [*(["-d", "DATASET"] if several else []), *flags])
 
 
-def command_of_kind(folder: DatasetFolder, kind: Kind, recipe: str, *flags: str) -> str:
-    """The line that does to new images what a model of this kind and dataset does. recipe: or the name that it was given."""
-    arguments, others = ["-tr", recipe], _others(folder)
-    if any(model.recipe == recipe for other in others for model in other.models_of(kind)):
-        arguments = ["-d", folder.name, *arguments]
-    if any(model.recipe == recipe for every in (folder, *others) for model in _of_other_kinds(every, kind)):
-        arguments += ["-c", kind.configuration]
-    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", kind.answers, *arguments, *flags, *folder.workspace_flags])
+def _prediction(folder: DatasetFolder, task: TaskInfo, arguments: Sequence[str]) -> str:
+    return shlex.join(["autoseg_predict", "-i", "IMAGES", "-o", task.outputs, *arguments, *folder.workspace_flags])
 
 
-def _of_other_kinds(folder: DatasetFolder, kind: Kind) -> list[ModelFolder]:
-    return [*folder.models(), *(model for other in KINDS if other != kind for model in folder.models_of(other))]
-
-
-def _segmentation_flags(folder: DatasetFolder, configuration: str, recipe: str) -> list[str]:
-    arguments = ["-d", folder.name] if any(map(_trained, _others(folder))) else []
-    if not folder.best_json.exists() and _trained(folder) > 1:
-        arguments += model_flags(configuration, recipe)
-    return arguments
+def _names(model: ModelFolder) -> dict[str, str]:
+    """Return the flags that name a model of a dataset, each with its value."""
+    return {"-c": model.configuration, "-tr": model.recipe}
 
 
 def _others(folder: DatasetFolder) -> list[DatasetFolder]:
-    """The other planned datasets of the workspace."""
+    """Return the other planned datasets of the workspace."""
     return [other for other in Workspace(folder.root.parent).planned_datasets() if other.root != folder.root]
-
-
-def _trained(folder: DatasetFolder) -> int:
-    return sum(bool(model.finished_folds()) for model in folder.models())

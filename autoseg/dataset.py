@@ -8,7 +8,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import ValidationError, model_validator
@@ -103,6 +103,9 @@ class Dataset(Frozen):
     together; see `autoseg.groups` for the others. case_labels: case to "normal" or "abnormal", where that is known; test cases
     may be among them.
     """
+
+    remedy: ClassVar[str] = (
+        "To make it anew, plan again with the path of your dataset in place of its name: autoseg_plan_and_preprocess {dataset}")
 
     name: str
     folder: Path

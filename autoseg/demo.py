@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
-from autoseg.workspace import write_json
 
 SHAPE = (12, 48, 56)  # (z, y, x)
 SPACING_MM = (8.0, 4.8, 4.8)

@@ -7,6 +7,7 @@ report read it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from autoseg.plan import Frozen, IntensityStatistics
 
@@ -124,6 +125,8 @@ class Fingerprint(Frozen):
     foreground_intensities: by channel index. orientations: number of cases with each. labels: by label value. unions: by
     label values ("1+2"): each label, each region, labels of which one (nearly) always touches the other, all foreground.
     """
+
+    remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
 
     dataset: str
     versions: dict[str, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,9 +11,14 @@ Norm = Literal["instance", "batch"]
 
 
 class Frozen(BaseModel):
-    """A model that is written to disk: unknown keys are refused and nothing changes after construction."""
+    """A model that is written to disk: unknown keys are refused and nothing changes after construction.
+
+    remedy: what to do where its file is damaged or was written by another version; {dataset} stands for the dataset's name and
+    workspace, as a command takes them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    remedy: ClassVar[str] = ""
 
 
 class IntensityStatistics(Frozen):
@@ -106,6 +111,8 @@ class Plans(Frozen):
     transpose: array axis of the raw image that becomes axis 0, 1, 2 (coarsest spacing first).
     foreground_intensities: by channel index, as a string.
     """
+
+    remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
 
     dataset: str
     planner: str

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from autoseg.workspace import atomic_path
+from autoseg.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

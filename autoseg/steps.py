@@ -7,12 +7,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from autoseg.console import Report
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.plan import Frozen
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 SECONDS_BETWEEN_WRITES = 15.0
 SHORTEST_MEASURED = 0.02  # share of a step from which its length can be told
@@ -34,6 +35,8 @@ class Step(NamedTuple):
 class RunRecord(Frozen):
     """run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished. made_from: of
     some steps, a digest of what their result was made from."""
+
+    remedy: ClassVar[str] = "Remove it: it says no more than how long each step took."
 
     steps: dict[str, float] = {}
     whole: tuple[str, ...] = ()

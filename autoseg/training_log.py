@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from autoseg.errors import AutosegError
+from autoseg.files import write_text
 from autoseg.plan import Frozen
-from autoseg.workspace import write_text
 
 
 class Epoch(Frozen):

@@ -1,4 +1,4 @@
-"""Where each artefact lies, and how files come to be there whole. Nothing else builds a path inside the workspace."""
+"""Where each artefact is stored, and how it is read. Nothing else builds a path inside the workspace."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.files import TEMPORARY_PREFIX, atomic_path, disk_error, readable_json, remove_leftovers, write_json, write_text  # noqa: F401
-from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind, kind_of
+from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
-PLANS = ("plans.json", *(f"{kind.configuration}.json" for kind in KINDS))
+PLANS = "plans*.json"  # of whatever task
+MODEL_REMEDY = "Remove it: autoseg run, or autoseg_train with --continue, writes it again."
+SPLITS_REMEDY = "Correct it, or remove it to have it made anew."
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ class Workspace:
         return DatasetFolder(self.root / name)
 
     def planned_datasets(self) -> list[DatasetFolder]:
-        """Every dataset that has been planned here, for whatever kind of model, by name."""
-        planned = {path.parent for name in PLANS for path in self.root.glob(f"*/{name}")}
-        return [DatasetFolder(root) for root in sorted(planned)]
+        """Return every dataset that has been planned here, for whatever task, by name."""
+        return [DatasetFolder(root) for root in sorted({path.parent for path in self.root.glob(f"*/{PLANS}")})]
 
 
 @dataclass(frozen=True)
@@ -67,27 +67,17 @@ class DatasetFolder:
     def plans_json(self) -> Path:
         return self.root / "plans.json"
 
-    @property
-    def slices_json(self) -> Path:
-        """How its images become slices (see `autoseg.tasks.anomaly.plan`); independent of plans.json."""
-        return self.plans_of(ANOMALY)
-
-    @property
-    def projection_json(self) -> Path:
-        """How its volumes become projections (see `autoseg.tasks.localization.plan`); independent of plans.json."""
-        return self.plans_of(LOCATION)
-
-    def plans_of(self, kind: Kind | None) -> Path:
-        """What was planned for models of this kind; None for those that segment."""
-        return self.root / f"{kind.configuration}.json" if kind else self.plans_json
+    def plans_of(self, task: TaskInfo) -> Path:
+        """Return the file of what was planned for this task."""
+        return self.root / task.plans_file
 
     @property
     def splits_json(self) -> Path:
         return self.root / "splits.json"
 
-    def splits_of(self, kind: Kind | None) -> Path:
-        """Folds of models of this kind, whose cases need not be those that can be segmented; None for those that segment."""
-        return self.root / f"{kind.configuration}_splits.json" if kind else self.splits_json
+    def splits_of(self, task: TaskInfo) -> Path:
+        """Return the file of the folds of this task's models."""
+        return self.root / task.splits_file
 
     @property
     def findings_json(self) -> Path:
@@ -123,13 +113,15 @@ class DatasetFolder:
         return self.root / "postprocessed"
 
     def models(self) -> list[ModelFolder]:
-        """Every segmentation model of this dataset that has a description, sorted by configuration and recipe."""
-        found = [ModelFolder(path.parent) for path in sorted(self.root.glob("models/*/*/model.json"))]
-        return [model for model in found if kind_of(model.configuration) is None]
+        """Return every model of this dataset that has a description, sorted by configuration and recipe."""
+        return [ModelFolder(path.parent) for path in sorted(self.root.glob("models/*/*/model.json"))]
 
-    def models_of(self, kind: Kind) -> list[ModelFolder]:
-        """Every model of this kind that this dataset has and that has a description, sorted by name."""
-        return [ModelFolder(path.parent) for path in sorted(self.root.glob(f"models/{kind.configuration}/*/model.json"))]
+    def models_of(self, task: TaskInfo) -> list[ModelFolder]:
+        """Return those of `models` that do this task.
+
+        A model whose model.json is damaged or says no task is known by its configuration.
+        """
+        return [model for model in self.models() if _is_of(model, task)]
 
 
 @dataclass(frozen=True)
@@ -151,9 +143,9 @@ class ModelFolder:
         return self.root / "model.json"
 
     @property
-    def splits_json(self) -> Path:
-        """Which cases its folds train and validate on."""
-        return DatasetFolder(self.root.parents[2]).splits_of(kind_of(self.configuration))
+    def dataset(self) -> DatasetFolder:
+        """The dataset in whose folder the model is stored."""
+        return DatasetFolder(self.root.parents[2])
 
     @property
     def summary_json(self) -> Path:
@@ -245,8 +237,36 @@ class FoldFolder:
         return self.validation / "summary.json"
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises AutosegError where it is missing or is no JSON."""
+def described(model: ModelFolder) -> dict[str, Any]:
+    """Return what model.json says, whatever version wrote it; {} where there is none. Raises AutosegError as `read_json`."""
+    content = read_json(model.model_json, MODEL_REMEDY) if model.model_json.exists() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def task_of(model: ModelFolder) -> str:
+    """Return the name of the model's task, as model.json says it; "" where it says none. Raises AutosegError as `read_json`."""
+    return str(described(model).get("task") or "")
+
+
+def finished_models(folder: DatasetFolder, task: TaskInfo | None = None) -> tuple[ModelFolder, ...]:
+    """Return the models of a dataset that have a finished fold, of one task or of all."""
+    return tuple(model for model in (folder.models_of(task) if task else folder.models()) if model.finished_folds())
+
+
+def _is_of(model: ModelFolder, task: TaskInfo) -> bool:
+    try:
+        name = task_of(model)
+    except AutosegError:
+        name = ""
+    return name == task.name if name else model.configuration in task.configurations
+
+
+def read_json(path: Path, remedy: str = "") -> Any:
+    """Return the content of a JSON file.
+
+    remedy: what to do where the file is damaged, a sentence (see `Frozen.remedy`). Raises AutosegError where the file is missing
+    or is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark at the start
     except FileNotFoundError as error:
@@ -255,48 +275,27 @@ def read_json(path: Path) -> Any:
         raise AutosegError(f"{path} cannot be read: {error}.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise AutosegError(f"{path} is not valid JSON ({where}).{how_to_mend(path)}") from error
+        raise AutosegError(f"{path} is not valid JSON ({where}).{_remedy_for(path, remedy)}") from error
 
 
 def read_model(path: Path, model: type[ModelType]) -> ModelType:
-    """A validated model from a JSON file. Raises AutosegError that names each entry that does not fit."""
-    content = read_json(path)
+    """Return a validated model from a JSON file.
+
+    Raises AutosegError that names each entry that does not fit, and says what to do where the model has a `remedy`.
+    """
+    remedy = getattr(model, "remedy", "")
+    content = read_json(path, remedy)
     try:
         return model.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5])
-        raise AutosegError(f"{path} does not fit what this version of autoseg expects: {wrong}.{how_to_mend(path)}") from error
+        raise AutosegError(f"{path} does not fit what this version of autoseg expects: {wrong}."
+                           f"{_remedy_for(path, remedy)}") from error
 
 
-def how_to_mend(path: Path) -> str:
-    """What to do where a file that autoseg made is damaged or of another version, with a space before it; "" for others."""
-    dataset = _dataset_and_workspace(path.parent)
-    plan, train = "autoseg_plan_and_preprocess", "autoseg run, or autoseg_train with --continue,"
-    if path.name == "dataset.json":
-        is_planned = any((path.parent / name).exists() for name in PLANS)
-        return f" To make it anew: {plan} with the path of your dataset." if is_planned else ""
-    if path.name == "summary.json":
-        made_by = train if path.parent.name == "validation" else "autoseg find-best"
-        return f" Remove it: {made_by} makes it again from the predictions that are there."
-    if path.parent.parent.name == "preprocessed":
-        kind = kind_of(path.parent.name)
-        again = " ".join([plan, _dataset_and_workspace(path.parents[2]), *(kind.planner_flags if kind else ())])
-        return f" Remove it: {again} makes it again."
-    if (kind := kind_of(path.stem)) and path.name == f"{kind.configuration}.json":
-        return f" To make it anew: {' '.join([plan, dataset, *kind.planner_flags])}"
-    if path.name.endswith("splits.json"):
-        return " Correct it, or remove it to have it made anew."
-    remedies = {
-        "plans.json": f"To make it anew: {plan} {dataset}", "fingerprint.json": f"To make it anew: {plan} {dataset}",
-        "findings.json": f"To make it anew: {plan} {dataset}",
-        "best.json": f"To make it anew: autoseg find-best {dataset}",
-        "run.json": "Remove it: it says no more than how long each step took.",
-        "model.json": f"Remove it: {train} writes it again.",
-        "cases.json": "Begin this fold anew with --restart.",
-    }
-    return f" {remedies[path.name]}" if path.name in remedies else ""
-
-
-def _dataset_and_workspace(folder: Path) -> str:
-    """As a shell takes them."""
-    return shlex.join([folder.name, *DatasetFolder(folder).workspace_flags])
+def _remedy_for(path: Path, remedy: str) -> str:
+    """Return the remedy with a space before it and {dataset} filled in; "" where that is needed and no dataset holds the file."""
+    if "{dataset}" in remedy:
+        folder = next((DatasetFolder(parent) for parent in path.absolute().parents if any(parent.glob(PLANS))), None)
+        remedy = remedy.replace("{dataset}", shlex.join([folder.name, *folder.workspace_flags])) if folder else ""
+    return f" {remedy}" if remedy else ""

@@ -25,12 +25,13 @@ from measure import measure
 from safetensors.torch import save_file
 
 from autoseg.dataset import Labels
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.plan import Configuration, Plans, Topology
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.versions import versions
-from autoseg.workspace import ModelFolder, write_json
+from autoseg.workspace import ModelFolder
 
 PREDICT = "from autoseg.cli.predict import main; raise SystemExit(main())"
 NAME = "Dataset903_Organs"

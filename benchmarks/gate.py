@@ -23,8 +23,8 @@ from autoseg.api import plan_slices, train
 from autoseg.dataset import load_dataset
 from autoseg.image import Image
 from autoseg.image_io import read_image
-from autoseg.kinds import ANOMALY
 from autoseg.layouts import CHANNEL_SUFFIX, image_files, stem
+from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.gate import threshold_of
 from autoseg.tasks.anomaly.model import load_detector

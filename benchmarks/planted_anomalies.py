@@ -36,12 +36,13 @@ from autoseg.dataset import Case, load_dataset, read_case
 from autoseg.evaluation.roc import auroc
 from autoseg.image import Image
 from autoseg.intensities import IntensityWindow
+from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.cutting import cut_image
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import LoadedDetector, load_detector
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
 from autoseg.tasks.anomaly.store import open_slices
-from autoseg.workspace import Workspace, read_model, write_json
+from autoseg.workspace import Workspace, read_model
 
 NAME = "Dataset902_NormalSlices"
 HELD_OUT = 5  # every so many cases one
@@ -112,7 +113,7 @@ def trained(dataset: Path, folder: Path, epochs: int) -> tuple[LoadedDetector, S
     plan_slices(dataset, axis="sagittal", workspace=place, quiet=True)
     train(dataset, "all", recipe="anogan", epochs=epochs, settings=["encoder=true"], workspace=place)
     home = Workspace.at(place).dataset(NAME)
-    plans = read_model(home.slices_json, SlicePlans)
+    plans = read_model(home.plans_of(ANOMALY), SlicePlans)
     stored = [open_slices(home.preprocessed(CONFIGURATION), case.name) for case in plans.source.training]
     seen = np.concatenate([case.read()[np.array(case.normal)] for case in stored])
     return load_detector(home.model(CONFIGURATION, "anogan"), ["all"], torch.device("cpu")), plans, seen

@@ -29,6 +29,7 @@ from scipy.spatial import cKDTree
 from autoseg.best import DropDetached, DropSmall, KeepLargest, Rule
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.evaluation.summary import Pair
+from autoseg.files import write_json
 from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_label
@@ -39,7 +40,7 @@ from autoseg.postprocessing.anatomy import candidate_rules
 from autoseg.postprocessing.rules import apply_rules
 from autoseg.postprocessing.selection import choose_rules
 from autoseg.verification.inspection import Inspection
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 SPACING_MM = (2.5, 0.8, 0.8)
 NNUNET = """

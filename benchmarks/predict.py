@@ -30,10 +30,11 @@ from preprocess import CONFIGURATION, NAME, write_plans
 from safetensors.torch import save_file
 
 from autoseg.dataset import load_dataset
+from autoseg.files import write_json
 from autoseg.plan import Plans
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.versions import versions
-from autoseg.workspace import ModelFolder, read_model, write_json
+from autoseg.workspace import ModelFolder, read_model
 
 PREDICT = "from autoseg.cli.predict import main; raise SystemExit(main())"
 CASES = 4  # to plan for

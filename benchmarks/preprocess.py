@@ -21,13 +21,14 @@ from ct_like import make_ct_like_dataset
 from measure import Measurement, measure, ratios
 
 from autoseg.dataset import load_dataset
+from autoseg.files import write_json
 from autoseg.plan import Plans
 from autoseg.planners.segmentation.fingerprint import build_fingerprint
 from autoseg.planners.segmentation.fingerprint import measure as measure_case
 from autoseg.planners.segmentation.planners import PLANNERS
 from autoseg.tasks.segmentation.store import preprocess_dataset
 from autoseg.verification.inspection import run_inspections
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 NAME = "Dataset901_CTLike"
 CONFIGURATION = "3d_fullres"

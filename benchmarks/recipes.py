@@ -34,8 +34,9 @@ from safetensors import safe_open
 from small_tumours import make_small_tumours
 
 from autoseg.evaluation.summary import Summary
+from autoseg.files import write_json
 from autoseg.training_log import read_log
-from autoseg.workspace import FoldFolder, Workspace, read_json, read_model, write_json
+from autoseg.workspace import FoldFolder, Workspace, read_json, read_model
 
 PROGRAM = "import sys; from autoseg.cli.{} import main; sys.exit(main())"
 CONFIGURATION = "3d_fullres"

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.demo import Ellipsoid, make_synthetic_dataset, synthetic_case
-from autoseg.workspace import write_json
+from autoseg.files import write_json
 
 NAME = "Dataset901_SmallTumours"
 SHAPE = (21, 59, 59)  # such that every case, resampled, fits into the planned patch of 24×64×64

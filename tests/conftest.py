@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 from autoseg.dataset import Labels
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.plan import Configuration, Plans, Topology
 from autoseg.tasks.segmentation.model import ModelDescription
-from autoseg.workspace import ModelFolder, write_json
+from autoseg.workspace import ModelFolder
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

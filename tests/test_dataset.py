@@ -12,9 +12,10 @@ import pytest
 
 from autoseg.dataset import Dataset, Labels, find_dataset, load_dataset, load_labels, read_case
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
-from autoseg.workspace import Workspace, write_json
+from autoseg.workspace import Workspace
 
 
 def describe(folder: Path, **changes: Any) -> Path:

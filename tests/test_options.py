@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from autoseg.errors import AutosegError
-from autoseg.tasks.anomaly.options import PlanOptions as AnomalyOptions
 from autoseg.options import flag_of, options_flags, options_from
+from autoseg.tasks.anomaly.options import PlanOptions as AnomalyOptions
 from autoseg.tasks.localization.options import PlanOptions as LocalizationOptions
 from autoseg.tasks.segmentation.options import PlanOptions as SegmentationOptions
 

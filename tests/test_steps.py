@@ -8,8 +8,9 @@ import pytest
 
 from autoseg import console, steps
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.steps import RunRecord, Step, Steps
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 JOB = (Step("plan", "plan", 10), Step("fold 0", "fold", 100), Step("fold 1", "fold", 100), Step("report", "report", 20))
 

@@ -14,13 +14,13 @@ from rich.table import Table
 
 from autoseg.dataset import Labels, load_dataset
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.verification.case import check_case, suggest_mapping
 from autoseg.verification.findings import Finding, findings_table
 from autoseg.verification.inspection import inspection_findings, run_inspections, verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
-from autoseg.workspace import write_json
 
 GRID = Geometry((3.0, 1.0, 1.0), (10.0, -20.0, 30.0))
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.inference.checkpoints import Description
 from autoseg.kinds import Kind
 from autoseg.trainers.job import Job, other_settings
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 DescriptionType = TypeVar("DescriptionType", bound=Description)
 

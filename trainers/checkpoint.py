@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from autoseg.errors import AutosegError
+from autoseg.files import atomic_path
 from autoseg.versions import versions
-from autoseg.workspace import atomic_path
 
 
 def save_weights(path: Path, modules: dict[str, nn.Module], facts: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from autoseg.commands import planning_command
 from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
+from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
 from autoseg.networks import build_network
 from autoseg.parallel import number_of_cores
@@ -24,7 +25,6 @@ from autoseg.trainers.recipes import find_recipe, segmentation_defaults
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import Settings
 from autoseg.trainers.walk import FoldWork, walk_fold
-from autoseg.workspace import remove_leftovers
 
 USUAL_GB = 8  # that most plans are for
 BATCH_THREADS = 6  # on a machine with an accelerator; the CPU has its hands full with the network

@@ -15,6 +15,7 @@ from autoseg.commands import as_flag, command_line, described, planning_command
 from autoseg.dataset import Dataset, require_there
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, some
+from autoseg.files import write_json
 from autoseg.plan import Configuration, Plans
 from autoseg.preprocessing.store import is_complete
 from autoseg.provenance import Origin
@@ -29,7 +30,7 @@ from autoseg.trainers.recipes import RECIPES, find_recipe, segmentation_defaults
 from autoseg.trainers.settings import Settings, TrainingSettings, differences, flags_of, notes_on
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
-from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model, write_json
+from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
 MUST_AGREE = ("recipe", "channel_names", "labels", "plans", "mirror_axes")  # among the folds of a model
 MAY_DIFFER = ("epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup")  # between folds

@@ -13,10 +13,11 @@ import numpy as np
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.cross_validation import USUAL_FOLDS
+from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
 from autoseg.groups import Patients, Together, listed_patients, patients_of, suspicion
 from autoseg.trainers.stratify import SEED, spread
-from autoseg.workspace import DatasetFolder, read_json, read_model, write_json
+from autoseg.workspace import DatasetFolder, read_json, read_model
 
 Splits = list[dict[str, list[str]]]
 

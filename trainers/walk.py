@@ -11,10 +11,11 @@ import torch
 
 from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
+from autoseg.files import remove_leftovers
 from autoseg.provenance import Origin
 from autoseg.trainers.cases import pin_cases
 from autoseg.trainers.job import Job, SettingsType, settle_settings
-from autoseg.workspace import FoldFolder, remove_leftovers
+from autoseg.workspace import FoldFolder
 
 SummaryType = TypeVar("SummaryType")
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from autoseg import console
 from autoseg.api.common import PathLike, in_workspace, planned
 from autoseg.errors import AutosegError
+from autoseg.files import write_text
 from autoseg.kinds import KINDS
-from autoseg.workspace import DatasetFolder, Workspace, write_text
+from autoseg.workspace import DatasetFolder, Workspace
 
 
 def report(dataset: PathLike, workspace: PathLike | None = None, quiet: bool = False) -> Path:

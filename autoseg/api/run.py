@@ -25,7 +25,7 @@ from autoseg.planners.segmentation.planning import chosen_configurations, requir
 from autoseg.provenance import file_digest
 from autoseg.steps import Step, Steps, read_record
 from autoseg.tasks.segmentation.options import PlanOptions
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, remove_leftovers
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 if TYPE_CHECKING:
     from autoseg.trainers.settings import Settings

@@ -25,6 +25,7 @@ from autoseg.evaluation.cross_validation import (
 )
 from autoseg.evaluation.metrics import class_names
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
+from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
 from autoseg.parallel import Outcome
 from autoseg.postprocessing.anatomy import candidate_rules
@@ -34,7 +35,7 @@ from autoseg.postprocessing.selection import choose_rules
 from autoseg.postprocessing.tables import candidates_table, rules_table
 from autoseg.provenance import Origin, file_stamps
 from autoseg.versions import versions
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 
 @dataclass(frozen=True)

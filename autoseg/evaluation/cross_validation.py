@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from autoseg.best import Member, ensemble_name
-from autoseg.commands import command_line, described, training_flags
+from autoseg.commands import command_line, training_flags
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.summary import (
@@ -20,8 +20,7 @@ from autoseg.evaluation.summary import (
     write_csv,
     write_summary,
 )
-from autoseg.kinds import kind_of
-from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json, read_model
+from autoseg.workspace import SPLITS_REMEDY, DatasetFolder, FoldFolder, ModelFolder, described, read_json, read_model
 
 USUAL_FOLDS = 5
 State = Literal["missing", "unfinished", "not validated", "complete"]
@@ -34,16 +33,15 @@ class FoldState(NamedTuple):
     state: State
 
 
-def number_of_folds(folder: DatasetFolder, configuration: str = "") -> int:
-    """Folds of the splits that models of this configuration are trained by; 0 where none have been made, as no fold has been
-    trained yet."""
-    path = folder.splits_of(kind_of(configuration))
-    if not path.exists():
+def number_of_folds(splits: Path) -> int:
+    """Return how many folds a file of splits holds (see `DatasetFolder.splits_of`); 0 where it is not there, as no fold has been
+    trained yet. Raises AutosegError where the file is damaged."""
+    if not splits.exists():
         return 0
-    splits = read_json(path)
-    if not isinstance(splits, list):
-        raise AutosegError(f"{path} holds no list of folds. Correct it, or remove it to have it made anew.")
-    return len(splits)
+    folds = read_json(splits, SPLITS_REMEDY)
+    if not isinstance(folds, list):
+        raise AutosegError(f"{splits} holds no list of folds. {SPLITS_REMEDY}")
+    return len(folds)
 
 
 def fold_states(model: ModelFolder, folds: int) -> list[FoldState]:

@@ -11,8 +11,8 @@ from typing import Annotated, NamedTuple, TypeVar
 from pydantic import PlainSerializer, ValidationError
 
 from autoseg.errors import AutosegError
+from autoseg.files import write_text
 from autoseg.plan import Frozen
-from autoseg.workspace import write_text
 
 Row = TypeVar("Row", bound=Frozen)
 YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as a row's cell says it

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,10 +20,10 @@ from autoseg.errors import AutosegError, some
 from autoseg.evaluation.case import BYTES_PER_VOXEL, CaseSummary, Pair, case_summary, compare, labels_that_occur
 from autoseg.evaluation.confidence import Interval, percentile_intervals, resampled_means
 from autoseg.evaluation.metrics import class_names, mean_of_finite
+from autoseg.files import write_json, write_text
 from autoseg.parallel import run_parallel
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin, file_stamps
-from autoseg.workspace import write_json, write_text
 
 WORTH_A_PROCESS = 2**25  # voxels of all references below which further processes cost more than they save
 TOLERANCE_MM = 2.0
@@ -42,6 +43,9 @@ class Summary(Frozen):
     tolerance_mm: of NSD. made_from: digest of the files and labels that were compared (see `made_from`); empty for a folder that
     a user had evaluated, and for several summaries together.
     """
+
+    remedy: ClassVar[str] = (
+        "Remove it: autoseg_train with --continue, or autoseg find-best, makes it again from the predictions that are there.")
 
     foreground_mean: dict[str, float]
     mean: dict[str, dict[str, float]]

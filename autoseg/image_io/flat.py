@@ -13,9 +13,9 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from autoseg.errors import AutosegError
+from autoseg.files import atomic_path
 from autoseg.image import Geometry, Image
 from autoseg.image_io.checks import damaged, not_an_image, truncated
-from autoseg.workspace import atomic_path
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 GEOMETRY = Geometry((1.0, 1.0, 1.0))

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from autoseg.errors import AutosegError
+from autoseg.files import atomic_path, disk_error
 from autoseg.image import Geometry, Image
 from autoseg.image_io.checks import (
     GET_IT_AGAIN,
@@ -19,7 +20,6 @@ from autoseg.image_io.checks import (
     flat_spacing_mm,
     truncated,
 )
-from autoseg.workspace import atomic_path, disk_error
 
 READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 SIGNS_OF_TRUNCATION = ("fread got only", "expected", "not read completely")

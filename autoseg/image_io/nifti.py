@@ -20,6 +20,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from autoseg.errors import AutosegError
+from autoseg.files import atomic_path
 from autoseg.image import Geometry, Image
 from autoseg.image_io.checks import (
     channels_and_grid,
@@ -31,7 +32,6 @@ from autoseg.image_io.checks import (
     truncated,
 )
 from autoseg.image_io.inflate import GZIP_MAGIC, LARGEST_RATIO, GzipReader
-from autoseg.workspace import atomic_path
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # the low three bits of xyzt_units: metre, mm, micrometre

@@ -14,9 +14,10 @@ import SimpleITK as sitk
 import tifffile
 
 from autoseg.errors import AutosegError
+from autoseg.files import atomic_path, write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io.checks import checked_geometry, damaged, flat_spacing_mm, not_an_image, truncated
-from autoseg.workspace import atomic_path, read_json, write_json
+from autoseg.workspace import read_json
 
 CHANNEL_AXES = "SC"
 ERRORS_OF_TIFFFILE = (

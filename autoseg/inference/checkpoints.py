@@ -6,18 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from autoseg.commands import task_of
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin, file_digest
-from autoseg.workspace import ModelFolder, read_model
+from autoseg.workspace import MODEL_REMEDY, ModelFolder, read_model, task_of
 
 Checkpoint = Literal["final", "best"]
 Weights = dict[str, torch.Tensor]
@@ -30,6 +29,8 @@ class Description(Frozen):
     and how. name: of the model, where it is not that of its recipe. flags: of autoseg_train, that give these settings. versions:
     of the packages that trained it. Each task adds its plans, without cases, and its networks.
     """
+
+    remedy: ClassVar[str] = MODEL_REMEDY
 
     task: str
     dataset: str
@@ -94,7 +95,7 @@ def require_task(folder: ModelFolder, task: str, flag: str = "-m") -> None:
         raise AutosegError(f"{folder.root} is not a trained model: it has no model.json. Train one with autoseg_train, or "
                            f"give the folder that holds model.json with {flag}.")
     found = task_of(folder)
-    if found != task:
+    if found not in ("", task):
         raise AutosegError(f'{folder.root} holds a model of the task "{found}", but one of the task "{task}" is expected with '
                            f"{flag}. autoseg_predict -m with this folder alone runs it as what it is.")
 

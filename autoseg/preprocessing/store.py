@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import blosc2
 import numpy as np
@@ -65,6 +65,8 @@ class CaseProperties(Frozen):
 class StoredDescription(Frozen):
     """`<case>.json`. shapes: of the arrays, by part of the file name ("" for `<case>.b2nd`). origin: digest of all that the case
     was made from. plans: digest of the plans among that. Each task adds what it knows of a case."""
+
+    remedy: ClassVar[str] = "Remove it: autoseg_plan_and_preprocess {dataset} makes it again."
 
     case: str
     shapes: dict[str, tuple[int, ...]]

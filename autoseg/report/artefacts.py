@@ -16,7 +16,7 @@ from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import State, number_of_folds, state_of
 from autoseg.fingerprint import Fingerprint
-from autoseg.preprocessing.store import is_complete
+from autoseg.preprocessing.store import description_path
 from autoseg.steps import RunRecord
 from autoseg.training_log import Epoch, read_log
 from autoseg.verification.findings import Finding, read_findings
@@ -185,7 +185,7 @@ def stored_cases(
     """Open the preprocessed ones among the cases; damaged ones are added to `troubles`."""
     found = []
     for case in cases:
-        if is_complete(folder, case):
+        if description_path(folder, case).is_file():
             try:
                 found.append(open_case(folder, case))
             except AutosegError as error:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, RootModel
 from rich.markup import escape
 from rich.table import Table
 
-from autoseg.errors import AutosegError
-from autoseg.plan import Frozen
-from autoseg.workspace import how_to_mend, read_json
+from autoseg.workspace import read_model
 
 Severity = Literal["error", "warning"]
 Code = Literal[
@@ -28,7 +26,7 @@ Code = Literal[
 LEAVE_OUT = "or leave the case out with --skip-bad-cases"
 
 
-class Finding(Frozen):
+class Finding(BaseModel, frozen=True, extra="forbid"):
     """One thing that is wrong with a dataset.
 
     case: its name, or empty where the finding is about the whole dataset. file: as the user has it. severity: "error" where the
@@ -48,13 +46,15 @@ class Finding(Frozen):
         return f"{where}{self.problem} ({self.file}). {self.remedy}"
 
 
+class _Findings(RootModel[list[Finding]]):
+    """findings.json."""
+
+    remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
+
+
 def read_findings(path: Path) -> list[Finding]:
-    """The findings that planning wrote to findings.json. Raises AutosegError where the file is missing or damaged."""
-    content = read_json(path)
-    try:
-        return TypeAdapter(list[Finding]).validate_python(content)
-    except ValidationError as error:
-        raise AutosegError(f"{path} is no list of findings ({error.errors()[0]['msg']}).{how_to_mend(path)}") from error
+    """Return the findings that planning wrote to findings.json. Raises AutosegError where the file is missing or damaged."""
+    return read_model(path, _Findings).root
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

@@ -11,11 +11,11 @@ import numpy as np
 from autoseg import image_io, layouts
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.parallel import run_parallel
 from autoseg.verification.case import listed, lost_case, memory_per_case, suggest_mapping
 from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.voxels import count_values, slabs
-from autoseg.workspace import write_json
 
 
 def find_mapping(dataset: Dataset, workers: int | None = None) -> dict[int, int]:

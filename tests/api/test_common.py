@@ -10,7 +10,8 @@ import pytest
 from autoseg.api.common import planned
 from autoseg.dataset import find_dataset
 from autoseg.errors import AutosegError
-from autoseg.workspace import Workspace, write_json
+from autoseg.files import write_json
+from autoseg.workspace import Workspace
 
 
 def test_a_planned_dataset_is_found_by_name_and_number_though_the_users_folder_is_gone(

@@ -20,11 +20,11 @@ from autoseg.errors import AutosegError
 from autoseg.files import _host
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
-from autoseg.kinds import LOCATION
+from autoseg.tasks.localization import INFO as LOCATION
 from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.tasks.localization.store import open_projection
-from autoseg.workspace import Workspace, read_json, read_model, write_json
+from autoseg.workspace import Workspace, read_json, read_model
 
 SHORT = ("-tr", "locator", "--epochs", "1", "--iterations", "2", "--device", "cpu", "--set", "base_features=4", "--set",
          "batch_size=2", "--set", "precision=float32")
@@ -51,7 +51,7 @@ def test_volumes_become_projections_with_the_level(balls: Path, tmp_path: Path) 
     plans = result.plans
     assert (plans.axis, plans.project, plans.target) == ("z", "x", Target(name="ball", labels=("ball",)))
     folder = planned_for(str(balls), Workspace(tmp_path / "work"), LOCATION)
-    assert read_model(folder.projection_json, ProjectionPlans) == plans and load_dataset(folder.root) == load_dataset(balls)
+    assert read_model(folder.plans_of(LOCATION), ProjectionPlans) == plans and load_dataset(folder.root) == load_dataset(balls)
     for number in range(5):
         stored = open_projection(folder.preprocessed("projection"), f"ball_{number}")
         assert stored.is_known and (stored.level is None) == (number == 4)
@@ -92,7 +92,7 @@ def test_cases_that_are_projected_stay_until_their_file_or_the_plans_change(ball
     assert all(times(work)[name] != third[name] for name in first)
     plan_quietly(balls, work, "mark")
     stored = open_projection(work / balls.name / "preprocessed/projection", "ball_4")
-    assert stored.level is not None and read_json(work / balls.name / "projection.json")["target"]["labels"] == ["mark"]
+    assert stored.level is not None and read_json(work / balls.name / "plans_localization.json")["target"]["labels"] == ["mark"]
 
 
 def test_a_longer_training_or_another_depth_leaves_projections_as_they_are(balls: Path, tmp_path: Path) -> None:
@@ -194,9 +194,9 @@ def test_planning_projections_and_planning_segmentation_leave_each_other_alone(b
     assert folder.dataset_json.exists() and folder.findings_json.exists() and not folder.fingerprint_json.exists()
     with pytest.raises(AutosegError, match="has been planned for locators .* and not for segmentation"):
         planned(str(balls), place)
-    projected = folder.projection_json.read_bytes()
+    projected = folder.plans_of(LOCATION).read_bytes()
     plan_and_preprocess(balls, ["2d"], workers=1, workspace=place.root, quiet=True)
-    assert folder.projection_json.read_bytes() == projected
+    assert folder.plans_of(LOCATION).read_bytes() == projected
     assert planned(balls.name, place).root == planned_for(balls.name, place, LOCATION).root == folder.root
     paths = (folder.dataset_json, folder.plans_json, folder.fingerprint_json, *sorted(folder.preprocessed("2d").iterdir()))
     written = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}

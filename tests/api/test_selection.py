@@ -14,9 +14,10 @@ from autoseg.best import Best
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_summary
+from autoseg.files import write_json, write_text
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, Range
 from autoseg.image_io import read_label, write_label
-from autoseg.workspace import DatasetFolder, read_model, write_json, write_text
+from autoseg.workspace import DatasetFolder, read_model
 
 CASES = ("tiny_0", "tiny_1", "tiny_2")
 ONE = Range(minimum=1, median=1, maximum=1)

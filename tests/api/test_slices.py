@@ -19,11 +19,11 @@ from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
 from autoseg.files import _host
 from autoseg.image_io import read_image, write_image
-from autoseg.kinds import ANOMALY
+from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.cutting import cut_image
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.tasks.anomaly.store import open_slices
-from autoseg.workspace import Workspace, read_json, read_model, write_json
+from autoseg.workspace import Workspace, read_json, read_model
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def test_folders_of_pictures_become_slices_with_their_truth(pictures: Path, tmp_
     assert result.slices == SliceCounts(normal=3, abnormal=2, unknown=0, blank=0, for_training=3) and not result.failed
     assert (result.plans.axis, result.plans.channel_names, result.plans.normal_by) == (None, ("gray",), "case_labels")
     folder = planned_for(str(pictures), Workspace(tmp_path / "work"), ANOMALY)
-    assert read_model(folder.slices_json, SlicePlans) == result.plans and load_dataset(folder.root) == load_dataset(pictures)
+    assert read_model(folder.plans_of(ANOMALY), SlicePlans) == result.plans
+    assert load_dataset(folder.root) == load_dataset(pictures)
     normal, abnormal = (open_slices(folder.preprocessed("slices"), name) for name in ("a", "d"))
     assert (normal.truths, normal.normal, normal.case_truth) == (("normal",), (True,), "normal")
     assert (abnormal.truths, abnormal.normal, abnormal.case_truth) == (("abnormal",), (False,), "abnormal")
@@ -139,15 +140,15 @@ def test_planning_slices_and_planning_segmentation_leave_each_other_alone(tmp_pa
     assert folder.dataset_json.exists() and folder.findings_json.exists() and not folder.fingerprint_json.exists()
     with pytest.raises(AutosegError, match="has been planned for anomaly detectors .* and not for segmentation"):
         planned(str(dataset), place)
-    sliced = folder.slices_json.read_bytes()
+    sliced = folder.plans_of(ANOMALY).read_bytes()
     plan_and_preprocess(dataset, ["2d"], workers=1, workspace=place.root, quiet=True)
-    assert folder.slices_json.read_bytes() == sliced
+    assert folder.plans_of(ANOMALY).read_bytes() == sliced
     assert planned(dataset.name, place).root == planned_for(dataset.name, place, ANOMALY).root == folder.root
     written = {path: path.read_bytes() for path in (folder.dataset_json, folder.findings_json, folder.plans_json)}
     write_json(folder.findings_json, [])
     plan_quietly(dataset, place.root, normal="all")
     assert read_json(folder.findings_json) == [] and folder.plans_json.read_bytes() == written[folder.plans_json]
-    folder.slices_json.unlink()
+    folder.plans_of(ANOMALY).unlink()
     with pytest.raises(AutosegError, match="is planned for segmentation, but not for anomaly detectors in the workspace"):
         planned_for(str(dataset), place, ANOMALY)
 

@@ -27,9 +27,10 @@ from autoseg.evaluation.summary import (
     write_summary,
 )
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_label
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 LABELS = Labels(values={"background": 0, "organ": 1, "lesion": 2, "cyst": 3})
 GRID = Geometry((5.0, 2.0, 1.0))  # a voxel is 0.01 ml

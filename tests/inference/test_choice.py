@@ -14,10 +14,12 @@ from safetensors.torch import save_file
 from autoseg.best import Best, Candidate, DropSmall, KeepLargest, TriedRule, member_of
 from autoseg.cli.predict import main
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image
 from autoseg.inference.choice import Chosen, choose_members
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.tasks.segmentation import INFO as SEGMENTATION
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 NAME = "Dataset001_Tiny"
 DROP = DropSmall(labels=(1, 2), below_ml=50)
@@ -63,7 +65,7 @@ class Place:
                    TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep one", accepted=False, **tried))))
 
     def choose(self, dataset: str | None = None, c: tuple[str, ...] = (), tr: tuple[str, ...] = (), m: Any = ()) -> Chosen:
-        return choose_members(self.workspace, dataset, m, c, tr)
+        return choose_members(SEGMENTATION, [SEGMENTATION], self.workspace, dataset, m, c, tr)
 
 
 @pytest.fixture
@@ -76,15 +78,15 @@ def names(chosen: Chosen) -> list[str]:
 
 
 def test_the_only_model_is_taken_and_one_without_a_finished_fold_is_none(place: Place) -> None:
-    with pytest.raises(AutosegError, match="holds no model with a finished fold"):
+    with pytest.raises(AutosegError, match="holds no segmentation model with a finished fold"):
         place.choose()
     place.add("2d", folds=())
-    with pytest.raises(AutosegError, match="holds no model with a finished fold"):
+    with pytest.raises(AutosegError, match="holds no segmentation model with a finished fold"):
         place.choose()
     place.add("3d_fullres")
     chosen = place.choose()
     assert names(chosen) == ["3d_fullres/default"]
-    assert (chosen.rules, chosen.says, chosen.note, chosen.why) == ((), (), "", "the only model there is")
+    assert (chosen.rules, chosen.says, chosen.note, chosen.why) == ((), (), "", "the only segmentation model there is")
 
 
 def test_of_several_models_without_a_choice_the_flags_are_listed(place: Place) -> None:

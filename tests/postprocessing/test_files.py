@@ -13,11 +13,12 @@ from autoseg.api.postprocessing import postprocess
 from autoseg.best import Best, KeepLargest, Rule, TriedRule
 from autoseg.cli.main import main
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image, write_label
 from autoseg.postprocessing.files import begin, postprocess_files
 from autoseg.provenance import POSTPROCESSED
-from autoseg.workspace import Workspace, write_json
+from autoseg.workspace import Workspace
 
 LARGEST = KeepLargest(labels=(1,), count=1)
 GEOMETRY = Geometry((5.0, 0.7, 0.8), (10.0, -20.0, 30.0), (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0))

@@ -11,11 +11,12 @@ import pytest
 from autoseg.api.reporting import build_report
 from autoseg.dataset import Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.report.artefacts import read_dataset
 from autoseg.report.blocks import Explained, Picture, Section, Text, pictures
 from autoseg.report.page import build_page
 from autoseg.report.parts import MissingStep, TaskReport
-from autoseg.workspace import DatasetFolder, write_json
+from autoseg.workspace import DatasetFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "autoseg" / "report").glob("*.py"))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import AutosegError
+from autoseg.files import write_text
 from autoseg.provenance import Origin
 from autoseg.trainers.cases import changed_cases, pin_cases
-from autoseg.workspace import DatasetFolder, FoldFolder, write_text
+from autoseg.workspace import DatasetFolder, FoldFolder
 
 NOW = Origin.of(train={"a": "1", "b": "2"}, val={"c": "3"})
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from autoseg.dataset import Dataset, Labels
+from autoseg.files import write_json
 from autoseg.networks import NETWORKS
 from autoseg.plan import Configuration, Plans
 from autoseg.tasks.localization.model import LocatorDescription, load_locator
@@ -27,7 +28,7 @@ from autoseg.trainers.losses import LOSSES
 from autoseg.trainers.recipes import RECIPES, locator_defaults
 from autoseg.trainers.segmentation import SegmentationTask, segmentation_task
 from autoseg.trainers.settings import Settings, with_changes
-from autoseg.workspace import ModelFolder, write_json
+from autoseg.workspace import ModelFolder
 
 CPU = torch.device("cpu")
 GRIDS = {

@@ -13,6 +13,7 @@ import torch
 from autoseg.api.training import train
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.preprocessing.store import CaseProperties, description_path
 from autoseg.tasks.segmentation.model import ModelDescription
@@ -22,7 +23,7 @@ from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.fold import train_fold
 from autoseg.trainers.job import Job, check_begun_folds, describe_model, load_fold_data, settle_settings
 from autoseg.trainers.settings import Settings
-from autoseg.workspace import DatasetFolder, read_model, write_json, write_text
+from autoseg.workspace import DatasetFolder, read_model
 
 CASES = tuple("abc")
 LABELS = Labels(values={"background": 0, "cube": 1})

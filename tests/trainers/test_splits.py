@@ -10,10 +10,11 @@ import pytest
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfCase, LabelOfDataset, Range
 from autoseg.groups import patients_of
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, five_fold_splits, load_or_make_splits, make_splits
-from autoseg.workspace import DatasetFolder, read_json, write_json, write_text
+from autoseg.workspace import DatasetFolder, read_json
 
 ORGAN, TUMOUR = "1", "2"
 PLAIN = [f"liver_{number:03d}" for number in range(12)]

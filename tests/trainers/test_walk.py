@@ -14,7 +14,7 @@ from autoseg.trainers.job import Job
 from autoseg.trainers.settings import TrainingSettings
 from autoseg.trainers.settings.anomaly import AnomalySettings
 from autoseg.trainers.walk import FoldWork, walk_fold
-from autoseg.workspace import DatasetFolder, write_text
+from autoseg.workspace import DatasetFolder
 
 SETTINGS = AnomalySettings()
 CASES = Origin.of(train={"a": "1"}, val={"b": "2"})

@@ -23,7 +23,7 @@ from autoseg.tasks.anomaly.summary import AnomalySummary, summarize, write_summa
 from autoseg.trainers.anomaly.job import DetectorData, require_same_slices
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings
-from autoseg.workspace import FoldFolder, remove_leftovers
+from autoseg.workspace import FoldFolder
 
 
 def validate_detector(

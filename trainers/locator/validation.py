@@ -17,7 +17,7 @@ from autoseg.trainers.job import Job
 from autoseg.trainers.locator.batches import parts_without
 from autoseg.trainers.locator.job import LocatorData, require_same_projections
 from autoseg.trainers.settings.locator import LocatorSettings
-from autoseg.workspace import FoldFolder, remove_leftovers
+from autoseg.workspace import FoldFolder
 
 SAME_SLICE = 0.01  # rows on disk are rounded
 

@@ -1,17 +1,17 @@
-"""How a dataset's images become slices: small frozen models, one to one with `slices.json`."""
+"""How a dataset's images become slices: small frozen models, one to one with `plans_anomaly.json`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from autoseg.dataset import Dataset
 from autoseg.intensities import IntensityWindow
-from autoseg.kinds import ANOMALY
 from autoseg.plan import Frozen
+from autoseg.tasks.anomaly import INFO
 from autoseg.tasks.anomaly.options import Axis, NormalBy, PlanOptions
 
-CONFIGURATION = ANOMALY.configuration  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
+CONFIGURATION = INFO.configurations[0]  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
 
 
 class SlicePlans(Frozen):
@@ -24,6 +24,8 @@ class SlicePlans(Frozen):
     foreground, or all. source: the dataset as it was planned, without cases that had errors. options: that planning was asked
     for. reasons: for each decision, the rule that gave it, in words.
     """
+
+    remedy: ClassVar[str] = f"To make it anew: autoseg_plan_and_preprocess {{dataset}} {' '.join(INFO.planner_flags)}"
 
     dataset: str
     planner: Literal["slices"] = "slices"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from autoseg.parallel import Outcome
 from autoseg.preprocessing import store
 from autoseg.preprocessing.store import CaseToMake, Part, StoredCase, StoredDescription
 from autoseg.provenance import Origin
+from autoseg.tasks.anomaly import INFO
 from autoseg.tasks.anomaly.cutting import cut_image
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
 from autoseg.tasks.anomaly.scores import Truth
@@ -25,6 +27,8 @@ MEMORY_BESIDES_IMAGES = 100 * 2**20  # bytes: slabs, matrices, compression
 
 class SlicesDescription(StoredDescription):
     """`<case>.json`. The others as in `StoredSlices`."""
+
+    remedy: ClassVar[str] = f"Remove it: autoseg_plan_and_preprocess {{dataset}} {' '.join(INFO.planner_flags)} makes it again."
 
     case_truth: Truth | None
     truths: tuple[Truth | None, ...]

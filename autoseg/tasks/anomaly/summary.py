@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from autoseg.evaluation.roc import Detection, Scored, detection
+from autoseg.files import write_json
 from autoseg.plan import Frozen
 from autoseg.tasks.anomaly.maps import Localization
 from autoseg.tasks.anomaly.scores import CaseScore, SliceScore
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 
 class AnomalySummary(Frozen):
@@ -18,6 +19,9 @@ class AnomalySummary(Frozen):
     localization: whether the anomaly maps show where, None where that was not looked at. without_truth: cases of which nothing
     is known; without_score: cases of which something is known, and that no score was found for. failed: what kept a case's
     map or label from being used, by case name."""
+
+    remedy: ClassVar[str] = (
+        "Remove it: autoseg run, or autoseg_train with --continue, makes it again from the predictions that are there.")
 
     cases: Detection
     slices: Detection

@@ -1,22 +1,22 @@
-"""How a dataset's volumes become projections, and what is found in them: frozen models, one to one with `projection.json`."""
+"""How volumes become projections, and what is found in them: frozen models, one to one with `plans_localization.json`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from autoseg.dataset import Dataset
 from autoseg.intensities import WINDOW_PERCENTILES, IntensityWindow
-from autoseg.kinds import LOCATION
 from autoseg.plan import Frozen, Topology
+from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.options import PlanOptions
 
 WorldAxis = Literal["x", "y", "z"]  # left to right, front to back, feet to head
 Seen = Literal["both", "maximum", "mean"]  # along what is projected away; both: the mean of maximum and mean
 SEEN: tuple[Seen, ...] = ("both", "maximum", "mean")
-CONFIGURATION = LOCATION.configuration  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
+CONFIGURATION = INFO.configurations[0]  # the folder's name, where those of segmentation are 2d, 3d_fullres, ...
 
 
 class Target(Frozen):
@@ -44,6 +44,8 @@ class ProjectionPlans(Frozen):
     source: the dataset as it was planned, without cases that had errors. options: that planning was asked for. reasons: for each
     decision, the rule that gave it.
     """
+
+    remedy: ClassVar[str] = f"To make it anew: autoseg_plan_and_preprocess {{dataset}} {' '.join(INFO.planner_flags)}"
 
     dataset: str
     planner: Literal["projection"] = "projection"

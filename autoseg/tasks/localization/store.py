@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from autoseg.plan import Frozen
 from autoseg.preprocessing import store
 from autoseg.preprocessing.store import CaseToMake, Part, StoredCase, StoredDescription
 from autoseg.provenance import Origin
+from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.level import Level, known_level
 from autoseg.tasks.localization.placement import Placement, axes_of
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
@@ -41,6 +43,8 @@ class ProjectionDescription(StoredDescription):
     is_known: whether it is known if and where the level is. level: None where it is not there, or not known. first_slice: of
     row 0, slices_per_row: negative where rows run against the file's order. slice_mm: distance of neighbouring slices.
     """
+
+    remedy: ClassVar[str] = f"Remove it: autoseg_plan_and_preprocess {{dataset}} {' '.join(INFO.planner_flags)} makes it again."
 
     is_known: bool
     level: StoredLevel | None

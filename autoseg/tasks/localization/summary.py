@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from autoseg.evaluation.confidence import Interval, bootstrap_interval, proportion_interval
+from autoseg.files import write_json
 from autoseg.plan import Frozen
 from autoseg.tasks.localization.validated import ValidatedLocation
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 NEAR_MM = 5.0
 
@@ -60,6 +62,9 @@ class LocationSummary(Frozen):
     without such a case, as are within_slice (at most one slice off) and within_5_mm. without_level: whole cases in which it is
     not. parts: the rows of a case before or after it, in which it is not. errors: of each case, the largest in mm first.
     """
+
+    remedy: ClassVar[str] = (
+        "Remove it: autoseg run, or autoseg_train with --continue, makes it again from the predictions that are there.")
 
     cases: int
     found: int

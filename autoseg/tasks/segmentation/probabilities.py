@@ -18,8 +18,8 @@ import numpy as np
 from scipy.special import expit
 
 from autoseg.dataset import Labels
+from autoseg.files import atomic_path
 from autoseg.preprocessing.store import CaseProperties
-from autoseg.workspace import atomic_path
 
 CHUNK_BYTES = 8 * 2**20
 

@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from autoseg.errors import AutosegError
+from autoseg.image import Geometry, Image
+from autoseg.image_io import write_image, write_label
 from autoseg.tasks.anomaly.evaluate import evaluate_scores
 from autoseg.tasks.anomaly.figure import draw_scores, groups
 from autoseg.tasks.anomaly.reference import Reference, references_of_labels
 from autoseg.tasks.anomaly.scores import SliceScore, Truth, case_score, write_scores, write_slice_scores
 from autoseg.tasks.anomaly.summary import read_summary, scored_cases, summarize, write_summary
 from autoseg.tasks.anomaly.tables import anomaly_table, case_scores_table, in_words
-from autoseg.image import Geometry, Image
-from autoseg.image_io import write_image, write_label
 
 GRID = Geometry((3.0, 1.0, 1.0))
 SHAPE = (2, 6, 3)  # z, y, x; cut along y

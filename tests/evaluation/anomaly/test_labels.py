@@ -10,9 +10,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from autoseg.errors import AutosegError
-from autoseg.tasks.anomaly.labels import read_regions
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_label
+from autoseg.tasks.anomaly.labels import read_regions
 
 SIDE = 24
 

@@ -14,12 +14,12 @@ from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.roc import Truth
 from autoseg.image import Geometry
+from autoseg.options import options_from
 from autoseg.planners.anomaly.measuring import ImageFormat, Measured, common_format, findings
 from autoseg.planners.anomaly.planning import plan
 from autoseg.planners.anomaly.request import prepare
 from autoseg.tasks.anomaly.options import PlanOptions
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.options import options_from
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection
 

@@ -9,6 +9,7 @@ import pytest
 
 from autoseg.dataset import load_dataset
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
 from autoseg.image_io import read_image, write_image, write_label
 from autoseg.planners.sampling import sample_intensities
@@ -17,7 +18,7 @@ from autoseg.planners.segmentation.fingerprint import build_fingerprint, measure
 from autoseg.planners.segmentation.planning import findings, prepare
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.verification.inspection import inspect_case, run_inspections, verify_dataset
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 FULL_BOX = ((0, 6), (0, 6), (0, 6))
 

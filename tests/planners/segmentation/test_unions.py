@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from autoseg.dataset import Labels, load_dataset
+from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, Range
 from autoseg.image_io import read_image, write_label
 from autoseg.planners.segmentation.fingerprint import build_fingerprint, measure
 from autoseg.planners.segmentation.unions import measure_unions, relevant_unions, with_unions
 from autoseg.verification.inspection import run_inspections
-from autoseg.workspace import read_model, write_json
+from autoseg.workspace import read_model
 
 
 def label(components: int = 1, **touches: float) -> LabelOfDataset:

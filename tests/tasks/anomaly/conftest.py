@@ -13,14 +13,15 @@ from safetensors.torch import save_file
 
 from autoseg.cli.predict import main
 from autoseg.dataset import Dataset, Labels
-from autoseg.tasks.anomaly.scores import CaseScore, write_scores
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
+from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator
 from autoseg.tasks.anomaly.model import DISCRIMINATOR, ENCODER, GENERATOR, AnomalyDescription
 from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.anomaly.scores import CaseScore, write_scores
 from autoseg.tasks.anomaly.settings import SearchSettings
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 SaveDetector = Callable[..., ModelFolder]
 
@@ -105,7 +106,7 @@ class Place:
         normal_scores: Sequence[float] = (), **described: Any,
     ) -> ModelFolder:
         description = describe_detector(recipe=recipe, dataset=dataset, **described)
-        write_json(self.folder(dataset).slices_json, description.plans)
+        write_json(self.folder(dataset).plans_of(ANOMALY), description.plans)
         return save_detector(self.folder(dataset).root, description, folds, normal_scores)
 
     def add_segmentation(self, recipe: str = "default", dataset: str = "Dataset001_Tiny", channels: int = 1) -> ModelFolder:

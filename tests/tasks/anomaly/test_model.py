@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.segmentation.model import load_model
-from autoseg.workspace import ModelFolder, read_json, write_json
+from autoseg.workspace import ModelFolder, read_json
 
 
 @pytest.mark.parametrize(("has_encoder", "spectral_norm"), [(True, False), (False, True)])

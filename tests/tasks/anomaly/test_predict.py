@@ -11,8 +11,8 @@ import pytest
 from PIL import Image as Pillow
 
 from autoseg.api import predict_anomalies
-from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
 from autoseg.image_io import read_image
+from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
 
 FILES = ["a.nii.gz", "autoseg_prediction.jsonl", "b.nii.gz", "panels", "scores.csv", "slice_scores.csv"]
 

@@ -14,22 +14,20 @@ from autoseg.api.reporting import build_report
 from autoseg.commands import command_of_kind
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.tasks.anomaly.panels import draw_panels
-from autoseg.tasks.anomaly.samples import draw_samples
-from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, Truth, case_score, write_scores, write_slice_scores
-from autoseg.tasks.anomaly.summary import summarize, write_summary
-from autoseg.tasks.anomaly.model import AnomalyDescription
-from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import ANOMALY
 from autoseg.plan import Configuration, Plans, Topology
 from autoseg.tasks.anomaly.dcgan import GanShape
 from autoseg.tasks.anomaly.model import AnomalyDescription
+from autoseg.tasks.anomaly.panels import draw_panels
 from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.anomaly.samples import draw_samples
+from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, Truth, case_score, write_scores, write_slice_scores
 from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.tasks.anomaly.store import SlicesDescription, write_slices
+from autoseg.tasks.anomaly.summary import summarize, write_summary
 from autoseg.training_log import Epoch, write_log
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 PageOf = Callable[[DatasetFolder], Any]  # see conftest.py
 NAME = "Dataset020_Spine"

@@ -15,16 +15,19 @@ from safetensors.torch import save_file
 
 from autoseg.cli.predict import main
 from autoseg.dataset import Dataset, Labels
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.intensities import IntensityWindow
 from autoseg.networks import build_network
 from autoseg.plan import Topology
+from autoseg.tasks.anomaly import INFO as ANOMALY
+from autoseg.tasks.localization import INFO as LOCATION
 from autoseg.tasks.localization.locator import Locator
 from autoseg.tasks.localization.model import NETWORK, LoadedLocator, LocatorDescription
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.settings import LocationSettings
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 DATASET = "Dataset001_Tiny"
 LEVEL = 13  # the slice in whose middle the bright band of `volume_with_level` lies
@@ -88,7 +91,7 @@ class Place:
         self, recipe: str = "locator", dataset: str = DATASET, folds: tuple[str, ...] = ("0",), **described: Any
     ) -> ModelFolder:
         description = describe_locator(recipe=recipe, dataset=dataset, **described)
-        write_json(self.folder(dataset).projection_json, description.plans)
+        write_json(self.folder(dataset).plans_of(LOCATION), description.plans)
         return save_locator(self.folder(dataset).root, description, folds)
 
     def add_segmentation(self, recipe: str = "default", dataset: str = DATASET) -> ModelFolder:
@@ -102,7 +105,7 @@ class Place:
         folder = self.folder(dataset).model("slices", recipe)
         write_json(folder.model_json, {"task": "anomaly"})
         folder.fold("0").root.mkdir(parents=True)
-        for file in (self.folder(dataset).slices_json, folder.fold("0").checkpoint_final):
+        for file in (self.folder(dataset).plans_of(ANOMALY), folder.fold("0").checkpoint_final):
             file.touch()
         return folder
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image as Pillow
 
 from autoseg.api import AutosegError, predict_locations
-from autoseg.tasks.localization.locations import read_locations
 from autoseg.image import Image
 from autoseg.image_io import read_image, write_image
+from autoseg.tasks.localization.locations import read_locations
 from autoseg.tasks.localization.locator import Locator
 
 FILES = ["a.png", "autoseg_prediction.jsonl", "b.png", "c.png", "locations.csv"]

@@ -13,21 +13,19 @@ import pytest
 from autoseg.api.reporting import build_report
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
-from autoseg.tasks.localization.picture import draw_location
-from autoseg.tasks.localization.summary import summarize, write_summary
-from autoseg.tasks.localization.validated import ValidatedLocation, write_validated
-from autoseg.tasks.localization.model import LocatorDescription
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import LOCATION
 from autoseg.plan import Topology
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.picture import draw_location
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.localization.store import ProjectionDescription, StoredLevel, write_projection
+from autoseg.tasks.localization.summary import summarize, write_summary
+from autoseg.tasks.localization.validated import ValidatedLocation, write_validated
 from autoseg.training_log import Epoch, write_log
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 PageOf = Callable[[DatasetFolder], Any]  # see conftest.py
 NAME = "Dataset021_Levels"

@@ -21,13 +21,14 @@ from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import Pair
 from autoseg.evaluation.summary import evaluate_pairs, pooled_summary, write_summary
+from autoseg.files import write_json
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfCase, LabelOfDataset, Range
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.training_log import Epoch, write_log
 from autoseg.verification.findings import Finding
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, write_json
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 NAME = "Dataset007_<b>Bold</b>&Co"
 HOSTILE_CLASS = "<script>alert(1)</script>"

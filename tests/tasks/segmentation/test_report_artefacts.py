@@ -10,10 +10,10 @@ import pytest
 from autoseg.best import Best, KeepLargest, TriedRule, member_of
 from autoseg.evaluation.case import CaseSummary, Volumes
 from autoseg.evaluation.summary import Summary, pooled_summary, write_summary
+from autoseg.files import write_json, write_text
 from autoseg.plan import Plans
 from autoseg.tasks.segmentation.report.artefacts import best_result, missing_steps, read_artefacts
-from autoseg.best import member_of
-from autoseg.workspace import DatasetFolder, write_json, write_text
+from autoseg.workspace import DatasetFolder
 
 ELSEWHERE = "autoseg_workspace"  # as a command saw it from where it was typed
 RULE = KeepLargest(labels=(1,), count=1)

@@ -9,6 +9,7 @@ import pytest
 
 from autoseg.api.training import train
 from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
 from autoseg.tasks.anomaly.dcgan import GanShape
 from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.anomaly.plan import SlicePlans
@@ -18,7 +19,7 @@ from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.job import Job, settle_settings
 from autoseg.trainers.recipes import anomaly_defaults
 from autoseg.trainers.settings.anomaly import AnomalySettings
-from autoseg.workspace import read_json, read_model, write_json, write_text
+from autoseg.workspace import read_json, read_model
 
 MakeJob = Callable[..., Job[AnomalySettings]]
 

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 from autoseg.api.slices import plan_slices
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.kinds import ANOMALY
@@ -25,7 +26,7 @@ from autoseg.trainers.anomaly.job import DetectorData, check_detector_job, load_
 from autoseg.trainers.anomaly.task import GanTask
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings
-from autoseg.workspace import DatasetFolder, Workspace, read_json, write_json
+from autoseg.workspace import DatasetFolder, Workspace, read_json
 
 Slice = tuple[int, int]  # number of the case, index of the slice
 DARK, BRIGHT = 60, 200

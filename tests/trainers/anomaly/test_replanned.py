@@ -11,6 +11,7 @@ import pytest
 
 from autoseg.api import slices as planning
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.kinds import ANOMALY
@@ -18,7 +19,7 @@ from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.trainers.anomaly.job import check_detector_job, describe_detector, load_detector_data, require_same_slices
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings.anomaly import AnomalySettings
-from autoseg.workspace import Workspace, read_json, read_model, write_json
+from autoseg.workspace import Workspace, read_json, read_model
 
 MakeJob = Callable[..., Job[AnomalySettings]]
 

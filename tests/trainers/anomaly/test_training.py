@@ -13,10 +13,10 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from autoseg.errors import AutosegError
-from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
-from autoseg.tasks.anomaly.summary import read_summary
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
+from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
+from autoseg.tasks.anomaly.summary import read_summary
 from autoseg.trainers import loop
 from autoseg.trainers.anomaly import fold as detector_fold
 from autoseg.trainers.anomaly.fold import train_detector_fold, train_networks

@@ -13,6 +13,7 @@ from autoseg.api.projection import plan_projection
 from autoseg.api.training import train
 from autoseg.cli.main import main
 from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
 from autoseg.kinds import LOCATION
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.plan import ProjectionPlans
@@ -28,7 +29,7 @@ from autoseg.trainers.locator.job import (
 )
 from autoseg.trainers.recipes import locator_defaults
 from autoseg.trainers.settings.locator import LocatorSettings
-from autoseg.workspace import DatasetFolder, read_json, read_model, write_json, write_text
+from autoseg.workspace import DatasetFolder, read_json, read_model
 
 MakeJob = Callable[..., Job[LocatorSettings]]
 WITH_BALL = [f"ball_{number}" for number in range(5)]

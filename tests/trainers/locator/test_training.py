@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 
 from autoseg.api.projection import plan_projection
 from autoseg.errors import AutosegError
-from autoseg.tasks.localization.summary import read_summary
-from autoseg.tasks.localization.validated import read_validated, write_validated
 from autoseg.image_io import read_label
 from autoseg.kinds import LOCATION
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.store import open_projection
+from autoseg.tasks.localization.summary import read_summary
+from autoseg.tasks.localization.validated import read_validated, write_validated
 from autoseg.trainers import loop
 from autoseg.trainers.job import Job
 from autoseg.trainers.locator import fold as locator_fold
@@ -32,7 +32,7 @@ from autoseg.trainers.locator.job import load_locator_data
 from autoseg.trainers.locator.task import LocatorTask
 from autoseg.trainers.settings.locator import LocatorSettings
 from autoseg.training_log import read_log
-from autoseg.workspace import DatasetFolder, read_json, write_json
+from autoseg.workspace import DatasetFolder, read_json
 
 MakeJob = Callable[..., Job[LocatorSettings]]
 WITH_BALL = ("ball_1", "ball_2", "ball_3")
