@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -32,6 +32,12 @@ def show(content: Any) -> None:
         console.print(escape(content), soft_wrap=True, highlight=False)
     else:
         (console if console.is_terminal else Console(width=160)).print(content)
+
+
+def show_all(contents: Iterable[Any]) -> None:
+    """Show tables and sentences one after the other."""
+    for content in contents:
+        show(content)
 
 
 def show_once(text: str) -> None:

@@ -36,4 +36,4 @@ def demo(output: PathLike, quiet: bool = False) -> DemoResult:
                  workspace=workspace, quiet=quiet)
     predict_files(source / "imagesTs", root / "segmentations", workspace=workspace, quiet=quiet)
     evaluation = evaluate(source / "labelsTs", root / "segmentations", labels=source, quiet=quiet)
-    return DemoResult(result.report, evaluation.path, evaluation.summary)
+    return DemoResult(result.report, evaluation.files[0], evaluation.summary)

@@ -29,13 +29,14 @@ from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 @dataclass(frozen=True)
 class PlanResult:
-    """name, folder: of the dataset in the workspace. written: names of the files there. counts: what is worth saying of the
-    preprocessed cases, with `in_words`; None where the task has nothing. failed: cases that could not be preprocessed, with the
-    reason. next_flags: of autoseg_train, that train on this."""
+    """name, folder: of the dataset in the workspace. configurations: that were preprocessed. written: names of the files there.
+    next_flags: of autoseg_train, that train on this. counts: what is worth saying of the preprocessed cases, with `in_words`;
+    None where the task has nothing. failed: cases that could not be preprocessed, with the reason."""
 
     name: str
     folder: Path
     plans: Any
+    configurations: list[str]
     written: tuple[str, ...]
     next_flags: tuple[str, ...]
     counts: Any = None
@@ -210,7 +211,7 @@ def _preprocess(
     next_flags = [*(() if task.info.is_default else ("-tr", task.info.recipe)), *(() if usual in chosen else ("-c", chosen[0]))]
     fingerprint = [folder.fingerprint_json.name] if task.info.is_default else []
     return PlanResult(
-        folder.name, folder.root, plans, (folder.dataset_json.name, *fingerprint, task.info.plans_file, "preprocessed/"),
+        folder.name, folder.root, plans, chosen, (folder.dataset_json.name, *fingerprint, task.info.plans_file, "preprocessed/"),
         tuple(next_flags), task.planner.counts(plans, folder), failed)
 
 

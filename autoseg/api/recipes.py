@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from autoseg import console
-from autoseg.planners import anomaly, localization, segmentation
+from autoseg.api import tasks
 from autoseg.wording import plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from autoseg.trainers.catalogue import Catalogue, ListedSetting
-
-PLANNERS = {**segmentation.SUMMARIES, **anomaly.SUMMARIES, **localization.SUMMARIES}  # of all tasks, each in one line
 
 
 def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
@@ -26,15 +24,16 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
     """
     from autoseg.trainers.catalogue import catalogue
 
-    found = catalogue(own)
+    known = tasks.recipes_of_all()
+    found = catalogue(known if own is None else known | {own: tasks.find_recipe(own)[1]},
+                      [task.trainer.SETTINGS for task in tasks.TASKS])
     if not quiet:
         console.show(_parts("Recipes: autoseg_train -tr RECIPE", found.recipes))
         console.show(_parts("Networks: --set network=NAME", found.networks))
         console.show(_parts("Losses: --set loss=NAME", found.losses))
-        console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", PLANNERS))
-        console.show(_settings("Settings: --set KEY=VALUE", found.settings))
-        for recipe, settings in found.of_kinds.items():
-            console.show(_settings(f"Settings of {recipe}: --set KEY=VALUE", settings))
+        console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", tasks.planners()))
+        for task, settings in zip(tasks.TASKS, found.settings.values(), strict=True):
+            console.show(_settings(f"Settings of {task.info.plural}: --set KEY=VALUE", settings))
     return found
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoseg import console
-from autoseg.api.common import PathLike, in_workspace, planned
+from autoseg.api import tasks
+from autoseg.api.common import PathLike, in_workspace, planned_for
 from autoseg.errors import AutosegError
 from autoseg.files import write_text
-from autoseg.kinds import KINDS
 from autoseg.workspace import DatasetFolder, Workspace
 
 
@@ -19,8 +19,8 @@ def report(dataset: PathLike, workspace: PathLike | None = None, quiet: bool = F
     """
     place = Workspace.at(workspace)
     folder = in_workspace(str(dataset), place)
-    if not any(folder.plans_of(kind).exists() for kind in KINDS):
-        folder = planned(str(dataset), place)
+    if not any(folder.plans_of(info).exists() for info in tasks.task_infos()):
+        folder = planned_for(dataset, place, tasks.default_task())
     with console.progress(f"Report on {folder.name}", quiet):
         page = build_report(folder)
     write_text(folder.report_html, page)
@@ -34,21 +34,17 @@ def build_report(folder: DatasetFolder) -> str:
     """
     from autoseg.report.artefacts import read_dataset
     from autoseg.report.page import build_page
-    from autoseg.tasks.anomaly import report as anomaly
-    from autoseg.tasks.localization import report as localization
-    from autoseg.tasks.segmentation import report as segmentation
 
     parts, damaged = [], list[str]()
-    for task in (segmentation, anomaly, localization):
+    for task in tasks.TASKS:
         try:
-            if (part := task.task_report(folder)) is not None:
+            if (part := task.report.task_report(folder, tasks.task_infos())) is not None:
                 parts.append(part)
         except AutosegError as error:
             damaged.append(str(error))
     if not parts:
         raise AutosegError(damaged[0] if damaged else (
-            f"{folder.name} has not been planned: {folder.plans_json} does not exist. Run: autoseg_plan_and_preprocess "
-            f"{folder.name}"))
+            f"{folder.name} has not been planned. Run: autoseg_plan_and_preprocess {folder.name}"))
     found = read_dataset(folder)
     found.troubles[:0] = damaged
     return build_page(found, parts)

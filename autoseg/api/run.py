@@ -5,30 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoseg import console
+from autoseg.api import tasks
 from autoseg.api.common import PathLike
-from autoseg.api.planning import folder_for, plan_where_needed
+from autoseg.api.planning import folder_for, plan_options, plan_where_needed
 from autoseg.api.reporting import report as make_report
 from autoseg.api.selection import find_best, is_current
-from autoseg.api.training import train
+from autoseg.api.tasks import Task
+from autoseg.api.training import cross_validation, job_for, require_configuration, train
 from autoseg.best import Best
 from autoseg.console import Report
-from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.dataset import find_dataset, load_dataset
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
-from autoseg.evaluation.summary import Summary
-from autoseg.options import options_from
-from autoseg.plan import Plans
-from autoseg.planners.segmentation.planning import chosen_configurations, require_known
-from autoseg.provenance import file_digest
+from autoseg.files import remove_leftovers
+from autoseg.provenance import Origin, file_digest
 from autoseg.steps import Step, Steps, read_record
-from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 if TYPE_CHECKING:
-    from autoseg.trainers.settings import Settings
+    from autoseg.trainers.job import Job
 
 PLAN, FIND_BEST, REPORT = "plan", "find-best", "report"
 KEPT_FOR_THE_END = 0.05  # share of --max-hours that finding the best and the report may take
@@ -36,9 +34,11 @@ KEPT_FOR_THE_END = 0.05  # share of --max-hours that finding the best and the re
 
 @dataclass(frozen=True)
 class RunResult:
-    """best: what was chosen. report: the page to open."""
+    """best: what was chosen; None where models of the task are not compared. models: that are trained. report: the page to
+    open."""
 
-    best: Best
+    best: Best | None
+    models: list[ModelFolder]
     report: Path
 
 
@@ -55,12 +55,12 @@ class _Fold:
 
     @property
     def is_complete(self) -> bool:
-        """Trained and validated, and usable: the model is described."""
+        """Tell whether it is trained and validated, and usable: the model is described."""
         return state_of(self.model.fold(self.fold)) == "complete" and self.model.model_json.exists()
 
     @property
     def is_begun(self) -> bool:
-        """It goes on with the settings that it was started with."""
+        """Tell whether it goes on with the settings that it was started with."""
         return state_of(self.model.fold(self.fold)) != "missing"
 
 
@@ -75,101 +75,106 @@ class _Wanted:
     device: str
     workspace: PathLike | None
 
-    def parsed(self, recipe: str) -> Settings:
-        """Those of this recipe. Raises AutosegError that names what is wrong."""
-        from autoseg.trainers.recipes import segmentation_defaults
-        from autoseg.trainers.settings import parse_settings
-
-        return parse_settings(list(self.settings), segmentation_defaults(recipe), epochs=self.epochs,
-                              iterations=self.iterations, max_hours=self.max_hours)
+    def job(self, folder: DatasetFolder, configuration: str, recipe: str) -> Job[Any]:
+        """Return the job of fold 0 with these settings. Raises AutosegError that names what is wrong."""
+        task, found = tasks.find_recipe(recipe)
+        flags = {"epochs": self.epochs, "iterations": self.iterations, "max_hours": self.max_hours}
+        return job_for(folder, task, found, configuration, recipe, "0", self.settings, flags, device=self.device)
 
 
 def run(
-    dataset: PathLike, max_hours: float | None = None, configurations: Sequence[str] | None = None,
-    recipes: Sequence[str] = ("default",), epochs: int | None = None, iterations: int | None = None,
-    settings: Sequence[str] = (), skip_bad_cases: bool = False, workers: int | None = None, device: str = "auto",
-    planner: str | None = None, memory_gb: float | None = None, workspace: PathLike | None = None, quiet: bool = False,
+    dataset: PathLike, max_hours: float | None = None, recipes: Sequence[str] = ("default",), epochs: int | None = None,
+    iterations: int | None = None, settings: Sequence[str] = (), skip_bad_cases: bool = False, workers: int | None = None,
+    device: str = "auto", planner: str | None = None, workspace: PathLike | None = None, quiet: bool = False, **options: Any,
 ) -> RunResult:
-    """Plan, train every fold of every configuration and recipe, find the best, write the report.
+    """Plan, train every fold of every configuration and recipe, find the best where the task has ensembles, write the report.
 
-    What an earlier run finished stays: plans that fit the dataset, preprocessed cases, folds, predictions of ensembles,
-    best.json; an unfinished fold goes on with the settings that it was started with. max_hours: of all runs together,
-    divided evenly over the folds that are left; a twentieth is kept for the end. The other arguments are those of
-    `plan_and_preprocess` and `train`.
+    recipes: all of one task. What an earlier run finished stays: plans that fit the dataset, preprocessed cases, folds,
+    predictions of ensembles, best.json; an unfinished fold goes on with the settings that it was started with. max_hours: of all
+    runs together, divided evenly over the folds that are left; a twentieth is kept for the end. options: of planning, such as
+    configurations=["2d"]; the other arguments are those of `plan_and_preprocess` and `train`.
     Raises AutosegError where a step cannot be done, or the hours are over before every fold was trained.
     """
     wanted = _Wanted(epochs, iterations, settings, max_hours, device, workspace)
     recipes = tuple(dict.fromkeys(recipes))
-    require_known(options_from(PlanOptions, {"configurations": configurations}))
-    _check(wanted, recipes)
+    task = _check(wanted, recipes, planner, options)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = folder_for(source, place)
     remove_leftovers(folder.root)
     with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_json).spent_s) as overall:
         with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
-            plans = _plan(source, folder, configurations, workers, skip_bad_cases, quiet, planner, memory_gb)
-        chosen = chosen_configurations(configurations, plans)
-        folds = _folds(folder, chosen, recipes, wanted, quiet)
-        steps = Steps(folder.run_json, _steps(folds, max_hours))
+            result = plan_where_needed(task, source, folder, options, planner, workers, skip_bad_cases, quiet)
+            if result.failed:
+                listed = "\n".join(f"  {reason}" for reason in result.failed.values())
+                raise AutosegError(f"{many(len(result.failed), 'case')} of {folder.name} could not be preprocessed:\n{listed}")
+        folds = _folds(folder, task, result.configurations, recipes, wanted, quiet)
+        steps = Steps(folder.run_json, _steps(task, folds, max_hours))
         steps.know({fold.step: fold.is_complete for fold in folds})
         _train(folder, folds, steps, wanted, overall, quiet)
         models = list(dict.fromkeys(fold.model for fold in folds))
-        if not is_current(folder, models):
-            with steps.run(FIND_BEST, overall) as report, console.inside(report):
-                find_best(source.name, [model.configuration for model in models], recipes, device=device, workers=workers,
-                          workspace=workspace, quiet=quiet)
-        best = file_digest(folder.best_json)
-        if not folder.report_html.exists() or not steps.is_made_from(REPORT, best):
-            with steps.run(REPORT, overall, best) as report, console.inside(report):
+        made_from = _finish(folder, task, models, recipes, steps, wanted, workers, overall, quiet)
+        if not folder.report_html.exists() or not steps.is_made_from(REPORT, made_from):
+            with steps.run(REPORT, overall, made_from) as report, console.inside(report):
                 make_report(source.name, workspace=workspace, quiet=True)
         overall(1.0, "")
-    return RunResult(read_model(folder.best_json, Best), folder.report_html)
+    return RunResult(read_model(folder.best_json, Best) if task.info.averages else None, models, folder.report_html)
 
 
-def _check(wanted: _Wanted, recipes: Sequence[str]) -> None:
-    """Say what is wrong with the flags now, not after hours of planning and training."""
+def _check(wanted: _Wanted, recipes: Sequence[str], planner: str | None, options: dict[str, Any]) -> Task:
+    """Return the task of the recipes. Say what is wrong with the flags now, not after hours of planning and training."""
     from autoseg.device import resolve_device
 
     resolve_device(wanted.device)
-    for recipe in recipes:
-        wanted.parsed(recipe)
-
-
-def _plan(
-    source: Dataset, folder: DatasetFolder, configurations: Sequence[str] | None, workers: int | None, skip_bad_cases: bool,
-    quiet: bool, planner: str | None, memory_gb: float | None,
-) -> Plans:
-    result = plan_where_needed(source, folder, configurations, workers, skip_bad_cases, quiet, planner, memory_gb)
-    if result.failed:
-        listed = "\n".join(f"  {reason}" for reason in result.failed.values())
-        raise AutosegError(f"{many(len(result.failed), 'case')} of {folder.name} could not be preprocessed:\n{listed}")
-    return result.plans
+    found = {name: tasks.find_recipe(name)[0] for name in recipes}
+    task = found[recipes[0]]
+    if others := [name for name, other in found.items() if other.info != task.info]:
+        raise AutosegError(f"The recipe {recipes[0]} trains {task.info.plural}, and {others[0]} {found[others[0]].info.plural}. "
+                           "Run them one after the other.")
+    if planner is not None and tasks.task_of_planner(planner).info != task.info:
+        raise AutosegError(f"The planner {planner} plans for {tasks.task_of_planner(planner).info.plural}, but the recipe "
+                           f"{recipes[0]} trains {task.info.plural}. Leave out --planner, or choose another recipe with -tr.")
+    plan_options(task, planner or task.info.planner, options)
+    for configuration in options.get("configurations") or ():
+        require_configuration(task, recipes[0], configuration)
+    return task
 
 
 def _folds(
-    folder: DatasetFolder, configurations: Sequence[str], recipes: Sequence[str], wanted: _Wanted, quiet: bool
+    folder: DatasetFolder, task: Task, configurations: Sequence[str], recipes: Sequence[str], wanted: _Wanted, quiet: bool
 ) -> list[_Fold]:
-    """Every fold of every model, one model after the other; shows what the user should know about splits, networks, old folds.
-
-    Raises AutosegError for what cannot be trained: now, and not when its turn comes.
-    """
-    from autoseg.trainers.job import Job, check_begun_folds, check_job, load_fold_data
-
+    """Return every fold of every model, one model after the other; show what the user should know about splits, networks, old
+    folds. Raises AutosegError for what cannot be trained: now, and not when its turn comes."""
     folds, notes = [], []
     for configuration in configurations:
         for recipe in recipes:
-            job = Job(folder, configuration, recipe, "0", wanted.parsed(recipe), wanted.device)
-            data = load_fold_data(job)
+            job = wanted.job(folder, configuration, recipe)
+            data = task.trainer.load_data(job)
             its_folds = [_Fold(folder.model(configuration, recipe), str(fold)) for fold in range(data.folds)]
             first = next((fold.fold for fold in its_folds if not fold.is_begun), None)
-            told = check_job(replace(job, fold=first or "0"), data, begins=first is not None)
+            told = task.trainer.check(replace(job, fold=first or "0"), data, begins=first is not None)
             folds += its_folds
-            notes += [*data.notes, *check_begun_folds(job, data), *(f"{configuration}, {recipe}: {note}" for note in told)]
-    for note in dict.fromkeys(notes):
-        if not quiet:
-            console.show(note)
+            notes += [*data.notes, *task.trainer.check_begun(job, data), *(f"{configuration}, {recipe}: {note}" for note in told)]
+    if not quiet:
+        console.show_all(dict.fromkeys(notes))
     return folds
+
+
+def _finish(
+    folder: DatasetFolder, task: Task, models: Sequence[ModelFolder], recipes: Sequence[str], steps: Steps, wanted: _Wanted,
+    workers: int | None, overall: Report, quiet: bool,
+) -> str:
+    """Find the best of the models, or pool each cross-validation where they are not compared; return the digest of what the
+    report is then made from."""
+    if not task.info.averages:
+        for model in models:
+            cross_validation(folder.name, model.configuration, model.recipe, wanted.workspace, quiet)
+        return Origin.of(summaries=[file_digest(model.summary_json) for model in models]).digest
+    if not is_current(folder, task, models):
+        with steps.run(FIND_BEST, overall) as report, console.inside(report):
+            find_best(folder.name, [model.configuration for model in models], recipes, device=wanted.device, workers=workers,
+                      workspace=wanted.workspace, quiet=quiet)
+    return file_digest(folder.best_json)
 
 
 def _train(
@@ -189,8 +194,8 @@ def _train(
                 folder.name, fold.fold, fold.model.configuration, fold.model.recipe, resume=fold.is_begun, epochs=wanted.epochs,
                 iterations=wanted.iterations, max_hours=hours, device=wanted.device, settings=wanted.settings,
                 workspace=wanted.workspace, quiet=True)
-        if isinstance(result.summary, Summary) and not quiet:
-            console.show(f"{fold.step}: mean Dice {result.summary.foreground_mean['Dice']:.3f}")
+        if result.in_words and not quiet:
+            console.show(f"{fold.step}: {result.in_words}")
 
 
 def _hours(max_hours: float | None, spent_s: float, waiting: int, folds: int) -> float | None:
@@ -209,12 +214,10 @@ def _before_planning(max_hours: float | None) -> list[Step]:
     return [Step(PLAN, PLAN, 60), Step("all that follows", "all", 3600 * (max_hours or 1), max_hours is None)]
 
 
-def _steps(folds: Sequence[_Fold], max_hours: float | None) -> list[Step]:
-    """All steps. Folds are expected to take as long as they may; else nothing is known until one was measured."""
+def _steps(task: Task, folds: Sequence[_Fold], max_hours: float | None) -> list[Step]:
+    """Return all steps. Folds are expected to take as long as they may; else nothing is known until one was measured."""
     unknown = max_hours is None
     fold_s = 3600 * (max_hours * (1 - KEPT_FOR_THE_END) / len(folds) if max_hours else 1)
     training = [Step(fold.step, f"{fold.model.configuration} {fold.model.recipe}", fold_s, unknown) for fold in folds]
-    return [
-        Step(PLAN, PLAN, 60), *training, Step(FIND_BEST, FIND_BEST, 0.03 * fold_s * len(folds), unknown),
-        Step(REPORT, REPORT, 10),
-    ]
+    comparing = [Step(FIND_BEST, FIND_BEST, 0.03 * fold_s * len(folds), unknown)] if task.info.averages else []
+    return [Step(PLAN, PLAN, 60), *training, *comparing, Step(REPORT, REPORT, 10)]

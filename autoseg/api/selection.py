@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg import console
-from autoseg.api.common import PathLike, planned
+from autoseg.api import tasks
+from autoseg.api.common import PathLike, planned_for
+from autoseg.api.tasks import Task
 from autoseg.best import Best, Member, TriedRule, member_of
 from autoseg.commands import command_line, training_flags
 from autoseg.dataset import Dataset, require_there
@@ -59,20 +61,21 @@ def find_best(
     simplest that is not worse than the best, then the post-processing rules that the pooled cases support.
     Raises AutosegError where no model's cross-validation is complete; it says how to complete one.
     """
-    folder = planned(str(dataset), Workspace.at(workspace))
+    task = averaging_task()
+    folder = planned_for(dataset, Workspace.at(workspace), task)
     known = read_model(folder.dataset_json, Dataset)
     require_there(known.folder, folder)
-    complete, left_out = _complete_models(folder, known, configurations, recipes, workers)
+    complete, left_out = _complete_models(folder, task, known, configurations, recipes, workers)
     if not quiet:
         for name, missing in left_out.items():
             words = f"Left out: {_lacks(name, missing)}. To complete it:"
             console.show("\n  ".join([words, *(lack.command for lack in missing)]))
     models = list(complete)
-    members = current_members(folder, models)
+    members = current_members(folder, task, models)
     summaries: dict[Members, Summary] = {(member,): complete[model] for member, model in zip(members, models, strict=True)}
-    _require_known_cases(folder, known, summaries)
+    _require_known_cases(folder, task, known, summaries)
     if ensembles and len(models) > 1:
-        summaries |= _pairs(folder, known, models, members, device, workers, quiet)
+        summaries |= _pairs(folder, task, known, models, members, device, workers, quiet)
     candidates = compare(summaries)
     chosen, reason = choose(candidates)
     files = _files(folder, known, chosen.members, summaries[chosen.members])
@@ -89,13 +92,18 @@ def find_best(
     return BestResult(best, folder.best_json, left_out)
 
 
-def current_members(folder: DatasetFolder, models: Sequence[ModelFolder]) -> list[Member]:
-    """The models by name and by what their weights are now."""
-    return [member_of(model, range(number_of_folds(folder))) for model in models]
+def averaging_task() -> Task:
+    """Return the task whose models are compared, and averaged as ensembles."""
+    return next(task for task in tasks.TASKS if task.info.averages)
 
 
-def is_current(folder: DatasetFolder, models: Sequence[ModelFolder]) -> bool:
-    """Whether best.json is there, and compared just these models, and all pairs of them, with today's weights and labels."""
+def current_members(folder: DatasetFolder, task: Task, models: Sequence[ModelFolder]) -> list[Member]:
+    """Return the models by name and by what their weights are now."""
+    return [member_of(model, range(number_of_folds(folder.splits_of(task.info)))) for model in models]
+
+
+def is_current(folder: DatasetFolder, task: Task, models: Sequence[ModelFolder]) -> bool:
+    """Tell whether best.json is there, and compared just these models, and all pairs of them, with today's weights and labels."""
     if not folder.best_json.exists():
         return False
     try:
@@ -106,7 +114,7 @@ def is_current(folder: DatasetFolder, models: Sequence[ModelFolder]) -> bool:
         return False
     compared = [candidate.members for candidate in best.candidates]
     alone = {members[0] for members in compared if len(members) == 1}
-    return alone == set(current_members(folder, models)) and len(compared) == len(alone) * (len(alone) + 1) // 2
+    return alone == set(current_members(folder, task, models)) and len(compared) == len(alone) * (len(alone) + 1) // 2
 
 
 def references_digest(dataset: Dataset) -> str:
@@ -115,17 +123,19 @@ def references_digest(dataset: Dataset) -> str:
 
 
 def _complete_models(
-    folder: DatasetFolder, dataset: Dataset, configurations: Sequence[str] | None, recipes: Sequence[str] | None,
+    folder: DatasetFolder, task: Task, dataset: Dataset, configurations: Sequence[str] | None, recipes: Sequence[str] | None,
     workers: int | None,
 ) -> tuple[dict[ModelFolder, Summary], dict[str, tuple[Missing, ...]]]:
     """Models that all folds are there of, with their results against today's labels; and what the others lack, by name."""
     train = command_line(folder, "autoseg_train", *map(str, range(USUAL_FOLDS)))
-    folds = number_of_folds(folder)
+    splits = folder.splits_of(task.info)
+    folds = number_of_folds(splits)
     if not folds:
-        raise AutosegError(f"{folder.name} has no splits.json: no fold of a cross-validation has been trained yet. Run: {train}")
+        raise AutosegError(
+            f"{folder.name} has no {splits.name}: no fold of a cross-validation has been trained yet. Run: {train}")
     complete, left_out = {}, {}
     fitting = [
-        model for model in folder.models()
+        model for model in folder.models_of(task.info)
         if (not configurations or model.configuration in configurations) and (not recipes or model.recipe in recipes)
     ]
     for model in fitting:
@@ -140,7 +150,7 @@ def _complete_models(
         listed = "\n".join(f"  {lack.command}" for missing in left_out.values() for lack in missing)
         words = "; ".join(_lacks(name, missing) for name, missing in left_out.items())
         raise AutosegError(f"No model of {folder.name} has a complete cross-validation: {words}. Complete one with:\n{listed}")
-    trained = ", ".join(f"-c {model.configuration} -tr {model.recipe}" for model in folder.models())
+    trained = ", ".join(f"-c {model.configuration} -tr {model.recipe}" for model in folder.models_of(task.info))
     raise AutosegError(
         f"{folder.name} has no model that fits. " + (f"There are: {trained}." if trained else f"Train one: {train}"))
 
@@ -150,7 +160,9 @@ def _lacks(name: str, missing: Sequence[Missing]) -> str:
     return f"{name}: {', '.join(lack.words for lack in missing)}"
 
 
-def _require_known_cases(folder: DatasetFolder, dataset: Dataset, summaries: Mapping[Members, Summary]) -> None:
+def _require_known_cases(
+    folder: DatasetFolder, task: Task, dataset: Dataset, summaries: Mapping[Members, Summary]
+) -> None:
     """Raises AutosegError where a model validated a case that the dataset does not have, or not with a label, any more."""
     labelled = {case.name for case in dataset.training if case.label is not None}
     for (member, *_), summary in summaries.items():
@@ -158,19 +170,20 @@ def _require_known_cases(folder: DatasetFolder, dataset: Dataset, summaries: Map
             raise AutosegError(
                 f"The cross-validation of {member.name} holds {many(len(gone), 'case')} that {folder.name} does not "
                 f"have any more: {some(gone)}. Put them back and plan again, or train all folds of "
-                f"the model anew without them: remove {folder.splits_json}, then autoseg_train with --restart.")
+                f"the model anew without them: remove {folder.splits_of(task.info)}, then autoseg_train with --restart.")
 
 
 def _pairs(
-    folder: DatasetFolder, dataset: Dataset, models: Sequence[ModelFolder], members: Sequence[Member], device: str,
+    folder: DatasetFolder, task: Task, dataset: Dataset, models: Sequence[ModelFolder], members: Sequence[Member], device: str,
     workers: int | None, quiet: bool,
 ) -> dict[Members, Summary]:
     from autoseg.device import resolve_device
-    from autoseg.postprocessing.ensemble import predict_pairs
 
-    validated = cases_by_fold(models, number_of_folds(folder))
+    validated = cases_by_fold(models, number_of_folds(folder.splits_of(task.info)))
     with console.progress("Ensembles on the validation cases", quiet) as report:
-        return predict_pairs(folder, dataset, validated, models, members, resolve_device(device), report, workers)
+        found: dict[Members, Summary] = task.ensembles.predict_pairs(
+            folder, dataset, validated, models, members, resolve_device(device), report, workers)
+    return found
 
 
 def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], summary: Summary) -> list[Pair]:

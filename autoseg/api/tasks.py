@@ -17,11 +17,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoseg import api as verbs
 from autoseg.errors import AutosegError
+from autoseg.options import Flag, flags_of
 from autoseg.plan import Frozen, Plans
-from autoseg.task import TaskInfo
+from autoseg.task import Evaluated, TaskInfo
 from autoseg.tasks import anomaly, localization, segmentation
 from autoseg.tasks.anomaly import options as anomaly_options
 from autoseg.tasks.anomaly.plan import SlicePlans
@@ -30,6 +33,8 @@ from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.segmentation import options as segmentation_options
 
 if TYPE_CHECKING:
+    from autoseg.api.planning import PlanResult
+    from autoseg.api.prediction import PredictResult
     from autoseg.trainers.recipe import Recipe
 
 
@@ -134,3 +139,51 @@ def find_recipe(name: str) -> tuple[Task, Recipe]:
 
     found = recipe.find_recipe(name, recipes_of_all())
     return next(task for task in TASKS if isinstance(found.settings, task.trainer.SETTINGS)), found
+
+
+def planning_flags() -> list[Flag]:
+    """Return the flags of planning; who plans, and so for which task, is said by --planner."""
+    return [flag for flag in flags_of({task.info: task.plan_options for task in TASKS}) if flag.field != "planner"]
+
+
+def prediction_flags() -> list[Flag]:
+    """Return the flags of predicting that depend on the task."""
+    return flags_of({task.info: task.predict_options for task in TASKS})
+
+
+def evaluation_flags() -> list[Flag]:
+    """Return the flags of evaluating that depend on the task."""
+    return flags_of({task.info: task.evaluate_options for task in TASKS})
+
+
+ALIASES = ("evaluate_anomalies", "plan_projection", "plan_slices", "predict_anomalies", "predict_locations")
+
+
+def plan_slices(dataset: str | Path, **arguments: Any) -> PlanResult:
+    """Plan for anomaly detectors; see `plan_and_preprocess`."""
+    return verbs.plan_and_preprocess(dataset, planner=anomaly.INFO.planner, **arguments)
+
+
+def plan_projection(dataset: str | Path, **arguments: Any) -> PlanResult:
+    """Plan for locators; see `plan_and_preprocess`."""
+    return verbs.plan_and_preprocess(dataset, planner=localization.INFO.planner, **arguments)
+
+
+def predict_anomalies(input: str | Path, output: str | Path, **arguments: Any) -> PredictResult:
+    """Score images with an anomaly detector; see `predict_files`."""
+    return verbs.predict_files(input, output, **_meaning(anomaly.INFO, arguments))
+
+
+def predict_locations(input: str | Path, output: str | Path, **arguments: Any) -> PredictResult:
+    """Find a level in images with a locator; see `predict_files`."""
+    return verbs.predict_files(input, output, **_meaning(localization.INFO, arguments))
+
+
+def evaluate_anomalies(reference: str | Path, prediction: str | Path, **arguments: Any) -> Evaluated:
+    """Compare anomaly scores with what is known of the cases; see `evaluate`."""
+    return verbs.evaluate(reference, prediction, **arguments)
+
+
+def _meaning(info: TaskInfo, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a prediction that means this task's models."""
+    return arguments if arguments.get("model") else {"configuration": info.usual_configuration, **arguments}

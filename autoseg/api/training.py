@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import console
+from autoseg.api import tasks
 from autoseg.api.common import PathLike, default_configuration, planned_for
-from autoseg.console import Report
+from autoseg.api.tasks import Task
 from autoseg.errors import AutosegError
-from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, pooled_folds, state_of
-from autoseg.evaluation.summary import Summary
-from autoseg.evaluation.tables import summary_table
-from autoseg.kinds import ANOMALY, LOCATION, Kind, kind_for, kind_of
-from autoseg.tasks.anomaly.cross_validation import pooled_detector_folds
-from autoseg.tasks.anomaly.summary import AnomalySummary
-from autoseg.tasks.anomaly.tables import anomaly_table
-from autoseg.tasks.localization.cross_validation import pooled_locator_folds
-from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.tasks.localization.summary import LocationSummary
-from autoseg.tasks.localization.tables import in_words, location_table
-from autoseg.workspace import DatasetFolder, Workspace, read_model
+from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, state_of
+from autoseg.settings import parse_settings
+from autoseg.workspace import DatasetFolder, Workspace
 
 if TYPE_CHECKING:
-    from autoseg.trainers.anomaly.job import DetectorData
     from autoseg.trainers.job import FoldData, Job
-    from autoseg.trainers.locator.job import LocatorData
-    from autoseg.trainers.settings import TrainingSettings
+    from autoseg.trainers.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """folder: of the fold. configuration: that was trained. summary: of its validation; None for fold "all"."""
+    """folder: of the fold. configuration: that was trained. summary: of its validation, in_words: the same in a few words; None
+    and "" for fold "all"."""
 
     folder: Path
     configuration: str
-    summary: Summary | AnomalySummary | LocationSummary | None
+    summary: Any
+    in_words: str = ""
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """summary: of all folds' validation cases together, and its file; None while folds are missing.
-
-    missing: what it lacks, and what to type for it.
-    """
+    """summary: of all folds' validation cases together, and its file; None while folds are missing. missing: what it lacks, and
+    what to type for it. averages: whether models of the task can be averaged, so that find_best compares them."""
 
     configuration: str
     recipe: str
-    summary: Summary | AnomalySummary | LocationSummary | None
+    summary: Any
     path: Path
+    averages: bool
     missing: tuple[Missing, ...] = ()
 
 
@@ -64,152 +54,101 @@ def train(
 ) -> TrainResult:
     """Train one fold to its end and validate it; goes on where an earlier run stopped.
 
-    fold: 0..4, or "all" (every case, no validation). configuration: None for 3d_fullres where it was planned, else 2d; a
-    detector of anomalies has "slices" alone, a locator "projection". resume: go on with an unfinished fold, whatever settings it
-    was started with. restart: throw it away first. recipe: "default", "multiscale", "unet3plus", "anogan", "locator", or your
-    own as "module:function". settings: "key=value" texts that change the recipe's own; see `autoseg.trainers.settings`. name: of
+    fold: 0..4, or "all" (every case, no validation). configuration: None for the usual one of the recipe's task where it was
+    planned (3d_fullres of a segmentation), else the first. resume: go on with an unfinished fold, whatever settings it was
+    started with. restart: throw it away first. recipe: one of those that `recipes` lists, which also says what task is trained,
+    or your own as "module:function". settings: "key=value" texts that change the recipe's own; `recipes` lists them. name: of
     the model's folder, and for find_best and predict; None for that of the recipe.
+    Raises AutosegError where the dataset is not planned for the task, or what was asked for does not fit.
     """
     if resume and restart:
         raise AutosegError("--continue and --restart contradict each other. Give one of them.")
-    place = Workspace.at(workspace)
-    flags = {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}
-    kind = _require_fitting(recipe, configuration)
-    folder = planned_for(str(dataset), place, kind)
-    chosen = kind.configuration if kind else configuration or default_configuration(folder)
-    return TRAIN[kind](_job(recipe, chosen, fold, settings, flags, resume, device, name, folder), restart, quiet)
+    task, found = tasks.find_recipe(recipe)
+    require_configuration(task, recipe, configuration)
+    folder = planned_for(dataset, Workspace.at(workspace), task)
+    job = job_for(
+        folder, task, found, configuration or default_configuration(folder, task), recipe, str(fold), settings,
+        {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}, resume, device, name)
+    return _train(job, task, restart, quiet)
 
 
-def _require_fitting(recipe: str, configuration: str | None) -> Kind | None:
-    """What the recipe trains, None for segmentation. Raises AutosegError where the configuration is of another kind."""
-    from autoseg.trainers.recipes import find_recipe
-
-    trained = find_recipe(recipe).trains
-    kind, wanted = kind_for(trained), kind_of(configuration)
-    if wanted is not None and kind != wanted:
-        does = f"trains {kind.plural}" if kind else "segments"
-        raise AutosegError(f'The recipe "{recipe}" {does}, and {wanted.configuration} is for {wanted.plural}: train with -tr '
-                           f"{wanted.recipe}, or choose another configuration with -c.")
-    if kind is not None and configuration not in (None, kind.configuration):
-        raise AutosegError(f'The recipe "{recipe}" trains on {kind.configuration}, and not on {configuration}. Leave out -c.')
-    return kind
+def require_configuration(task: Task, recipe: str, configuration: str | None) -> None:
+    """Raise AutosegError where a configuration is another task's than the recipe's."""
+    info = task.info
+    if configuration in (None, *info.configurations):
+        return
+    other = next((other for other in tasks.task_infos() if configuration in other.configurations), None)
+    if other is not None:
+        raise AutosegError(f'The recipe "{recipe}" trains {info.plural}, and {configuration} is for {other.plural}: train with '
+                           f"-tr {other.recipe}, or choose another configuration with -c.")
+    if len(info.configurations) == 1:
+        raise AutosegError(f'The recipe "{recipe}" trains on {info.configurations[0]}, and not on {configuration}. Leave out -c.')
 
 
-def _job(
-    recipe: str, configuration: str, fold: int | str, assignments: Sequence[str], flags: dict[str, Any], resume: bool,
-    device: str, name: str | None, folder: DatasetFolder,
+def job_for(
+    folder: DatasetFolder, task: Task, found: Recipe, configuration: str, recipe: str, fold: str,
+    assignments: Sequence[str] = (), flags: Mapping[str, Any] | None = None, resume: bool = False, device: str = "auto",
+    name: str | None = None,
 ) -> Job[Any]:
+    """Return the job of a fold. found: the recipe of the name `recipe`. assignments, flags: change its settings. resume: continue
+    with those that the fold was started with. Raises AutosegError for settings and names that do not fit."""
     from autoseg.trainers.job import Job
-    from autoseg.trainers.settings import parse_settings
+    from autoseg.trainers.recipe import check_model_name
 
-    chosen = parse_settings(list(assignments), _recipe_settings(recipe, folder), **flags)
-    return Job(folder, configuration, recipe, str(fold), None if resume else chosen, device, name)
-
-
-def _recipe_settings(recipe: str, folder: DatasetFolder) -> TrainingSettings:
-    """The recipe's own, which a plan may say something of, too."""
-    from autoseg.trainers.recipes import find_recipe, locator_defaults
-
-    found = find_recipe(recipe)
-    if found.trains == LOCATION.task:
-        return locator_defaults(recipe, read_model(folder.projection_json, ProjectionPlans))
-    return found.settings
+    check_model_name(name, recipe, tasks.recipes_of_all())
+    defaults = task.trainer.defaults(found, folder)
+    chosen = parse_settings(list(assignments), defaults, **(flags or {}))
+    return Job(folder, task.info, configuration, recipe, found, fold, None if resume else chosen, defaults, device, name)
 
 
-def _train_segmentation(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
-    from autoseg.trainers.fold import train_fold
-    from autoseg.trainers.job import check_job, load_fold_data
+def _train(job: Job[Any], task: Task, restart: bool, quiet: bool) -> TrainResult:
+    from autoseg.trainers.fold import run_fold
 
-    data = load_fold_data(job)
-    _begin(job, data, check_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_fold, job, data), quiet)
-
-
-def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
-    from autoseg.trainers.anomaly.fold import train_detector_fold
-    from autoseg.trainers.anomaly.job import check_detector_job, load_detector_data
-
-    data = load_detector_data(job)
-    _begin(job, data, check_detector_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_detector_fold, job, data), quiet)
-
-
-def _train_locator(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
-    from autoseg.trainers.locator.fold import train_locator_fold
-    from autoseg.trainers.locator.job import check_locator_job, load_locator_data
-
-    data = load_locator_data(job)
-    _begin(job, data, check_locator_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_locator_fold, job, data), quiet)
-
-
-TRAIN: dict[Kind | None, Callable[[Job[Any], bool, bool], TrainResult]] = {
-    None: _train_segmentation, ANOMALY: _train_detector, LOCATION: _train_locator}
-
-
-def _train(job: Job[Any], train_it: Callable[[Report], Any], quiet: bool) -> TrainResult:
+    data = task.trainer.load_data(job)
+    notes = task.trainer.check(job, data, begins=restart or state_of(job.fold_folder) == "missing")
+    _begin(job, data, notes, restart, quiet)
     with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
-        summary = train_it(report)
-    if summary is not None and not quiet:
-        _show(summary)
-    return TrainResult(job.fold_folder.root, job.configuration, summary)
+        summary = run_fold(job, task.trainer.steps(job, data, report))
+    if summary is None:
+        return TrainResult(job.fold_folder.root, job.configuration, None)
+    if not quiet:
+        console.show_all(task.evaluation.shown(summary))
+    return TrainResult(job.fold_folder.root, job.configuration, summary, task.evaluation.result(summary))
 
 
-def _begins(job: Job[Any], restart: bool) -> bool:
-    return restart or state_of(job.fold_folder) == "missing"
-
-
-def _begin(job: Job[Any], data: FoldData | DetectorData | LocatorData, notes: list[str], restart: bool, quiet: bool) -> None:
+def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: bool, quiet: bool) -> None:
     """Throw away what is not wanted any more, and say what the user should know."""
-    from autoseg.trainers.cases import changed_cases
+    from autoseg.trainers.job import changed_cases
 
     if job.fold_folder.checkpoint_final.exists() and not restart:
         notes.append(
             f"Fold {job.fold} of {job.configuration}, {job.model.recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
-    notes += changed_cases(job.fold_folder, data.cases_of(job.fold))
+    notes += changed_cases(job, data.cases_of(job.fold))
     if quiet:
         return
     for note in data.notes:
         console.show_once(note)  # of all folds
-    for note in notes:
-        console.show(note)
+    console.show_all(notes)
 
 
 def cross_validation(
     dataset: PathLike, configuration: str | None = None, recipe: str = "default", workspace: PathLike | None = None,
     quiet: bool = False,
 ) -> CrossValidation:
-    """The validation cases of all folds of a model together; or which folds are missing, and the commands for them.
+    """Pool the validation cases of all folds of a model; or say which folds are missing, and the commands for them.
 
     recipe: or the name that the model was given.
     """
-    place = Workspace.at(workspace)
-    kind = kind_of(configuration)
-    folder = planned_for(str(dataset), place, kind)
-    model = folder.model(configuration or default_configuration(folder), recipe)
-    folds = number_of_folds(folder, model.configuration)
-    missing = tuple(missing_folds(folder, model, folds))
-    if missing or not folds:
-        return CrossValidation(model.configuration, model.recipe, None, model.summary_json, missing)
-    summary: Summary | AnomalySummary | LocationSummary
-    if kind == ANOMALY:
-        summary = pooled_detector_folds(model, folds)
-    elif kind == LOCATION:
-        summary = pooled_locator_folds(model, folds)
-    else:
-        summary = pooled_folds(model, folds)
-    if not quiet:
-        console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
-        _show(summary)
-    return CrossValidation(model.configuration, model.recipe, summary, model.summary_json)
-
-
-def _show(summary: Summary | AnomalySummary | LocationSummary) -> None:
-    if isinstance(summary, LocationSummary):
-        console.show(location_table(summary))
-        for words in in_words(summary):
-            console.show(words)
-    else:
-        console.show(anomaly_table(summary) if isinstance(summary, AnomalySummary) else summary_table(summary))
+    task = next((task for task in tasks.TASKS if configuration in task.info.configurations), tasks.default_task())
+    folder = planned_for(dataset, Workspace.at(workspace), task)
+    model = folder.model(configuration or default_configuration(folder, task), recipe)
+    folds = number_of_folds(folder.splits_of(task.info))
+    missing, summary = tuple(missing_folds(folder, model, folds)), None
+    if folds and not missing:
+        summary = task.evaluation.pooled(model, folds)
+        if not quiet:
+            console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
+            console.show_all(task.evaluation.shown(summary))
+    return CrossValidation(model.configuration, model.recipe, summary, model.summary_json, task.info.averages, missing)

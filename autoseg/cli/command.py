@@ -6,8 +6,10 @@ import argparse
 import errno
 import shlex
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from autoseg import api
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,20 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
                         help="at most so many processes (default: one per core, fewer where memory is short)")
 
 
-def add_planner(parser: argparse.ArgumentParser, default: str | None = "default", of_all_kinds: bool = False) -> None:
-    """For commands that plan. of_all_kinds: whether not for segmentation alone."""
-    others = "; for anomaly detectors: slices; for locators: projection" if of_all_kinds else ""
-    names = f"default, resenc_m, resenc_l, resenc_xl or unet3plus{others}"
-    parser.add_argument("--planner", default=default, help=f"who decides: {names} (default: default)")
-    parser.add_argument("--memory-gb", type=float, metavar="GB",
-                        help="GPU memory that training may take (default: the planner's: 8, resenc_l 24, resenc_xl 40)")
+def add_planner(parser: argparse.ArgumentParser, default: str | None = "default") -> None:
+    """For commands that plan."""
+    parser.add_argument("--planner", default=default,
+                        help="who decides: default, resenc_m, resenc_l, resenc_xl or unet3plus; slices for anomaly detectors, "
+                             "projection for locators; autoseg recipes explains them (default: default)")
+
+
+def add_options(parser: argparse.ArgumentParser, flags: Sequence[api.Flag]) -> None:
+    """Add the flags that set the options of tasks, in a group for each of those that take them."""
+    groups: dict[tuple[str, ...], argparse._ArgumentGroup] = {}
+    for flag in flags:
+        if flag.whom not in groups:
+            groups[flag.whom] = parser.add_argument_group(f"for {' and '.join(flag.whom)}")
+        groups[flag.whom].add_argument(flag.name, **flag.arguments)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -83,8 +92,6 @@ def execute(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace)
 
 
 def _run(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace) -> int:
-    from autoseg import api  # heavy imports begin here, after the flags have been read and -h answered
-
     try:
         return run(flags)
     except api.AutosegError as error:
@@ -105,25 +112,22 @@ def command_like(flags: argparse.Namespace, program: str, *arguments: str) -> st
 
 
 def tell_written(
-    written: Collection[str], failed: Mapping[str, str], already_there: int, output: str, what: tuple[str, str, str],
-    evaluation: tuple[str, str] | None = ("REFERENCE_DIR", "where you have reference labels"),
+    made: str, written: int, failed: Mapping[str, str], already_there: int, output: str, done: str,
+    compare_with: tuple[str, str] | None = ("REFERENCE_DIR", "where you have reference labels"),
 ) -> int:
-    """Say what a command wrote into a folder, of the rest why it failed, and what comes next if anything; the exit code.
+    """Say what a command wrote into a folder, of the rest why it failed, and what comes next if anything; return the exit code.
 
-    written, failed: by name, the latter with reasons. what: ("segmentation(s)", "images", "segmented") of which these are.
-    evaluation: what to compare with, and when; None where no command compares.
+    made: such as "3 segmentation(s)", of so many images that were written. failed: reasons by name. done: "segmented".
+    compare_with: what to compare with, and when; None where no command compares.
     """
-    made, sources, done = what
     there = f" ({already_there} were there already; --overwrite makes them anew)" if already_there else ""
-    print(f"Wrote {f'{len(written)} {made}' if written else 'nothing'} to {output}{there}.")
+    print(f"Wrote {made if written else 'nothing'} to {output}{there}.")
     for reason in failed.values():
         print(f"Failed: {reason}", file=sys.stderr)
     if failed:
-        print(f"Error: {len(failed)} of {len(failed) + len(written)} {sources} could not be {done}: {', '.join(failed)}. The "
-              "same command tries them again.", file=sys.stderr)
-        return 1
-    if evaluation is None:
-        return 0
-    reference, when = evaluation
-    print(f"Next: autoseg evaluate {reference} {shlex.quote(output)}   ({when})")
-    return 0
+        print(f"Error: {len(failed)} of {len(failed) + written} images could not be {done}: {', '.join(failed)}. The same "
+              "command tries them again.", file=sys.stderr)
+    elif compare_with is not None:
+        reference, when = compare_with
+        print(f"Next: autoseg evaluate {reference} {shlex.quote(output)}   ({when})")
+    return int(bool(failed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from autoseg import api
 from autoseg.cli.command import Command
 
 
@@ -13,8 +14,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg import api
-
     result = api.demo(flags.output)
     print(f"Images, segmentations and models lie in {flags.output}\n"
           f"Evaluation of the test images: {result.summary_json}\n"

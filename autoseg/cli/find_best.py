@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from autoseg import api
 from autoseg.cli.command import Command, add_dataset, add_device, add_workers, add_workspace, command_like
 
 
@@ -20,8 +21,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg import api
-
     result = api.find_best(
         flags.dataset, configurations=flags.configurations, recipes=flags.recipes, ensembles=not flags.no_ensembles,
         device=flags.device, workers=flags.workers, workspace=flags.workspace,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from autoseg import api
 from autoseg.cli.command import Command, add_workers, add_workspace, tell_written
 
 
@@ -19,14 +20,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg import api
-
     result = api.postprocess(
         flags.input, flags.output, dataset=flags.dataset, rules=flags.rules, workers=flags.workers,
         overwrite=flags.overwrite, workspace=flags.workspace,
     )
-    words = ("label file(s)", "files", "post-processed")
-    return tell_written(result.written, result.failed, result.already_there, flags.output, words)
+    written = len(result.written)
+    return tell_written(f"{written} label file(s)", written, result.failed, result.already_there, flags.output, "post-processed")
 
 
 COMMAND = Command("postprocess", "Apply the post-processing that find-best chose to label files.", add_flags, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from autoseg import api
 from autoseg.cli.command import Command, add_workspace
 
 
@@ -14,8 +15,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg import api
-
     api.recipes(flags.recipe)
     print("Next: autoseg_train DATASET 0 -tr RECIPE --set KEY=VALUE")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from autoseg import api
 from autoseg.cli.command import Command, add_dataset, add_workspace
 
 
@@ -13,8 +14,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg import api
-
     path = api.report(flags.dataset, workspace=flags.workspace)
     print(f"Wrote {path.resolve()}\nNext: open it in a browser")
     return 0

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from autoseg.cli.command import Command, add_dataset, add_device, add_planner, add_workers, add_workspace
+from autoseg import api
+from autoseg.cli.command import Command, add_dataset, add_device, add_options, add_planner, add_workers, add_workspace
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
-    parser.add_argument("-c", dest="configurations", nargs="+", metavar="CONFIG",
-                        help="2d 3d_fullres 3d_lowres (default: all that are planned)")
     parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=["default"], metavar="RECIPE",
-                        help='default, multiscale, unet3plus, or your own as "module:function"; several are compared')
+                        help='default, multiscale, unet3plus, anogan (an anomaly detector), locator (finds a level), or '
+                             'your own as "module:function"; several are compared')
     add_planner(parser, default=None)
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="finish in so many hours, which are divided over configurations and folds")
@@ -23,20 +23,22 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
     add_workers(parser)
     add_device(parser)
+    add_options(parser, api.planning_flags())
     add_workspace(parser)
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg import api
-
     result = api.run(
-        flags.dataset, max_hours=flags.max_hours, configurations=flags.configurations, recipes=flags.recipes,
-        epochs=flags.epochs, iterations=flags.iterations, settings=flags.assignments, skip_bad_cases=flags.skip_bad_cases,
-        workers=flags.workers, device=flags.device, planner=flags.planner, memory_gb=flags.memory_gb, workspace=flags.workspace,
-    )
-    print(result.best.reason)
+        flags.dataset, max_hours=flags.max_hours, recipes=flags.recipes, epochs=flags.epochs, iterations=flags.iterations,
+        settings=flags.assignments, skip_bad_cases=flags.skip_bad_cases, workers=flags.workers, device=flags.device,
+        planner=flags.planner, workspace=flags.workspace, **api.given_options(api.planning_flags(), vars(flags)))
+    model, found = result.models[0], result.best
+    if found is not None:
+        print(found.reason)
+    chosen = (None, "default") if found is not None else (model.configuration, model.recipe)
     print(f"Report: {result.report.resolve()}\n"
-          f"Next: {api.next_prediction(flags.dataset, workspace=flags.workspace)}   (uses what was found)")
+          f"Next: {api.next_prediction(flags.dataset, *chosen, workspace=flags.workspace)}"
+          f"{'   (uses what was found)' if found is not None else ''}")
     return 0
 
 

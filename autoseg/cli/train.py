@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from autoseg import api
 from autoseg.cli.command import Command, add_dataset, add_device, add_workspace, command_like, main_of
 
 
@@ -34,8 +35,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg import api
-
     for fold in flags.folds:
         result = api.train(
             flags.dataset, fold, configuration=flags.configuration, recipe=flags.recipe, resume=flags.resume,
@@ -48,8 +47,7 @@ def run(flags: argparse.Namespace) -> int:
     pooled = api.cross_validation(flags.dataset, result.configuration, model, workspace=flags.workspace)
     following = api.next_prediction(flags.dataset, result.configuration, model, flags.workspace)
     if pooled.summary is not None:
-        segments = api.kind_of(result.configuration) is None
-        print(f"Wrote {pooled.path}\nNext: {command_like(flags, 'autoseg find-best') if segments else following}")
+        print(f"Wrote {pooled.path}\nNext: {command_like(flags, 'autoseg find-best') if pooled.averages else following}")
         return 0
     if pooled.missing:
         print(f"Of the cross-validation, {', '.join(lack.words for lack in pooled.missing)}. To complete it:")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 
+from autoseg import api
 from autoseg.cli.command import Command, add_dataset, add_workers, add_workspace, command_like
 
 
@@ -17,8 +18,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    from autoseg import api
-
     if flags.repair:
         api.repair(flags.dataset, flags.repair, workers=flags.workers, workspace=flags.workspace)
         print(f"Wrote {flags.repair}\nNext: autoseg verify {shlex.quote(flags.repair)}")
