@@ -19,6 +19,7 @@ from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.evaluation.summary import Summary
+from autoseg.files import remove_leftovers
 from autoseg.options import options_from
 from autoseg.plan import Plans
 from autoseg.planners.segmentation.planning import chosen_configurations, require_known
