@@ -34,6 +34,7 @@ import torch
 from autoseg.api import plan_slices, train
 from autoseg.dataset import Case, load_dataset, read_case
 from autoseg.evaluation.roc import auroc
+from autoseg.files import write_json
 from autoseg.image import Image
 from autoseg.intensities import IntensityWindow
 from autoseg.tasks.anomaly import INFO as ANOMALY

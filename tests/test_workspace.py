@@ -130,7 +130,7 @@ def test_a_models_task_is_what_model_json_says_else_what_its_configuration_is_of
     assert names(folder.models_of(SEGMENTATION)) == ["2d/default", "2d/old", "own/mine"]
     assert names(folder.models_of(ANOMALY)) == ["2d/odd", "slices/anogan"] and folder.models_of(LOCALIZATION) == []
     assert task_of(folder.model("2d", "odd")) == "anomaly" and task_of(folder.model("2d", "old")) == ""
-    with pytest.raises(AutosegError, match=r"anogan/model.json is not valid JSON .*Remove it: autoseg run, or autoseg_train with"):
+    with pytest.raises(AutosegError, match=r"anogan/model.json is not valid JSON .*Remove it: autoseg run, or autoseg_train"):
         task_of(folder.model("slices", "anogan"))
 
 

@@ -123,7 +123,7 @@ def _require_one(task: TaskInfo, named: Mapping[str, Sequence[object]]) -> None:
     """Raise AutosegError where several models are named that cannot be averaged."""
     several = [flag for flag, names in named.items() if len(names) > 1]
     if several and not task.averages:
-        raise AutosegError(f"{task.a_model[0].upper()}{task.a_model[1:]} makes no ensemble with other models, but "
+        raise AutosegError(f"{task.a_model_first} makes no ensemble with other models, but "
                            f"{several[0]} names several. Name one {task.noun}.")
 
 

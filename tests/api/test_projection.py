@@ -17,7 +17,7 @@ from autoseg.api.projection import LevelCounts, ProjectionPlanResult, plan_proje
 from autoseg.cli.main import main
 from autoseg.dataset import load_dataset
 from autoseg.errors import AutosegError
-from autoseg.files import _host
+from autoseg.files import _host, write_json
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.tasks.localization import INFO as LOCATION

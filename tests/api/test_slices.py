@@ -17,7 +17,7 @@ from autoseg.cli.main import main
 from autoseg.dataset import load_dataset, read_case
 from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
-from autoseg.files import _host
+from autoseg.files import _host, write_json
 from autoseg.image_io import read_image, write_image
 from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.cutting import cut_image

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from autoseg.errors import AutosegError
-from autoseg.files import _host
+from autoseg.files import _host, write_text
 from autoseg.provenance import Origin
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings import TrainingSettings

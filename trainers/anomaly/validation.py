@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from autoseg.console import Report
+from autoseg.files import remove_leftovers
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.outputs import draw_highest

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from autoseg.console import Report
+from autoseg.files import remove_leftovers
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.localization.picture import draw_location

@@ -14,6 +14,7 @@ from autoseg.api.reporting import build_report
 from autoseg.commands import command_of_kind
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import ANOMALY
 from autoseg.plan import Configuration, Plans, Topology

@@ -13,6 +13,7 @@ import pytest
 from autoseg.api.reporting import build_report
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.intensities import IntensityWindow
 from autoseg.kinds import LOCATION
 from autoseg.plan import Topology

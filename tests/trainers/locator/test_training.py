@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from autoseg.api.projection import plan_projection
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.image_io import read_label
 from autoseg.kinds import LOCATION
 from autoseg.tasks.localization.locator import Located, Locator
