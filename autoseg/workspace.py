@@ -17,7 +17,7 @@ from autoseg.files import TEMPORARY_PREFIX, atomic_path, disk_error, readable_js
 from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind, kind_of
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
-PLANS = ("plans.json", *(f"{kind.configuration}.json" for kind in KINDS))
+PLANS = ("plans.json", *(f"plans_{kind.task}.json" for kind in KINDS))
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class DatasetFolder:
 
     def plans_of(self, kind: Kind | None) -> Path:
         """What was planned for models of this kind; None for those that segment."""
-        return self.root / f"{kind.configuration}.json" if kind else self.plans_json
+        return self.root / f"plans_{kind.task}.json" if kind else self.plans_json
 
     @property
     def splits_json(self) -> Path:
@@ -87,7 +87,7 @@ class DatasetFolder:
 
     def splits_of(self, kind: Kind | None) -> Path:
         """Folds of models of this kind, whose cases need not be those that can be segmented; None for those that segment."""
-        return self.root / f"{kind.configuration}_splits.json" if kind else self.splits_json
+        return self.root / f"splits_{kind.task}.json" if kind else self.splits_json
 
     @property
     def findings_json(self) -> Path:
@@ -282,9 +282,9 @@ def how_to_mend(path: Path) -> str:
         kind = kind_of(path.parent.name)
         again = " ".join([plan, _dataset_and_workspace(path.parents[2]), *(kind.planner_flags if kind else ())])
         return f" Remove it: {again} makes it again."
-    if (kind := kind_of(path.stem)) and path.name == f"{kind.configuration}.json":
+    if kind := next((kind for kind in KINDS if path.name == f"plans_{kind.task}.json"), None):
         return f" To make it anew: {' '.join([plan, dataset, *kind.planner_flags])}"
-    if path.name.endswith("splits.json"):
+    if path.name.startswith("splits") and path.suffix == ".json":
         return " Correct it, or remove it to have it made anew."
     remedies = {
         "plans.json": f"To make it anew: {plan} {dataset}", "fingerprint.json": f"To make it anew: {plan} {dataset}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -47,11 +48,11 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
         raise AutosegError(
             f"{path} cannot be read ({str(error).splitlines()[0]}). Start the fold anew with --restart."
         ) from error
-    except Exception as error:  # UnpicklingError: something that is no tensor and no plain value
+    except UnpicklingError as error:  # torch refuses what is not a tensor or a plain value
         raise AutosegError(f"{path} holds more than tensors and plain values, and is not read for that reason.") from error
     return state
 
 
 def _disk_full(error: Exception) -> OSError:
-    """What safetensors and torch report as errors of their own where the disk does not take a file."""
+    """Return the usual error of a full disk for what safetensors and torch report by errors of their own."""
     return OSError(errno.ENOSPC, str(error).splitlines()[0])

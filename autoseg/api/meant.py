@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoseg.api.common import OneOrSeveral, PathLike, model_folders, name_in, several
+from autoseg.api.training import all_recipes, trained_by
 from autoseg.kinds import Task
 from autoseg.workspace import Workspace
 
@@ -17,10 +18,9 @@ def meant_task(
     Raises AutosegError where models of several kinds are named together or could be meant.
     """
     from autoseg.inference.kind_choice import meant_kind
-    from autoseg.trainers.recipes import RECIPES
 
     place = Workspace.at(workspace)
-    recipes = {name: known.trains for name, known in RECIPES.items()}
+    recipes: dict[str, Task] = {name: trained_by(name).task.name for name in all_recipes()}  # type: ignore[misc]
     kind = meant_kind(place, name_in(dataset, place), model_folders(model), [*map(str, several(configuration))],
                       [*map(str, several(recipe))], recipes)
     return kind.task if kind else "segmentation"

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from autoseg import console
+from autoseg.api.training import all_recipes, rooms
 from autoseg.planners import SUMMARIES
 
 if TYPE_CHECKING:
@@ -22,16 +23,18 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
     own: a recipe of yours, "module:function", to be shown with the others.
     """
     from autoseg.trainers.catalogue import catalogue
+    from autoseg.trainers.recipe import find_recipe
 
-    found = catalogue(own)
+    known = all_recipes()
+    every = known if own is None else {**known, own: find_recipe(own, known)}
+    found = catalogue(every, [room.SETTINGS for room in rooms().values()])
     if not quiet:
         console.show(_parts("Recipes: autoseg_train -tr RECIPE", found.recipes))
         console.show(_parts("Networks: --set network=NAME", found.networks))
         console.show(_parts("Losses: --set loss=NAME", found.losses))
         console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", SUMMARIES))
-        console.show(_settings("Settings: --set KEY=VALUE", found.settings))
-        for recipe, settings in found.of_kinds.items():
-            console.show(_settings(f"Settings of {recipe}: --set KEY=VALUE", settings))
+        for number, (recipe, settings) in enumerate(found.settings.items()):
+            console.show(_settings(f"Settings{f' of {recipe}' if number else ''}: --set KEY=VALUE", settings))
     return found
 
 

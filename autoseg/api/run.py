@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoseg import console
 from autoseg.api.common import PathLike
 from autoseg.api.planning import check_names, folder_for, known_configurations, plan_where_needed
 from autoseg.api.reporting import report as make_report
 from autoseg.api.selection import find_best, is_current
-from autoseg.api.training import train
+from autoseg.api.training import job_for, train, trained_by
 from autoseg.best import Best
 from autoseg.console import Report
 from autoseg.dataset import Dataset, find_dataset, load_dataset
@@ -25,7 +25,7 @@ from autoseg.steps import Step, Steps, read_record
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model, remove_leftovers
 
 if TYPE_CHECKING:
-    from autoseg.trainers.settings import Settings
+    from autoseg.trainers.job import Job
 
 PLAN, FIND_BEST, REPORT = "plan", "find-best", "report"
 KEPT_FOR_THE_END = 0.05  # share of --max-hours that finding the best and the report may take
@@ -72,13 +72,15 @@ class _Wanted:
     device: str
     workspace: PathLike | None
 
-    def parsed(self, recipe: str) -> Settings:
-        """Those of this recipe. Raises AutosegError that names what is wrong."""
-        from autoseg.trainers.recipes import segmentation_defaults
-        from autoseg.trainers.settings import parse_settings
-
-        return parse_settings(list(self.settings), segmentation_defaults(recipe), epochs=self.epochs,
-                              iterations=self.iterations, max_hours=self.max_hours)
+    def job(self, folder: DatasetFolder, configuration: str, recipe: str) -> Job[Any]:
+        """Return the job of fold 0 of a model. Raises AutosegError that names what does not fit."""
+        trained = trained_by(recipe)
+        if not trained.task.is_default:
+            task = trained.task
+            raise AutosegError(f'The recipe "{recipe}" trains {task.a_model}, which is not meant here. Plan with '
+                               f"{' '.join(task.planner_flags)}, and train with autoseg_train DATASET 0 -tr {recipe}.")
+        flags = {"epochs": self.epochs, "iterations": self.iterations, "max_hours": self.max_hours}
+        return job_for(folder, trained, configuration, recipe, "0", self.settings, flags, device=self.device)
 
 
 def run(
@@ -130,7 +132,7 @@ def _check(wanted: _Wanted, recipes: Sequence[str]) -> None:
 
     resolve_device(wanted.device)
     for recipe in recipes:
-        wanted.parsed(recipe)
+        wanted.job(DatasetFolder(Path()), "", recipe)
 
 
 def _plan(
@@ -151,18 +153,18 @@ def _folds(
 
     Raises AutosegError for what cannot be trained: now, and not when its turn comes.
     """
-    from autoseg.trainers.job import Job, check_begun_folds, check_job, load_fold_data
+    from autoseg.trainers.segmentation import check, check_begun, load_data
 
     folds, notes = [], []
     for configuration in configurations:
         for recipe in recipes:
-            job = Job(folder, configuration, recipe, "0", wanted.parsed(recipe), wanted.device)
-            data = load_fold_data(job)
+            job = wanted.job(folder, configuration, recipe)
+            data = load_data(job)
             its_folds = [_Fold(folder.model(configuration, recipe), str(fold)) for fold in range(data.folds)]
             first = next((fold.fold for fold in its_folds if not fold.is_begun), None)
-            told = check_job(replace(job, fold=first or "0"), data, begins=first is not None)
+            told = check(replace(job, fold=first or "0"), data, begins=first is not None)
             folds += its_folds
-            notes += [*data.notes, *check_begun_folds(job, data), *(f"{configuration}, {recipe}: {note}" for note in told)]
+            notes += [*data.notes, *check_begun(job, data), *(f"{configuration}, {recipe}: {note}" for note in told)]
     for note in dict.fromkeys(notes):
         if not quiet:
             console.show(note)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import console
 from autoseg.api.common import PathLike, default_configuration, planned_for
-from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.evaluation.anomaly.cross_validation import pooled_detector_folds
 from autoseg.evaluation.anomaly.summary import AnomalySummary
@@ -23,14 +21,15 @@ from autoseg.evaluation.location.tables import in_words, location_table
 from autoseg.evaluation.summary import Summary
 from autoseg.evaluation.tables import summary_table
 from autoseg.kinds import ANOMALY, LOCATION, Kind, kind_for, kind_of
-from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.workspace import DatasetFolder, Workspace, read_model
+from autoseg.task import TaskInfo
+from autoseg.tasks.anomaly import INFO as ANOMALY_TASK
+from autoseg.tasks.localization import INFO as LOCALIZATION
+from autoseg.tasks.segmentation import INFO as SEGMENTATION
+from autoseg.workspace import DatasetFolder, Workspace
 
 if TYPE_CHECKING:
-    from autoseg.trainers.anomaly.job import DetectorData
     from autoseg.trainers.job import FoldData, Job
-    from autoseg.trainers.locator.job import LocatorData
-    from autoseg.trainers.settings import TrainingSettings
+    from autoseg.trainers.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -74,18 +73,52 @@ def train(
         raise AutosegError("--continue and --restart contradict each other. Give one of them.")
     place = Workspace.at(workspace)
     flags = {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}
-    kind = _require_fitting(recipe, configuration)
+    trained = trained_by(recipe)
+    kind = _require_fitting(recipe, trained, configuration)
     folder = planned_for(str(dataset), place, kind)
     chosen = kind.configuration if kind else configuration or default_configuration(folder)
-    return TRAIN[kind](_job(recipe, chosen, fold, settings, flags, resume, device, name, folder), restart, quiet)
+    job = job_for(folder, trained, chosen, recipe, str(fold), settings, flags, resume, device, name)
+    return _train(job, trained.room, restart, quiet)
 
 
-def _require_fitting(recipe: str, configuration: str | None) -> Kind | None:
-    """What the recipe trains, None for segmentation. Raises AutosegError where the configuration is of another kind."""
-    from autoseg.trainers.recipes import find_recipe
+@dataclass(frozen=True)
+class Trained:
+    """What a recipe trains. task: what the model does. room: the task's module in `autoseg.trainers`."""
 
-    trained = find_recipe(recipe).trains
-    kind, wanted = kind_for(trained), kind_of(configuration)
+    recipe: Recipe
+    task: TaskInfo
+    room: Any
+
+
+def rooms() -> dict[TaskInfo, Any]:
+    """Return the modules that train models, by what these do."""
+    from autoseg.trainers import anomaly, localization, segmentation
+
+    return {SEGMENTATION: segmentation, ANOMALY_TASK: anomaly, LOCALIZATION: localization}
+
+
+def all_recipes() -> dict[str, Recipe]:
+    """Return the recipes of all tasks by name."""
+    return {name: recipe for room in rooms().values() for name, recipe in room.RECIPES.items()}
+
+
+def trained_by(recipe: str) -> Trained:
+    """Return what a recipe trains: autoseg's or a user's own. Raises AutosegError as `find_recipe`, and where its settings are
+    those of no task."""
+    from autoseg.trainers.recipe import find_recipe
+
+    found = find_recipe(recipe, all_recipes())
+    for task, room in rooms().items():
+        if isinstance(found.settings, room.SETTINGS):
+            return Trained(found, task, room)
+    classes = ", ".join(f"{room.__name__}.{room.SETTINGS.__name__}" for room in rooms().values())
+    raise AutosegError(f'The recipe "{recipe}" has SETTINGS of the class {type(found.settings).__name__}. They must be of one of '
+                       f"these classes, or of a subclass: {classes}.")
+
+
+def _require_fitting(recipe: str, trained: Trained, configuration: str | None) -> Kind | None:
+    """Return what the recipe trains, None for segmentation. Raises AutosegError where the configuration is of another kind."""
+    kind, wanted = kind_for(trained.task.name), kind_of(configuration)
     if wanted is not None and kind != wanted:
         does = f"trains {kind.plural}" if kind else "segments"
         raise AutosegError(f'The recipe "{recipe}" {does}, and {wanted.configuration} is for {wanted.plural}: train with -tr '
@@ -95,80 +128,45 @@ def _require_fitting(recipe: str, configuration: str | None) -> Kind | None:
     return kind
 
 
-def _job(
-    recipe: str, configuration: str, fold: int | str, assignments: Sequence[str], flags: dict[str, Any], resume: bool,
-    device: str, name: str | None, folder: DatasetFolder,
+def job_for(
+    folder: DatasetFolder, trained: Trained, configuration: str, recipe: str, fold: str, assignments: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None, resume: bool = False, device: str = "auto", name: str | None = None,
 ) -> Job[Any]:
+    """Return the job of a fold. assignments, flags: change the recipe's settings. resume: continue with those that the fold was
+    started with. Raises AutosegError for settings and names that do not fit."""
     from autoseg.trainers.job import Job
+    from autoseg.trainers.recipe import check_model_name
     from autoseg.trainers.settings import parse_settings
 
-    chosen = parse_settings(list(assignments), _recipe_settings(recipe, folder), **flags)
-    return Job(folder, configuration, recipe, str(fold), None if resume else chosen, device, name)
+    check_model_name(name, recipe, all_recipes())
+    defaults = trained.room.defaults(trained.recipe, folder)
+    chosen = parse_settings(list(assignments), defaults, **(flags or {}))
+    return Job(folder, trained.task, configuration, recipe, trained.recipe, fold, None if resume else chosen, defaults, device, name)
 
 
-def _recipe_settings(recipe: str, folder: DatasetFolder) -> TrainingSettings:
-    """The recipe's own, which a plan may say something of, too."""
-    from autoseg.trainers.recipes import find_recipe, locator_defaults
+def _train(job: Job[Any], room: Any, restart: bool, quiet: bool) -> TrainResult:
+    from autoseg.trainers.fold import run_fold
 
-    found = find_recipe(recipe)
-    if found.trains == LOCATION.task:
-        return locator_defaults(recipe, read_model(folder.projection_json, ProjectionPlans))
-    return found.settings
-
-
-def _train_segmentation(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
-    from autoseg.trainers.fold import train_fold
-    from autoseg.trainers.job import check_job, load_fold_data
-
-    data = load_fold_data(job)
-    _begin(job, data, check_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_fold, job, data), quiet)
-
-
-def _train_detector(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
-    from autoseg.trainers.anomaly.fold import train_detector_fold
-    from autoseg.trainers.anomaly.job import check_detector_job, load_detector_data
-
-    data = load_detector_data(job)
-    _begin(job, data, check_detector_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_detector_fold, job, data), quiet)
-
-
-def _train_locator(job: Job[Any], restart: bool, quiet: bool) -> TrainResult:
-    from autoseg.trainers.locator.fold import train_locator_fold
-    from autoseg.trainers.locator.job import check_locator_job, load_locator_data
-
-    data = load_locator_data(job)
-    _begin(job, data, check_locator_job(job, data, begins=_begins(job, restart)), restart, quiet)
-    return _train(job, partial(train_locator_fold, job, data), quiet)
-
-
-TRAIN: dict[Kind | None, Callable[[Job[Any], bool, bool], TrainResult]] = {
-    None: _train_segmentation, ANOMALY: _train_detector, LOCATION: _train_locator}
-
-
-def _train(job: Job[Any], train_it: Callable[[Report], Any], quiet: bool) -> TrainResult:
+    data = room.load_data(job)
+    notes = room.check(job, data, begins=restart or state_of(job.fold_folder) == "missing")
+    _begin(job, data, notes, restart, quiet)
     with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
-        summary = train_it(report)
+        summary = run_fold(job, room.steps(job, data, report))
     if summary is not None and not quiet:
         _show(summary)
     return TrainResult(job.fold_folder.root, job.configuration, summary)
 
 
-def _begins(job: Job[Any], restart: bool) -> bool:
-    return restart or state_of(job.fold_folder) == "missing"
-
-
-def _begin(job: Job[Any], data: FoldData | DetectorData | LocatorData, notes: list[str], restart: bool, quiet: bool) -> None:
+def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: bool, quiet: bool) -> None:
     """Throw away what is not wanted any more, and say what the user should know."""
-    from autoseg.trainers.cases import changed_cases
+    from autoseg.trainers.job import changed_cases
 
     if job.fold_folder.checkpoint_final.exists() and not restart:
         notes.append(
             f"Fold {job.fold} of {job.configuration}, {job.model.recipe} is trained already (--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
-    notes += changed_cases(job.fold_folder, data.cases_of(job.fold))
+    notes += changed_cases(job, data.cases_of(job.fold))
     if quiet:
         return
     for note in data.notes:

@@ -70,7 +70,7 @@ def _slices(flags: argparse.Namespace) -> int:
     result = api.plan_slices(
         flags.dataset, axis=flags.axis, image_size=64 if flags.image_size is None else flags.image_size,
         normal=flags.normal or "auto", workers=flags.workers, skip_bad_cases=flags.skip_bad_cases, workspace=flags.workspace)
-    print(f"Wrote {result.folder}: slices.json, preprocessed/slices/")
+    print(f"Wrote {result.folder}: plans_anomaly.json, preprocessed/slices/")
     counts, plans = result.slices, result.plans
     about = f"{plans.axis.capitalize()} slices" if plans.axis else "Pictures"
     cases = len(plans.source.training) - len(result.failed)
@@ -90,7 +90,7 @@ def _projection(flags: argparse.Namespace) -> int:
         window=tuple(flags.window) if flags.window else None, pixel_mm=flags.spacing,
         size=tuple(flags.size) if flags.size else None, depth=flags.depth, channels=flags.channels, workers=flags.workers,
         skip_bad_cases=flags.skip_bad_cases, workspace=flags.workspace)
-    print(f"Wrote {result.folder}: projection.json, preprocessed/projection/")
+    print(f"Wrote {result.folder}: plans_localization.json, preprocessed/projection/")
     plans, levels = result.plans, result.levels
     counts = [f"It is in {levels.there} cases", *([f"not in {levels.absent}"] if levels.absent else ()),
               *([f"and not known of {levels.unknown}"] if levels.unknown else ())]

@@ -1,4 +1,4 @@
-"""Training a network to segment: what all recipes share, put together from the parts that the settings name."""
+"""The learner that segments: put together from the parts that the settings name."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from autoseg.dataset import Labels
 from autoseg.device import to_device
 from autoseg.networks import build_network
 from autoseg.plan import Configuration
-from autoseg.trainers.batches import Batch
-from autoseg.trainers.data import TrainingData
 from autoseg.trainers.losses import Loss, build_loss
-from autoseg.trainers.losses.targets import regions_of
-from autoseg.trainers.one_network import OneNetworkTask
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.losses.targets import TrainingData, regions_of
+from autoseg.trainers.one_network import OneNetworkLearner
+from autoseg.trainers.segmentation.batches import Batch
+from autoseg.trainers.segmentation.settings import SegmentationSettings
 from autoseg.trainers.supervision import LevelsLoss, supervise
 
 
-def segmentation_task(
-    configuration: Configuration, data: TrainingData, settings: Settings, device: torch.device, loss: Loss | None = None
-) -> SegmentationTask:
-    """The configuration's network, with the loss, supervision, optimizer and learning rate that the settings name.
+def segmentation_learner(
+    configuration: Configuration, data: TrainingData, settings: SegmentationSettings, device: torch.device,
+    loss: Loss | None = None,
+) -> SegmentationLearner:
+    """Return the configuration's network, with the loss, supervision, optimizer and learning rate that the settings name.
 
     configuration: with the settings in it, as `effective_configuration` makes it. loss: one of your own, in place of the one
     that `settings.loss` names: it takes logits (B, K, *spatial) and label values (B, 1, *spatial) and gives a scalar.
@@ -31,25 +31,26 @@ def segmentation_task(
     network = build_network(configuration.network, len(configuration.normalization), data.labels.output_channels)
     network = to_device(network, device, configuration.dimensions)
     loss = loss or build_loss(settings, data, configuration.dimensions)
-    return SegmentationTask(network, supervise(loss, configuration.network, data.labels, settings), data.labels, settings, device)
+    levels_loss = supervise(loss, configuration.network, data.labels, settings.supervision)
+    return SegmentationLearner(network, levels_loss, data.labels, settings, device)
 
 
-class SegmentationTask(OneNetworkTask):
-    """One network, one optimizer, one loss (see `Task`)."""
+class SegmentationLearner(OneNetworkLearner):
+    """One network, one optimizer, one loss (see `Learner`)."""
 
     def __init__(
-        self, network: nn.Module, loss: LevelsLoss, labels: Labels, settings: Settings, device: torch.device
+        self, network: nn.Module, loss: LevelsLoss, labels: Labels, settings: SegmentationSettings, device: torch.device
     ) -> None:
         super().__init__(network, settings, device)
         self.loss = loss
         self.labels = labels
 
     def training_step(self, batch: Batch) -> dict[str, float]:
-        """One step with the gradient's norm held at `gradient_clip`."""
+        """Make one step with the gradient's norm held at `gradient_clip`."""
         return self.step(batch.image, lambda logits: self.loss(logits, batch.label))
 
     def validation_step(self, batch: Batch) -> tuple[dict[str, float], torch.Tensor]:
-        """Loss, and true positive, false positive, false negative voxels (classes, 3) int64."""
+        """Return loss, and true positive, false positive, false negative voxels (classes, 3) int64."""
         logits = self.predict(batch.image)
         with torch.inference_mode():
             loss = self.loss(logits, batch.label)
@@ -57,7 +58,7 @@ class SegmentationTask(OneNetworkTask):
 
 
 def count_overlap(logits: torch.Tensor, label: torch.Tensor, labels: Labels) -> torch.Tensor:
-    """(foreground classes or regions, 3): true positive, false positive, false negative voxels of a batch.
+    """Return (foreground classes or regions, 3): true positive, false positive, false negative voxels of a batch.
 
     logits (B, K, *spatial), label (B, 1, *spatial) of class values; voxels of the ignore label are left out.
     """
@@ -67,8 +68,8 @@ def count_overlap(logits: torch.Tensor, label: torch.Tensor, labels: Labels) -> 
     else:
         predicted = regions_of(logits.argmax(1, keepdim=True), list(labels.foreground.values())).bool()
     if labels.ignore is not None:
-        known = label != labels.ignore
-        reference, predicted = reference & known, predicted & known
+        annotated = label != labels.ignore
+        reference, predicted = reference & annotated, predicted & annotated
     axes = [0, *range(2, label.ndim)]
     return torch.stack(
         ((predicted & reference).sum(axes), (predicted & ~reference).sum(axes), (~predicted & reference).sum(axes)), dim=1

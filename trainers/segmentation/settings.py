@@ -1,49 +1,17 @@
-"""Settings of a segmentation training: what a user may turn, with unit and meaning."""
+"""Settings of a segmentation training: what a user may change, with unit and meaning."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from autoseg.plan import Norm
-from autoseg.trainers.settings.assignments import differences
-from autoseg.trainers.settings.common import Group, OptimizerSettings
+from autoseg.trainers.settings import LossSettings, OptimizerSettings, SupervisionSettings, differences
 
 
-class ExpLogSettings(Group):
-    """Of loss=exp_log (Wong et al. 2018)."""
-
-    gamma: float = Field(0.3, gt=0, description="exponent of both logarithms")
-    dice_weight: float = Field(0.8, ge=0, description="weight of the Dice term")
-    ce_weight: float = Field(0.2, ge=0, description="weight of the cross-entropy term")
-    class_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
-        None, description="of the cross-entropy: one per class, background first (regions: one each); none for the root of how "
-        "rare each label is in the training cases")
-
-
-class HybridSettings(Group):
-    """Of loss=hybrid: focal + MS-SSIM + IoU (Huang et al. 2020)."""
-
-    focal_gamma: float = Field(2.0, ge=0, description="how much less a voxel counts the better it is predicted (Lin et al. 2017)")
-    focal_weight: float = Field(1.0, ge=0, description="weight of the focal term")
-    ssim_weight: float = Field(1.0, ge=0, description="weight of 1 - MS-SSIM (Wang et al. 2003)")
-    iou_weight: float = Field(1.0, ge=0, description="weight of 1 - soft IoU")
-    ssim_window: int = Field(11, ge=3, description="edge of the Gaussian window, voxels; shrinks with small patches")
-    ssim_scales: int = Field(5, ge=1, le=5, description="resolutions that are compared, at most; fewer on small patches")
-
-
-class SupervisionSettings(Group):
-    """Of deep_supervision=true."""
-
-    weights: Literal["halving", "equal"] = Field(
-        "halving", description="of the decoder levels: 1, 1/2, 1/4, ... and the lowest off, or all alike; their sum is 1")
-    resolution: Literal["level", "full"] = Field(
-        "level", description="compare each level with the label brought down to it, or brought up itself to the full label")
-
-
-class Settings(OptimizerSettings):
-    """Of the recipes that segment, with the values that `default` uses. A recipe of your own may add to them by a subclass."""
+class SegmentationSettings(LossSettings, OptimizerSettings):
+    """Settings of the recipes that segment, with the values of the recipe `default`. Your own recipe may add some in a subclass."""
 
     validation_iterations: int | None = Field(
         None, ge=1, description="batches of the online validation after each epoch; none for a fifth of iterations")
@@ -61,9 +29,6 @@ class Settings(OptimizerSettings):
     classification_guided: bool = Field(
         False, description="a head that tells which classes a patch holds and drops the others in prediction (unet3plus only)")
 
-    loss: Literal["dice_ce", "exp_log", "hybrid"] = "dice_ce"
-    exp_log: ExpLogSettings = ExpLogSettings()
-    hybrid: HybridSettings = HybridSettings()
     deep_supervision: bool = Field(True, description="compare lower decoder levels with the label, too")
     supervision: SupervisionSettings = SupervisionSettings()
 
@@ -74,12 +39,12 @@ class Settings(OptimizerSettings):
 
     @property
     def validation_batches(self) -> int:
-        """Batches of the online validation."""
+        """The number of batches of the online validation."""
         return self.validation_iterations or max(1, self.iterations // 5)
 
 
-def notes_on(settings: Settings, defaults: Settings) -> list[str]:
-    """What the user should know of these settings: those of parts that are not in use, and a rate that will not fall."""
+def notes_on(settings: SegmentationSettings, defaults: SegmentationSettings) -> list[str]:
+    """Return what the user should know of these settings: those of parts that are not in use, and a rate that will not fall."""
     in_use = {
         "exp_log": settings.loss == "exp_log", "hybrid": settings.loss == "hybrid", "plateau": settings.schedule == "plateau",
         "supervision": settings.deep_supervision, "momentum": settings.optimizer == "sgd"}

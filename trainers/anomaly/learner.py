@@ -13,14 +13,14 @@ from autoseg.device import autocast, resolve_precision, to_device
 from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator, require_buildable
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.trainers.anomaly.augmentation import augment
-from autoseg.trainers.settings.anomaly import AnomalySettings
+from autoseg.trainers.anomaly.settings import AnomalySettings
 
 ADAM_BETA2 = 0.999
 SMALLEST_MAP = 4  # pixels to which DCGAN's networks bring an image down
 
 
 def gan_shape(plans: SlicePlans, settings: AnomalySettings) -> GanShape:
-    """Of the networks for these slices. Raises AutosegError where the slices cannot be halved as often as the settings say."""
+    """Return the shape of the networks for these slices. Raises AutosegError where the slices cannot be halved as often as the settings say."""
     layers = settings.conv_layers or (plans.image_size // SMALLEST_MAP).bit_length() - 1
     shape = GanShape(image_size=plans.image_size, channels=plans.channels, latent=settings.latent, conv_layers=layers,
                      features=settings.features)
@@ -29,12 +29,12 @@ def gan_shape(plans: SlicePlans, settings: AnomalySettings) -> GanShape:
 
 
 def draw_latent(count: int, latent: int, device: torch.device, generator: torch.Generator | None = None) -> torch.Tensor:
-    """(count, latent) float32, even between -1 and 1 (Radford et al. 2016)."""
+    """Return (count, latent) float32, even between -1 and 1 (Radford et al. 2016)."""
     return (torch.rand(count, latent, generator=generator) * 2 - 1).to(device)
 
 
-class GanTask:
-    """Generator against discriminator; once their share of the training is over, the encoder (see `trainers.task.Task`).
+class GanLearner:
+    """Generator against discriminator; once their share of the training is over, the encoder (see `trainers.learner.Learner`).
 
     modules: "generator" is the moving average that is used in the end.
     """
@@ -64,7 +64,7 @@ class GanTask:
         return torch.optim.Adam(network.parameters(), rate, (self.settings.adam_beta1, ADAM_BETA2))
 
     def set_progress(self, progress: float) -> None:
-        """The rates stay; the last share of the training is the encoder's, where there is one.
+        """Leave the rates as they are; the last share of the training is the encoder's, where there is one.
 
         Once it has begun it goes on: with max_hours, progress falls a little where steps turn out to be quick.
         """
@@ -73,22 +73,22 @@ class GanTask:
             self.is_encoders_turn = has_begun or progress >= 1 - self.settings.encoder_share
 
     def end_epoch(self, training_loss: float) -> None:
-        """Nothing depends on how an epoch went: a GAN's losses do not say how good it is."""
+        """Do nothing: a GAN's losses do not say how good it is."""
 
     @property
     def is_exhausted(self) -> bool:
-        """Never."""
+        """Always False: a GAN is trained to its last epoch."""
         return False
 
     def training_step(self, batch: torch.Tensor) -> dict[str, float]:
-        """A step of the discriminator and one of the generator, or one of the encoder. batch: (B, C, S, S) float32.
+        """Make a step of the discriminator and one of the generator, or one of the encoder. batch: (B, C, S, S) float32.
 
-        Gives "loss" (of all networks trained), each network's own, and D(x) and D(G(z)), means between 0 and 1.
+        Returns "loss" (of all networks trained), each network's own, and D(x) and D(G(z)), means between 0 and 1.
         """
         return self._encoder_step(batch) if self.is_encoders_turn else self._gan_step(batch)
 
     def validation_step(self, batch: torch.Tensor) -> tuple[dict[str, float], torch.Tensor]:
-        """A GAN has no loss to be validated; its fold is validated by the scores."""
+        """Raise: a GAN has no loss to be validated; its fold is validated by the scores."""
         raise NotImplementedError
 
     def _gan_step(self, real: torch.Tensor) -> dict[str, float]:
@@ -113,13 +113,13 @@ class GanTask:
             "D(G(z))": of_generated.detach().sigmoid().mean().item()}
 
     def _judge(self, images: torch.Tensor) -> torch.Tensor:
-        """The discriminator's logits (B,) float32 of augmented images."""
+        """Return the discriminator's logits (B,) float32 of augmented images."""
         with autocast(self.device, self.dtype):
             logits: torch.Tensor = self.discriminator(augment(images, self.settings.discriminator_augmentation))
         return logits.float()
 
     def _encoder_step(self, real: torch.Tensor) -> dict[str, float]:
-        """izi_f of f-AnoGAN: mean square of x - G(E(x)), and of the discriminator's features of the two."""
+        """Make a step of izi_f of f-AnoGAN: mean square of x - G(E(x)), and of the discriminator's features of the two."""
         encoder = self.modules["encoder"].train()
         discriminator = self.discriminator.eval().requires_grad_(False)
         with autocast(self.device, self.dtype):
@@ -137,7 +137,7 @@ class GanTask:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """The average follows quickly at first, so that the weights it began with are forgotten."""
+        """Update the moving average. It follows quickly at first, so that the weights it began with are forgotten."""
         keep = min(self.settings.average, (1 + self.steps) / (10 + self.steps))
         for mine, its in zip((*self.averaged.parameters(), *self.averaged.buffers()),
                              (*self.generator.parameters(), *self.generator.buffers()), strict=True):
@@ -148,21 +148,21 @@ class GanTask:
 
     @torch.no_grad()
     def samples(self, count: int) -> torch.Tensor:
-        """What fixed latent vectors generate now, (count, C, S, S) float32 between -1 and 1, on the CPU."""
+        """Return what fixed latent vectors generate now, (count, C, S, S) float32 between -1 and 1, on the CPU."""
         fixed = torch.Generator().manual_seed(self.settings.seed)
         latent = draw_latent(count, self.shape.latent, self.device, fixed)
         images: torch.Tensor = self.averaged(latent).float().cpu()
         return images
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights of all networks, optimizers, and the number of steps."""
+        """Return weights of all networks, optimizers, and the number of steps."""
         networks = {**self.modules, "last_generator": self.generator}
         return {
             "modules": {name: module.state_dict() for name, module in networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave, on this device or on another one."""
+        """Continue from what `state_dict` returned, on this device or on another one."""
         for name, module in {**self.modules, "last_generator": self.generator}.items():
             module.load_state_dict(state["modules"][name])
         for name, optimizer in self.optimizers.items():

@@ -1,4 +1,4 @@
-"""Moving a projection: turned, scaled, shifted, flipped; and where its level is then."""
+"""Moving a projection: rotated, scaled, shifted, flipped; and where its level is then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from autoseg.tasks.localization.projecting import position_of
 from autoseg.tasks.localization.store import StoredLevel
-from autoseg.trainers.settings.locator import MovingSettings
+from autoseg.trainers.localization.settings import MovingSettings
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ STILL = Motion(((1.0, 0.0), (0.0, 1.0)))
 def draw_motion(
     settings: MovingSettings, size: tuple[int, int], turns: bool, mirrors: bool, rng: np.random.Generator
 ) -> Motion:
-    """turns: whether it may be turned: where a level's column is not known, its row would not be any more either."""
+    """Draw how a projection is moved.
+
+    turns: whether it may be turned: where a level's column is not known, its row would not be any more either.
+    """
     angle = math.radians(rng.uniform(-settings.rotation, settings.rotation)) if turns else 0.0
     zoom = math.exp(rng.uniform(-settings.scaling, settings.scaling))
     zoom_rows = zoom * math.exp(rng.uniform(-settings.stretching, settings.stretching))
@@ -42,7 +45,7 @@ def draw_motion(
 def moved(
     channels: torch.Tensor, rows: tuple[int, int], motion: Motion, size: tuple[int, int], position: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Some rows of a projection in the middle of `size` pixels, moved.
+    """Return some rows of a projection in the middle of `size` pixels, moved.
 
     channels: (C, H, W) float32. rows: half open. position: whether a further, last channel is to say how far each row that is
     shown is from the ends. Returns (C or C + 1, *size) float32, linearly interpolated, and (1, *size) bool: where the rows shown
@@ -66,7 +69,7 @@ def moved(
 def row_after(
     level: StoredLevel, rows: tuple[int, int], motion: Motion, shape: tuple[int, int], size: tuple[int, int]
 ) -> float:
-    """The row of the level once its projection is moved: that of the point at its row and column; without a column, in the
+    """Return the row of the level once its projection is moved: that of the point at its row and column; without a column, in the
     middle. shape: (H, W) of the projection, of which `rows` are shown."""
     height, width = rows[1] - rows[0], shape[1]
     column = (width - 1) / 2 if level.column is None else level.column

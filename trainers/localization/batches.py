@@ -15,8 +15,8 @@ from autoseg.tasks.localization.projecting import PADDING
 from autoseg.tasks.localization.store import StoredLevel, StoredProjection
 from autoseg.trainers.augmentation import AUGMENTATIONS
 from autoseg.trainers.augmentation.intensity import change_intensities
-from autoseg.trainers.locator.moving import STILL, Motion, draw_motion, moved, row_after
-from autoseg.trainers.settings.locator import LocatorSettings
+from autoseg.trainers.localization.augmentation import STILL, Motion, draw_motion, moved, row_after
+from autoseg.trainers.localization.settings import LocalizationSettings
 
 SHARE_OF_FREE_MEMORY = 0.5
 SHORTEST_WINDOW = 0.25  # of the rows
@@ -42,7 +42,7 @@ class LocatorBatch:
 
 
 def read_projections(cases: Sequence[StoredProjection]) -> list[InMemory]:
-    """All of these cases. Raises AutosegError where they do not fit into memory."""
+    """Return all of these cases. Raises AutosegError where they do not fit into memory."""
     needed = sum(4 * int(np.prod(case.shape)) for case in cases)
     if needed > SHARE_OF_FREE_MEMORY * free_memory_bytes():
         raise AutosegError(
@@ -59,7 +59,7 @@ class LocatorBatches:
     """
 
     def __init__(
-        self, cases: Sequence[InMemory], size: tuple[int, int], batch_size: int, settings: LocatorSettings,
+        self, cases: Sequence[InMemory], size: tuple[int, int], batch_size: int, settings: LocalizationSettings,
         mirrors: bool, device: torch.device, is_augmented: bool = True, position: bool = False,
     ) -> None:
         """size: (rows, columns). mirrors: whether columns may be flipped. position: whether a further channel says how far each
@@ -70,7 +70,7 @@ class LocatorBatches:
         self.turns = all(case.level is None or case.level.column is not None for case in cases)
 
     def batches(self, first: int, count: int) -> Iterator[LocatorBatch]:
-        """Batches number `first` to `first + count - 1`."""
+        """Yield batches number `first` to `first + count - 1`."""
         for number in range(first, first + count):
             samples = [self._sample(number, index) for index in range(self.batch_size)]
             image, target = (torch.stack(parts).to(self.device) for parts in zip(*samples, strict=True))
@@ -91,7 +91,7 @@ class LocatorBatches:
     def _placed(
         self, case: InMemory, rows: tuple[int, int], motion: Motion, rng: np.random.Generator | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of a case as the network sees them: (C, rows, columns), and the band (1, rows, columns)."""
+        """Return rows of a case as the network sees them: (C, rows, columns), and the band (1, rows, columns)."""
         image, inside = moved(case.channels, rows, motion, self.size, self.position)
         if rng is not None:
             seen = len(case.channels)  # what comes after them is no intensity
@@ -104,8 +104,8 @@ class LocatorBatches:
         return image, target
 
 
-def draw_rows(case: InMemory, settings: LocatorSettings, rng: np.random.Generator) -> tuple[int, int]:
-    """Which rows of a case are shown, half open."""
+def draw_rows(case: InMemory, settings: LocalizationSettings, rng: np.random.Generator) -> tuple[int, int]:
+    """Draw which rows of a case are shown, half open."""
     count = case.channels.shape[1]
     chance = rng.random()
     if chance < settings.absent_share and case.level is not None:
@@ -120,7 +120,7 @@ def draw_rows(case: InMemory, settings: LocatorSettings, rng: np.random.Generato
 
 
 def parts_without(level: StoredLevel, count: int, band: float, margin: float = 0.0) -> list[tuple[int, int]]:
-    """The rows before and those after what is to be found, half open, without `margin` rows beside it; parts of few rows are
+    """Return the rows before and those after what is to be found, half open, without `margin` rows beside it; parts of few rows are
     left out. What is found reaches as far as the band that marks it, at least: nothing else is known of a point."""
     top, bottom = min(level.top, level.row - band / 2), max(level.bottom, level.row + band / 2)
     before = (0, min(count, int(np.floor(top + 0.5 - margin))))

@@ -1,4 +1,4 @@
-"""What is trained: everything that `loop.py` needs to know of a recipe."""
+"""Learners: everything that `loop.py` needs to know of what is trained."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import nn
 
 
 class Batches(Protocol):
-    """Where batches come from: whatever the task takes."""
+    """A source of batches, of whatever kind the learner takes."""
 
     def batches(self, first: int, count: int) -> Iterator[Any]:
-        """Batches number `first` to `first + count - 1`, which depend on their numbers alone."""
+        """Yield batches number `first` to `first + count - 1`, which depend on their numbers alone."""
 
 
-class Task(Protocol):
-    """Networks, optimizers, and what one step is. Made by a recipe's `build`, run by `loop.py`.
+class Learner(Protocol):
+    """Networks, optimizers, and what one training step does. A recipe builds it, and `loop.py` runs it.
 
     modules: by name; their weights are the checkpoint. optimizers: by name.
     """
@@ -29,20 +29,20 @@ class Task(Protocol):
         """Set the learning rates for this share (0..1) of the training done."""
 
     def end_epoch(self, training_loss: float) -> None:
-        """Told after each epoch, with the mean of its training losses."""
+        """Take note that an epoch is over. training_loss: mean of its training losses."""
 
     @property
     def is_exhausted(self) -> bool:
         """Whether the training is over before its last epoch."""
 
     def training_step(self, batch: Any) -> dict[str, float]:
-        """One optimizer step; losses and other values by name, "loss" among them, of which the log keeps each epoch's mean."""
+        """Make one optimizer step; return losses and other values by name, "loss" among them. The log keeps each epoch's means."""
 
     def validation_step(self, batch: Any) -> tuple[dict[str, float], torch.Tensor]:
-        """Losses, and counts (classes, 3) of true positive, false positive and false negative voxels."""
+        """Return losses, and counts (classes, 3) of true positive, false positive and false negative voxels."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values from which training goes on."""
+        """Return tensors and plain values from which training can continue."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""

@@ -1,4 +1,4 @@
-"""What the plan's configuration and the settings make together: network, patch and batch size, mirroring, batches."""
+"""The plan's configuration with the settings in it: network, patch and batch size, mirroring, batches."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from autoseg.topology.pooling import SMALLEST_EDGE, pool
 from autoseg.topology.shapes import reshaped, topology_of
 from autoseg.topology.values import SMALLEST_BATCH, values_put_out
 from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation
-from autoseg.trainers.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.segmentation.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
+from autoseg.trainers.segmentation.settings import SegmentationSettings
 
 MOST_OF_PLAN = 1.2  # times the planned memory that a step may take without a word
 
 
-def effective_configuration(configuration: Configuration, settings: Settings, classes: int) -> Configuration:
-    """The plan's configuration with the network, patch and batch size of the settings.
+def effective_configuration(configuration: Configuration, settings: SegmentationSettings, classes: int) -> Configuration:
+    """Return the plan's configuration with the network, patch and batch size of the settings.
 
     Where the settings name no batch size, fewer patches than planned are taken if the network would else need more memory
     than was planned for; two at least. classes: channels of the logits.
-    Raises AutosegError for a patch or a network that cannot be.
+    Raises AutosegError for an impossible patch or network.
     """
     patch = settings.patch_size or configuration.patch_size
     topology = _network(configuration.network, settings)
@@ -41,12 +41,12 @@ def effective_configuration(configuration: Configuration, settings: Settings, cl
 
 
 def memory_planned(planned: Configuration, classes: int) -> float:
-    """How many values (see `values_put_out`) a step may put out in the planned memory; those of the planned batch at least."""
+    """Return how many values (see `values_put_out`) a step may put out in the planned memory; those of the planned batch at least."""
     return max(planned.memory_values or 0, planned.batch_size * _values(planned, classes))
 
 
 def cost_note(effective: Configuration, planned: Configuration, classes: int) -> str | None:
-    """What the user should know where the network takes more memory than was planned for, or fewer patches for that reason."""
+    """Return what the user should know where the network takes more memory than was planned for, or fewer patches for that reason."""
     ratio = _values(effective, classes) / _values(planned, classes)
     step = effective.batch_size * _values(effective, classes) / memory_planned(planned, classes)
     costs = f"A patch takes {ratio:.1f} times as much memory ({effective.network.name}) as was planned"
@@ -63,8 +63,8 @@ def _values(configuration: Configuration, classes: int) -> int:
     return values_put_out(configuration.patch_size, configuration.network, classes)
 
 
-def _network(planned: Topology, settings: Settings) -> Topology:
-    """The plan's network as the settings change it."""
+def _network(planned: Topology, settings: SegmentationSettings) -> Topology:
+    """Return the plan's network as the settings change it."""
     topology = reshaped(planned, settings.network, settings.base_features, settings.norm)
     if settings.classification_guided and topology.name != "unet3plus":
         raise AutosegError(f"classification_guided=true is for the network unet3plus, but this one is {topology.name}. "
@@ -74,7 +74,7 @@ def _network(planned: Topology, settings: Settings) -> Topology:
 
 
 def _for_patch(topology: Topology, patch: tuple[int, ...], spacing_mm: Sequence[float]) -> Topology:
-    """The network for another patch than the planned one: as deep as planned where that halves the patch evenly and leaves two
+    """Return the network for another patch than the planned one: as deep as planned where that halves the patch evenly and leaves two
     voxels or more of it, else as deep as the planner's rule has it. Raises AutosegError for a patch that no depth fits."""
     axes = "z,y,x"[-2 * topology.dimensions + 1:]
     if len(patch) != topology.dimensions:
@@ -97,8 +97,8 @@ def _for_patch(topology: Topology, patch: tuple[int, ...], spacing_mm: Sequence[
         "classification_guided": topology.classification_guided})
 
 
-def mirror_axes_of(configuration: Configuration, settings: Settings) -> tuple[int, ...]:
-    """Spatial axes of the patch that are flipped. Raises AutosegError for an axis that it does not have."""
+def mirror_axes_of(configuration: Configuration, settings: SegmentationSettings) -> tuple[int, ...]:
+    """Return spatial axes of the patch that are flipped. Raises AutosegError for an axis that it does not have."""
     every = tuple(range(configuration.dimensions))
     if settings.mirror_axes is None:
         return every
@@ -107,8 +107,8 @@ def mirror_axes_of(configuration: Configuration, settings: Settings) -> tuple[in
     return tuple(sorted(set(settings.mirror_axes)))
 
 
-def augmentation_for(configuration: Configuration, settings: Settings) -> Augmentation | None:
-    """What the settings ask for; None for no augmentation."""
+def augmentation_for(configuration: Configuration, settings: SegmentationSettings) -> Augmentation | None:
+    """Return the augmentation that the settings name; None for no augmentation."""
     if settings.augmentation == "none":
         return None
     masked = tuple(channel for channel, inside in enumerate(configuration.normalize_inside_mask) if inside)
@@ -117,10 +117,10 @@ def augmentation_for(configuration: Configuration, settings: Settings) -> Augmen
 
 
 def batch_stream(
-    cases: Sequence[ReadableCase], configuration: Configuration, settings: Settings, augmentation: Augmentation | None,
+    cases: Sequence[ReadableCase], configuration: Configuration, settings: SegmentationSettings, augmentation: Augmentation | None,
     device: torch.device, threads: int, seed: int,
 ) -> BatchStream:
-    """Batches of these cases, augmented on `device` where an augmentation is given. threads: that read in the background."""
+    """Return batches of these cases, augmented on `device` where an augmentation is given. threads: that read in the background."""
     sampler = PatchSampler(
         cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed
     )

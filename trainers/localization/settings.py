@@ -8,12 +8,11 @@ from pydantic import Field
 
 from autoseg.plan import Norm
 from autoseg.tasks.localization.settings import LocationSettings
-from autoseg.trainers.settings.common import Group, OptimizerSettings
-from autoseg.trainers.settings.segmentation import SupervisionSettings
+from autoseg.trainers.settings import Group, OptimizerSettings, SupervisionSettings
 
 
 class MovingSettings(Group):
-    """Augmentation that moves the level with the projection."""
+    """Settings of the augmentation that moves the level with the projection."""
 
     rotation: float = Field(10.0, ge=0, le=45, description="degrees to either side, at most; none where only points are known")
     scaling: float = Field(0.2, ge=0, lt=1, description="natural logarithm of the largest zoom, in or out")
@@ -22,8 +21,8 @@ class MovingSettings(Group):
     mirror: bool = Field(True, description="flip columns that run from left to right; others are never flipped")
 
 
-class LocatorSettings(OptimizerSettings, LocationSettings):
-    """Of the recipe `locator`."""
+class LocalizationSettings(OptimizerSettings, LocationSettings):
+    """Settings of the recipe `locator`."""
 
     epochs: int = Field(18, ge=1, description="at most; by default the plan's; optimizer steps are epochs × iterations")
     iterations: int = Field(25, ge=1, description="optimizer steps per epoch")

@@ -1,4 +1,4 @@
-"""Patches for training: which ones are drawn, and how they come from the store to the device in the background."""
+"""Patches for training: which ones are drawn, and how they are read in the background. Small datasets are kept in memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,67 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
+from autoseg.parallel import free_memory_bytes
+from autoseg.preprocessing.crop import Box
 from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
-from autoseg.trainers.in_memory import CaseInMemory
+
+SHARE_OF_FREE_MEMORY = 0.25
+LABEL_BYTES = 2  # of a voxel, at most
+
+
+class CaseInMemory:
+    """A case like `StoredVolume` whose arrays are read once, when they are first asked for. They must not be written to."""
+
+    def __init__(self, stored: StoredVolume) -> None:
+        self._stored = stored
+        self._voxels: dict[int, np.ndarray] = {}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X) of the resampled grid."""
+        return self._stored.shape
+
+    @property
+    def foreground_counts(self) -> dict[int, int]:
+        """See `StoredVolume`."""
+        return self._stored.foreground_counts
+
+    def read_data(self, box: Box) -> np.ndarray:
+        """Return (C, z1 - z0, y1 - y0, x1 - x0) float32 inside `box`."""
+        return self._data[(slice(None), *(slice(*edges) for edges in box))]
+
+    def read_seg(self, box: Box) -> np.ndarray:
+        """Return (1, z1 - z0, y1 - y0, x1 - x0) int8 or int16 label values inside `box`."""
+        return self._seg[(slice(None), *(slice(*edges) for edges in box))]
+
+    def voxels_of(self, key: int) -> np.ndarray:
+        """Return (N, 3) int32 (z, y, x); see `StoredVolume`."""
+        if key not in self._voxels:
+            self._voxels[key] = self._stored.voxels_of(key)
+        return self._voxels[key]
+
+    @cached_property
+    def _data(self) -> np.ndarray:
+        return self._stored.read_data()
+
+    @cached_property
+    def _seg(self) -> np.ndarray:
+        return self._stored.read_seg()
+
+
+def kept_in_memory(cases: Sequence[StoredVolume], channels: int) -> list[StoredVolume] | list[CaseInMemory]:
+    """Return the cases in memory where together they take at most a quarter of what is free, else as they are on disk."""
+    voxels = sum(int(np.prod(case.shape)) for case in cases)
+    if voxels * (4 * channels + LABEL_BYTES) > SHARE_OF_FREE_MEMORY * free_memory_bytes():
+        return list(cases)
+    return [CaseInMemory(case) for case in cases]
+
 
 ReadableCase = StoredVolume | CaseInMemory
 
@@ -59,7 +113,7 @@ class PatchSampler:
         self.seed = seed
 
     def draw(self, number: int) -> list[Sample]:
-        """The samples of batch `number`."""
+        """Return the samples of batch `number`."""
         return [self._sample(number, position) for position in range(self.batch_size)]
 
     def _sample(self, number: int, position: int) -> Sample:
@@ -79,7 +133,7 @@ class PatchSampler:
         return Sample(torch.from_numpy(image), torch.from_numpy(label), spatial, int(rng.integers(2**31)))
 
     def _patch_corner(self, case: ReadableCase, force_foreground: bool, rng: np.random.Generator) -> np.ndarray:
-        """Lowest voxel (z, y, x) of the patch; may be negative."""
+        """Return the lowest voxel (z, y, x) of the patch; may be negative."""
         shape = np.array(case.shape)
         patch = np.array((1, *self.patch_size)) if len(self.patch_size) == 2 else self.patch_size
         missing = np.maximum(patch - shape, 0)
@@ -96,7 +150,7 @@ class PatchSampler:
 
 
 def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Image (C, *size) float32 and label (1, *size) int16 of the box at `low`, with zeros where it leaves the case."""
+    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`, with zeros where it leaves the case."""
     shape = np.array(case.shape)
     start, stop = np.clip(low, 0, shape), np.clip(low + size, 0, shape)
     (z0, y0, x0), (z1, y1, x1) = start.tolist(), stop.tolist()
@@ -118,7 +172,7 @@ class BatchStream:
         self.ahead = max(ahead, threads)
 
     def batches(self, first: int, count: int) -> Iterator[Batch]:
-        """Batches number `first` to `first + count - 1`."""
+        """Yield batches number `first` to `first + count - 1`."""
         waiting: deque[Future[list[Sample]]] = deque()
         for number in range(first, first + count):
             waiting.append(self.pool.submit(self.sampler.draw, number))

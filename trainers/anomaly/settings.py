@@ -8,11 +8,11 @@ from pydantic import Field
 
 from autoseg.device import Precision
 from autoseg.tasks.anomaly.settings import SearchSettings
-from autoseg.trainers.settings.common import TrainingSettings
+from autoseg.trainers.settings import TrainingSettings
 
 
 class AnomalySettings(TrainingSettings, SearchSettings):
-    """Of the recipe `anogan` (Schlegl et al. 2017; DCGAN, Radford et al. 2016)."""
+    """Settings of the recipe `anogan` (Schlegl et al. 2017; DCGAN, Radford et al. 2016)."""
 
     epochs: int = Field(100, ge=1, description="at most; optimizer steps are epochs × iterations")
     iterations: int = Field(100, ge=1, description="optimizer steps per epoch")
