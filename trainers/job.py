@@ -117,15 +117,15 @@ def load_stored(
 
     open_case: opens a case of the task in a folder. plans_digest: of the plans that cases must have been preprocessed by.
     preprocessed: the verb of messages, such as "cut into slices". command: that preprocesses the dataset.
-    Raises AutosegError where cases are missing, or were preprocessed by other plans: planning was stopped before they were remade.
+    Raises AutosegError where cases are missing, or were preprocessed by other plans: planning was stopped too early.
     """
     folder = job.folder.preprocessed(job.configuration)
     if missing := [name for name in names if not is_complete(folder, name)]:
         raise AutosegError(f"{len(missing)} of {len(names)} cases are not {preprocessed}: {some(missing)}. Run: {command}")
     stored = {name: open_case(folder, name) for name in names}
     if other := [name for name, case in stored.items() if case.description.plans != plans_digest]:
-        raise AutosegError(f"{len(other)} of {len(names)} cases were {preprocessed} by other plans than those in {job.plans_json}: "
-                           f"{some(other)}. Run: {command}")
+        raise AutosegError(f"{len(other)} of {len(names)} cases were {preprocessed} by other plans than those in "
+                           f"{job.plans_json}: {some(other)}. Run: {command}")
     return stored
 
 
@@ -158,8 +158,8 @@ def _settings_of(state: Path, settings: type[SettingsType]) -> SettingsType:
         return settings.model_validate(content)
     except ValidationError as error:
         keys = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-        raise AutosegError(f"{state} was started with settings that the recipe no longer has in this form ({keys}). Start the fold "
-                           "anew with --restart, or restore the recipe as it was.") from error
+        raise AutosegError(f"{state} was started with settings that the recipe no longer has in this form ({keys}). Start "
+                           "the fold anew with --restart, or restore the recipe as it was.") from error
 
 
 def pin_cases(job: Job[Any], now: Origin) -> None:
@@ -249,8 +249,8 @@ class Agreement(Generic[DescriptionType]):
         if self._compared(trained, "plans") != self._compared(now, "plans"):
             raise AutosegError(
                 f"{job.fold_folder.root} was trained on cases that were preprocessed by other plans than those in "
-                f"{job.plans_json}, and cannot be validated on the present ones. Plan the dataset as it was, or begin the fold anew "
-                "with --restart.")
+                f"{job.plans_json}, and cannot be validated on the present ones. Plan the dataset as it was, or begin the fold "
+                "anew with --restart.")
 
     def _require_same_model(self, job: Job[Any], description: DescriptionType, folds: Sequence[str]) -> None:
         """Raise AutosegError where model.json, which `folds` were trained by, describes another model."""

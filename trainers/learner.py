@@ -36,7 +36,7 @@ class Learner(Protocol):
         """Whether the training is over before its last epoch."""
 
     def training_step(self, batch: Any) -> dict[str, float]:
-        """Make one optimizer step; return losses and other values by name, "loss" among them. The log keeps each epoch's means."""
+        """Make one optimizer step; return losses and other values by name, "loss" among them. The log keeps their means."""
 
     def validation_step(self, batch: Any) -> tuple[dict[str, float], torch.Tensor]:
         """Return losses, and counts (classes, 3) of true positive, false positive and false negative voxels."""

@@ -46,7 +46,10 @@ class OneNetworkLearner:
         return self.rate.is_exhausted
 
     def step(self, image: torch.Tensor, loss: Callable[[Logits], torch.Tensor]) -> dict[str, float]:
-        """Make one step with the gradient's norm held at `gradient_clip`. image: (B, C, *spatial). loss: of the network's logits."""
+        """Make one step, with the gradient's norm limited to `gradient_clip`.
+
+        image: (B, C, *spatial). loss: of the network's logits.
+        """
         network, optimizer = self.modules["network"], self.optimizers["network"]
         network.train()
         optimizer.zero_grad(set_to_none=True)

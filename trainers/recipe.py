@@ -52,8 +52,8 @@ def find_recipe(name: str, known: Mapping[str, Recipe]) -> Recipe:
     usual = next(iter(known.values())).settings
     settings = getattr(module, "SETTINGS", usual)
     if not isinstance(settings, TrainingSettings):
-        raise AutosegError(f"{module.__file__}: SETTINGS is {type(settings).__name__}, but must be settings of a training, such as "
-                           f"SETTINGS = {type(usual).__name__}(epochs=200).")
+        raise AutosegError(f"{module.__file__}: SETTINGS is {type(settings).__name__}, but must be settings of a training, such "
+                           f"as SETTINGS = {type(usual).__name__}(epochs=200).")
     summary = (build.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
     return Recipe(build, settings, summary)
 

@@ -141,7 +141,8 @@ def job_for(
     check_model_name(name, recipe, all_recipes())
     defaults = trained.room.defaults(trained.recipe, folder)
     chosen = parse_settings(list(assignments), defaults, **(flags or {}))
-    return Job(folder, trained.task, configuration, recipe, trained.recipe, fold, None if resume else chosen, defaults, device, name)
+    settings = None if resume else chosen
+    return Job(folder, trained.task, configuration, recipe, trained.recipe, fold, settings, defaults, device, name)
 
 
 def _train(job: Job[Any], room: Any, restart: bool, quiet: bool) -> TrainResult:

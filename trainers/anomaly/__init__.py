@@ -11,7 +11,8 @@ from autoseg.trainers.recipe import Recipe
 from autoseg.workspace import DatasetFolder
 
 __all__ = [
-    "RECIPES", "SETTINGS", "AnomalyData", "AnomalySettings", "GanLearner", "check", "check_begun", "defaults", "load_data", "steps",
+    "RECIPES", "SETTINGS", "AnomalyData", "AnomalySettings", "GanLearner", "check", "check_begun", "defaults", "load_data",
+    "steps",
 ]
 
 SETTINGS = AnomalySettings

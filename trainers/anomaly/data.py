@@ -39,7 +39,10 @@ class AnomalyData(FoldData[SlicePlans, StoredSlices]):
 
 
 def load_data(job: Job[AnomalySettings]) -> AnomalyData:
-    """Return plans and the fold's slices. Raises AutosegError where planning or preprocessing is missing, or no slice is normal."""
+    """Return plans and the fold's slices.
+
+    Raises AutosegError where planning or preprocessing is missing, or no training slice is normal.
+    """
     plans = read_model(job.plans_json, SlicePlans)
     names = [case.name for case in plans.source.training]
     command = command_line(job.folder, "autoseg_plan_and_preprocess", *job.task.planner_flags)

@@ -20,7 +20,10 @@ SMALLEST_MAP = 4  # pixels to which DCGAN's networks bring an image down
 
 
 def gan_shape(plans: SlicePlans, settings: AnomalySettings) -> GanShape:
-    """Return the shape of the networks for these slices. Raises AutosegError where the slices cannot be halved as often as the settings say."""
+    """Return the shape of the networks for these slices.
+
+    Raises AutosegError where the slices cannot be halved as often as the settings say.
+    """
     layers = settings.conv_layers or (plans.image_size // SMALLEST_MAP).bit_length() - 1
     shape = GanShape(image_size=plans.image_size, channels=plans.channels, latent=settings.latent, conv_layers=layers,
                      features=settings.features)

@@ -33,8 +33,10 @@ class LocalizationData(FoldData[ProjectionPlans, StoredProjection]):
 
 
 def load_data(job: Job[LocalizationSettings]) -> LocalizationData:
-    """Return plans and the fold's projections. Raises AutosegError where planning or preprocessing is missing, or no training case
-    has the level."""
+    """Return plans and the fold's projections.
+
+    Raises AutosegError where planning or preprocessing is missing, or no training case has the level.
+    """
     plans = read_model(job.plans_json, ProjectionPlans)
     names = [case.name for case in plans.source.training]
     stored = load_stored(job, names, open_projection, plans_digest(plans), "projected", planning_again(job, plans))

@@ -126,7 +126,7 @@ def _is_true_still(row: ValidatedLocation, data: LocalizationData) -> bool:
 
 
 def _row(case: StoredProjection, part: str, located: Located, start: int, true_slice: float | None) -> ValidatedLocation:
-    """Return what was found in a part of a case, rounded as a prediction is (see `autoseg.tasks.localization.outputs.location_of`)."""
+    """Return what was found in a part of a case, rounded as in `autoseg.tasks.localization.outputs.location_of`."""
     return ValidatedLocation.model_validate({
         "case": case.name, "part": part, "is_there": true_slice is not None, "found": located.found,
         "confidence": round(located.answer.confidence, 4), "slice": round(case.slice_of(start + located.answer.row), 3),

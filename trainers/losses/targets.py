@@ -49,7 +49,7 @@ def outputs_of(label: torch.Tensor, labels: Labels) -> torch.Tensor:
 
 
 def annotated_in(label: torch.Tensor, labels: Labels) -> torch.Tensor | None:
-    """Return (B, 1, *spatial) float32, 0 at voxels of the ignore label and 1 elsewhere; None where the dataset has no such label."""
+    """Return (B, 1, *spatial) float32, 0 at voxels of the ignore label and 1 elsewhere; None where there is no such label."""
     return None if labels.ignore is None else (label != labels.ignore).float()
 
 
@@ -91,7 +91,7 @@ class Comparison:
 
     @cached_property
     def cross_entropy(self) -> torch.Tensor:
-        """-ln p, p of the true label of each voxel, (B, 1, *spatial), or of each region there, (B, K, *spatial); exact to 1e-7."""
+        """-ln p of the true label of each voxel, (B, 1, *spatial), or of each region there, (B, K, *spatial); exact to 1e-7."""
         if self.labels.has_regions:
             return functional.binary_cross_entropy_with_logits(self.logits, self.target, reduction="none")
         return functional.nll_loss(self._log_softmax, self.classes[:, 0], reduction="none")[:, None]
@@ -118,7 +118,7 @@ class Comparison:
         return (values if self.annotated is None else values * self.annotated).sum(self.axes)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the mean over channels and annotated voxels of (B, channels, *spatial), a scalar; 0 where no voxel is annotated."""
+        """Return the mean over channels and annotated voxels of (B, channels, *spatial), a scalar; 0 where there are none."""
         if self.annotated is None:
             return values.mean()
         return (values * self.annotated).sum() / (self.annotated.sum() * values.shape[1]).clamp_min(1)

@@ -41,12 +41,12 @@ def effective_configuration(configuration: Configuration, settings: Segmentation
 
 
 def memory_planned(planned: Configuration, classes: int) -> float:
-    """Return how many values (see `values_put_out`) a step may put out in the planned memory; those of the planned batch at least."""
+    """Return how many values (see `values_put_out`) a step may put out in the planned memory; at least those of the planned batch."""
     return max(planned.memory_values or 0, planned.batch_size * _values(planned, classes))
 
 
 def cost_note(effective: Configuration, planned: Configuration, classes: int) -> str | None:
-    """Return what the user should know where the network takes more memory than was planned for, or fewer patches for that reason."""
+    """Return a note where the network takes more memory than was planned for, or fewer patches for that reason."""
     ratio = _values(effective, classes) / _values(planned, classes)
     step = effective.batch_size * _values(effective, classes) / memory_planned(planned, classes)
     costs = f"A patch takes {ratio:.1f} times as much memory ({effective.network.name}) as was planned"
@@ -74,8 +74,11 @@ def _network(planned: Topology, settings: SegmentationSettings) -> Topology:
 
 
 def _for_patch(topology: Topology, patch: tuple[int, ...], spacing_mm: Sequence[float]) -> Topology:
-    """Return the network for another patch than the planned one: as deep as planned where that halves the patch evenly and leaves two
-    voxels or more of it, else as deep as the planner's rule has it. Raises AutosegError for a patch that no depth fits."""
+    """Return the network for another patch than the planned one.
+
+    It is as deep as planned where that halves the patch evenly and leaves two voxels or more of it, else as deep as the planner's
+    rule has it. Raises AutosegError for a patch that no depth fits.
+    """
     axes = "z,y,x"[-2 * topology.dimensions + 1:]
     if len(patch) != topology.dimensions:
         raise AutosegError(
@@ -117,10 +120,10 @@ def augmentation_for(configuration: Configuration, settings: SegmentationSetting
 
 
 def batch_stream(
-    cases: Sequence[ReadableCase], configuration: Configuration, settings: SegmentationSettings, augmentation: Augmentation | None,
-    device: torch.device, threads: int, seed: int,
+    cases: Sequence[ReadableCase], configuration: Configuration, settings: SegmentationSettings,
+    augmentation: Augmentation | None, device: torch.device, threads: int, seed: int,
 ) -> BatchStream:
-    """Return batches of these cases, augmented on `device` where an augmentation is given. threads: that read in the background."""
+    """Return batches of these cases, augmented on `device` where an augmentation is given. threads: number that read cases."""
     sampler = PatchSampler(
         cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed
     )

@@ -135,7 +135,7 @@ def labels_of_cases(folder: DatasetFolder, cases: list[str]) -> tuple[dict[str, 
     missing = [name for name in cases if name not in fingerprint.cases]
     if missing:
         return None, [
-            f"Folds do not take into account which labels a case holds: {folder.fingerprint_json} lacks {many(len(missing), 'case')}: "
-            f"{some(missing)}. Plan the dataset again to fix that."]
+            f"Folds do not take into account which labels a case holds: {folder.fingerprint_json} lacks "
+            f"{many(len(missing), 'case')}: {some(missing)}. Plan the dataset again to fix that."]
     names = {value: label.name for value, label in fingerprint.labels.items()}
     return {case: [names.get(value, value) for value in fingerprint.cases[case].labels] for case in cases}, []

@@ -11,7 +11,7 @@ from autoseg.trainers.settings import LossSettings, OptimizerSettings, Supervisi
 
 
 class SegmentationSettings(LossSettings, OptimizerSettings):
-    """Settings of the recipes that segment, with the values of the recipe `default`. Your own recipe may add some in a subclass."""
+    """Settings of the recipes that segment, with the values of `default`. Your own recipe may add some by a subclass."""
 
     validation_iterations: int | None = Field(
         None, ge=1, description="batches of the online validation after each epoch; none for a fifth of iterations")

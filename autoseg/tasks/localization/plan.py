@@ -1,4 +1,4 @@
-"""How a dataset's volumes become projections, and what is found in them: frozen models, one to one with `plans_localization.json`."""
+"""How a dataset's volumes become projections, and what is found in them: models of `plans_localization.json`."""
 
 from __future__ import annotations
 
