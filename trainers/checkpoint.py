@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,6 +16,9 @@ from torch import nn
 from autoseg.errors import AutosegError
 from autoseg.versions import versions
 from autoseg.workspace import atomic_path
+
+# What torch.load raises for a file that was cut short or has other bytes; found by changing files at random
+DAMAGED = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 
 def save_weights(path: Path, modules: dict[str, nn.Module], facts: dict[str, str]) -> None:
@@ -44,9 +48,9 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     """Read what `save_state` wrote; no code in the file can run. Raises AutosegError where it is damaged."""
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise AutosegError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}). Start the fold anew with --restart."
+            f"{path} cannot be read ({(str(error) or type(error).__name__).splitlines()[0]}). Start the fold anew with --restart."
         ) from error
     except UnpicklingError as error:  # torch refuses what is not a tensor or a plain value
         raise AutosegError(f"{path} holds more than tensors and plain values, and is not read for that reason.") from error

@@ -97,8 +97,8 @@ def train_epoch(run: Run) -> Epoch:
         if math.isnan(steps[-1]["loss"]):
             raise AutosegError(
                 f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is "
-                f"complete. Look for extreme intensities with `autoseg verify`, or lower the learning rate, {rate:.2g} here, with --set "
-                "learning_rate=."
+                f"complete. Look for extreme intensities with `autoseg verify`, or lower the learning rate, {rate:.2g} here, "
+                "with --set learning_rate=."
             )
         run.report(run.schedule.progress(number, iteration + 1), _line(run, number, steps[-1]))
         if run.schedule.is_epoch_over(number, iteration + 1):

@@ -122,7 +122,8 @@ def draw_rows(case: InMemory, settings: LocalizationSettings, rng: np.random.Gen
 def parts_without(level: StoredLevel, count: int, band: float, margin: float = 0.0) -> list[tuple[int, int]]:
     """Return the rows before and those after what is to be found, half open, without `margin` rows beside it.
 
-    Parts of few rows are left out. What is found reaches as far as the band that marks it, at least: nothing else is known of a point.
+    Parts of few rows are left out. What is found reaches as far as the band that marks it, at least: nothing else is known of a
+    point.
     """
     top, bottom = min(level.top, level.row - band / 2), max(level.bottom, level.row + band / 2)
     before = (0, min(count, int(np.floor(top + 0.5 - margin))))

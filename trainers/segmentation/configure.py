@@ -41,7 +41,7 @@ def effective_configuration(configuration: Configuration, settings: Segmentation
 
 
 def memory_planned(planned: Configuration, classes: int) -> float:
-    """Return how many values (see `values_put_out`) a step may put out in the planned memory; at least those of the planned batch."""
+    """Return how many values (see `values_put_out`) a step may put out in the planned memory; at least the planned batch's."""
     return max(planned.memory_values or 0, planned.batch_size * _values(planned, classes))
 
 
