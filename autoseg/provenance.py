@@ -187,8 +187,6 @@ class OutputFolder:
         there = self._headers[-1] if self._headers else None
         if there is not None and refuses_others and not overwrite:
             self._require_same(Origin(facts=there.origin))
-        if there is None or there.origin != origin.facts:
-            append_lines(self._path, [_line(Header(origin=origin.facts, versions=versions()))])
 
     @property
     def is_new(self) -> bool:
@@ -233,9 +231,9 @@ class OutputFolder:
         """Note what is known of a case that has no file."""
         self._append([self._entry(case, inputs, result)])
 
-    def fail(self, output: str, reason: str) -> None:
-        """Note why an output could not be made."""
-        self._append([Entry(output=output, origin=self.origin.digest, failed=reason)])
+    def fail(self, output: str, reason: str, result: BaseModel | dict[str, Any] | None = None) -> None:
+        """Note why an output could not be made, and what is known of it nevertheless."""
+        self._append([Entry(output=output, origin=self.origin.digest, result=_plain(result), failed=reason)])
 
     def claim_tables(self, *names: str, by: str = "this model") -> None:
         """Make sure that no table of all cases stays that something else made: with `overwrite` it is removed.
@@ -244,8 +242,8 @@ class OutputFolder:
         """
         for path in (self.folder / name for name in names):
             if path.exists() and self.is_new and not self.overwrite:
-                raise AutosegError(f"{path} is there, but {by} did not make it. Choose another folder with -o, or replace it with "
-                                   "--overwrite.")
+                raise AutosegError(f"{path} is there, but {by} did not make it. Choose another folder with -o, or replace it "
+                                   "with --overwrite.")
             if self.is_new:
                 path.unlink(missing_ok=True)
 
@@ -254,7 +252,10 @@ class OutputFolder:
         return Entry(output=output, origin=self.origin.digest, inputs=stamps, result=_plain(result))
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        append_lines(self._path, [_line(entry) for entry in entries])
+        is_said = bool(self._headers) and self._headers[-1].origin == self.origin.facts
+        header = [] if is_said or not entries else [Header(origin=self.origin.facts, versions=versions())]
+        append_lines(self._path, [_line(content) for content in (*header, *entries)])
+        self._headers += header
         self._entries.update({entry.output: entry for entry in entries})
 
     def _read(self) -> None:

@@ -293,9 +293,6 @@ def how_to_mend(path: Path) -> str:
         "run.json": "Remove it: it says no more than how long each step took.",
         "model.json": f"Remove it: {train} writes it again.",
         "cases.json": "Begin this fold anew with --restart.",
-        "autoseg_prediction.json": "Choose another folder with -o, or replace what is there with --overwrite.",
-        "autoseg_gate.json": "Remove it: the gate scores its cases again.",
-        "autoseg_postprocessing.json": "Choose another folder with -o, or replace what is there with --overwrite.",
     }
     return f" {remedies[path.name]}" if path.name in remedies else ""
 

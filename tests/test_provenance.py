@@ -15,7 +15,7 @@ from autoseg.provenance import PREDICTIONS, Origin, OutputFolder, file_digest, f
 
 
 def lines_of(folder: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (folder / PREDICTIONS).read_text().splitlines()]
+    return [json.loads(line) for line in (folder / PREDICTIONS).read_text().splitlines() if line]
 
 
 def image(folder: Path, name: str, content: str = "x") -> Path:
@@ -103,6 +103,16 @@ def test_a_file_that_nothing_recorded_made_is_refused(tmp_path: Path) -> None:
     assert make(OutputFolder(tmp_path / "out", Origin.of(weights="1"), overwrite=True), a)
     remove_recorded(tmp_path / "out" / "a.nii.gz")
     assert not (tmp_path / "out" / "a.nii.gz").exists()
+
+
+def test_a_run_that_makes_nothing_leaves_nothing(tmp_path: Path) -> None:
+    image(tmp_path / "out", "a", "mine")
+    outputs = OutputFolder(tmp_path / "out", Origin.of(weights="1"))
+    with pytest.raises(AutosegError, match="did not make it"):
+        make(outputs, image(tmp_path / "in", "a"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.nii.gz"]
+    outputs.begin_all({})
+    assert not (tmp_path / "out" / PREDICTIONS).exists()
 
 
 def test_a_failure_is_noted_and_the_case_tried_again(tmp_path: Path) -> None:

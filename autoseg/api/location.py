@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocationResult:
-    """written: pictures by case (those that were already there included). rows: of these cases, in the same order. crops: by
-    case, of those that were found, where they were asked for. failed: reasons by case."""
+    """written: pictures by case (those that were already there included). rows: of these cases, sorted. crops: by case, of
+    those that were found, where they were asked for. failed: reasons by case."""
 
     written: dict[str, Path]
     rows: list[Location]
@@ -75,6 +75,7 @@ def predict_locations(
                 crops.update({name: value.crop} if value.crop else {})
                 there += value.was_there
             finish(outcome.item)
+    rows.sort(key=lambda row: row.case)
     if rows and not quiet:
         _show(rows, plans)
     return LocationResult(written, rows, crops, failed, there)

@@ -13,7 +13,7 @@ def meant_task(
     workspace: PathLike | None = None,
 ) -> Task:
     """What the model does that is named, or that is all there is: "segmentation", so that `predict_files` is meant, "anomaly"
-    (`predict_anomalies`) or "location" (`predict_locations`).
+    (`predict_anomalies`) or "localization" (`predict_locations`).
 
     Raises AutosegError where models of several kinds are named together or could be meant.
     """

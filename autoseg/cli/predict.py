@@ -67,7 +67,7 @@ def run(flags: argparse.Namespace) -> int:
 
     task = api.meant_task(flags.dataset, flags.model, flags.configuration, flags.recipe, flags.workspace)
     _require_flags_of(task, flags)
-    return {"segmentation": _segment, "anomaly": _score, "location": _locate}[task](flags)
+    return {"segmentation": _segment, "anomaly": _score, "localization": _locate}[task](flags)
 
 
 def _segment(flags: argparse.Namespace) -> int:
@@ -130,7 +130,7 @@ def _require_flags_of(task: str, flags: argparse.Namespace) -> None:
         "--no-postprocessing": (flags.no_postprocessing, segmentation),
         "--save-probabilities": (flags.save_probabilities, segmentation), "--gate": (flags.gate is not None, segmentation),
         "--gate-percentile": (flags.gate_percentile is not None, segmentation), "--set": (bool(flags.assignments), apart),
-        "--crop": (flags.crop_mm is not None, ("location",))}
+        "--crop": (flags.crop_mm is not None, ("localization",))}
     given = {name: tasks for name, (is_given, tasks) in only_for.items() if is_given and task not in tasks}
     if given:
         whom = " and ".join(dict.fromkeys(kinds[of].plural if of in kinds else of for tasks in given.values() for of in tasks))

@@ -59,7 +59,8 @@ def incomplete_folds(model: ModelFolder, folds: int) -> list[FoldState]:
 def evaluate_changed_labels(model: ModelFolder, folds: int, dataset: Dataset, workers: int | None = None) -> None:
     """Compare the validation predictions of complete folds anew where a case's label has changed since they were compared.
 
-    Raises AutosegError where one cannot be compared. Cases that the dataset does not have any more change nothing.
+    Raises AutosegError where one cannot be compared. Where a prediction is gone, or a case that the dataset does not have any
+    more, nothing changes.
     """
     references = {case.name: case.label for case in dataset.training if case.label is not None}
     for place in map(model.fold, range(folds)):
@@ -67,7 +68,8 @@ def evaluate_changed_labels(model: ModelFolder, folds: int, dataset: Dataset, wo
         files = {case.case: case.prediction_file for case in there.metric_per_case}
         pairs = [Pair(name, references[name], place.validation / Path(file).name)
                  for name, file in files.items() if name in references]
-        if len(pairs) == len(files) and there.made_from != made_from(pairs, dataset.labels, there.tolerance_mm):
+        is_whole = len(pairs) == len(files) and all(pair.prediction.exists() for pair in pairs)
+        if is_whole and there.made_from != made_from(pairs, dataset.labels, there.tolerance_mm):
             write_summary(place.summary_json, without_failures(evaluate_pairs(pairs, dataset.labels, workers=workers)))
 
 

@@ -17,6 +17,7 @@ from autoseg.api.projection import LevelCounts, ProjectionPlanResult, plan_proje
 from autoseg.cli.main import main
 from autoseg.dataset import load_dataset
 from autoseg.errors import AutosegError
+from autoseg.files import _host
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.kinds import LOCATION
@@ -203,7 +204,7 @@ def test_planning_projections_and_planning_segmentation_leave_each_other_alone(b
 
 
 def test_what_a_killed_planning_left_is_removed(balls: Path, tmp_path: Path) -> None:
-    left = tmp_path / "work" / balls.name / ".tmp-999999999-00000000-projection.json"  # of a process that is gone
+    left = tmp_path / "work" / balls.name / f".tmp-{_host()}.999999999.00000000-projection.json"  # of a process that is gone
     left.parent.mkdir(parents=True)
     left.touch()
     plan_quietly(balls, tmp_path / "work")
@@ -221,11 +222,11 @@ def test_a_planning_that_is_killed_leaves_no_case_of_the_level_before(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(projection, "preprocess_projections", killed)
+        patch.setattr(projection, "preprocess", killed)
         plan_quietly(balls, tmp_path / "work", "mark")
     store = tmp_path / "work" / balls.name / "preprocessed/projection"
     for number in range(5):
-        with pytest.raises(AutosegError, match="holds no complete projection of it"):
+        with pytest.raises(AutosegError, match="holds no complete preprocessed data of it"):
             open_projection(store, f"ball_{number}")
     assert plan_quietly(balls, tmp_path / "work", "mark").levels.there == 5
 

@@ -17,6 +17,7 @@ from autoseg.cli.main import main
 from autoseg.dataset import load_dataset, read_case
 from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
+from autoseg.files import _host
 from autoseg.image_io import read_image, write_image
 from autoseg.kinds import ANOMALY
 from autoseg.tasks.anomaly.cutting import cut_image
@@ -234,7 +235,7 @@ def test_lumbar_spines_are_cut_head_first(shared_data: Path, tmp_path: Path) -> 
         placement = cut_image(image, case.name, result.plans).placement
         rows = [np.nonzero(placement.view(label.array[0]) == value)[1].mean() for value in range(1, 6)]
         assert rows == sorted(rows)  # L1 above L2 above ... L5
-        assert open_slices(result.folder / "preprocessed/slices", case.name).shape == (placement.count, 1, 64, 64)
+        assert open_slices(result.folder / "preprocessed/slices", case.name).read().shape == (placement.count, 1, 64, 64)
 
 
 def test_brain_pictures_are_gray_in_truth_but_for_a_few(shared_data: Path, tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_brain_pictures_are_gray_in_truth_but_for_a_few(shared_data: Path, tmp_p
 
 
 def test_what_a_killed_planning_left_is_removed(tiny_dataset: Path, tmp_path: Path) -> None:
-    left = tmp_path / "work" / tiny_dataset.name / ".tmp-999999999-00000000-slices.json"  # of a process that is gone
+    left = tmp_path / "work" / tiny_dataset.name / f".tmp-{_host()}.999999999.00000000-slices.json"  # of a process that is gone
     left.parent.mkdir(parents=True)
     left.touch()
     plan_quietly(tiny_dataset, tmp_path / "work")

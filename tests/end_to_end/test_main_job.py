@@ -135,7 +135,7 @@ def test_an_unfinished_fold_goes_on_and_other_settings_are_refused(run, trained,
     (("plan_and_preprocess", "{source}", "--planner", "best"), 'no planner "best"'),
     (("predict", "-i", "nowhere", "-o", "out"), "nowhere does not exist"),
     (("predict", "-i", "{source}/imagesTs", "-o", "out", "-f", "3"), "has no fold 3"),
-    (("predict", "-i", "{source}/imagesTs", "-o", "out", "-m", "{source}"), "no trained model"),
+    (("predict", "-i", "{source}/imagesTs", "-o", "out", "-m", "{source}"), "not a trained model"),
     (("evaluate", "nowhere", "{source}/labelsTs"), "nowhere is no folder"),
 ])
 def test_what_a_user_gets_wrong_gives_one_clear_error(run, trained, arguments, message, capsys) -> None:

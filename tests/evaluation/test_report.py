@@ -198,7 +198,7 @@ def best(folder: DatasetFolder) -> Best:
         dataset=NAME, members=(three,), reason="3d_fullres is simpler than the others.", rules=(tried, refused),
         candidates=(Candidate(members=(three,), dice=0.6, classes=classes, cases=7),
                     Candidate(members=(two,), dice=0.5787, classes=classes, cases=7, difference=difference, is_worse=True)),
-        names={"1": HOSTILE_CLASS, "2": "lesion"}, versions={"python": "3.11.0"})
+        names={"1": HOSTILE_CLASS, "2": "lesion"}, references="", versions={"python": "3.11.0"})
 
 
 @pytest.fixture(scope="module")

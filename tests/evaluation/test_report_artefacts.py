@@ -44,7 +44,8 @@ def folder(tmp_path: Path) -> DatasetFolder:
 def choose(folder: DatasetFolder, *rules: TriedRule) -> None:
     member = member_of(folder.model("2d", "default"), range(2))
     write_json(folder.best_json, Best(
-        dataset=folder.name, members=(member,), reason="", candidates=(), rules=rules, names={}, versions={}))
+        dataset=folder.name, members=(member,), reason="", candidates=(), rules=rules, names={}, references="",
+        versions={}))
 
 
 def test_predictions_are_looked_for_where_the_workspace_lies_now(folder: DatasetFolder) -> None:

@@ -57,7 +57,7 @@ class Place:
             for configuration, recipe in names for model in [self.folder().model(configuration, recipe)])
         tried = {"dice_before": 0.8, "dice_after": 0.9, "classes_before": {}, "classes_after": {}}
         write_json(self.folder().best_json, Best(
-            dataset=NAME, members=members, reason="the highest Dice.", names={"1": "class1"}, versions={},
+            dataset=NAME, members=members, reason="the highest Dice.", names={"1": "class1"}, references="", versions={},
             candidates=(Candidate(members=members, dice=0.8, classes={}, cases=3),),
             rules=(TriedRule(rule=DROP, says=SAYS, accepted=True, **tried),
                    TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep one", accepted=False, **tried))))
@@ -235,7 +235,7 @@ def test_a_second_run_with_other_members_or_rules_is_refused_in_one_line(
     assert "1 were there already" in capsys.readouterr().out
     where = ["-i", str(images), "-o", str(tmp_path / "out"), "--workspace", str(place.workspace.root)]
     for flags, message in ((["-c", "2d"], "3d_fullres default dataset Dataset001_Tiny"),
-                           (["--no-postprocessing"], "post-processing drop_small")):
+                           (["--no-postprocessing"], "post-processing kind drop_small, labels 1 2, below_ml 50.0 (now none)")):
         assert main([*where, *flags]) == 1
         error = capsys.readouterr().err
         assert message in error and "--overwrite" in error and "Traceback" not in error

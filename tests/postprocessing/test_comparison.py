@@ -92,7 +92,7 @@ def test_cases_that_only_one_model_validated_are_named() -> None:
 
 
 def test_tables_show_what_is_not_defined_as_a_dash() -> None:
-    best = Best(dataset="D", members=(A,), reason="", rules=(), names={"1": "organ"}, versions={}, candidates=(
+    best = Best(dataset="D", members=(A,), reason="", rules=(), names={"1": "organ"}, references="", versions={}, candidates=(
         Candidate(members=(B,), dice=0.9, classes={"1": None}, cases=1),
         Candidate(members=(A,), dice=0.8, classes={"1": 0.8}, cases=1,
                   difference=Difference(mean=-0.1, low=NAN, high=NAN, p_value=1))))
@@ -107,7 +107,7 @@ def test_tables_show_what_is_not_defined_as_a_dash() -> None:
 def test_a_gain_that_four_digits_would_hide_is_shown_as_a_power_of_ten() -> None:
     rule = TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep it", accepted=True, dice_before=0.5, dice_after=0.50002,
                      classes_before={}, classes_after={})
-    best = Best(dataset="D", members=(A,), reason="", rules=(rule,), names={}, versions={}, candidates=())
+    best = Best(dataset="D", members=(A,), reason="", rules=(rule,), names={}, references="", versions={}, candidates=())
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(rules_table(best))
     assert "+2e-05" in console.export_text()

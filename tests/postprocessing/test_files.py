@@ -16,6 +16,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image, write_label
 from autoseg.postprocessing.files import begin, postprocess_files
+from autoseg.provenance import POSTPROCESSED
 from autoseg.workspace import Workspace, write_json
 
 LARGEST = KeepLargest(labels=(1,), count=1)
@@ -42,7 +43,8 @@ def inputs(tmp_path: Path) -> Path:
 def best_json(path: Path, *rules: Rule, accepted: bool = True) -> Path:
     tried = tuple(TriedRule(rule=rule, says="keep the largest component of organ", accepted=accepted, dice_before=0.5,
                             dice_after=0.6, classes_before={}, classes_after={}) for rule in rules)
-    write_json(path, Best(dataset="D", members=(), reason="", candidates=(), rules=tried, names={"1": "organ"}, versions={}))
+    write_json(path, Best(dataset="D", members=(), reason="", candidates=(), rules=tried, names={"1": "organ"}, references="",
+                          versions={}))
     return path
 
 
@@ -113,14 +115,14 @@ def test_only_what_is_missing_or_has_changed_is_done_again(inputs: Path, tmp_pat
     assert [path.name for path in begin(sorted(inputs.glob("?.*")), out, [LARGEST])] == ["a.nii.gz", "b.nrrd"]
     result = postprocess(inputs, out, rules=rules, quiet=True)
     assert result.already_there == 1 and sorted(path.name for path in out.iterdir()) == [
-        "a.nii.gz", RECORD_NAME, "b.nrrd", "c.mha"]
+        "a.nii.gz", POSTPROCESSED, "b.nrrd", "c.mha"]
 
 
 def test_labels_of_other_rules_or_of_unknown_origin_are_not_taken_over(inputs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     postprocess(inputs, out, rules=best_json(tmp_path / "best.json", LARGEST), quiet=True)
     other = best_json(tmp_path / "other.json", KeepLargest(labels=(2,), count=1))
-    with pytest.raises(AutosegError, match="other rules"):
+    with pytest.raises(AutosegError, match=r"other options made: rules .*labels 1, .*now .*labels 2"):
         postprocess(inputs, out, rules=other, quiet=True)
     assert postprocess(inputs, out, rules=other, overwrite=True, quiet=True).already_there == 0
     assert (read_label(out / "a.nii.gz").array == 1).sum() == 9
@@ -136,7 +138,9 @@ def test_the_record_claims_no_file_that_other_rules_made(inputs: Path, tmp_path:
     first, out = best_json(tmp_path / "best.json", LARGEST), tmp_path / "out"
     other = best_json(tmp_path / "other.json", KeepLargest(labels=(2,), count=1))
     postprocess(inputs / "a.nii.gz", out, rules=first, quiet=True)
-    postprocess(inputs / "b.nrrd", out, rules=other, quiet=True)
+    with pytest.raises(AutosegError, match="other options made"):
+        postprocess(inputs / "b.nrrd", out, rules=other, quiet=True)
+    postprocess(inputs / "b.nrrd", out, rules=other, overwrite=True, quiet=True)
     with pytest.raises(AutosegError, match="did not make it"):
         postprocess(inputs / "a.nii.gz", out, rules=other, quiet=True)
 

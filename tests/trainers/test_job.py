@@ -14,7 +14,7 @@ from autoseg.api.training import train
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
-from autoseg.preprocessing.store import CaseProperties
+from autoseg.preprocessing.store import CaseProperties, description_path
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.tasks.segmentation.store import plans_digest, write_volume
 from autoseg.trainers.cases import pin_cases
@@ -84,14 +84,6 @@ def test_other_labels_are_other_plans(job: Job) -> None:
     write_json(job.folder.dataset_json, content)
     with pytest.raises(AutosegError, match="3 of 3 cases were preprocessed by other plans"):
         load_fold_data(job)
-
-
-def test_cases_of_versions_that_did_not_store_their_plans_are_taken(job: Job) -> None:
-    path = description_path(job.folder.preprocessed("3d_fullres"), "b")
-    before = json.loads(path.read_text())
-    del before["plans_digest"]
-    write_json(path, before)
-    assert load_fold_data(job).folds == 3
 
 
 def test_a_case_that_is_not_preprocessed_is_named_with_the_command(job: Job) -> None:

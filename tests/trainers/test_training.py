@@ -18,7 +18,7 @@ from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Topology
 from autoseg.preprocessing.store import CaseProperties
-from autoseg.tasks.segmentation.store import StoredVolume, open_volume
+from autoseg.tasks.segmentation.store import StoredVolume, open_volume, write_volume
 from autoseg.trainers import in_memory, loop
 from autoseg.trainers.batches import BatchStream, PatchSampler, read_padded
 from autoseg.trainers.checkpoint import save_state, save_weights
@@ -62,7 +62,7 @@ def cases(tmp_path: Path) -> list[StoredVolume]:
             crop_box=((0, 14), (0, 18), (0, 20)), shape_cropped=(14, 18, 20), shape_resampled=(14, 18, 20),
             spacing_resampled_mm=(1, 1, 1), versions={},
         )
-        write_case(tmp_path, name, data, seg, properties, LABELS)
+        write_volume(tmp_path, data, seg, properties, LABELS)
         stored.append(open_volume(tmp_path, name))
     return stored
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from autoseg.errors import AutosegError
+from autoseg.files import _host
 from autoseg.provenance import Origin
 from autoseg.trainers.job import Job
 from autoseg.trainers.settings import TrainingSettings
@@ -68,7 +69,7 @@ def test_a_trained_fold_is_validated_alone(tmp_path: Path) -> None:
 def test_a_validation_and_leftovers_of_weights_that_are_gone_go_before_the_training(tmp_path: Path) -> None:
     steps = Steps(tmp_path)
     steps.walk()
-    left = steps.job.fold_folder.root / ".tmp-999999999-00000000-log.jsonl"  # of a process that is gone
+    left = steps.job.fold_folder.root / f".tmp-{_host()}.999999999.00000000-log.jsonl"  # of a process that is gone
     left.touch()
     steps.job.fold_folder.checkpoint_final.unlink()
     with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,7 @@ from autoseg.evaluation.cross_validation import State, number_of_folds, state_of
 from autoseg.evaluation.report.reading import read_if_there
 from autoseg.evaluation.report.words import listed
 from autoseg.kinds import Kind
-from autoseg.preprocessing.store import is_complete
+from autoseg.preprocessing.store import description_path
 from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.training_log import Epoch, read_log
@@ -86,7 +86,7 @@ def stored_cases(
     """Those of the cases that are preprocessed; what is wrong with others is added to `troubles`."""
     found = []
     for case in cases:
-        if is_complete(folder, case):
+        if description_path(folder, case).is_file():
             try:
                 found.append(open_case(folder, case))
             except AutosegError as error:

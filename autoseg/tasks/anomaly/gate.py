@@ -97,10 +97,12 @@ def gate_files(
             return GatedCase.model_validate(entry.result)
         outcome = attempt(item, partial(_score, detector, threshold, item, progress))
         if outcome.error is not None:
-            outputs.fail(item.name, str(outcome.error))
-            return GatedCase(case=item.name, score=None, threshold=threshold.score, flagged=True, problem=str(outcome.error))
-        row: GatedCase = outcome.value
-        outputs.note(item.name, item.images, row)
+            problem = str(outcome.error)
+            row = GatedCase(case=item.name, score=None, threshold=threshold.score, flagged=True, problem=problem)
+            outputs.fail(item.name, problem, row)
+        else:
+            row = outcome.value
+            outputs.note(item.name, item.images, row)
         return row
 
     rows: dict[str, GatedCase] = {}

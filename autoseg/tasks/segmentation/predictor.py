@@ -167,7 +167,7 @@ class Predictor:
     def outputs(self, output_folder: Path, overwrite: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
         facts = [member.model.facts(mirror_axes=member.mirror_axes) for member in self.members]
-        rules = [rule.model_dump(mode="json", exclude_defaults=True) | {"kind": rule.kind} for rule in self.rules]
+        rules = [{"kind": rule.kind} | rule.model_dump(mode="json", exclude_defaults=True) for rule in self.rules]
         return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rules}), overwrite)
 
     def _predict_file(

@@ -100,6 +100,17 @@ def test_a_case_that_cannot_be_scored_is_flagged_with_the_reason_and_segmented(
     assert (table["a"]["score"], table["a"]["flagged"]) == ("", "True") and "1 channel found" in table["a"]["problem"]
 
 
+def test_a_case_that_could_not_be_scored_keeps_its_row_while_others_are_predicted(
+    place: Any, tmp_path: Path, volumes: Path
+) -> None:
+    place.add_segmentation()
+    detector = place.add_detector(normal_scores=[1e5] * 20)
+    (volumes / "c.nii.gz").write_bytes(b"no image")
+    for images in (volumes, volumes / "a.nii.gz"):
+        predict_files(images, tmp_path / "out", gate=detector.root, workspace=place.workspace.root, quiet=True)
+        assert {case: bool(row["problem"]) for case, row in rows(tmp_path / "out").items()} == {"a": False, "b": False, "c": True}
+
+
 def test_the_gate_scores_no_more_slices_than_validation_did(place: Any, volumes: Path, tmp_path: Path) -> None:
     place.add_segmentation()
     detector = place.add_detector(normal_scores=[1e5] * 20, validation_slices=1)
@@ -112,9 +123,10 @@ def test_a_segmentation_model_is_no_gate_and_a_percentile_alone_means_nothing(
 ) -> None:
     segmenter = place.add_segmentation()
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--gate", segmenter.root) == 1
-    assert "is a segmentation model, but an anomaly detector is expected" in capsys.readouterr().err
+    wanted = 'holds a model of the task "segmentation", but one of the task "anomaly" is expected with --gate'
+    assert wanted in capsys.readouterr().err
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--gate", tmp_path / "nope") == 1
-    assert "nope is no trained model: it has no model.json" in (error := capsys.readouterr().err)
+    assert "nope is not a trained model: it has no model.json" in (error := capsys.readouterr().err)
     assert "give the folder that holds model.json with --gate." in error and "-m" not in error
     assert place.run("-i", volumes, "-o", tmp_path / "out", "--gate-percentile", "90") == 1
     assert "--gate-percentile is of --gate" in capsys.readouterr().err

@@ -33,9 +33,9 @@ def test_a_detector_is_not_taken_for_a_segmentation_model_nor_the_other_way_roun
     describe_detector: Any, save_detector: Any, describe: Any, save_model: Any, tmp_path: Path
 ) -> None:
     detector, segmenter = save_detector(tmp_path, describe_detector()), save_model(tmp_path, describe())
-    with pytest.raises(AutosegError, match=r"anogan is an anomaly detector, .* does not segment .*autoseg_predict -m .*--gate"):
+    with pytest.raises(AutosegError, match='holds a model of the task "anomaly", but one of the task "segmentation" is expected'):
         load_model(detector)
-    with pytest.raises(AutosegError, match=r"default is a segmentation model, but an anomaly detector is expected.*-tr anogan"):
+    with pytest.raises(AutosegError, match='holds a model of the task "segmentation", but one of the task "anomaly" is expected'):
         load_detector(segmenter)
     with pytest.raises(AutosegError, match="has no model.json"):
         load_detector(ModelFolder(tmp_path / "nothing"))

@@ -160,8 +160,8 @@ SMALL_NETWORK = Topology(
 
 @pytest.fixture
 def projection_plans() -> Callable[..., ProjectionPlans]:
-    """Plans for one channel, found along z and projected along x as a whole, 1 mm pixels, scaled image by image; with changes by
-    keyword; `labels` are the dataset's."""
+    """Plans for one channel, found along z and projected along x as a whole, 1 mm pixels, scaled image by image; with changes
+    by keyword; `labels` are the dataset's."""
 
     def make(labels: dict[str, Any] | None = None, **changes: Any) -> ProjectionPlans:
         source = Dataset(
@@ -170,7 +170,8 @@ def projection_plans() -> Callable[..., ProjectionPlans]:
         return ProjectionPlans.model_validate({
             "dataset": "Made", "versions": {}, "target": {"name": "L3", "labels": ("L3",)}, "axis": "z", "project": "x",
             "slab": 1.0, "channel_names": ("MRI",), "windows": (None,) * len(changes.get("channel_names", ("MRI",))),
-            "pixel_mm": 1.0, "size": (16, 16), "batch_size": 2, "epochs": 1, "network": SMALL_NETWORK, "source": source, **changes})
+            "pixel_mm": 1.0, "size": (16, 16), "batch_size": 2, "epochs": 1, "network": SMALL_NETWORK, "source": source,
+            **changes})
 
     return make
 

@@ -15,7 +15,7 @@ from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.segmentation.model import load_model
 
 Names = tuple[str, ...]
-RECIPES: dict[str, Any] = {"anogan": "anomaly", "default": "segmentation", "locator": "location"}
+RECIPES: dict[str, Any] = {"anogan": "anomaly", "default": "segmentation", "locator": "localization"}
 
 
 def meant(place: Any, dataset: str | None = None, c: Names = (), tr: Names = (), m: tuple[Path, ...] = ()) -> str:
@@ -30,7 +30,7 @@ def choose(place: Any, dataset: str | None = None, tr: Names = (), m: tuple[Path
 def test_a_locator_is_meant_where_it_is_all_there_is(place: Any) -> None:
     assert meant(place) == "segmentation"
     place.add_locator()
-    assert meant(place) == "location" == meant_task(workspace=place.workspace.root) and choose(place) == "locator"
+    assert meant(place) == "localization" == meant_task(workspace=place.workspace.root) and choose(place) == "locator"
     place.add_segmentation()
     assert meant(place) == "segmentation"
 
@@ -40,17 +40,17 @@ def test_of_two_kinds_one_has_to_be_named(place: Any) -> None:
     with pytest.raises(AutosegError, match=r"Models of 2 kinds could be meant\. Say which, with one of:\n  -d Dataset001_Tiny -c "
                        r"slices -tr anogan\n  -d Dataset001_Tiny -c projection -tr locator"):
         meant(place)
-    assert meant(place, tr=("locator",)) == meant(place, c=("projection",)) == meant(place, m=(locator.root,)) == "location"
+    assert meant(place, tr=("locator",)) == meant(place, c=("projection",)) == meant(place, m=(locator.root,)) == "localization"
     assert meant(place, tr=("anogan",)) == meant(place, c=("slices",)) == meant(place, m=(detector.root,)) == "anomaly"
     place.add_locator(dataset="Dataset002_Other")
-    assert meant(place, "Dataset002_Other") == "location"
+    assert meant(place, "Dataset002_Other") == "localization"
 
 
 def test_names_say_what_is_meant(place: Any) -> None:
     place.add_segmentation()
     place.add_locator("mine")
     place.add_detector("theirs")
-    assert meant(place, tr=("mine",)) == "location" and meant(place, tr=("theirs",)) == "anomaly"
+    assert meant(place, tr=("mine",)) == "localization" and meant(place, tr=("theirs",)) == "anomaly"
     assert meant(place, tr=("default",)) == meant(place, c=("tiny",)) == meant(place) == "segmentation"
     with pytest.raises(AutosegError, match=r"-c projection names a locator, which makes no ensemble with other models\."):
         meant(place, c=("projection", "tiny"))
@@ -64,7 +64,7 @@ def test_names_say_what_is_meant(place: Any) -> None:
 
 def test_an_unfinished_locator_is_none_but_meant_where_no_dataset_was_planned_for_segmentation(place: Any) -> None:
     place.add_locator().fold("0").checkpoint_final.unlink()
-    assert meant(place) == "location"
+    assert meant(place) == "localization"
     with pytest.raises(AutosegError, match=r"holds no locator with a finished fold\. Train one with autoseg_train DATASET 0 -tr"):
         choose(place)
 
@@ -82,13 +82,13 @@ def test_several_locators_are_listed_with_flags(place: Any) -> None:
 
 def test_locators_are_not_taken_for_other_models(place: Any) -> None:
     locator, segmenter, detector = place.add_locator(), place.add_segmentation(), place.add_detector()
-    with pytest.raises(AutosegError, match=r"locator is a locator, which finds a level in images and does not segment them: use "
-                       r"it with autoseg_predict -m and this folder alone\."):
-        load_model(locator)
-    with pytest.raises(AutosegError, match=r"default is a segmentation model, but a locator is expected.*-tr locator"):
-        load_locator(segmenter)
-    with pytest.raises(AutosegError, match=r"anogan is an anomaly detector, but a locator is expected"):
-        load_locator(detector)
+    for load, folder, task, wanted in (
+        (load_model, locator, "localization", "segmentation"), (load_locator, segmenter, "segmentation", "localization"),
+        (load_locator, detector, "anomaly", "localization"),
+    ):
+        with pytest.raises(AutosegError, match=f'{folder.recipe} holds a model of the task "{task}", but one of the task '
+                           rf'"{wanted}" is expected with -m\. autoseg_predict -m with this folder alone runs it as what it is'):
+            load(folder)
     assert choose_model(ANOMALY, place.workspace, None, (), ()).folder.recipe == "anogan"
 
 

@@ -81,10 +81,10 @@ def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(
     first, second = predict(crop_mm=0), predict(crop_mm=0)
     assert (first.already_there, second.already_there) == (0, 3) and first.rows == second.rows
     assert first.not_found == ["c"] and sorted(first.crops) == ["a", "b"] and first.crops == second.crops
-    for missing in ("a.png", "crops/a.nii.gz", "locations.csv"):
+    for missing, there in (("a.png", 2), ("crops/a.nii.gz", 2), ("locations.csv", 3)):
         (out / missing).unlink()
         again = predict(crop_mm=0)
-        assert again.already_there < 3 and again.rows == first.rows and (out / missing).exists(), missing
+        assert again.already_there == there and again.rows == first.rows and (out / missing).exists(), missing
     assert predict(crop_mm=0, overwrite=True).already_there == 0
     moved = volume_with_level(level=9)
     write_image(volumes / "a.nii.gz", moved.array, like=moved)
@@ -94,13 +94,17 @@ def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(
     assert [row.case for row in read_locations(out / "locations.csv")] == ["a", "b", "c"]  # the picture of "a" is still there
 
 
-def test_a_damaged_table_is_begun_anew_with_overwrite(predict: Callable[..., Any], volumes: Path, out: Path) -> None:
+def test_a_damaged_table_is_written_again_and_a_damaged_record_is_told(
+    predict: Callable[..., Any], volumes: Path, out: Path
+) -> None:
     predict()
     (out / "locations.csv").write_text("damaged")
-    with pytest.raises(AutosegError, match=r"locations\.csv has the columns damaged\. .* Remove the file"):
-        predict()
-    assert not predict(overwrite=True).failed and predict().already_there == 3
+    assert predict().already_there == 3
     assert [row.case for row in read_locations(out / "locations.csv")] == ["a", "b", "c"]
+    (out / "autoseg_prediction.jsonl").write_text('{"output": 1}\n')
+    with pytest.raises(AutosegError, match=r"autoseg_prediction\.jsonl is damaged: .*--overwrite"):
+        predict()
+    assert not predict(overwrite=True).failed
 
 
 def test_where_no_image_could_be_searched_nothing_is_said_to_be_written(
@@ -141,7 +145,7 @@ def test_crops_can_be_asked_for_later_but_of_one_thickness(
     assert sorted(predict(crop_mm=4).crops) == ["a", "b"]
     assert predict().already_there == 3 and made(out / "crops") == ["a.nii.gz", "autoseg_prediction.jsonl", "b.nii.gz"]
     assert place.run("-i", volumes, "-o", out, "--crop") == 1
-    assert "crops holds predictions that another model or other options made: crop 4 mm (now one" in capsys.readouterr().err
+    assert "crops holds outputs that another model or other options made: crop 4 mm (now one" in capsys.readouterr().err
     assert place.run("-i", volumes, "-o", out, "--crop", "--overwrite") == 0
     assert read_image(out / "crops" / "a.nii.gz").array.shape == (1, 1, 6, 8)
 
@@ -170,13 +174,14 @@ def test_other_thresholds_or_locators_do_not_mix(place: Any, volumes: Path, out:
     assert "threshold 0.4 (now 0.5)" in error and "--overwrite" in error
     place.add_segmentation()
     assert place.run("-i", volumes, "-o", out, "-c", "tiny") == 1
-    assert "configuration projection (now tiny)" in capsys.readouterr().err
+    assert "projection locator dataset Dataset001_Tiny, configuration projection" in capsys.readouterr().err
     place.add_locator("other")
     assert place.run("-i", volumes / "a.nii.gz", "-o", out, "-tr", "other", "--overwrite") == 0
     assert [row.case for row in read_locations(out / "locations.csv")] == ["a"]
     assert place.run("-i", volumes, "-o", out, "-tr", "other") == 1
     assert "b.png is there, but this model did not make it" in capsys.readouterr().err
-    assert json.loads((out / "autoseg_prediction.jsonl").read_text())["origin"]["location"] == {"threshold": 0.5, "zooms": [1.0]}
+    last = [json.loads(line) for line in (out / "autoseg_prediction.jsonl").read_text().splitlines() if "versions" in line][-1]
+    assert (last["origin"]["threshold"], last["origin"]["zooms"]) == (0.5, [1.0])
 
 
 def test_a_threshold_that_is_not_reached_is_no_slice(

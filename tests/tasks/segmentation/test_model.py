@@ -54,7 +54,7 @@ def test_the_best_checkpoint_is_another_file(describe: Any, save_model: Any, tmp
 
 
 def test_a_folder_without_description_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(AutosegError, match=r"is no trained model: it has no model\.json"):
+    with pytest.raises(AutosegError, match=r"is not a trained model: it has no model\.json"):
         load_model(ModelFolder(tmp_path))
 
 

@@ -57,6 +57,12 @@ def predictor_of(description: Any, *networks: nn.Module, mirroring: bool = True)
     return Predictor([model], CPU, precision="float32", mirroring=mirroring)
 
 
+def of_weights(file: Path, description: Any, logits: tuple[int, ...]) -> Predictor:
+    """One whose answer is constant, as weights of this file would give it."""
+    file.write_text(str(logits))
+    return Predictor([LoadedModel(description, [Constant(*logits)], ("0",), (file,))], CPU, precision="float32")
+
+
 def random_image(channels: int, shape: tuple[int, ...], spacing_mm: Any = (1.0, 1.0, 1.0), seed: int = 0) -> Image:
     array = np.random.default_rng(seed).normal(size=(channels, *shape)).astype(np.float32)
     return Image(array, Geometry(spacing_mm, (5.0, -7.0, 11.0)))
@@ -194,13 +200,13 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(describe: Any, tmp_path:
     images = save(tmp_path / "in", "a.nii.gz", random_image(1, (4, 5, 6)))
     save(images, "b.nii.gz", random_image(1, (4, 5, 6)))
     inputs, out = list_inputs(images, description), tmp_path / "out"
-    ones, zeros = predictor_of(description, Constant(0, 1)), predictor_of(description, Constant(1, 0))
+    ones, zeros = (of_weights(tmp_path / f"{logits}.safetensors", description, logits) for logits in ((0, 1), (1, 0)))
     first = next(ones.predict_files(inputs, out))  # killed after the first case
     made = first.value.path.stat().st_mtime_ns
     outcomes = list(ones.predict_files(inputs, out))
     assert {outcome.item.name: outcome.value.was_there for outcome in outcomes} == {"a": True, "b": False}
     assert first.value.path.stat().st_mtime_ns == made
-    with pytest.raises(AutosegError, match=r"holds predictions that another model or other options made: weights"):
+    with pytest.raises(AutosegError, match=r"holds outputs that another model or other options made: weights"):
         next(zeros.predict_files(inputs, out))
     assert all(not outcome.value.was_there for outcome in zeros.predict_files(inputs, out, overwrite=True))
     assert read_label(out / "a.nii.gz").array.max() == read_label(out / "b.nii.gz").array.max() == 0

@@ -11,10 +11,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from autoseg.dataset import Dataset, load_dataset
+from autoseg.dataset import Dataset, load_dataset, read_case
 from autoseg.errors import AutosegError
 from autoseg.files import _host
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
+from autoseg.preprocessing.pipeline import preprocess_case
 from autoseg.tasks.segmentation import store
 from autoseg.tasks.segmentation.store import open_volume, preprocess_dataset
 
@@ -134,7 +135,7 @@ def test_worker_processes_give_the_same_files(dataset: Dataset, tmp_path: Path) 
 def test_hippocampus_keeps_its_volume(shared_data: Path) -> None:
     dataset = load_dataset(shared_data / "Dataset004_Hippocampus")
     case = dataset.training[0]
-    image, label = pipeline.read_case(case, dataset)
+    image, label = read_case(case, dataset)
     assert label is not None
     halves = configuration(spacing_mm=(0.5, 0.5, 0.5), normalization=("zscore",))
     _, seg, _ = preprocess_case(image, label, case.name, plans_for(), halves)

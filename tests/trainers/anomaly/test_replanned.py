@@ -55,7 +55,7 @@ def killed(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("killed_at", ["preprocess_slices", "write_json"])
+@pytest.mark.parametrize("killed_at", ["preprocess", "write_json"])
 def test_a_case_that_is_abnormal_now_is_not_trained_on_though_planning_was_killed(
     called_dataset: Path, killed_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

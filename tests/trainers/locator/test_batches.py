@@ -173,7 +173,7 @@ def test_validation_shows_each_case_once_and_whole(settings_of: SettingsOf) -> N
 
 def test_projections_that_do_not_fit_into_memory_are_told(monkeypatch: pytest.MonkeyPatch, settings_of: SettingsOf) -> None:
     class Stored:
-        description = type("Description", (), {"shape": (3, 1000, 1000)})
+        shape = (3, 1000, 1000)
 
     monkeypatch.setattr(batches_module, "free_memory_bytes", lambda: 2**20)
     with pytest.raises(AutosegError, match="2 projections take 0.0 GiB of memory, more than half .* --spacing MM"):

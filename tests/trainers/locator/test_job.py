@@ -55,7 +55,7 @@ def test_model_json_holds_what_locating_needs_and_no_case(make_job: MakeJob) -> 
     assert (description.recipe, description.called, description.channel_names) == ("locator", "small", ("MRI",))
     assert LocatorSettings.model_validate(description.settings) == job.settings
     assert {"band=5", "threshold=0.3", "deep_supervision=true"} <= {flag.replace("5.0", "5") for flag in description.flags}
-    assert description.plans.target.labels == ("ball",) and read_json(job.model.model_json)["task"] == "location"
+    assert description.plans.target.labels == ("ball",) and read_json(job.model.model_json)["task"] == "localization"
     assert "ball_0" not in job.model.model_json.read_text()
 
 
@@ -79,8 +79,8 @@ def test_cases_without_the_level_are_spread_over_the_folds_which_are_a_locators_
     assert len(data.splits) == 5 and sorted(name for split in data.splits for name in split["val"]) == [*WITH_BALL, "ball_5"]
     assert read_json(job.folder.splits_of(LOCATION)) == data.splits
     assert all(any(name in WITH_BALL for name in split["val"]) for split in data.splits)
-    cases = data.cases_of("0")
-    assert sorted(cases.train) == sorted(data.training) and sorted(cases.val) == sorted(data.validation)
+    cases = data.cases_of("0").facts
+    assert sorted(cases["train"]) == sorted(data.training) and sorted(cases["val"]) == sorted(data.validation)
 
 
 @pytest.mark.parametrize(("change", "named"), [
