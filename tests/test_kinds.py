@@ -6,19 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.api.training import TRAIN
+from autoseg.api.training import trained_by
 from autoseg.kinds import ANOMALY, KINDS, LOCATION, Kind, kind_for, kind_of
 from autoseg.planners import CONFIGURATIONS, SUMMARIES
-from autoseg.trainers.recipes import RECIPES
 from autoseg.workspace import DatasetFolder, Workspace
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.task)
 def test_a_kind_has_a_planner_a_recipe_and_a_training(kind: Kind) -> None:
     assert kind_of(kind.configuration) == kind and kind_for(kind.task) == kind
-    assert RECIPES[kind.recipe].trains == kind.task
+    assert trained_by(kind.recipe).task.name == kind.task
     assert kind.configuration in SUMMARIES and kind.configuration not in CONFIGURATIONS
-    assert kind in TRAIN and kind.planner_flags[:2] == ("--planner", kind.configuration)
+    assert kind.planner_flags[:2] == ("--planner", kind.configuration)
 
 
 def test_kinds_are_told_apart_by_each_of_their_names() -> None:
@@ -28,7 +27,7 @@ def test_kinds_are_told_apart_by_each_of_their_names() -> None:
 
 def test_what_is_no_kind_segments() -> None:
     assert kind_of("3d_fullres") is None and kind_of(None) is None and kind_for("segmentation") is None
-    assert RECIPES["default"].trains == "segmentation" and None in TRAIN
+    assert trained_by("default").task.name == "segmentation"
 
 
 def test_they_are_called_so_that_sentences_read_well() -> None:

@@ -60,8 +60,8 @@ def test_a_users_own_dataset_json_is_not_for_autoseg_to_make(tmp_path: Path) -> 
 def test_what_is_planned_apart_lies_apart(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path / "A")
     assert folder.plans_of(None) == folder.plans_json and folder.splits_of(None) == folder.splits_json
-    assert [folder.plans_of(kind).name for kind in KINDS] == ["slices.json", "projection.json"]
-    assert [folder.splits_of(kind).name for kind in KINDS] == ["slices_splits.json", "projection_splits.json"]
+    assert [folder.plans_of(kind).name for kind in KINDS] == ["plans_anomaly.json", "plans_localization.json"]
+    assert [folder.splits_of(kind).name for kind in KINDS] == ["splits_anomaly.json", "splits_localization.json"]
     assert folder.plans_of(LOCATION) == folder.projection_json and folder.plans_of(ANOMALY) == folder.slices_json
     fold = folder.model("projection", "locator").fold(2)
     assert fold.locations_csv == fold.root / "validation/locations.csv"

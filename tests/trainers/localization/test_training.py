@@ -19,22 +19,21 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.location.summary import read_summary
 from autoseg.evaluation.location.validated import read_validated, write_validated
 from autoseg.image_io import read_label
-from autoseg.kinds import LOCATION
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.store import open_projection
 from autoseg.trainers import loop
+from autoseg.trainers.fold import run_fold
 from autoseg.trainers.job import Job
-from autoseg.trainers.locator import fold as locator_fold
-from autoseg.trainers.locator import validation
-from autoseg.trainers.locator.batches import LocatorBatches
-from autoseg.trainers.locator.fold import train_locator_fold
-from autoseg.trainers.locator.job import load_locator_data
-from autoseg.trainers.locator.task import LocatorTask
-from autoseg.trainers.settings.locator import LocatorSettings
+from autoseg.trainers.localization import fold as locator_fold
+from autoseg.trainers.localization.batches import LocatorBatches
+from autoseg.trainers.localization.data import load_data
+from autoseg.trainers.localization.fold import steps
+from autoseg.trainers.localization.learner import LocatorLearner
+from autoseg.trainers.localization.settings import LocalizationSettings
 from autoseg.training_log import read_log
 from autoseg.workspace import DatasetFolder, read_json, write_json
 
-MakeJob = Callable[..., Job[LocatorSettings]]
+MakeJob = Callable[..., Job[LocalizationSettings]]
 WITH_BALL = ("ball_1", "ball_2", "ball_3")
 
 
@@ -42,15 +41,15 @@ def quietly(share: float, text: str) -> None:
     """Reports nothing."""
 
 
-def train_fold(job: Job[LocatorSettings], report: Callable[[float, str], None] = quietly) -> Any:
-    return train_locator_fold(job, load_locator_data(job), report)
+def train_fold(job: Job[LocalizationSettings], report: Callable[[float, str], None] = quietly) -> Any:
+    return run_fold(job, steps(job, load_data(job), report))
 
 
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take longer than the training."""
     monkeypatch.setattr(loop, "draw_progress", lambda *arguments: None)
-    monkeypatch.setattr(validation, "draw_location", lambda *arguments: None)
+    monkeypatch.setattr(locator_fold, "draw_location", lambda *arguments: None)
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def sees_what_is_bright(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
     job = make_job()
     summary = train_fold(job)
-    place, data = job.fold_folder, load_locator_data(job)
+    place, data = job.fold_folder, load_data(job)
     log = read_log(place.log_jsonl)
     assert len(log) == 2 and all(epoch.validation_loss is not None and set(epoch.dice) == {"ball"} for epoch in log)
     rows = read_validated(place.locations_csv)
@@ -100,15 +99,15 @@ def middle_in_file(case: str, source: Path) -> float:
 
 
 def test_validation_counts_slices_as_the_files_do(
-    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocatorSettings], sees_what_is_bright: None,
-    without_pictures: None,
+    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob,
+    sees_what_is_bright: None, without_pictures: None,
 ) -> None:
     """Every other volume is stored from the head down; the answers of one that sees the ball are right for all."""
     source = make_balls(tmp_path, with_ball=4, without=1)
     plan_projection(source, find="ball", pixel_mm=3.0, slab=1.0, workers=1, workspace=tmp_path / "w", quiet=True)
     settings = settings_of(epochs=1, iterations=1, band=5)
-    job: Job[LocatorSettings] = Job(DatasetFolder(tmp_path / "w" / source.name), "projection", "locator", "0", settings, "cpu")
-    write_json(job.folder.splits_of(LOCATION), [
+    job = job_on(DatasetFolder(tmp_path / "w" / source.name), "locator", "0", settings)
+    write_json(job.splits_json, [
         {"train": ["ball_0"], "val": [*WITH_BALL, "ball_4"]},
         {"train": [*WITH_BALL, "ball_4"], "val": ["ball_0"]}])
     summary = train_fold(job)
@@ -152,7 +151,7 @@ def test_parts_are_the_rows_before_and_after_in_the_cases_own_slices(
             assert stored.level is not None and count <= stored.level.top + 0.5
         if row.part == "after":
             assert stored.level is not None and start >= stored.level.bottom + 0.5
-    assert {row.part for row in rows} >= {"whole"} and len(rows) > len(load_locator_data(job).validation)
+    assert {row.part for row in rows} >= {"whole"} and len(rows) > len(load_data(job).validation)
 
 
 def test_a_finished_fold_is_left_as_it_is_and_its_validation_made_again_where_it_is_gone(
@@ -257,7 +256,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
 
     monkeypatch.setattr(Locator, "locate", counted)
     train_fold(job)
-    assert not set(located[len(before):]) & set(before) and set(located) == set(load_locator_data(job).validation)
+    assert not set(located[len(before):]) & set(before) and set(located) == set(load_data(job).validation)
     after = read_validated(job.fold_folder.locations_csv)
     assert after[:len(first)] == first and len({(row.case, row.part) for row in after}) == len(after)
 
@@ -271,10 +270,10 @@ def test_the_summary_is_the_last_thing_that_is_written(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(validation, "write_summary", killed)
+        patch.setattr(locator_fold, "write_summary", killed)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    assert {row.case for row in read_validated(job.fold_folder.locations_csv)} == set(load_locator_data(job).validation)
+    assert {row.case for row in read_validated(job.fold_folder.locations_csv)} == set(load_data(job).validation)
     assert not job.fold_folder.summary_json.exists()
     train_fold(job)
     assert job.fold_folder.summary_json.exists()
@@ -292,16 +291,15 @@ def test_a_validation_of_weights_that_are_gone_is_made_anew(make_job: MakeJob, w
 
 
 def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
-    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocatorSettings],
+    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob,
     monkeypatch: pytest.MonkeyPatch, without_pictures: None,
 ) -> None:
     source, work, mirrored = make_balls(tmp_path, with_ball=2, without=0), tmp_path / "w", {}
     begin = LocatorBatches.__init__
     for axis, project in (("z", "x"), ("z", "y"), ("y", "z"), ("x", "y")):
         plan_projection(source, "ball", axis=axis, project=project, pixel_mm=3.0, workers=1, workspace=work, quiet=True)
-        job: Job[LocatorSettings] = Job(
-            DatasetFolder(work / source.name), "projection", "locator", "all", settings_of(epochs=1, iterations=1), "cpu",
-            f"{axis}{project}")
+        settings = settings_of(epochs=1, iterations=1)
+        job = job_on(DatasetFolder(work / source.name), "locator", "all", settings, name=f"{axis}{project}")
 
         def noted(self: LocatorBatches, *arguments: Any, **named: Any) -> None:
             begin(self, *arguments, **named)
@@ -313,7 +311,7 @@ def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
 
 
 def test_a_loss_that_is_no_number_is_told(make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LocatorTask, "training_step", lambda self, batch: {"loss": float("nan")})
+    monkeypatch.setattr(LocatorLearner, "training_step", lambda self, batch: {"loss": float("nan")})
     with pytest.raises(AutosegError, match=r"became NaN in epoch 1, iteration 1"):
         train_fold(make_job())
 
@@ -336,5 +334,5 @@ def test_projections_that_changed_since_the_fold_was_trained_are_not_validated_o
     job.fold_folder.summary_json.unlink()
     there = read_json(job.model.model_json)
     write_json(job.model.model_json, {**there, "plans": {**there["plans"], "slab": 0.99}})
-    with pytest.raises(AutosegError, match="was trained on projections by other plans .* cannot be validated on these"):
+    with pytest.raises(AutosegError, match="was trained on cases .* by other plans .* cannot be validated on"):
         train_fold(job)

@@ -12,8 +12,8 @@ import torch
 from scipy import ndimage
 
 from autoseg.tasks.localization.store import StoredLevel
-from autoseg.trainers.locator.moving import STILL, Motion, draw_motion, moved, row_after
-from autoseg.trainers.settings.locator import MovingSettings
+from autoseg.trainers.localization.augmentation import STILL, Motion, draw_motion, moved, row_after
+from autoseg.trainers.localization.settings import MovingSettings
 
 IDENTITY = ((1.0, 0.0), (0.0, 1.0))
 FREE = MovingSettings(rotation=30, scaling=0.3, stretching=0.2, shift=0.15)

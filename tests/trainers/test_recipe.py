@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
+from autoseg.api.training import all_recipes
 from autoseg.errors import AutosegError
-from autoseg.networks import build_network
-from autoseg.plan import Configuration
-from autoseg.topology.pooling import pool
-from autoseg.topology.shapes import topology_of
+from autoseg.trainers import anomaly, localization, segmentation
 from autoseg.trainers.catalogue import catalogue
-from autoseg.trainers.fold import require_predictable
-from autoseg.trainers.recipes import find_recipe, segmentation_defaults
+from autoseg.trainers.recipe import Recipe, check_model_name
+from autoseg.trainers.recipe import find_recipe as find_among
+from autoseg.trainers.segmentation import SegmentationSettings
 
 OWN_RECIPE = """
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.segmentation import SegmentationSettings
 
-class OwnSettings(Settings):
+class OwnSettings(SegmentationSettings):
     alpha: float = 0.3
 
 SETTINGS = OwnSettings(epochs=7)
@@ -37,6 +35,10 @@ def own_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_recipe.py").write_text(OWN_RECIPE[:-10] + "(")
     (tmp_path / "odd_recipe.py").write_text(OWN_RECIPE.replace("epochs=7", "epoch=7"))
     monkeypatch.syspath_prepend(tmp_path)
+
+
+def find_recipe(name: str) -> Recipe:
+    return find_among(name, all_recipes())
 
 
 def test_a_recipe_of_ones_own_is_found_by_its_name_with_its_settings() -> None:
@@ -60,38 +62,35 @@ def test_what_cannot_be_a_recipe_is_refused_with_what_there_is() -> None:
         find_recipe("defualt")
 
 
-def test_the_published_settings_of_multiscale() -> None:
-    """Zhao and Zeng 2019; Wong et al. 2018."""
-    settings = segmentation_defaults("multiscale")
-    assert (settings.base_features, settings.optimizer, settings.learning_rate) == (30, "adam", 3e-4)
-    assert (settings.plateau.factor, settings.plateau.patience) == (0.2, 30)
-    loss = settings.exp_log
-    assert (loss.gamma, loss.dice_weight, loss.ce_weight) == (0.3, 0.8, 0.2)
+def test_a_recipe_without_settings_has_those_of_the_first_recipe(tmp_path: Path) -> None:
+    (tmp_path / "plain_recipe.py").write_text("def build(configuration, data, settings, device):\n    return settings\n")
+    assert find_recipe("plain_recipe:build").settings == SegmentationSettings()
+
+
+def test_a_models_name_can_be_a_folders_and_is_not_another_recipes() -> None:
+    for name in (None, "default", "with_exp-log.2"):
+        check_model_name(name, "default", all_recipes())
+    for name in ("a/b", ".hidden", "two words", ""):
+        with pytest.raises(AutosegError, match="is to become a folder"):
+            check_model_name(name, "default", all_recipes())
+    with pytest.raises(AutosegError, match="--name anogan is the name of a recipe, but the recipe is default"):
+        check_model_name("anogan", "default", all_recipes())
 
 
 def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_recipe() -> None:
-    listed = catalogue("own_recipe:build")
+    own = {"own_recipe:build": find_recipe("own_recipe:build")}
+    listed = catalogue({**all_recipes(), **own}, [room.SETTINGS for room in (segmentation, anomaly, localization)])
+    assert list(listed.settings) == ["default", "anogan", "locator"]
     assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "anogan", "locator", "own_recipe:build"]
     assert set(listed.networks) == {"unet", "unet3plus", "resunet"} and set(listed.losses) == {"dice_ce", "exp_log", "hybrid"}
     assert all([*listed.recipes.values(), *listed.networks.values(), *listed.losses.values()])
-    settings = {setting.key: setting for setting in listed.settings}
+    settings = {setting.key: setting for setting in listed.settings["default"]}
     assert settings["learning_rate"].defaults["multiscale"] == "0.0003"
     assert settings["exp_log.gamma"].defaults["default"] == "0.3"
     assert settings["loss"].choices == ("dice_ce", "exp_log", "hybrid")
     assert settings["alpha"].defaults == {"own_recipe:build": "0.3"}
-    of_detectors = {setting.key: setting for setting in listed.of_kinds["anogan"]}
+    of_detectors = {setting.key: setting for setting in listed.settings["anogan"]}
     assert of_detectors["lambda"].defaults == {"anogan": "0.1"} and "lambda" not in settings and "loss" not in of_detectors
-    of_locators = {setting.key: setting for setting in listed.of_kinds["locator"]}
+    of_locators = {setting.key: setting for setting in listed.settings["locator"]}
     assert of_locators["band"].defaults == {"locator": "7"} and of_locators["moving.rotation"].defaults == {"locator": "10"}
     assert {"threshold", "absent_share"} <= of_locators.keys() and not {"lambda", "loss"} & of_locators.keys()
-
-
-def test_a_network_that_nothing_could_predict_with_is_refused_before_it_is_trained() -> None:
-    configuration = Configuration(
-        spacing_mm=(1.0, 1.0), median_shape=(8, 8), patch_size=(8, 8), batch_size=1, normalization=("zscore",),
-        normalize_inside_mask=(False,), network=topology_of("unet", pool((1, 1), (8, 8)), 4))
-    network = build_network(configuration.network, 1, 2)
-    require_predictable({"network": network}, configuration, 2, "own:build")
-    for modules in ({"network": torch.nn.Linear(1, 1)}, {"generator": network}, {}):
-        with pytest.raises(AutosegError, match='"own:build" trains another network than the configuration\'s \\(unet\\)'):
-            require_predictable(modules, configuration, 2, "own:build")

@@ -19,15 +19,14 @@ from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Topology
 from autoseg.preprocessing.store import CaseProperties
 from autoseg.tasks.segmentation.store import StoredVolume, open_volume, write_volume
-from autoseg.trainers import in_memory, loop
-from autoseg.trainers.batches import BatchStream, PatchSampler, read_padded
+from autoseg.trainers import loop
 from autoseg.trainers.checkpoint import save_state, save_weights
-from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
-from autoseg.trainers.data import TrainingData
-from autoseg.trainers.in_memory import CaseInMemory, kept_in_memory
+from autoseg.trainers.losses.targets import TrainingData
 from autoseg.trainers.schedule import Schedule
-from autoseg.trainers.segmentation import SegmentationTask, segmentation_task
-from autoseg.trainers.settings import PlateauSettings, Settings
+from autoseg.trainers.segmentation import SegmentationLearner, SegmentationSettings, batches, segmentation_learner
+from autoseg.trainers.segmentation.batches import BatchStream, CaseInMemory, PatchSampler, kept_in_memory, read_padded
+from autoseg.trainers.segmentation.configure import augmentation_for, batch_stream, effective_configuration
+from autoseg.trainers.settings import PlateauSettings
 from autoseg.workspace import FoldFolder
 
 LABELS = Labels(values={"background": 0, "cube": 1})
@@ -67,13 +66,13 @@ def cases(tmp_path: Path) -> list[StoredVolume]:
     return stored
 
 
-def make_run(cases: list[StoredVolume], folder: Path, settings: Settings, dimensions: int = 3) -> loop.Run:
+def make_run(cases: list[StoredVolume], folder: Path, settings: SegmentationSettings, dimensions: int = 3) -> loop.Run:
     plan = effective_configuration(configuration(dimensions), settings, 2)
-    task = segmentation_task(plan, DATA, settings, CPU)
+    learner = segmentation_learner(plan, DATA, settings, CPU)
     training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
     validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
     return loop.Run(
-        task, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None,
+        learner, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None,
         settings.validation_batches)
 
 
@@ -111,7 +110,7 @@ def test_batches_come_in_order_from_several_threads(cases: list[StoredVolume]) -
 
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_training_learns_the_bright_cube(cases: list[StoredVolume], tmp_path: Path, dimensions: int) -> None:
-    settings = Settings(epochs=6, iterations=12, batch_size=4, momentum=0.9, learning_rate=0.05)
+    settings = SegmentationSettings(epochs=6, iterations=12, batch_size=4, momentum=0.9, learning_rate=0.05)
     run = make_run(cases, tmp_path / "fold", settings, dimensions)
     loop.train(run)
     assert run.history[-1].dice["cube"] is not None and run.history[-1].dice["cube"] > 0.8
@@ -122,14 +121,14 @@ def test_training_learns_the_bright_cube(cases: list[StoredVolume], tmp_path: Pa
 
 
 @pytest.mark.parametrize("settings", [
-    Settings(epochs=4, iterations=3),
-    Settings(epochs=4, iterations=3, loss="exp_log", optimizer="adam", schedule="plateau", augmentation="elastic",
+    SegmentationSettings(epochs=4, iterations=3),
+    SegmentationSettings(epochs=4, iterations=3, loss="exp_log", optimizer="adam", schedule="plateau", augmentation="elastic",
              plateau=PlateauSettings(patience=1, factor=0.5, threshold=1.0)),
-    Settings(epochs=4, iterations=3, network="unet3plus", loss="hybrid", norm="batch", classification_guided=True,
+    SegmentationSettings(epochs=4, iterations=3, network="unet3plus", loss="hybrid", norm="batch", classification_guided=True,
              base_features=2),
 ], ids=["default", "as multiscale", "guided unet3plus with batch norm and dropout"])
 def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
-    cases: list[StoredVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+    cases: list[StoredVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: SegmentationSettings
 ) -> None:
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0)
     loop.train(make_run(cases, tmp_path / "unbroken", settings))
@@ -151,43 +150,43 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
 
 def test_a_state_goes_on_in_another_precision_as_on_another_device(cases: list[StoredVolume], tmp_path: Path) -> None:
     """From a CPU in float32 to float16, as on CUDA, and back: the gradients' scale is in one of the states only."""
-    def task(precision: Literal["float32", "float16"]) -> SegmentationTask:
-        return segmentation_task(configuration(), DATA, Settings(precision=precision), CPU)
+    def learner(precision: Literal["float32", "float16"]) -> SegmentationLearner:
+        return segmentation_learner(configuration(), DATA, SegmentationSettings(precision=precision), CPU)
 
-    batch = next(make_run(cases, tmp_path, Settings()).training.batches(0, 1))
-    plain, scaled = task("float32"), task("float16")
+    batch = next(make_run(cases, tmp_path, SegmentationSettings()).training.batches(0, 1))
+    plain, scaled = learner("float32"), learner("float16")
     plain.training_step(batch)
     scaled.load_state_dict(plain.state_dict())
     before = scaled.modules["network"].state_dict()
     assert all(torch.equal(values, before[name]) for name, values in plain.modules["network"].state_dict().items())
     scaled.training_step(batch)
     plain.load_state_dict(scaled.state_dict())
-    again = task("float16")
+    again = learner("float16")
     again.load_state_dict(scaled.state_dict())
     assert again.scaler.state_dict() == scaled.scaler.state_dict() != {}
 
 
 def test_a_state_that_holds_code_is_not_read(cases: list[StoredVolume], tmp_path: Path) -> None:
-    run = make_run(cases, tmp_path / "fold", Settings(epochs=1, iterations=1))
+    run = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=1))
     run.folder.root.mkdir()
-    torch.save({"task": Path("/")}, run.folder.training_state)
+    torch.save({"learner": Path("/")}, run.folder.training_state)
     with pytest.raises(AutosegError, match="more than tensors and plain values"):
         loop.train(run)
 
 
 def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_do(cases: list[StoredVolume], tmp_path: Path) -> None:
-    run = make_run(cases, tmp_path / "fold", Settings(epochs=1, iterations=2))
-    run.task.training_step = lambda batch: {"loss": float("nan")}  # type: ignore[method-assign]
+    run = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=2))
+    run.learner.training_step = lambda batch: {"loss": float("nan")}  # type: ignore[method-assign]
     with pytest.raises(AutosegError, match="became NaN in epoch 1, iteration 1"):
         loop.train(run)
 
 
 def test_the_learning_rate_falls_to_zero_along_the_polynomial() -> None:
-    task = segmentation_task(configuration(), DATA, Settings(warmup=0.1), CPU)
+    learner = segmentation_learner(configuration(), DATA, SegmentationSettings(warmup=0.1), CPU)
     rates = []
     for progress in (0.05, 0.1, 0.5, 1.0):
-        task.set_progress(progress)
-        rates.append(task.optimizers["network"].param_groups[0]["lr"])
+        learner.set_progress(progress)
+        rates.append(learner.optimizers["network"].param_groups[0]["lr"])
     assert rates[0] < 0.6 * 0.01
     assert rates[1:] == pytest.approx([0.01 * 0.9**0.9, 0.01 * 0.5**0.9, 0.0])
 
@@ -196,7 +195,7 @@ def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyP
     """Steps of 1 s in 1000 s (900 s without the reserve): epochs get shorter so that at least 20 fit."""
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    schedule = Schedule(Settings(max_hours=1000 / 3600))
+    schedule = Schedule(SegmentationSettings(max_hours=1000 / 3600))
     epoch, progress = 0, []
     while epoch < schedule.epochs:
         started, iteration = now, 0
@@ -216,7 +215,7 @@ def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyP
 
 def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredVolume], tmp_path: Path) -> None:
     plateau = PlateauSettings(patience=1, factor=0.01, floor=1e-3, threshold=1e6)
-    settings = Settings(epochs=9, iterations=1, schedule="plateau", plateau=plateau)
+    settings = SegmentationSettings(epochs=9, iterations=1, schedule="plateau", plateau=plateau)
     run = make_run(cases, tmp_path / "fold", settings)
     loop.train(run)
     assert [epoch.learning_rate for epoch in run.history] == [0.01, 0.01]  # the first epoch is the best; the second, no better
@@ -238,7 +237,7 @@ def test_a_disk_that_is_full_is_named_by_weights_and_states(
 
     monkeypatch.setattr("autoseg.trainers.checkpoint.save_file", no_space)
     monkeypatch.setattr("torch.save", torch_stops)
-    modules = make_run(cases, tmp_path / "fold", Settings(epochs=1, iterations=1)).task.modules
+    modules = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=1)).learner.modules
     with pytest.raises(AutosegError, match="The disk is full"):
         save_weights(tmp_path / "fold" / "weights", modules, {})
     with pytest.raises(AutosegError, match="The disk is full"):
@@ -255,7 +254,7 @@ def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredV
 
 
 def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredVolume], monkeypatch) -> None:
-    monkeypatch.setattr(in_memory, "free_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(batches, "free_memory_bytes", lambda: 1000)
     assert kept_in_memory(cases, channels=1) == cases
 
 

@@ -12,13 +12,13 @@ import torch
 from autoseg.errors import AutosegError
 from autoseg.tasks.localization.answer import coverage
 from autoseg.tasks.localization.store import StoredLevel
-from autoseg.trainers.locator import batches as batches_module
-from autoseg.trainers.locator.batches import InMemory, LocatorBatches, draw_rows, parts_without, read_projections
-from autoseg.trainers.settings.locator import LocatorSettings
+from autoseg.trainers.localization import batches as batches_module
+from autoseg.trainers.localization.batches import InMemory, LocatorBatches, draw_rows, parts_without, read_projections
+from autoseg.trainers.localization.settings import LocalizationSettings
 
 CPU = torch.device("cpu")
 LEVEL = StoredLevel(row=20.0, top=16.5, bottom=23.5, column=14.0)
-SettingsOf = Callable[..., LocatorSettings]
+SettingsOf = Callable[..., LocalizationSettings]
 
 
 def case_with_dot(row: float = 20.0, column: float | None = 14.0, shape: tuple[int, int] = (48, 30)) -> InMemory:
@@ -34,7 +34,7 @@ def absent_case(shape: tuple[int, int] = (48, 30)) -> InMemory:
     return InMemory(torch.zeros(3, *shape), None)
 
 
-def made(cases: list[InMemory], settings: LocatorSettings, size: tuple[int, int] = (64, 48), batch_size: int = 8,
+def made(cases: list[InMemory], settings: LocalizationSettings, size: tuple[int, int] = (64, 48), batch_size: int = 8,
          **changes: Any) -> LocatorBatches:
     return LocatorBatches(cases, size, batch_size, settings, changes.pop("mirrors", True), CPU, **changes)
 

@@ -20,12 +20,12 @@ from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.projecting import project_image
 from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.localization.store import StoredLevel
-from autoseg.trainers.locator.batches import InMemory, LocatorBatch, LocatorBatches
-from autoseg.trainers.locator.task import LocatorTask, locator_network, locator_task
-from autoseg.trainers.settings.locator import LocatorSettings
+from autoseg.trainers.localization.batches import InMemory, LocatorBatch, LocatorBatches
+from autoseg.trainers.localization.learner import LocatorLearner, locator_learner, locator_network
+from autoseg.trainers.localization.settings import LocalizationSettings
 
 CPU = torch.device("cpu")
-SettingsOf = Callable[..., LocatorSettings]
+SettingsOf = Callable[..., LocalizationSettings]
 BALL_SLICES = 3  # on either side of its middle
 
 
@@ -59,20 +59,20 @@ def in_memory(image: Image, slice_: int | None, plans: ProjectionPlans) -> InMem
     return InMemory(torch.from_numpy(projection.channels), level)
 
 
-def trained(settings: LocatorSettings, is_true: bool, steps: int = 80) -> Locator:
+def trained(settings: LocalizationSettings, is_true: bool, steps: int = 80) -> Locator:
     """On twelve volumes with a ball and four without. is_true: else the levels are those of other volumes."""
     plans, random = made_plans(), np.random.default_rng(1)
     slices: list[int | None] = [*map(int, random.integers(6, 34, 12)), *[None] * 4]
     called = slices if is_true else [*slices[5:12], *slices[:5], *slices[12:]]
     cases = [in_memory(volume(random, slice_), other, plans) for slice_, other in zip(slices, called, strict=True)]
-    task = locator_task(plans, settings, CPU)
+    learner = locator_learner(plans, settings, CPU)
     for number, batch in enumerate(LocatorBatches(cases, plans.size, 8, settings, False, CPU).batches(0, steps)):
-        task.set_progress(number / steps)
-        task.training_step(batch)
+        learner.set_progress(number / steps)
+        learner.training_step(batch)
     description = LocatorDescription(
         dataset="Made", plans=plans, network=locator_network(plans, settings), band=settings.band,
         location=LocationSettings(), recipe="locator", settings={}, versions={})
-    return Locator(LoadedLocator(description, [task.modules["network"].eval().requires_grad_(False)], ("0",)), CPU)
+    return Locator(LoadedLocator(description, [learner.modules["network"].eval().requires_grad_(False)], ("0",)), CPU)
 
 
 def located(locator: Locator) -> tuple[list[float], list[LocatedImage], list[LocatedImage]]:
@@ -85,12 +85,12 @@ def located(locator: Locator) -> tuple[list[float], list[LocatedImage], list[Loc
 
 
 @pytest.fixture(scope="module")
-def learning() -> LocatorSettings:
-    return LocatorSettings(
+def learning() -> LocalizationSettings:
+    return LocalizationSettings(
         epochs=1, iterations=80, learning_rate=0.01, precision="float32", band=7.0, absent_share=0.2, window_share=0.2)
 
 
-def test_a_few_steps_teach_it_to_find_a_ball_and_to_say_that_there_is_none(learning: LocatorSettings) -> None:
+def test_a_few_steps_teach_it_to_find_a_ball_and_to_say_that_there_is_none(learning: LocalizationSettings) -> None:
     errors, there, absent = located(trained(learning, is_true=True))
     assert max(errors) < 1 and np.mean(errors) < 0.5
     assert all(answer.located.found for answer in there)
@@ -99,7 +99,7 @@ def test_a_few_steps_teach_it_to_find_a_ball_and_to_say_that_there_is_none(learn
         answer.located.answer.confidence for answer in absent)
 
 
-def test_from_levels_of_other_volumes_it_learns_nothing(learning: LocatorSettings) -> None:
+def test_from_levels_of_other_volumes_it_learns_nothing(learning: LocalizationSettings) -> None:
     """So the test above would notice a target that does not fit its picture."""
     errors, there, _ = located(trained(learning, is_true=False))
     assert np.mean(errors) > 2 or not any(answer.located.found for answer in there)
@@ -118,10 +118,10 @@ def batch_of(target: float = 1.0, samples: int = 2) -> LocatorBatch:
     {"precision": "bfloat16"},
 ])
 def test_steps_lower_the_loss_with_every_setting(settings_of: SettingsOf, changes: dict[str, Any]) -> None:
-    task = locator_task(made_plans(), settings_of(**{"learning_rate": 0.01, **changes}), CPU)
-    losses = [task.training_step(batch_of())["loss"] for _ in range(12)]
+    learner = locator_learner(made_plans(), settings_of(**{"learning_rate": 0.01, **changes}), CPU)
+    losses = [learner.training_step(batch_of())["loss"] for _ in range(12)]
     assert losses[-1] < 0.9 * losses[0]
-    assert task.predict(batch_of().image)[0].shape == (2, 1, 16, 16)
+    assert learner.predict(batch_of().image)[0].shape == (2, 1, 16, 16)
 
 
 class Constant(torch.nn.Module):
@@ -141,9 +141,9 @@ def test_the_loss_is_the_binary_cross_entropy_of_the_band_by_hand(settings_of: S
     p = 1 / (1 + np.exp(-0.3))
     for target, weight in ((1.0, 1.0), (0.25, 1.0), (1.0, 4.0)):
         share = target * 5 / 16
-        task = LocatorTask(Constant(0.3), settings_of(positive_weight=weight), CPU)
+        learner = LocatorLearner(Constant(0.3), settings_of(positive_weight=weight), CPU)
         expected = -(weight * share * np.log(p) + (1 - share) * np.log(1 - p))
-        assert task.training_step(batch_of(target))["loss"] == pytest.approx(expected, rel=1e-5)
+        assert learner.training_step(batch_of(target))["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("resolution", ["full", "level"])
@@ -154,14 +154,14 @@ def test_deep_supervision_is_the_mean_over_the_levels(settings_of: SettingsOf, r
 
     band = batch_of()
     band.target[:, :, 4:10] = 1  # rows of the lower level, too
-    task = LocatorTask(Constant(0.3, -0.4), settings_of(supervision={"weights": "equal", "resolution": resolution}), CPU)
+    learner = LocatorLearner(Constant(0.3, -0.4), settings_of(supervision={"weights": "equal", "resolution": resolution}), CPU)
     expected = np.mean([of_one(logit) + (-logit / 16) for logit in (0.3, -0.4)])  # a sixth row of the band
-    assert task.training_step(band)["loss"] == pytest.approx(expected, rel=1e-5)
+    assert learner.training_step(band)["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_validation_counts_pixels_of_the_band(settings_of: SettingsOf) -> None:
     for logit, expected in ((2.0, [2 * 80, 2 * 176, 0]), (-2.0, [0, 0, 2 * 80])):
-        values, counts = LocatorTask(Constant(logit), settings_of(), CPU).validation_step(batch_of())
+        values, counts = LocatorLearner(Constant(logit), settings_of(), CPU).validation_step(batch_of())
         assert counts.tolist() == [expected] and counts.dtype == torch.int64 and values["loss"] > 0
 
 
@@ -173,7 +173,7 @@ def test_a_network_that_there_is_not_is_refused(settings_of: SettingsOf) -> None
 
 def test_the_same_seed_gives_the_same_network(settings_of: SettingsOf) -> None:
     def weights(seed: int) -> torch.Tensor:
-        task = locator_task(made_plans(), settings_of(seed=seed), CPU)
-        return torch.cat([parameter.flatten() for parameter in task.modules["network"].parameters()])
+        learner = locator_learner(made_plans(), settings_of(seed=seed), CPU)
+        return torch.cat([parameter.flatten() for parameter in learner.modules["network"].parameters()])
 
     assert torch.equal(weights(3), weights(3)) and not torch.equal(weights(3), weights(4))
