@@ -110,10 +110,9 @@ def step_seconds(arguments: argparse.Namespace) -> list[float]:
     from autoseg.dataset import Labels
     from autoseg.device import keep_large_blocks
     from autoseg.plan import Configuration, Topology
-    from autoseg.trainers.batches import Batch
-    from autoseg.trainers.data import TrainingData
-    from autoseg.trainers.recipes import RECIPES
-    from autoseg.trainers.settings import Settings
+    from autoseg.trainers.losses.targets import TrainingData
+    from autoseg.trainers.segmentation import RECIPES, SegmentationSettings
+    from autoseg.trainers.segmentation.batches import Batch
 
     if "malloc" not in arguments.side:
         keep_large_blocks()
@@ -127,15 +126,15 @@ def step_seconds(arguments: argparse.Namespace) -> list[float]:
         batch_size=arguments.batch, normalization=("zscore",), normalize_inside_mask=(False,), network=topology,
     )
     labels = Labels(values={"background": 0, "one": 1, "two": 2})
-    settings = Settings(precision="float32" if "float32" in arguments.side else "auto")
+    settings = SegmentationSettings(precision="float32" if "float32" in arguments.side else "auto")
     data = TrainingData(labels, voxels=3, class_voxels=(1, 1, 1))
-    task = RECIPES["default"].build(configuration, data, settings, torch.device(arguments.device))
+    learner = RECIPES["default"].build(configuration, data, settings, torch.device(arguments.device))
     seconds = []
     for _ in range(arguments.steps):
         image = torch.randn(arguments.batch, 1, *arguments.patch, device=arguments.device)
         label = torch.randint(0, 3, image.shape, device=arguments.device, dtype=torch.int16)
         start = time.perf_counter()
-        task.training_step(Batch(image, label))
+        learner.training_step(Batch(image, label))
         seconds.append(time.perf_counter() - start)
     return seconds
 

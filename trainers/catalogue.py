@@ -1,17 +1,15 @@
-"""What there is to choose from: recipes, the parts that they are made of, and every setting with its defaults."""
+"""What a user can choose from: recipes, the parts that they are made of, and every setting with its defaults."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autoseg.commands import as_flag
-from autoseg.kinds import KINDS, Task
 from autoseg.networks import NETWORKS
 from autoseg.trainers.losses import LOSSES
-from autoseg.trainers.recipes import RECIPES, find_recipe
-from autoseg.trainers.recipes.recipe import Recipe
-from autoseg.trainers.settings import choices_of, description_of, listed
+from autoseg.trainers.recipe import Recipe
+from autoseg.trainers.settings import TrainingSettings, choices_of, description_of, listed
 
 
 @dataclass(frozen=True)
@@ -26,37 +24,40 @@ class ListedSetting:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """By name, each with what it is in a line. settings: of recipes that segment; of_kinds: of those that train another kind of
-    model, by the kind's own recipe."""
+    """recipes, networks, losses: by name, each with what it is in a line. settings: of the recipes of each task, by the first of
+    these recipes."""
 
     recipes: Mapping[str, str]
     networks: Mapping[str, str]
     losses: Mapping[str, str]
-    settings: tuple[ListedSetting, ...]
-    of_kinds: Mapping[str, tuple[ListedSetting, ...]]
+    settings: Mapping[str, tuple[ListedSetting, ...]]
 
 
-def catalogue(own: str | None = None) -> Catalogue:
-    """Of autoseg's recipes, and one of the user's own ("module:function"). Raises AutosegError as `find_recipe`."""
-    recipes = RECIPES if own is None else {**RECIPES, own: find_recipe(own)}
+def catalogue(recipes: Mapping[str, Recipe], tasks: Sequence[type[TrainingSettings]]) -> Catalogue:
+    """Return what there is to choose from.
+
+    recipes: by name, a user's own among them. tasks: of each task, the class of its recipes' settings.
+    """
+    settings = {}
+    for task in tasks:
+        its_recipes = {name: recipe for name, recipe in recipes.items() if isinstance(recipe.settings, task)}
+        settings[next(iter(its_recipes))] = tuple(_settings(its_recipes))
     return Catalogue(
         recipes={name: recipe.summary for name, recipe in recipes.items()},
         networks={name: _first_line(network) for name, network in NETWORKS.items()},
         losses={name: _first_line(loss) for name, loss in LOSSES.items()},
-        settings=tuple(_settings(recipes, "segmentation")),
-        of_kinds={kind.recipe: tuple(_settings(recipes, kind.task)) for kind in KINDS})
+        settings=settings)
 
 
-def _settings(every: Mapping[str, Recipe], trains: Task) -> list[ListedSetting]:
-    """Every key of any recipe that trains such a thing, in the order in which they are defined."""
-    recipes = {name: recipe for name, recipe in every.items() if recipe.trains == trains}
+def _settings(recipes: Mapping[str, Recipe]) -> list[ListedSetting]:
+    """Return every key of any of these recipes, in the order in which they are defined."""
     values = {name: dict(listed(recipe.settings)) for name, recipe in recipes.items()}
     found: dict[str, ListedSetting] = {}
     for name, recipe in recipes.items():
         for key in values[name]:
             defaults = {other: as_flag(those[key]) for other, those in values.items() if key in those}
-            kind = type(recipe.settings)
-            found.setdefault(key, ListedSetting(key, description_of(kind, key), choices_of(kind, key), defaults))
+            model = type(recipe.settings)
+            found.setdefault(key, ListedSetting(key, description_of(model, key), choices_of(model, key), defaults))
     return list(found.values())
 
 

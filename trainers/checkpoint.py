@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import struct
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -14,6 +16,9 @@ from torch import nn
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_path
 from autoseg.versions import versions
+
+# What torch.load raises for a file that was cut short or has other bytes; found by changing files at random
+DAMAGED = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 
 def save_weights(path: Path, modules: dict[str, nn.Module], facts: dict[str, str]) -> None:
@@ -43,15 +48,15 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     """Read what `save_state` wrote; no code in the file can run. Raises AutosegError where it is damaged."""
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise AutosegError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}). Start the fold anew with --restart."
+            f"{path} cannot be read ({(str(error) or type(error).__name__).splitlines()[0]}). Start the fold anew with --restart."
         ) from error
-    except Exception as error:  # UnpicklingError: something that is no tensor and no plain value
+    except UnpicklingError as error:  # torch refuses what is not a tensor or a plain value
         raise AutosegError(f"{path} holds more than tensors and plain values, and is not read for that reason.") from error
     return state
 
 
 def _disk_full(error: Exception) -> OSError:
-    """What safetensors and torch report as errors of their own where the disk does not take a file."""
+    """Return the usual error of a full disk for what safetensors and torch report by errors of their own."""
     return OSError(errno.ENOSPC, str(error).splitlines()[0])

@@ -1,118 +1,69 @@
-"""One fold from its plans to its validation."""
+"""One fold from its plans to its validation; the same for every task."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
 import torch
-from torch import nn
 
-from autoseg.commands import planning_command
-from autoseg.console import Report
+from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
-from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.files import remove_leftovers
-from autoseg.image_io import file_ending, label_ending, read_label, write_label
-from autoseg.networks import build_network
-from autoseg.parallel import number_of_cores
-from autoseg.plan import Configuration, Plans
-from autoseg.tasks.segmentation.model import load_model
-from autoseg.tasks.segmentation.predictor import Predictor
-from autoseg.tasks.segmentation.store import open_volume
-from autoseg.trainers.configure import augmentation_for, batch_stream, effective_configuration
-from autoseg.trainers.in_memory import kept_in_memory
-from autoseg.trainers.job import FoldData, Job, describe_model
-from autoseg.trainers.loop import Run, train
-from autoseg.trainers.recipes import find_recipe, segmentation_defaults
-from autoseg.trainers.schedule import Schedule
-from autoseg.trainers.settings import Settings
-from autoseg.trainers.walk import FoldWork, walk_fold
+from autoseg.provenance import Origin
+from autoseg.trainers.job import Job, SettingsType, pin_cases, pin_settings
+from autoseg.workspace import FoldFolder
 
-USUAL_GB = 8  # that most plans are for
-BATCH_THREADS = 6  # on a machine with an accelerator; the CPU has its hands full with the network
+SummaryType = TypeVar("SummaryType")
 
 
-def train_fold(job: Job[Settings], data: FoldData, report: Report) -> Summary | None:
-    """Train a fold to its end, then predict its validation cases at full size (see `autoseg.trainers.walk`)."""
-    def configuration(settings: Settings) -> Configuration:
-        return effective_configuration(data.configuration, settings, data.dataset.labels.output_channels)
+@dataclass(frozen=True)
+class FoldSteps(Generic[SettingsType, SummaryType]):
+    """The steps of a fold of one task.
 
-    return walk_fold(job, FoldWork(
-        defaults=segmentation_defaults(job.recipe),
-        cases=data.cases_of(job.fold),
-        describe=lambda settings: describe_model(job, data, settings, configuration(settings)),
-        train=lambda settings, device: train_network(job, data, settings, configuration(settings), device, report),
-        too_large=lambda settings: _too_large(job, data.plans, configuration(settings)),
-        validate=lambda settings, device: validate_fold(job, data, device, report)))
-
-
-def train_network(
-    job: Job[Settings], data: FoldData, settings: Settings, configuration: Configuration, device: torch.device, report: Report
-) -> None:
-    """Build the recipe's task and its batches, and run the loop."""
-    store = job.folder.preprocessed(job.configuration)
-    channels = len(configuration.normalization)
-    training = kept_in_memory([open_volume(store, name) for name in data.training], channels)
-    task = find_recipe(job.recipe).build(configuration, data.known, settings, device)
-    require_predictable(task.modules, configuration, data.dataset.labels.output_channels, job.recipe)
-    augmentation = augmentation_for(configuration, settings)
-    threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
-    streams = [batch_stream(training, configuration, settings, augmentation, device, threads, seed=settings.seed)]
-    if data.validation:
-        validation = kept_in_memory([open_volume(store, name) for name in data.validation], channels)
-        streams.append(batch_stream(validation, configuration, settings, None, device, threads, seed=settings.seed + 1))
-    schedule = Schedule(settings, reserve=0.1 if data.validation else 0.02)
-    run = Run(
-        task, streams[0], streams[1] if data.validation else None, list(data.dataset.labels.foreground), settings,
-        job.fold_folder, schedule, report, settings.validation_batches,
-    )
-    try:
-        train(run)
-    finally:
-        for stream in streams:
-            stream.close()
-
-
-def require_predictable(modules: dict[str, nn.Module], configuration: Configuration, classes: int, recipe: str) -> None:
-    """Raises AutosegError where a recipe's network is not the one that model.json describes: nothing could predict with it."""
-    with torch.device("meta"):
-        described = build_network(configuration.network, len(configuration.normalization), classes).state_dict()
-    trained = modules["network"].state_dict() if "network" in modules else {}
-    if {name: values.shape for name, values in trained.items()} != {name: values.shape for name, values in described.items()}:
-        raise AutosegError(
-            f'The recipe "{recipe}" trains another network than the configuration\'s ({configuration.network.name}), and nothing '
-            'could predict with it. Its task\'s modules must hold "network", as autoseg.networks.build_network makes it.')
-
-
-def validate_fold(job: Job[Settings], data: FoldData, device: torch.device, report: Report) -> Summary | None:
-    """Full-size predictions of the validation cases in `validation/`, and their `summary.json` in nnU-Net's form.
-
-    Predictions that are there already stay. Raises AutosegError where a case cannot be predicted or evaluated.
+    cases: of the fold. describe: writes model.json, or checks the existing one. train: ends with final weights. too_large: what
+    was trained on, and what to take instead, where memory ran out: "64 slices at a time. Take fewer ...". validate: returns the
+    summary of the validation, None where there is none.
     """
-    if not data.validation:
-        return None
-    folder = job.fold_folder.validation
-    remove_leftovers(folder)
-    cases = {case.name: case for case in data.dataset.training}
-    store = job.folder.preprocessed(job.configuration)
-    predictor = Predictor([load_model(job.model, [job.fold], device=device)], device)
-    pairs = []
-    for number, name in enumerate(data.validation):
-        reference = cases[name].label
-        if reference is None:
-            raise AutosegError(f"case {name}: it has no label to be validated against. Correct splits.json.")
-        output = folder / f"{name}{label_ending(file_ending(reference))}"
-        if not output.exists():
-            segmentation = predictor.predict_preprocessed(*predictor.members[0].read_preprocessed(store, name))
-            write_label(output, segmentation, like=read_label(reference))
-        pairs.append(Pair(name, reference, output))
-        report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
-    summary = without_failures(evaluate_pairs(pairs, data.dataset.labels))
-    write_summary(job.fold_folder.summary_json, summary)
-    return summary
+
+    cases: Origin
+    describe: Callable[[SettingsType], None]
+    train: Callable[[SettingsType, torch.device], None]
+    too_large: Callable[[SettingsType], str]
+    validate: Callable[[SettingsType, torch.device], SummaryType | None]
 
 
-def _too_large(job: Job[Settings], plans: Plans, configuration: Configuration) -> str:
-    patch = " × ".join(map(str, configuration.patch_size))
-    return (
-        f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer (--set "
-        f"batch_size={max(1, configuration.batch_size // 2)}); or plan for less: "
-        f"{planning_command(job.folder, plans, memory_gb=(plans.memory_gb or USUAL_GB) / 2)}")
+def run_fold(job: Job[SettingsType], steps: FoldSteps[SettingsType, SummaryType]) -> SummaryType | None:
+    """Train a fold to its end, then validate it; return the summary of that (None for "all").
+
+    Continues where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
+    """
+    settings = pin_settings(job)
+    device = resolve_device(job.device)
+    if device.type == "cpu":
+        keep_large_blocks()
+    pin_cases(job, steps.cases)
+    is_trained = job.fold_folder.checkpoint_final.exists()
+    if not is_trained or not job.model.model_json.exists():
+        steps.describe(settings)
+    if not is_trained:
+        forget_validation(job.fold_folder)
+        try:
+            steps.train(settings, device)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            where = "Memory" if device.type == "cpu" else f"The memory of {device}"
+            raise AutosegError(f"{where} ran out while fold {job.fold} of {job.configuration} was trained on "
+                               f"{steps.too_large(settings)}") from error
+        release_cached_memory(device)
+    return steps.validate(settings, device)
+
+
+def forget_validation(folder: FoldFolder) -> None:
+    """Remove what a killed run left, and a validation of weights that are gone (a --restart that was killed leaves it)."""
+    remove_leftovers(folder.root)
+    if folder.validation.exists():
+        shutil.rmtree(folder.validation)

@@ -1,4 +1,4 @@
-"""The training loop: runs any Task, names none. Read from top to bottom."""
+"""The training loop: runs any Learner and names none. Read from top to bottom."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
+from autoseg.trainers.learner import Batches, Learner
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import TrainingSettings
-from autoseg.trainers.task import Batches, Task
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import FoldFolder
 
@@ -27,13 +27,13 @@ SECONDS_BETWEEN_PICTURES = 30
 
 @dataclass
 class Run:
-    """A training under way. next_epoch: the first one that is not finished.
+    """A training in progress. next_epoch: the first one that is not finished.
 
-    validation: of the online validation after each epoch, `validation_batches` of them; None for no such thing.
+    validation: `validation_batches` of it are used by the online validation after each epoch; None for no online validation.
     after_epoch: called with the epochs that are done, once they are in the log.
     """
 
-    task: Task
+    learner: Learner
     training: Batches
     validation: Batches | None
     class_names: list[str]
@@ -61,13 +61,13 @@ def train(run: Run) -> None:
     while not is_over(run):
         epoch = train_epoch(run)
         run.history.append(epoch)
-        run.task.end_epoch(epoch.training_loss)
+        run.learner.end_epoch(epoch.training_loss)
         write_log(run.folder.log_jsonl, run.history)
         if run.after_epoch is not None:
             run.after_epoch(run.next_epoch)
         if epoch.smoothed_dice is not None and epoch.smoothed_dice > run.best:
             run.best = epoch.smoothed_dice
-            save_weights(run.folder.checkpoint_best, run.task.modules, _facts(run))
+            save_weights(run.folder.checkpoint_best, run.learner.modules, _facts(run))
         is_last = is_over(run)
         if time.monotonic() - saved > SECONDS_BETWEEN_STATES or is_last:
             save_state(run.folder.training_state, _state(run))
@@ -75,30 +75,30 @@ def train(run: Run) -> None:
         if time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES or is_last or run.next_epoch == 1:
             draw_progress(run.folder.progress_png, run.history, _title(run))
             drawn = time.monotonic()
-    save_weights(run.folder.checkpoint_final, run.task.modules, _facts(run))
+    save_weights(run.folder.checkpoint_final, run.learner.modules, _facts(run))
 
 
 def is_over(run: Run) -> bool:
     """Whether all epochs are done, or the recipe says that more would change nothing."""
-    return run.next_epoch >= run.schedule.epochs or run.task.is_exhausted
+    return run.next_epoch >= run.schedule.epochs or run.learner.is_exhausted
 
 
 def train_epoch(run: Run) -> Epoch:
-    """All iterations of one epoch, and the online validation after them."""
+    """Make all iterations of one epoch, and the online validation after them."""
     number, started = run.next_epoch, time.monotonic()
     torch.manual_seed(run.settings.seed + number)  # what networks draw, such as dropout: the same in a run that goes on
     steps: list[dict[str, float]] = []
     rate = 0.0
     batches = run.training.batches(number * run.schedule.iterations, run.schedule.iterations)
     for iteration, batch in enumerate(batches):
-        run.task.set_progress(run.schedule.progress(number, iteration))
-        rate = next(iter(run.task.optimizers.values())).param_groups[0]["lr"]
-        steps.append(run.task.training_step(batch))
+        run.learner.set_progress(run.schedule.progress(number, iteration))
+        rate = next(iter(run.learner.optimizers.values())).param_groups[0]["lr"]
+        steps.append(run.learner.training_step(batch))
         if math.isnan(steps[-1]["loss"]):
             raise AutosegError(
-                f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is whole. "
-                f"Look for extreme intensities with `autoseg verify`, or lower the learning rate, {rate:.2g} here, with --set "
-                "learning_rate=."
+                f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is "
+                f"complete. Look for extreme intensities with `autoseg verify`, or lower the learning rate, {rate:.2g} here, "
+                "with --set learning_rate=."
             )
         run.report(run.schedule.progress(number, iteration + 1), _line(run, number, steps[-1]))
         if run.schedule.is_epoch_over(number, iteration + 1):
@@ -116,13 +116,13 @@ def train_epoch(run: Run) -> Epoch:
 
 
 def validate(run: Run, epoch: int) -> tuple[float | None, dict[str, float | None]]:
-    """Mean loss and pooled Dice per class over some patches of the validation cases."""
+    """Return mean loss and pooled Dice per class over some patches of the validation cases."""
     if run.validation is None:
         return None, {}
     count = run.validation_batches
     losses, overlap = [], torch.zeros(len(run.class_names), 3, dtype=torch.int64)
     for batch in run.validation.batches(epoch * count, count):
-        loss, counts = run.task.validation_step(batch)
+        loss, counts = run.learner.validation_step(batch)
         losses.append(loss["loss"])
         overlap += counts
     dice: dict[str, float | None] = {}
@@ -132,13 +132,13 @@ def validate(run: Run, epoch: int) -> tuple[float | None, dict[str, float | None
 
 
 def resume(run: Run) -> None:
-    """Take up the state of an earlier run where there is one."""
+    """Continue from the state of an earlier run where there is one."""
     if not run.folder.training_state.exists():
         return
-    device = next(next(iter(run.task.modules.values())).parameters()).device
+    device = next(next(iter(run.learner.modules.values())).parameters()).device
     state = load_state(run.folder.training_state, device)
     try:
-        run.task.load_state_dict(state["task"])
+        run.learner.load_state_dict(state["learner"])
         run.history = [Epoch.model_validate(entry) for entry in state["history"]]
         run.best = float(state["best"])
         run.schedule.load_state_dict(state["schedule"])
@@ -151,7 +151,7 @@ def resume(run: Run) -> None:
 
 def _state(run: Run) -> dict[str, Any]:
     return {
-        "task": run.task.state_dict(),
+        "learner": run.learner.state_dict(),
         "history": [epoch.model_dump() for epoch in run.history],
         "best": run.best,
         "schedule": run.schedule.state_dict(),
@@ -176,7 +176,7 @@ def _line(run: Run, epoch: int, step: dict[str, float]) -> str:
 
 
 def _means(steps: list[dict[str, float]]) -> dict[str, float]:
-    """Of each name, over the steps that gave it: a recipe may train one network after another."""
+    """Return the mean of each name, over the steps that gave it: a recipe may train one network after another."""
     names = dict.fromkeys(name for step in steps for name in step)
     values = {name: [step[name] for step in steps if name in step] for name in names}
     return {name: sum(given) / len(given) for name, given in values.items()}

@@ -1,8 +1,8 @@
-"""Training one network by one optimizer: what tasks of that kind share."""
+"""Training one network by one optimizer: what learners of that kind share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -10,13 +10,14 @@ from torch import nn
 
 from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.networks.blocks import Logits
-from autoseg.trainers.optimizers import build_optimizer
 from autoseg.trainers.rates import build_rate
 from autoseg.trainers.settings import OptimizerSettings
 
+Parameters = Iterable[nn.Parameter]
 
-class OneNetworkTask:
-    """The part of a `Task` that is the same whatever the network learns: rate, step, state."""
+
+class OneNetworkLearner:
+    """The part of a `Learner` that is the same whatever the network learns: rate, step, state."""
 
     def __init__(self, network: nn.Module, settings: OptimizerSettings, device: torch.device) -> None:
         self.modules = {"network": network}
@@ -28,7 +29,7 @@ class OneNetworkTask:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     def set_progress(self, progress: float) -> None:
-        """The rate of the schedule, after a linear warm-up where one is set."""
+        """Set the rate of the schedule, after a linear warm-up where one is set."""
         rate = self.rate.at(progress)
         if progress < self.settings.warmup:
             rate *= (progress + 1e-3) / self.settings.warmup
@@ -45,7 +46,10 @@ class OneNetworkTask:
         return self.rate.is_exhausted
 
     def step(self, image: torch.Tensor, loss: Callable[[Logits], torch.Tensor]) -> dict[str, float]:
-        """One step with the gradient's norm held at `gradient_clip`. image: (B, C, *spatial). loss: of the network's logits."""
+        """Make one step, with the gradient's norm limited to `gradient_clip`.
+
+        image: (B, C, *spatial). loss: of the network's logits.
+        """
         network, optimizer = self.modules["network"], self.optimizers["network"]
         network.train()
         optimizer.zero_grad(set_to_none=True)
@@ -60,7 +64,7 @@ class OneNetworkTask:
         return {"loss": value.item()}
 
     def predict(self, image: torch.Tensor) -> Logits:
-        """The network's logits in prediction, without gradients. image: (B, C, *spatial)."""
+        """Return the network's logits in prediction, without gradients. image: (B, C, *spatial)."""
         network = self.modules["network"]
         network.eval()
         with torch.inference_mode(), autocast(self.device, self.dtype):
@@ -71,7 +75,7 @@ class OneNetworkTask:
         return image.contiguous(memory_format=memory_format(self.device, image.ndim - 2))
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimizer, schedule and scaler."""
+        """Return weights, optimizer, schedule and scaler."""
         return {
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -80,7 +84,7 @@ class OneNetworkTask:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave, on this device or on another one.
+        """Continue from what `state_dict` returned, on this device or on another one.
 
         A state of float32 or bfloat16 holds no scale; training in float16 then begins with the usual one.
         """
@@ -91,3 +95,23 @@ class OneNetworkTask:
         self.rate.load_state_dict(state.get("rate", {}))
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def build_optimizer(parameters: Parameters, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return the optimizer that `settings.optimizer` names."""
+    return OPTIMIZERS[settings.optimizer](parameters, settings)
+
+
+def _sgd(parameters: Parameters, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Build stochastic gradient descent with Nesterov momentum."""
+    return torch.optim.SGD(
+        parameters, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.momentum > 0
+    )
+
+
+def _adam(parameters: Parameters, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Build Adam (Kingma and Ba 2015); weight decay as a gradient of the squared weights."""
+    return torch.optim.Adam(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+OPTIMIZERS: dict[str, Callable[[Parameters, OptimizerSettings], torch.optim.Optimizer]] = {"sgd": _sgd, "adam": _adam}

@@ -17,16 +17,16 @@ class Rate(Protocol):
         """Whether more epochs would change nothing."""
 
     def at(self, progress: float) -> float:
-        """The rate where this share (0..1) of the training is done."""
+        """Return the rate where this share (0..1) of the training is done."""
 
     def end_epoch(self, training_loss: float) -> None:
-        """Told after each epoch."""
+        """Take note that an epoch is over. training_loss: mean of its training losses."""
 
     def state_dict(self) -> dict[str, float]:
-        """Plain values from which training goes on."""
+        """Return plain values from which training can continue."""
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Take up what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
 
 
 class Polynomial:

@@ -36,11 +36,11 @@ class Schedule:
         return time.monotonic() - self.started
 
     def progress(self, epoch: int, iteration: int) -> float:
-        """Share of all optimizer steps that lie before this one, 0..1."""
+        """Return the share of all optimizer steps that lie before this one, 0..1."""
         return min(1.0, (epoch * self.iterations + iteration) / (self.epochs * self.iterations))
 
     def is_epoch_over(self, epoch: int, iteration: int) -> bool:
-        """Whether the epoch ends before this iteration; in the first epochs of a timed training this measures the steps."""
+        """Tell whether the epoch ends before this iteration; in the first epochs of a timed training this measures the steps."""
         if self.seconds is not None and epoch == 0:
             self._measure(iteration, self.seconds)
         return iteration >= self.iterations
@@ -62,10 +62,10 @@ class Schedule:
             self.epochs = max(epoch + 1, min(self.most_epochs, epoch + 1 + more))
 
     def state_dict(self) -> dict[str, float]:
-        """Plain values from which a training goes on."""
+        """Return plain values from which a training can continue."""
         return {"epochs": self.epochs, "iterations": self.iterations, "elapsed_s": self.elapsed_s}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Take up what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         self.epochs, self.iterations = int(state["epochs"]), int(state["iterations"])
         self.started = time.monotonic() - state["elapsed_s"]

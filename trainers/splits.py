@@ -1,4 +1,4 @@
-"""Which cases a fold trains on and which it validates on."""
+"""Splits: the cases that each fold trains on, and those that it validates on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.cross_validation import USUAL_FOLDS
 from autoseg.files import write_json
-from autoseg.fingerprint import Fingerprint
 from autoseg.groups import Patients, Together, listed_patients, patients_of, suspicion
 from autoseg.trainers.stratify import SEED, spread
-from autoseg.workspace import DatasetFolder, read_json, read_model
+from autoseg.workspace import read_json
 
 Splits = list[dict[str, list[str]]]
 
@@ -52,6 +51,9 @@ class MadeSplits:
     notes: list[str]
 
 
+NO_SPLITS = MadeSplits([], [])  # of fold "all"
+
+
 def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Collection[str]] | None) -> MadeSplits:
     """Folds that keep a patient's cases together and spread the labels; nnU-Net's own where there is nothing to mind.
 
@@ -73,24 +75,15 @@ def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Colle
     return MadeSplits(splits, notes)
 
 
-def load_or_make_splits(folder: DatasetFolder, dataset: Dataset, usable: list[str]) -> MadeSplits:
-    """The dataset's splits: from the workspace, else `splits_final.json` beside the dataset as it is, else made now.
-
-    usable: names of the cases that have been preprocessed. Labels are spread over the folds as far as the fingerprint knows of
-    them. Raises AutosegError where a split names any other case.
-    """
-    labels, unknown_labels = _labels_of_cases(folder, usable)
-    made = splits_at(folder.splits_json, dataset, usable, labels)
-    return MadeSplits(made.splits, unknown_labels + made.notes)
-
-
-def splits_at(
+def load_or_make_splits(
     path: Path, dataset: Dataset, usable: list[str], labels: Mapping[str, Collection[str]] | None, left_out: Collection[str] = (),
 ) -> MadeSplits:
-    """As `load_or_make_splits`, from a file of the workspace and written to it.
+    """Return the dataset's splits: from `path`, else `splits_final.json` beside the dataset as it is, else made now; written to
+    `path`.
 
-    labels: of each case, what is to be spread over the folds; None where that is not known. left_out: cases that folds do not
-    hold, though a `splits_final.json` may name them.
+    usable: names of the cases that have been preprocessed. labels: of each case, what is to be spread over the folds; None where
+    that is not known. left_out: cases that folds do not hold, though a `splits_final.json` may name them. Raises AutosegError
+    where a split names any other case.
     """
     patients = patients_of(usable, dataset.groups)
     beside = dataset.folder / "splits_final.json"
@@ -160,21 +153,6 @@ def _validated(content: Any, source: str) -> Splits:
         if both:
             raise AutosegError(f"{source}: fold {number} trains and validates on {some(both)}. Correct the file.")
     return splits
-
-
-def _labels_of_cases(folder: DatasetFolder, cases: list[str]) -> tuple[dict[str, list[str]] | None, list[str]]:
-    """Names of the labels that each case holds, by the fingerprint; or None and a note where it does not know."""
-    try:
-        fingerprint = read_model(folder.fingerprint_json, Fingerprint)
-    except AutosegError as error:
-        return None, [f"Folds do not mind which labels a case holds: {error} Plan the dataset again to mend that."]
-    missing = [name for name in cases if name not in fingerprint.cases]
-    if missing:
-        return None, [
-            f"Folds do not mind which labels a case holds: {folder.fingerprint_json} lacks {many(len(missing), 'case')}: "
-            f"{some(missing)}. Plan the dataset again to mend that."]
-    names = {value: label.name for value, label in fingerprint.labels.items()}
-    return {case: [names.get(value, value) for value in fingerprint.cases[case].labels] for case in cases}, []
 
 
 def _uneven_labels(cases: list[str], labels: Mapping[str, Collection[str]]) -> dict[str, int]:

@@ -11,15 +11,15 @@ from autoseg.dataset import Labels
 from autoseg.networks.upsampled import upsample
 from autoseg.plan import Topology
 from autoseg.trainers.losses import Loss
-from autoseg.trainers.losses.targets import known_in, outputs_of
-from autoseg.trainers.settings import Settings, SupervisionSettings
+from autoseg.trainers.losses.targets import annotated_in, outputs_of
+from autoseg.trainers.settings import SupervisionSettings
 
 LevelsLoss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
 
 
-def supervise(loss: Loss, topology: Topology, labels: Labels, settings: Settings) -> LevelsLoss:
-    """The loss of all that a network of this topology puts out in training."""
-    levels = DeepSupervision(loss, settings.supervision)
+def supervise(loss: Loss, topology: Topology, labels: Labels, settings: SupervisionSettings) -> LevelsLoss:
+    """Return the loss of all that a network of this topology puts out in training."""
+    levels = DeepSupervision(loss, settings)
     return ClassificationGuided(levels, labels) if topology.classification_guided else levels
 
 
@@ -31,7 +31,7 @@ class DeepSupervision:
         self.settings = settings
 
     def __call__(self, logits: list[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
-        """logits: finest first, (B, K, *spatial_i); label (B, 1, *spatial_0) integer -> scalar float32."""
+        """Return a scalar float32. logits: finest first, (B, K, *spatial_i). label: (B, 1, *spatial_0) integer."""
         total = torch.zeros((), device=label.device)
         for weight, level in zip(level_weights(len(logits), self.settings.weights), logits, strict=True):
             if weight > 0:
@@ -60,16 +60,16 @@ class ClassificationGuided:
             return self.levels(logits, label)
         *levels, presence = logits
         present = outputs_of(label, self.labels).flatten(2).amax(2)
-        known = known_in(label, self.labels)
+        annotated = annotated_in(label, self.labels)
         counts = torch.ones_like(present)
-        if known is not None:
-            counts = torch.maximum(present, known.flatten(1).amin(1, keepdim=True))
-        told = functional.binary_cross_entropy_with_logits(presence.float().flatten(1), present, counts, reduction="sum")
-        return self.levels(levels, label) + told / counts.sum().clamp_min(1)
+        if annotated is not None:
+            counts = torch.maximum(present, annotated.flatten(1).amin(1, keepdim=True))
+        guidance = functional.binary_cross_entropy_with_logits(presence.float().flatten(1), present, counts, reduction="sum")
+        return self.levels(levels, label) + guidance / counts.sum().clamp_min(1)
 
 
 def level_weights(levels: int, scheme: str = "halving") -> list[float]:
-    """For each level, finest first; their sum is 1.
+    """Return the weight of each level, finest first; their sum is 1.
 
     halving: 1, 1/2, 1/4, ..., the lowest off, unless it is the only one (Isensee et al. 2021). equal: all alike.
     """
@@ -82,7 +82,7 @@ def level_weights(levels: int, scheme: str = "halving") -> list[float]:
 
 
 def label_at(label: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Label (B, 1, *spatial) at another resolution, by its nearest voxels."""
+    """Return a label (B, 1, *spatial) at another resolution, by its nearest voxels."""
     if label.shape[2:] == size:
         return label
     return functional.interpolate(label.float(), size, mode="nearest-exact").to(label.dtype)

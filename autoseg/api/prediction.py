@@ -14,10 +14,10 @@ from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, planned_for, several
 from autoseg.api.gate import GateResult, OpenedGate
 from autoseg.api.tasks import Task
-from autoseg.commands import prediction_command, task_of
+from autoseg.commands import prediction_command
 from autoseg.errors import AutosegError, many
 from autoseg.options import options_from, require_known
-from autoseg.workspace import Workspace
+from autoseg.workspace import Workspace, task_of
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
@@ -64,7 +64,8 @@ def predict_files(
     inputs = opened.prediction.inputs(Path(input))
     opened.prediction.check_output(Path(output), overwrite)  # before the gate takes its time
     gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
-    written, failed, rows, extra, there = {}, {}, [], {}, 0
+    written, failed, there = {}, {}, 0
+    rows, extra = list[Any](), dict[str, Path]()
     with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:
         done = 0
 

@@ -35,9 +35,9 @@ def run(flags: argparse.Namespace) -> int:
     model, found = result.models[0], result.best
     if found is not None:
         print(found.reason)
-    chosen = (None, "default") if found is not None else (model.configuration, model.recipe)
+    configuration, recipe = (None, "default") if found is not None else (model.configuration, model.recipe)
     print(f"Report: {result.report.resolve()}\n"
-          f"Next: {api.next_prediction(flags.dataset, *chosen, workspace=flags.workspace)}"
+          f"Next: {api.next_prediction(flags.dataset, configuration, recipe, flags.workspace)}"
           f"{'   (uses what was found)' if found is not None else ''}")
     return 0
 

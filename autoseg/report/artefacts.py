@@ -123,10 +123,10 @@ def read_dataset(folder: DatasetFolder) -> DatasetArtefacts:
         model_if_there(troubles, folder.run_json, RunRecord), troubles)
 
 
-def count_folds(folder: DatasetFolder, troubles: list[str], configuration: str = "") -> int:
-    """Return the folds of a cross-validation of this configuration; 0 where there are no splits yet, or they are damaged."""
+def count_folds(splits: Path, troubles: list[str]) -> int:
+    """Return the folds that a file of splits holds; 0 where there are no splits yet, or they are damaged."""
     try:
-        return number_of_folds(folder, configuration)
+        return number_of_folds(splits)
     except AutosegError as error:
         troubles.append(str(error))
         return 0

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from autoseg.commands import command_line, command_of_kind, model_flags, training_flags
+from autoseg.commands import command_line, model_flags, prediction_command, training_flags
 from autoseg.evaluation.cross_validation import missing_folds
-from autoseg.kinds import Kind
 from autoseg.report.artefacts import AnyModel
 from autoseg.report.blocks import Block, Command, Explained, Section, Text
+from autoseg.task import TaskInfo
 from autoseg.workspace import DatasetFolder
 
 
@@ -59,14 +59,15 @@ def missing_of(folder: DatasetFolder, model: AnyModel) -> list[MissingStep]:
             for fold in model.folds if fold.state in ("unfinished", "not validated")]
 
 
-def missing_of_all(folder: DatasetFolder, kind: Kind, models: Sequence[AnyModel]) -> list[MissingStep]:
-    """Return what the models of a kind lack: one at all, or folds of them."""
+def missing_of_all(folder: DatasetFolder, task: TaskInfo, models: Sequence[AnyModel]) -> list[MissingStep]:
+    """Return what the models of a task lack: one at all, or folds of them."""
     if not models:
-        first = command_line(folder, "autoseg_train", "0", "-tr", kind.recipe)
-        return [MissingStep(f"No {kind.noun} has been trained yet", first)]
+        first = command_line(folder, "autoseg_train", "0", "-tr", task.recipe)
+        return [MissingStep(f"No {task.noun} has been trained yet", first)]
     return [step for model in models for step in missing_of(folder, model)]
 
 
-def usage(folder: DatasetFolder, kind: Kind, model: AnyModel, *flags: str) -> str | None:
-    """Return the line that applies the model to new images; None as long as no fold is trained."""
-    return command_of_kind(folder, kind, model.name, *flags) if model.folder.finished_folds() else None
+def usage(folder: DatasetFolder, task: TaskInfo, tasks: Sequence[TaskInfo], model: AnyModel, *flags: str) -> str | None:
+    """Return the line that applies the model to new images; None as long as no fold is trained. tasks: all that there are."""
+    its = model.folder
+    return prediction_command(folder, task, tasks, its.configuration, its.recipe, *flags) if its.finished_folds() else None

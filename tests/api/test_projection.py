@@ -207,7 +207,7 @@ def test_planning_projections_and_planning_segmentation_leave_each_other_alone(b
 
 
 def test_what_a_killed_planning_left_is_removed(balls: Path, tmp_path: Path) -> None:
-    left = tmp_path / "work" / balls.name / f".tmp-{_host()}.999999999.00000000-projection.json"  # of a process that is gone
+    left = tmp_path / "work" / balls.name / f".tmp-{_host()}.999999999.00000000-plans_localization.json"  # of a process that is gone
     left.parent.mkdir(parents=True)
     left.touch()
     plan_quietly(balls, tmp_path / "work")
@@ -248,7 +248,7 @@ def test_the_commands_say_what_was_found_and_what_comes_next(
     code, out, _ = run(capsys, "plan_and_preprocess", balls, "--planner", "projection", "--find", "ball", "--spacing", "3",
                        "--slab", "0.75", "--depth", "2", "-np", "1", *work)
     *_, wrote, found, following = out.strip().splitlines()
-    assert code == 0 and wrote == f"Wrote {tmp_path}/work/{balls.name}: projection.json, preprocessed/projection/"
+    assert code == 0 and wrote == f"Wrote {tmp_path}/work/{balls.name}: plans_localization.json, preprocessed/projection/"
     assert found == ("To be found along z: ball. It is in 4 cases, not in 1. The middle 75% of each are "
                      "projected along x, to pixels of 3 mm.")
     assert following == f"Next: autoseg_train {balls} 0 -tr locator {shlex.join(work)}"

@@ -192,7 +192,7 @@ def test_the_command_says_what_was_found_and_what_comes_next(
     assert main(["verify", str(pictures), *work]) == 0
     assert main(["plan_and_preprocess", str(pictures), "--planner", "slices", *work]) == 0
     *_, wrote, found, following = capsys.readouterr().out.strip().splitlines()
-    assert wrote == f"Wrote {tmp_path}/work/Pictures: slices.json, preprocessed/slices/"
+    assert wrote == f"Wrote {tmp_path}/work/Pictures: plans_anomaly.json, preprocessed/slices/"
     assert found == ("Pictures of 5 cases: 3 normal, 2 abnormal, 0 unknown, 0 of one value everywhere. To be trained on: 3 "
                      "(slices of the cases that are called normal).")
     assert following == f"Next: autoseg_train {pictures} 0 -tr anogan --workspace {tmp_path}/work"
@@ -250,7 +250,7 @@ def test_brain_pictures_are_gray_in_truth_but_for_a_few(shared_data: Path, tmp_p
 
 
 def test_what_a_killed_planning_left_is_removed(tiny_dataset: Path, tmp_path: Path) -> None:
-    left = tmp_path / "work" / tiny_dataset.name / f".tmp-{_host()}.999999999.00000000-slices.json"  # of a process that is gone
+    left = tmp_path / "work" / tiny_dataset.name / f".tmp-{_host()}.999999999.00000000-plans_anomaly.json"  # of a process that is gone
     left.parent.mkdir(parents=True)
     left.touch()
     plan_quietly(tiny_dataset, tmp_path / "work")

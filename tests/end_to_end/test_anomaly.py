@@ -87,14 +87,14 @@ def volumes(tmp_path_factory: pytest.TempPathFactory, run) -> Detector:
 
 
 def test_every_artefact_of_a_detector_lies_where_the_design_says(pictures: Detector) -> None:
-    for name in ("dataset.json", "slices.json", "slices_splits.json", "preprocessed/slices/picture00.b2nd",
+    for name in ("dataset.json", "plans_anomaly.json", "splits_anomaly.json", "preprocessed/slices/picture00.b2nd",
                  "preprocessed/slices/picture00.json", "models/slices/anogan/model.json", "models/slices/anogan/summary.json"):
         assert (pictures.folder / name).is_file(), name
     assert not (pictures.folder / "plans.json").exists()
     validated = []
     for fold in range(5):
         place = pictures.model / f"fold_{fold}"
-        cases = read_json(pictures.folder / "slices_splits.json")[fold]["val"]
+        cases = read_json(pictures.folder / "splits_anomaly.json")[fold]["val"]
         validated += cases
         for name in ("checkpoint_final.safetensors", "training_state.pt", "log.jsonl", "progress.png", "samples/epoch_00002.png",
                      "validation/scores.csv", "validation/slice_scores.csv", "validation/summary.json",
@@ -247,10 +247,10 @@ def test_what_a_user_gets_wrong_gives_one_clear_error(
         draw_picture(tmp_path / "Colour" / "normal" / f"picture{number}.png", number, colour=number == 0)
     places = {"sick": tmp_path / "Sick", "flat": tmp_path / "Flat", "colour": tmp_path / "Colour", "source": pictures.source,
               "out": tmp_path / "out"}
-    before = (pictures.folder / "slices.json").read_bytes()
+    before = (pictures.folder / "plans_anomaly.json").read_bytes()
     alone = ALONE if arguments[0] == "plan_and_preprocess" else ()
     assert run(*(argument.format(**places) for argument in arguments), *alone, "--workspace", pictures.workspace) == 1
     error = capsys.readouterr().err
     assert message in error and error.startswith("Error: ") and error.count("Error: ") == 1 and "Traceback" not in error
-    assert (pictures.folder / "slices.json").read_bytes() == before
+    assert (pictures.folder / "plans_anomaly.json").read_bytes() == before
     assert (pictures.model / "fold_0" / "checkpoint_final.safetensors").is_file()

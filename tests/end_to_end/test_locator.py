@@ -36,7 +36,7 @@ def source_of(folder: DatasetFolder) -> Path:
 
 def test_what_is_found_is_where_it_is_however_the_scan_is_stored(trained: DatasetFolder, tmp_path: Path) -> None:
     """A scan that was not trained on, from head to feet and with its axes in another order, and its end without the ball."""
-    held_out = read_json(trained.root / "projection_splits.json")[0]["val"][0]
+    held_out = read_json(trained.root / "splits_localization.json")[0]["val"][0]
     original = nib.load(source_of(trained) / "imagesTr" / f"{held_out}_0000.nii.gz")
     label = read_label(source_of(trained) / "labelsTr" / f"{held_out}.nii.gz").array[0]
     rows = np.flatnonzero((label == 1).any((1, 2)))

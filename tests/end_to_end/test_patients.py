@@ -9,7 +9,9 @@ import pytest
 
 from autoseg.cli.main import main
 from autoseg.demo import make_synthetic_dataset
-from autoseg.trainers.job import Job, load_fold_data
+from autoseg.tasks.segmentation import INFO
+from autoseg.trainers.job import Job
+from autoseg.trainers.segmentation import RECIPES, SegmentationSettings, load_data
 from autoseg.workspace import DatasetFolder
 
 
@@ -33,7 +35,8 @@ def test_suspected_patients_are_a_finding_and_the_entry_that_it_gives_makes_the_
     (source / "dataset.json").write_text(json.dumps({**description, **json.loads(f"{{{entry}}}")}))
     assert main(plan) == 0
     assert not [entry for entry in json.loads(folder.findings_json.read_text()) if "scans" in entry["problem"]]
-    data = load_fold_data(Job(folder, "3d_fullres", "default", "0", None))
+    data = load_data(Job(
+        folder, INFO, "3d_fullres", "default", RECIPES["default"], "0", None, SegmentationSettings()))
     held_out = [sorted(split["val"]) for split in json.loads(folder.splits_json.read_text())]
     assert sorted(held_out) == [["01_a", "01_b"], ["02_a", "02_b"]] and data.folds == 2
     assert data.notes[-1] == "4 cases of 2 patients: 2 folds instead of 5."

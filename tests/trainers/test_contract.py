@@ -18,16 +18,17 @@ from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.segmentation.model import ModelDescription, load_model
 from autoseg.topology.pooling import Pooling
 from autoseg.topology.shapes import topology_of
-from autoseg.trainers.batches import Batch
+from autoseg.trainers import localization, segmentation
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
-from autoseg.trainers.configure import effective_configuration
-from autoseg.trainers.data import TrainingData
-from autoseg.trainers.locator.batches import LocatorBatch
-from autoseg.trainers.locator.task import LocatorTask, locator_network
+from autoseg.trainers.localization.batches import LocatorBatch
+from autoseg.trainers.localization.learner import LocatorLearner, locator_network
 from autoseg.trainers.losses import LOSSES
-from autoseg.trainers.recipes import RECIPES, locator_defaults
-from autoseg.trainers.segmentation import SegmentationTask, segmentation_task
-from autoseg.trainers.settings import Settings, with_changes
+from autoseg.trainers.losses.targets import TrainingData
+from autoseg.trainers.segmentation import SegmentationLearner, SegmentationSettings, segmentation_learner
+from autoseg.trainers.segmentation.batches import Batch
+from autoseg.trainers.segmentation.configure import effective_configuration
+from autoseg.trainers.settings import with_changes
+from autoseg.files import write_json
 from autoseg.workspace import ModelFolder
 
 CPU = torch.device("cpu")
@@ -51,13 +52,13 @@ def configuration(network: str, grid: str) -> Configuration:
         normalization=("zscore",), normalize_inside_mask=(False,), network=topology_of(network, pooling, 4))
 
 
-def make(network: str, grid: str, loss: str, classes: int = 2, **changes: object) -> SegmentationTask:
+def make(network: str, grid: str, loss: str, classes: int = 2, **changes: object) -> SegmentationLearner:
     plain = {"loss": loss, "learning_rate": 0.002, "momentum": 0.0, "precision": "float32"}
-    settings = with_changes(Settings(), plain | changes)
+    settings = with_changes(SegmentationSettings(), plain | changes)
     planned, known = configuration(network, grid), labels(classes)
     effective = effective_configuration(planned, settings, known.output_channels)
     data = TrainingData(known, 1000 * classes, (1000,) * classes)
-    return segmentation_task(effective, data, settings, CPU)
+    return segmentation_learner(effective, data, settings, CPU)
 
 
 def toy(grid: str, classes: int, samples: int = 2) -> Batch:
@@ -69,57 +70,57 @@ def toy(grid: str, classes: int, samples: int = 2) -> Batch:
     return Batch(label.float() + 0.1 * torch.randn(label.shape, generator=random), label)
 
 
-def gradients_are_finite(task: SegmentationTask) -> bool:
-    found = [parameter.grad for parameter in task.modules["network"].parameters() if parameter.grad is not None]
+def gradients_are_finite(learner: SegmentationLearner) -> bool:
+    found = [parameter.grad for parameter in learner.modules["network"].parameters() if parameter.grad is not None]
     return bool(found) and all(bool(torch.isfinite(gradient).all()) for gradient in found)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize(("network", "grid", "loss"), EVERY)
 def test_a_step_lowers_the_loss(network: str, grid: str, loss: str, classes: int) -> None:
-    task, batch = make(network, grid, loss, classes), toy(grid, classes)
-    losses = [task.training_step(batch)["loss"] for _ in range(2)]
+    learner, batch = make(network, grid, loss, classes), toy(grid, classes)
+    losses = [learner.training_step(batch)["loss"] for _ in range(2)]
     assert losses[1] < losses[0]
 
 
 @pytest.mark.parametrize(("network", "grid", "loss"), EVERY)
 def test_ten_steps_lower_it_a_good_deal_more(network: str, grid: str, loss: str) -> None:
-    task, batch = make(network, grid, loss, optimizer="adam", learning_rate=0.003), toy(grid, 2)
-    losses = [task.training_step(batch)["loss"] for _ in range(11)]
+    learner, batch = make(network, grid, loss, optimizer="adam", learning_rate=0.003), toy(grid, 2)
+    losses = [learner.training_step(batch)["loss"] for _ in range(11)]
     assert losses[-1] < 0.95 * losses[0]
 
 
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize(("network", "grid", "loss"), EVERY)
 def test_gradients_are_finite_under_bfloat16_for_a_batch_of_one(network: str, grid: str, loss: str, classes: int) -> None:
-    task = make(network, grid, loss, classes, precision="bfloat16", gradient_clip=1e9)
-    assert task.training_step(toy(grid, classes, samples=1))["loss"] == pytest.approx(0, abs=1e3)  # a number
-    assert gradients_are_finite(task)
+    learner = make(network, grid, loss, classes, precision="bfloat16", gradient_clip=1e9)
+    assert learner.training_step(toy(grid, classes, samples=1))["loss"] == pytest.approx(0, abs=1e3)  # a number
+    assert gradients_are_finite(learner)
 
 
 @pytest.mark.parametrize("values", [0, 1], ids=["background alone", "one class alone"])
 @pytest.mark.parametrize(("network", "grid", "loss"), EVERY)
 def test_extreme_logits_and_absent_classes_give_numbers(network: str, grid: str, loss: str, values: int) -> None:
-    task, batch = make(network, grid, loss, 5, learning_rate=1e-6), toy(grid, 5)
+    learner, batch = make(network, grid, loss, 5, learning_rate=1e-6), toy(grid, 5)
     with torch.no_grad():
-        for name, parameter in task.modules["network"].named_parameters():
+        for name, parameter in learner.modules["network"].named_parameters():
             if "head" in name:
                 parameter.mul_(1e5)
     only = Batch(batch.image, torch.full_like(batch.label, values))
-    assert abs(task.training_step(only)["loss"]) < 1e9
-    assert gradients_are_finite(task)
-    assert all(bool(torch.isfinite(parameter).all()) for parameter in task.modules["network"].parameters())
+    assert abs(learner.training_step(only)["loss"]) < 1e9
+    assert gradients_are_finite(learner)
+    assert all(bool(torch.isfinite(parameter).all()) for parameter in learner.modules["network"].parameters())
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_a_checkpoint_gives_the_same_predictions(network: str, grid: str, norm: str, tmp_path: Path) -> None:
-    task, batch = make(network, grid, "dice_ce", 5, norm=norm), toy(grid, 5)
-    task.training_step(batch)
+    learner, batch = make(network, grid, "dice_ce", 5, norm=norm), toy(grid, 5)
+    learner.training_step(batch)
     folder = ModelFolder(tmp_path / "models" / "c" / "default")
-    save_weights(folder.fold(0).checkpoint_final, task.modules, {})
-    settings = task.settings
+    save_weights(folder.fold(0).checkpoint_final, learner.modules, {})
+    settings = learner.settings
     effective = effective_configuration(configuration(network, grid), settings, 5)
     plans = Plans(dataset="D", planner="default", transpose=(0, 1, 2), versions={}, foreground_intensities={},
                   configurations={"c": effective})
@@ -129,16 +130,17 @@ def test_a_checkpoint_gives_the_same_predictions(network: str, grid: str, norm: 
     write_json(folder.model_json, description)
     [loaded] = load_model(folder).networks
     with torch.inference_mode():
-        assert torch.equal(loaded(batch.image)[0], task.modules["network"].eval()(batch.image)[0])
+        assert torch.equal(loaded(batch.image)[0], learner.modules["network"].eval()(batch.image)[0])
 
 
-@pytest.mark.parametrize("recipe", sorted(name for name, recipe in RECIPES.items() if recipe.trains == "segmentation"))
+@pytest.mark.parametrize("recipe", sorted(segmentation.RECIPES))
 @pytest.mark.parametrize("grid", GRIDS)
 def test_training_goes_on_from_its_state_to_the_same_weights(grid: str, recipe: str, tmp_path: Path) -> None:
-    def begin() -> SegmentationTask:
-        settings = with_changes(RECIPES[recipe].settings, {"base_features": 4, "precision": "float32"})
+    def begin() -> SegmentationLearner:
+        settings = with_changes(segmentation.RECIPES[recipe].settings, {"base_features": 4, "precision": "float32"})
         effective = effective_configuration(configuration("unet", grid), settings, 2)
-        built: SegmentationTask = RECIPES[recipe].build(effective, TrainingData(labels(2), 100, (90, 10)), settings, CPU)
+        data = TrainingData(labels(2), 100, (90, 10))
+        built: SegmentationLearner = segmentation.RECIPES[recipe].build(effective, data, settings, CPU)
         return built
 
     unbroken, batch = begin(), toy(grid, 2)
@@ -147,9 +149,9 @@ def test_training_goes_on_from_its_state_to_the_same_weights(grid: str, recipe: 
     save_state(tmp_path / "state.pt", unbroken.state_dict())
     resumed = begin()
     resumed.load_state_dict(load_state(tmp_path / "state.pt", CPU))
-    for task in (unbroken, resumed):
-        task.set_progress(0.5)
-        task.training_step(batch)
+    for learner in (unbroken, resumed):
+        learner.set_progress(0.5)
+        learner.training_step(batch)
     for one, other in zip(unbroken.modules["network"].parameters(), resumed.modules["network"].parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -172,16 +174,16 @@ def locator_batch(plans: ProjectionPlans) -> LocatorBatch:
     return LocatorBatch(target + 0.1 * noise, target)
 
 
-@pytest.mark.parametrize("recipe", sorted(name for name, recipe in RECIPES.items() if recipe.trains == "localization"))
+@pytest.mark.parametrize("recipe", sorted(localization.RECIPES))
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_a_locator_learns_goes_on_from_its_state_and_answers_alike_from_its_weights(
     network: str, recipe: str, tmp_path: Path
 ) -> None:
     plans = locator_plans(network)
-    settings = with_changes(locator_defaults(recipe, plans), {"precision": "float32", "deep_supervision": True})
+    settings = with_changes(localization.RECIPES[recipe].settings, {"precision": "float32", "deep_supervision": True})
 
-    def begin() -> LocatorTask:
-        built: LocatorTask = RECIPES[recipe].build(plans, settings, CPU)
+    def begin() -> LocatorLearner:
+        built: LocatorLearner = localization.RECIPES[recipe].build(plans, settings, CPU)
         return built
 
     unbroken, batch = begin(), locator_batch(plans)
@@ -191,9 +193,9 @@ def test_a_locator_learns_goes_on_from_its_state_and_answers_alike_from_its_weig
     save_state(tmp_path / "state.pt", unbroken.state_dict())
     resumed = begin()
     resumed.load_state_dict(load_state(tmp_path / "state.pt", CPU))
-    for task in (unbroken, resumed):
-        task.set_progress(0.5)
-        task.training_step(batch)
+    for learner in (unbroken, resumed):
+        learner.set_progress(0.5)
+        learner.training_step(batch)
     for one, other in zip(unbroken.modules["network"].parameters(), resumed.modules["network"].parameters(), strict=True):
         assert torch.equal(one, other)
     folder = ModelFolder(tmp_path / "models" / "projection" / recipe)
@@ -207,12 +209,12 @@ def test_a_locator_learns_goes_on_from_its_state_and_answers_alike_from_its_weig
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_a_guided_network_learns_which_classes_there_are(grid: str) -> None:
-    task = make("unet3plus", grid, "dice_ce", 5, classification_guided=True, learning_rate=0.01, momentum=0.9)
+    learner = make("unet3plus", grid, "dice_ce", 5, classification_guided=True, learning_rate=0.01, momentum=0.9)
     batch = toy(grid, 5)
     batch = Batch(batch.image, batch.label.clamp_max(2))
     for _ in range(70):
-        task.training_step(batch)
-    network = task.modules["network"].train()
+        learner.training_step(batch)
+    network = learner.modules["network"].train()
     presence = torch.stack([network(batch.image)[-1].flatten(1) for _ in range(8)]).mean(0)  # over its dropout
     there = torch.tensor([[bool((sample == value).any()) for value in range(5)] for sample in batch.label])
     assert there.any() and not there.all()
@@ -223,7 +225,7 @@ def test_a_guided_network_learns_which_classes_there_are(grid: str) -> None:
 @pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_supervision_is_a_setting(network: str, deep: bool, resolution: str) -> None:
-    task = make(network, "anisotropic", "exp_log", 2, deep_supervision=deep, **{"supervision.resolution": resolution})
+    learner = make(network, "anisotropic", "exp_log", 2, deep_supervision=deep, **{"supervision.resolution": resolution})
     batch = toy("anisotropic", 2)
-    first = task.training_step(batch)["loss"]
-    assert task.training_step(batch)["loss"] < first
+    first = learner.training_step(batch)["loss"]
+    assert learner.training_step(batch)["loss"] < first

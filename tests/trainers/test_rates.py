@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from autoseg.trainers.rates import Plateau, Polynomial
-from autoseg.trainers.settings import PlateauSettings, Settings
+from autoseg.trainers.segmentation import SegmentationSettings
+from autoseg.trainers.settings import PlateauSettings
 
-QUICK = Settings(learning_rate=3e-4, plateau=PlateauSettings(patience=3, smoothing=0.5, floor=1e-5))
+QUICK = SegmentationSettings(learning_rate=3e-4, plateau=PlateauSettings(patience=3, smoothing=0.5, floor=1e-5))
 
 
 def test_the_polynomial_falls_from_the_first_rate_to_zero() -> None:
-    rate = Polynomial(Settings(learning_rate=0.01))
+    rate = Polynomial(SegmentationSettings(learning_rate=0.01))
     assert [rate.at(progress) for progress in (0, 0.5, 1)] == pytest.approx([0.01, 0.01 * 0.5**0.9, 0])
     assert not rate.is_exhausted
 

@@ -13,6 +13,7 @@ from autoseg.errors import AutosegError
 from autoseg.files import write_json, write_text
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfCase, LabelOfDataset, Range
 from autoseg.groups import patients_of
+from autoseg.trainers.segmentation.data import labels_of_cases
 from autoseg.trainers.splits import MadeSplits, Splits, cases_of_fold, five_fold_splits, load_or_make_splits, make_splits
 from autoseg.workspace import DatasetFolder, read_json
 
@@ -53,7 +54,10 @@ def folder(tmp_path: Path) -> DatasetFolder:
 
 def load(folder: DatasetFolder, cases: Sequence[str], groups: Mapping[str, str] | None = None) -> MadeSplits:
     """Splits for a user's dataset in the folder "raw" beside the workspace."""
-    return load_or_make_splits(folder, dataset_of(folder.root.parents[1] / "raw", cases, groups), list(cases))
+    dataset = dataset_of(folder.root.parents[1] / "raw", cases, groups)
+    labels, notes = labels_of_cases(folder, list(cases))
+    made = load_or_make_splits(folder.root / "splits.json", dataset, list(cases), labels)
+    return MadeSplits(made.splits, notes + made.notes)
 
 
 def assert_sound(splits: Splits, cases: Sequence[str], groups: Sequence[Sequence[str]]) -> None:
@@ -160,7 +164,7 @@ def test_without_a_fingerprint_of_all_cases_labels_are_not_minded_and_that_is_sa
         write_text(folder.fingerprint_json, content)
     made = load(folder, PLAIN)
     assert made.splits == five_fold_splits(PLAIN)
-    assert len(made.notes) == 1 and made.notes[0].startswith("Folds do not mind which labels a case holds: ")
+    assert len(made.notes) == 1 and made.notes[0].startswith("Folds do not take into account which labels a case holds: ")
     assert str(folder.fingerprint_json) in made.notes[0]
 
 

@@ -17,14 +17,14 @@ HOLE = 1 / 2  # of the edge
 
 
 def augment(images: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
-    """Each image changed at random by each of AUGMENTATIONS that is named. images: (B, C, S, S) between -1 and 1."""
+    """Return each image changed at random by each of AUGMENTATIONS that is named. images: (B, C, S, S) between -1 and 1."""
     for name in names:
         images = AUGMENTATIONS[name](images)
     return images
 
 
 def _intensity(images: torch.Tensor) -> torch.Tensor:
-    """Another brightness, and another contrast around the mean of the image."""
+    """Change brightness, and contrast around the mean of the image."""
     brightness = _uniform(images, -BRIGHTNESS, BRIGHTNESS)
     contrast = _uniform(images, *CONTRAST)
     mean = images.mean((1, 2, 3), keepdim=True)
@@ -32,7 +32,7 @@ def _intensity(images: torch.Tensor) -> torch.Tensor:
 
 
 def _translation(images: torch.Tensor) -> torch.Tensor:
-    """Shifted by whole pixels, with zeros where nothing was."""
+    """Shift images by whole pixels, with zeros where nothing was."""
     size = images.shape[-1]
     most = max(1, round(size * SHIFT))
     padded = functional.pad(images, (most,) * 4)
@@ -44,7 +44,7 @@ def _translation(images: torch.Tensor) -> torch.Tensor:
 
 
 def _cutout(images: torch.Tensor) -> torch.Tensor:
-    """A square of half the edge becomes zero, wherever it lies (DeVries and Taylor 2017)."""
+    """Set a square of half the edge to zero, anywhere in the image (DeVries and Taylor 2017)."""
     size = images.shape[-1]
     hole = round(size * HOLE)
     corner = torch.randint(-(hole // 2), size - hole // 2, (2, len(images), 1), device=images.device)

@@ -15,7 +15,7 @@ SHARE_OF_FREE_MEMORY = 0.5
 
 
 def normal_slices(cases: Sequence[StoredSlices]) -> torch.Tensor:
-    """All slices of these cases that may be trained on, (N, C, S, S) float16 between -1 and 1.
+    """Return all slices of these cases that may be trained on, (N, C, S, S) float16 between -1 and 1.
 
     Raises AutosegError where there is none, or where they do not fit into memory.
     """
@@ -50,7 +50,7 @@ class SliceBatches:
         self.slices, self.batch_size, self.seed, self.device = slices, batch_size, seed, device
 
     def batches(self, first: int, count: int) -> Iterator[torch.Tensor]:
-        """Batches number `first` to `first + count - 1`, (B, C, S, S) float32 on the device."""
+        """Yield batches number `first` to `first + count - 1`, (B, C, S, S) float32 on the device."""
         for number in range(first, first + count):
             rng = np.random.default_rng((self.seed, number))
             chosen = torch.from_numpy(rng.integers(len(self.slices), size=self.batch_size))

@@ -1,52 +1,112 @@
-"""One fold of a detector from its slices to its validation."""
+"""The steps of one fold of an anomaly detector."""
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import torch
 
 from autoseg.console import Report
+from autoseg.files import remove_leftovers
+from autoseg.tasks.anomaly.detector import AnomalyDetector
+from autoseg.tasks.anomaly.model import load_detector
+from autoseg.tasks.anomaly.outputs import draw_highest
 from autoseg.tasks.anomaly.samples import draw_samples
-from autoseg.tasks.anomaly.summary import AnomalySummary
+from autoseg.tasks.anomaly.scores import (
+    CaseScore,
+    SliceScore,
+    read_scores,
+    read_slice_scores,
+    write_scores,
+    write_slice_scores,
+)
+from autoseg.tasks.anomaly.summary import AnomalySummary, summarize, write_summary
 from autoseg.trainers.anomaly.batches import SliceBatches, normal_slices
-from autoseg.trainers.anomaly.job import DetectorData, describe_detector
-from autoseg.trainers.anomaly.task import GanTask, gan_shape
-from autoseg.trainers.anomaly.validation import validate_detector
+from autoseg.trainers.anomaly.data import AGREEMENT, AnomalyData, description
+from autoseg.trainers.anomaly.learner import GanLearner, gan_shape
+from autoseg.trainers.anomaly.settings import AnomalySettings
+from autoseg.trainers.fold import FoldSteps
 from autoseg.trainers.job import Job
 from autoseg.trainers.loop import Run, train
-from autoseg.trainers.recipes import anomaly_defaults, find_recipe
 from autoseg.trainers.schedule import Schedule
-from autoseg.trainers.settings.anomaly import AnomalySettings
-from autoseg.trainers.walk import FoldWork, walk_fold
+from autoseg.workspace import FoldFolder
 
 SAMPLES = 64  # in a picture
 KEPT_FOR_VALIDATION = 0.2  # of --max-hours
 
 
-def train_detector_fold(job: Job[AnomalySettings], data: DetectorData, report: Report) -> AnomalySummary | None:
-    """Train a fold to its end, then score its validation cases (see `autoseg.trainers.walk`)."""
-    return walk_fold(job, FoldWork(
-        defaults=anomaly_defaults(job.recipe),
+def steps(job: Job[AnomalySettings], data: AnomalyData, report: Report) -> FoldSteps[AnomalySettings, AnomalySummary]:
+    """Return the steps that train a fold to its end, then score its validation cases."""
+    return FoldSteps(
         cases=data.cases_of(job.fold),
-        describe=lambda settings: describe_detector(job, data, settings),
+        describe=lambda settings: AGREEMENT.describe(job, description(job, data, settings)),
         train=lambda settings, device: train_networks(job, data, settings, device, report),
         too_large=lambda settings: f"{settings.batch_size} slices at a time. Take fewer (--set batch_size="
                                    f"{max(2, settings.batch_size // 2)}), or plan smaller ones (--image-size).",
-        validate=lambda settings, device: validate_detector(job, data, settings, device, report)))
+        validate=lambda settings, device: validate_fold(job, data, settings, device, report))
 
 
 def train_networks(
-    job: Job[AnomalySettings], data: DetectorData, settings: AnomalySettings, device: torch.device, report: Report
+    job: Job[AnomalySettings], data: AnomalyData, settings: AnomalySettings, device: torch.device, report: Report
 ) -> None:
-    """Build the recipe's task and its batches, and run the loop; every few epochs a picture of what is generated."""
+    """Build the recipe's learner and its batches, and run the loop; every few epochs a picture of what is generated."""
     slices = normal_slices(data.training_cases)
-    task: GanTask = find_recipe(job.recipe).build(gan_shape(data.plans, settings), settings, device)
+    learner: GanLearner = job.built_by.build(gan_shape(data.plans, settings), settings, device)
     schedule = Schedule(settings, reserve=KEPT_FOR_VALIDATION if data.validation else 0.02)
 
     def draw(epochs_done: int) -> None:
         if epochs_done % settings.sample_epochs == 0 or epochs_done >= schedule.epochs:
-            draw_samples(job.fold_folder.samples_png(epochs_done), task.samples(SAMPLES).numpy(),
+            draw_samples(job.fold_folder.samples_png(epochs_done), learner.samples(SAMPLES).numpy(),
                          f"{job.model.recipe}, fold {job.fold}: generated after epoch {epochs_done}")
 
     train(Run(
-        task, SliceBatches(slices, settings.batch_size, settings.seed, device), None, [], settings, job.fold_folder, schedule,
+        learner, SliceBatches(slices, settings.batch_size, settings.seed, device), None, [], settings, job.fold_folder, schedule,
         report, after_epoch=draw))
+
+
+def validate_fold(
+    job: Job[AnomalySettings], data: AnomalyData, settings: AnomalySettings, device: torch.device, report: Report
+) -> AnomalySummary | None:
+    """Score the validation cases: write `scores.csv`, `slice_scores.csv`, panels, and last `summary.json` into `validation/`.
+
+    Of each case at most `validation_slices` slices are scored. Cases that have scores already are left as they are. Raises
+    AutosegError where a case cannot be scored.
+    """
+    if not data.validation:
+        return None
+    place = job.fold_folder
+    remove_leftovers(place.validation)
+    cases, slices = _existing_scores(place)
+    loaded = load_detector(job.model, [job.fold], device)
+    AGREEMENT.require_same_plans(job, loaded.description, data.plans.without_cases())
+    detector = AnomalyDetector(loaded, device, most_slices=settings.validation_slices)
+
+    def tell(number: int, share: float) -> None:
+        report(1.0, f"validation: case {number + 1}/{len(data.validation)}, {share:.0%}")
+
+    for number, name in enumerate(data.validation):
+        stored = data.stored[name]
+        if name not in cases and not all(stored.blank):
+            scored = detector.score_case(
+                name, stored.read(), np.array(stored.blank), truths=stored.truths, truth=stored.case_truth,
+                progress=partial(tell, number))
+            draw_highest(place.panels_png(name), scored)
+            cases[name], slices[name] = scored.case, scored.slices
+            write_slice_scores(place.slice_scores_csv, [row for rows in slices.values() for row in rows])
+            write_scores(place.scores_csv, list(cases.values()))  # last: a case that is there has all its slices
+        tell(number, 1.0)
+    summary = summarize(list(cases.values()), [row for rows in slices.values() for row in rows])
+    write_summary(place.summary_json, summary)
+    return summary
+
+
+def _existing_scores(place: FoldFolder) -> tuple[dict[str, CaseScore], dict[str, list[SliceScore]]]:
+    """Return what an earlier run wrote, by case."""
+    cases = {case.case: case for case in read_scores(place.scores_csv)} if place.scores_csv.exists() else {}
+    slices: dict[str, list[SliceScore]] = {name: [] for name in cases}
+    for row in read_slice_scores(place.slice_scores_csv) if place.slice_scores_csv.exists() else ():
+        if row.case in slices:
+            slices[row.case].append(row)
+    return cases, slices
+

@@ -7,21 +7,21 @@ from collections.abc import Callable
 import torch
 
 from autoseg.errors import AutosegError
-from autoseg.trainers.data import TrainingData
 from autoseg.trainers.losses import dice_ce, exp_log, hybrid
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.losses.targets import TrainingData
+from autoseg.trainers.settings import LossSettings
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-LOSSES: dict[str, Callable[[Settings, TrainingData, int], Loss]] = {
+LOSSES: dict[str, Callable[[LossSettings, TrainingData, int], Loss]] = {
     "dice_ce": dice_ce.build,
     "exp_log": exp_log.build,
     "hybrid": hybrid.build,
 }
 
 
-def build_loss(settings: Settings, data: TrainingData, dimensions: int) -> Loss:
-    """The loss that `settings.loss` names, for the dataset's labels and patches of 2 or 3 dimensions.
+def build_loss(settings: LossSettings, data: TrainingData, dimensions: int) -> Loss:
+    """Return the loss that `settings.loss` names, for the dataset's labels and patches of 2 or 3 dimensions.
 
     Raises AutosegError for an unknown name, and for settings of the loss that do not fit each other or the labels.
     """

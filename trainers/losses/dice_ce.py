@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 
 from autoseg.dataset import Labels
-from autoseg.trainers.data import TrainingData
-from autoseg.trainers.losses.targets import Comparison
-from autoseg.trainers.settings import Settings
+from autoseg.trainers.losses.targets import Comparison, TrainingData
+from autoseg.trainers.settings import LossSettings
 
 SMOOTH = 1e-5
 
 
-def build(settings: Settings, data: TrainingData, dimensions: int) -> DiceCrossEntropy:
+def build(settings: LossSettings, data: TrainingData, dimensions: int) -> DiceCrossEntropy:
     """Soft Dice + cross-entropy (nnU-Net; Isensee et al. 2021)."""
     return DiceCrossEntropy(data.labels, pool_batch=dimensions == 2)
 
@@ -25,13 +24,13 @@ class DiceCrossEntropy:
         self.pool_batch = pool_batch
 
     def __call__(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """logits (B, K, *spatial), label (B, 1, *spatial) integer -> scalar float32."""
+        """Return a scalar float32. logits: (B, K, *spatial). label: (B, 1, *spatial) integer."""
         compared = Comparison(logits, label, self.labels, self.pool_batch)
         return compared.mean(compared.cross_entropy) + 1 - soft_dice(compared)
 
 
 def soft_dice(compared: Comparison) -> torch.Tensor:
-    """Mean over foreground channels and images of 2|P∩T| / (|P| + |T|), a scalar in 0..1.
+    """Return the mean over foreground channels and images of 2|P∩T| / (|P| + |T|), a scalar in 0..1.
 
     A class that is absent and not predicted counts as 1.
     """

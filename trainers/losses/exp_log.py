@@ -8,14 +8,13 @@ import torch
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.trainers.data import TrainingData
-from autoseg.trainers.losses.targets import Comparison, power
-from autoseg.trainers.settings import ExpLogSettings, Settings
+from autoseg.trainers.losses.targets import Comparison, TrainingData, power
+from autoseg.trainers.settings import ExpLogSettings, LossSettings
 
 SMOOTH = 1.0  # the paper's pseudocount, in voxels
 
 
-def build(settings: Settings, data: TrainingData, dimensions: int) -> ExpLog:
+def build(settings: LossSettings, data: TrainingData, dimensions: int) -> ExpLog:
     """Exponential logarithmic Dice + cross-entropy, for small structures beside large ones (Wong et al. 2018)."""
     if settings.exp_log.dice_weight == 0 and settings.exp_log.ce_weight == 0:
         raise AutosegError("exp_log.dice_weight and exp_log.ce_weight are both 0: nothing would be learned. Raise one of them.")
@@ -30,8 +29,8 @@ class ExpLog:
     inside and outside: its loss is that of two classes with logits (0, its logit); the mean over regions is taken.
 
     Where γ < 1, x^γ is infinitely steep at 0, where a perfect prediction lies; but along the logits its slope falls to 0 there.
-    So -ln Dice and -ln p are computed from what is wrong, exact in proportion however small: no value is shifted, and all
-    gradients are finite, those of very wrong predictions above 0.
+    So -ln Dice and -ln p are computed from |p - t| and 1 - p, with a small relative error however small they are: no value is
+    shifted, and all gradients are finite; where p is near 0 they are above 0.
 
     weights: (labels,), or (regions, 2) of outside and inside.
     """
@@ -43,18 +42,18 @@ class ExpLog:
         self.pool_batch = pool_batch
 
     def __call__(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """logits (B, K, *spatial), label (B, 1, *spatial) integer -> scalar float32."""
+        """Return a scalar float32. logits: (B, K, *spatial). label: (B, 1, *spatial) integer."""
         compared = Comparison(logits, label, self.labels, self.pool_batch)
         loss = torch.zeros((), device=logits.device)
         if self.settings.dice_weight > 0:
             loss = loss + self.settings.dice_weight * power(minus_log_dice(compared), self.settings.gamma).mean()
         if self.settings.ce_weight > 0:
-            weighted = power(compared.surprise, self.settings.gamma) * self._weights_at(compared)
+            weighted = power(compared.minus_log_p, self.settings.gamma) * self._weights_at(compared)
             loss = loss + self.settings.ce_weight * compared.mean(weighted)
         return loss
 
     def _weights_at(self, compared: Comparison) -> torch.Tensor:
-        """Of the true label of each voxel, (B, 1, *spatial), or of each region's, (B, K, *spatial)."""
+        """Return the weight of each voxel's true label, (B, 1, *spatial), or of each region's, (B, K, *spatial)."""
         weights = self.weights.to(compared.logits.device)
         if not self.labels.has_regions:
             return weights[compared.classes]
@@ -63,7 +62,7 @@ class ExpLog:
 
 
 def minus_log_dice(compared: Comparison) -> torch.Tensor:
-    """-ln Dice of every label, (images, labels); of every region's inside and outside, (images, 2 · regions).
+    """Return -ln Dice of every label, (images, labels); of every region's inside and outside, (images, 2 · regions).
 
     With overlap |P∩T| and error |P| + |T| - 2|P∩T|, -ln Dice = ln(1 + error / (2 · overlap + 1)).
     """
@@ -75,7 +74,7 @@ def minus_log_dice(compared: Comparison) -> torch.Tensor:
 
 
 def label_weights(data: TrainingData, given: Sequence[float] | None) -> torch.Tensor:
-    """Of the cross-entropy: the root of (all voxels / voxels of the label), or as given: (labels,) float32.
+    """Return weights of the cross-entropy: the root of (all voxels / voxels of the label), or as given: (labels,) float32.
 
     For regions (regions, 2): outside and inside, in the same way; where weights are given, outside counts 1. A label that
     occurs nowhere weighs as much as the rarest one that occurs. Raises AutosegError for another number than one per output.

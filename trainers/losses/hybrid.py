@@ -6,15 +6,14 @@ import torch
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.trainers.data import TrainingData
 from autoseg.trainers.losses.ms_ssim import ms_ssim
-from autoseg.trainers.losses.targets import Comparison, power
-from autoseg.trainers.settings import HybridSettings, Settings
+from autoseg.trainers.losses.targets import Comparison, TrainingData, power
+from autoseg.trainers.settings import HybridSettings, LossSettings
 
 SMOOTH = 1e-5
 
 
-def build(settings: Settings, data: TrainingData, dimensions: int) -> Hybrid:
+def build(settings: LossSettings, data: TrainingData, dimensions: int) -> Hybrid:
     """Focal + multi-scale structural similarity + IoU (UNet 3+; Huang et al. 2020)."""
     if settings.hybrid.focal_weight == settings.hybrid.ssim_weight == settings.hybrid.iou_weight == 0:
         raise AutosegError("hybrid.focal_weight, hybrid.ssim_weight and hybrid.iou_weight are all 0: nothing would be learned. "
@@ -36,7 +35,7 @@ class Hybrid:
         self.pool_batch = pool_batch
 
     def __call__(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """logits (B, K, *spatial), label (B, 1, *spatial) integer -> scalar float32."""
+        """Return a scalar float32. logits: (B, K, *spatial). label: (B, 1, *spatial) integer."""
         compared = Comparison(logits, label, self.labels, self.pool_batch)
         settings, loss = self.settings, torch.zeros((), device=logits.device)
         if settings.focal_weight > 0:
@@ -49,12 +48,12 @@ class Hybrid:
 
 
 def focal(compared: Comparison, gamma: float) -> torch.Tensor:
-    """Mean over voxels (and regions) of (1 - p)^gamma · -ln p, p of the true label (Lin et al. 2017)."""
-    return compared.mean(power(compared.wrong, gamma) * compared.cross_entropy)
+    """Return the mean over voxels (and regions) of (1 - p)^gamma · -ln p, p of the true label (Lin et al. 2017)."""
+    return compared.mean(power(compared.one_minus_p, gamma) * compared.cross_entropy)
 
 
 def soft_iou(compared: Comparison) -> torch.Tensor:
-    """Mean over foreground channels and images of |P∩T| / |P∪T|, a scalar in 0..1.
+    """Return the mean over foreground channels and images of |P∩T| / |P∪T|, a scalar in 0..1.
 
     A class that is absent and not predicted counts as 1.
     """
@@ -65,8 +64,8 @@ def soft_iou(compared: Comparison) -> torch.Tensor:
 
 
 def mean_ms_ssim(compared: Comparison, window: int, scales: int) -> torch.Tensor:
-    """Mean over foreground channels and images of the MS-SSIM of probabilities and targets, a scalar in 0..1."""
+    """Return the mean over foreground channels and images of the MS-SSIM of probabilities and targets, a scalar in 0..1."""
     probabilities, target = compared.foreground
-    if compared.known is not None:
-        probabilities = probabilities * compared.known
+    if compared.annotated is not None:
+        probabilities = probabilities * compared.annotated
     return ms_ssim(probabilities, target, window, scales).mean()

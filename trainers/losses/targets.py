@@ -1,8 +1,9 @@
-"""What every loss compares: what a network puts out and what it should have, for classes and for regions alike."""
+"""What every loss is computed from: logits beside the label, for classes and for regions, and how frequent labels are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -13,14 +14,27 @@ from autoseg.dataset import Labels
 TINY = 1e-30
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """What a loss may know of the training cases.
+
+    labels: of the dataset. voxels: of all training cases on the configuration's grid, without those of the ignore label.
+    class_voxels: those of each output channel: background first, then the classes by label value; or each region.
+    """
+
+    labels: Labels
+    voxels: int
+    class_voxels: tuple[int, ...]
+
+
 def regions_of(label: torch.Tensor, regions: Sequence[tuple[int, ...]]) -> torch.Tensor:
-    """Label (B, 1, *spatial) of class values -> (B, regions, *spatial) float32 of 0 and 1."""
+    """Return (B, regions, *spatial) float32 of 0 and 1 for a label (B, 1, *spatial) of class values."""
     inside = [torch.isin(label[:, 0], torch.as_tensor(values, device=label.device, dtype=label.dtype)) for values in regions]
     return torch.stack(inside, dim=1).float()
 
 
 def outputs_of(label: torch.Tensor, labels: Labels) -> torch.Tensor:
-    """Label (B, 1, *spatial) of class values -> what each output should be, (B, output channels, *spatial) float32 of 0 and 1.
+    """Return the target of each output, (B, output channels, *spatial) float32 of 0 and 1, for a label (B, 1, *spatial).
 
     Classes: one-hot, the channel is the class value, background first. Regions: a channel for each. Voxels of the ignore
     label are 0 in all channels.
@@ -28,14 +42,14 @@ def outputs_of(label: torch.Tensor, labels: Labels) -> torch.Tensor:
     if labels.has_regions:
         return regions_of(label, list(labels.foreground.values()))
     one_hot = torch.zeros(len(label), labels.output_channels, *label.shape[2:], device=label.device)
-    known = known_in(label, labels)
-    if known is None:
+    annotated = annotated_in(label, labels)
+    if annotated is None:
         return one_hot.scatter_(1, label.long(), 1)
-    return one_hot.scatter_(1, _classes(label, labels), known)
+    return one_hot.scatter_(1, _classes(label, labels), annotated)
 
 
-def known_in(label: torch.Tensor, labels: Labels) -> torch.Tensor | None:
-    """(B, 1, *spatial) float32, 0 at voxels of the ignore label and 1 elsewhere; None where the dataset has no such label."""
+def annotated_in(label: torch.Tensor, labels: Labels) -> torch.Tensor | None:
+    """Return (B, 1, *spatial) float32, 0 at voxels of the ignore label and 1 elsewhere; None where there is no such label."""
     return None if labels.ignore is None else (label != labels.ignore).float()
 
 
@@ -52,7 +66,7 @@ class Comparison:
         self.label = label
         self.labels = labels
         self.axes = ([0] if pool_batch else []) + list(range(2, label.ndim))
-        self.known = known_in(label, labels)
+        self.annotated = annotated_in(label, labels)
 
     @cached_property
     def target(self) -> torch.Tensor:
@@ -77,46 +91,46 @@ class Comparison:
 
     @cached_property
     def cross_entropy(self) -> torch.Tensor:
-        """-ln p of the truth of each voxel, (B, 1, *spatial), or of each region there, (B, K, *spatial); exact to 1e-7."""
+        """-ln p of the true label of each voxel, (B, 1, *spatial), or of each region there, (B, K, *spatial); exact to 1e-7."""
         if self.labels.has_regions:
             return functional.binary_cross_entropy_with_logits(self.logits, self.target, reduction="none")
         return functional.nll_loss(self._log_softmax, self.classes[:, 0], reduction="none")[:, None]
 
     @cached_property
-    def wrong(self) -> torch.Tensor:
-        """1 - p of the truth, shaped as `cross_entropy`, and exact in proportion: float32 has no p between 1 - 6e-8 and 1."""
-        return torch.sigmoid(self._against) if self.labels.has_regions else self._others.sum(1, keepdim=True)
+    def one_minus_p(self) -> torch.Tensor:
+        """1 - p of the true label, shaped as `cross_entropy`, with a small relative error: float32 has no p in 1 - 6e-8 .. 1."""
+        return torch.sigmoid(self._logit_of_opposite) if self.labels.has_regions else self._p_of_others.sum(1, keepdim=True)
 
     @cached_property
     def error(self) -> torch.Tensor:
-        """|probability - target|, (B, K, *spatial), exact in proportion; at voxels of the ignore label it means nothing."""
-        return self.wrong if self.labels.has_regions else self._others + self.target * self.wrong
+        """|probability - target|, (B, K, *spatial), with a small relative error; undefined at voxels of the ignore label."""
+        return self.one_minus_p if self.labels.has_regions else self._p_of_others + self.target * self.one_minus_p
 
     @cached_property
-    def surprise(self) -> torch.Tensor:
-        """The cross-entropy, exact in proportion: its roots and powers are right near p = 1, too."""
+    def minus_log_p(self) -> torch.Tensor:
+        """-ln p as `cross_entropy`, with a small relative error: its roots and powers are right near p = 1, too."""
         if self.labels.has_regions:
-            return functional.softplus(self._against)
-        return torch.where(self.wrong < 0.5, -torch.log1p(-self.wrong.clamp(max=0.5)), self.cross_entropy)
+            return functional.softplus(self._logit_of_opposite)
+        return torch.where(self.one_minus_p < 0.5, -torch.log1p(-self.one_minus_p.clamp(max=0.5)), self.cross_entropy)
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
-        """Sum over known voxels of (B, K, *spatial): (B, K), or (K,) where the batch is one image."""
-        return (values if self.known is None else values * self.known).sum(self.axes)
+        """Return the sum over annotated voxels of (B, K, *spatial): (B, K), or (K,) where the batch is one image."""
+        return (values if self.annotated is None else values * self.annotated).sum(self.axes)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Mean over channels and known voxels of (B, channels, *spatial), a scalar; 0 where no voxel is known."""
-        if self.known is None:
+        """Return the mean over channels and annotated voxels of (B, channels, *spatial), a scalar; 0 where there are none."""
+        if self.annotated is None:
             return values.mean()
-        return (values * self.known).sum() / (self.known.sum() * values.shape[1]).clamp_min(1)
+        return (values * self.annotated).sum() / (self.annotated.sum() * values.shape[1]).clamp_min(1)
 
     @cached_property
-    def _others(self) -> torch.Tensor:
+    def _p_of_others(self) -> torch.Tensor:
         """Probabilities of all classes but the true one, which has 0."""
         return self.probabilities.scatter(1, self.classes, 0)
 
     @cached_property
-    def _against(self) -> torch.Tensor:
-        """Logit of what is not true of each region."""
+    def _logit_of_opposite(self) -> torch.Tensor:
+        """Logit of the opposite of the target, of each region."""
         return self.logits * (1 - 2 * self.target)
 
     @cached_property
@@ -125,7 +139,7 @@ class Comparison:
 
 
 def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
-    """values^exponent of values >= 0, with a finite gradient at 0, too: below 1e-30 they count as that and have none."""
+    """Return values^exponent of values >= 0, with a finite gradient at 0, too: below 1e-30 they count as that and have none."""
     return values.clamp_min(TINY).pow(exponent)
 
 

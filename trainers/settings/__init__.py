@@ -1,4 +1,4 @@
-"""Settings of the recipes: what a user may turn, with unit and meaning, and how a command line writes them."""
+"""Settings of trainings: those that tasks share, with unit and meaning, and how a command line writes them."""
 
 from autoseg.settings import (
     choices_of,
@@ -9,17 +9,18 @@ from autoseg.settings import (
     parse_settings,
     with_changes,
 )
-from autoseg.trainers.settings.common import Group, OptimizerSettings, PlateauSettings, TrainingSettings
-from autoseg.trainers.settings.segmentation import (
+from autoseg.trainers.settings.common import (
     ExpLogSettings,
+    Group,
     HybridSettings,
-    Settings,
+    LossSettings,
+    OptimizerSettings,
+    PlateauSettings,
     SupervisionSettings,
-    notes_on,
+    TrainingSettings,
 )
 
 __all__ = [
-    "ExpLogSettings", "Group", "HybridSettings", "OptimizerSettings", "PlateauSettings", "Settings", "SupervisionSettings",
-    "TrainingSettings", "choices_of", "description_of", "differences", "flags_of", "listed", "notes_on", "parse_settings",
-    "with_changes",
+    "ExpLogSettings", "Group", "HybridSettings", "LossSettings", "OptimizerSettings", "PlateauSettings", "SupervisionSettings",
+    "TrainingSettings", "choices_of", "description_of", "differences", "flags_of", "listed", "parse_settings", "with_changes",
 ]

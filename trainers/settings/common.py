@@ -1,8 +1,8 @@
-"""What the settings of all recipes have in common."""
+"""Settings that every training has, and those of parts that several tasks use."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from autoseg.settings import Group
 
 
 class TrainingSettings(Frozen, allow_inf_nan=False):
-    """What every training has: how long it lasts, in which precision, and its seed."""
+    """Settings of every training: how long it lasts, in which precision, and its seed."""
 
     epochs: int = Field(1000, ge=1, description="at most; optimizer steps are epochs × iterations")
     iterations: int = Field(250, ge=1, description="optimizer steps per epoch")
@@ -23,7 +23,7 @@ class TrainingSettings(Frozen, allow_inf_nan=False):
 
 
 class PlateauSettings(Group):
-    """Of schedule=plateau."""
+    """Settings of schedule=plateau."""
 
     patience: int = Field(30, ge=1, description="epochs without improvement of the smoothed training loss before the rate falls")
     factor: float = Field(0.2, gt=0, lt=1, description="by which the rate then falls")
@@ -33,7 +33,7 @@ class PlateauSettings(Group):
 
 
 class OptimizerSettings(TrainingSettings):
-    """How one network's weights are changed."""
+    """Settings of a training that changes one network's weights by one optimizer."""
 
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="SGD with Nesterov momentum, or Adam")
     learning_rate: float = Field(0.01, gt=0, description="at the start, after the warm-up")
@@ -44,3 +44,42 @@ class OptimizerSettings(TrainingSettings):
         "poly", description="the rate falls as (1 - share done)^0.9, or when the training loss stops falling")
     plateau: PlateauSettings = PlateauSettings()
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the training over which the rate rises linearly from zero")
+
+
+class ExpLogSettings(Group):
+    """Settings of loss=exp_log (Wong et al. 2018)."""
+
+    gamma: float = Field(0.3, gt=0, description="exponent of both logarithms")
+    dice_weight: float = Field(0.8, ge=0, description="weight of the Dice term")
+    ce_weight: float = Field(0.2, ge=0, description="weight of the cross-entropy term")
+    class_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None, description="of the cross-entropy: one per class, background first (regions: one each); none for the root of how "
+        "rare each label is in the training cases")
+
+
+class HybridSettings(Group):
+    """Settings of loss=hybrid: focal + MS-SSIM + IoU (Huang et al. 2020)."""
+
+    focal_gamma: float = Field(2.0, ge=0, description="how much less a voxel counts the better it is predicted (Lin et al. 2017)")
+    focal_weight: float = Field(1.0, ge=0, description="weight of the focal term")
+    ssim_weight: float = Field(1.0, ge=0, description="weight of 1 - MS-SSIM (Wang et al. 2003)")
+    iou_weight: float = Field(1.0, ge=0, description="weight of 1 - soft IoU")
+    ssim_window: int = Field(11, ge=3, description="edge of the Gaussian window, voxels; shrinks with small patches")
+    ssim_scales: int = Field(5, ge=1, le=5, description="resolutions that are compared, at most; fewer on small patches")
+
+
+class LossSettings(Frozen, allow_inf_nan=False):
+    """The loss of a labelled volume, and the settings of each of them (see `autoseg.trainers.losses`)."""
+
+    loss: Literal["dice_ce", "exp_log", "hybrid"] = "dice_ce"
+    exp_log: ExpLogSettings = ExpLogSettings()
+    hybrid: HybridSettings = HybridSettings()
+
+
+class SupervisionSettings(Group):
+    """Settings of deep_supervision=true."""
+
+    weights: Literal["halving", "equal"] = Field(
+        "halving", description="of the decoder levels: 1, 1/2, 1/4, ... and the lowest off, or all alike; their sum is 1")
+    resolution: Literal["level", "full"] = Field(
+        "level", description="compare each level with the label brought down to it, or brought up itself to the full label")

@@ -248,12 +248,12 @@ def test_a_dataset_planned_both_ways_has_both_on_its_page(folder: DatasetFolder,
     assert "Cross-validation" in text and "No model has been trained yet" in text and "The plan, and why" in text
     folder.slices_json.write_text("{}")
     text = page_of(folder).text
-    assert "slices.json does not fit" in text and "Cross-validation" in text and "Anomaly detection" not in text
+    assert "plans_anomaly.json does not fit" in text and "Cross-validation" in text and "Anomaly detection" not in text
 
 
 def test_damaged_plans_of_slices_alone_are_an_error(folder: DatasetFolder) -> None:
     folder.slices_json.write_text("{}")
-    with pytest.raises(AutosegError, match="slices.json does not fit"):
+    with pytest.raises(AutosegError, match="plans_anomaly.json does not fit"):
         build_report(folder)
 
 

@@ -200,7 +200,7 @@ def test_folds_that_were_never_begun_are_missing_too(folder: DatasetFolder, page
     assert "missing" not in text.replace("What is missing", "") and "fold 0 of 2" in text
     write_json(folder.splits_of(LOCATION), {})
     text = page_of(folder).text
-    assert "projection_splits.json holds no list of folds" in text and "mine: fold 1 is unfinished" in text
+    assert "splits_localization.json holds no list of folds" in text and "mine: fold 1 is unfinished" in text
 
 
 def test_each_locator_finds_what_it_was_trained_for(folder: DatasetFolder, page_of: PageOf) -> None:
@@ -259,9 +259,9 @@ def test_several_kinds_share_a_page_and_damaged_plans_hide_one_only(folder: Data
     assert "Anomaly detection" in text and "Finding L3, locator mean error" in text and "No anomaly detector has been" in text
     folder.projection_json.write_text("{}")
     text = page_of(folder).text
-    assert "projection.json does not fit" in text and "Anomaly detection" in text and "Finding L3" not in text
+    assert "plans_localization.json does not fit" in text and "Anomaly detection" in text and "Finding L3" not in text
     folder.slices_json.write_text("{}")
-    with pytest.raises(AutosegError, match="slices.json does not fit"):
+    with pytest.raises(AutosegError, match="plans_anomaly.json does not fit"):
         build_report(folder)
 
 

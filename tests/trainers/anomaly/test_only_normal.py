@@ -18,14 +18,17 @@ from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.kinds import ANOMALY
+from autoseg.tasks.anomaly import INFO
 from autoseg.tasks.anomaly.store import open_slices
 from autoseg.trainers import loop
+from autoseg.trainers.anomaly import RECIPES
 from autoseg.trainers.anomaly import fold as detector_fold
 from autoseg.trainers.anomaly.batches import SliceBatches, normal_slices
-from autoseg.trainers.anomaly.job import DetectorData, check_detector_job, load_detector_data
-from autoseg.trainers.anomaly.task import GanTask
+from autoseg.trainers.anomaly.data import AnomalyData, check, load_data
+from autoseg.trainers.anomaly.learner import GanLearner
+from autoseg.trainers.anomaly.settings import AnomalySettings
 from autoseg.trainers.job import Job
-from autoseg.trainers.settings.anomaly import AnomalySettings
+from autoseg.files import write_json
 from autoseg.workspace import DatasetFolder, Workspace, read_json
 
 Slice = tuple[int, int]  # number of the case, index of the slice
@@ -54,7 +57,8 @@ class Known:
     def job(self, fold: str = "0", **settings: Any) -> Job[AnomalySettings]:
         """With networks of a few channels."""
         chosen = {"latent": 4, "features": 1, "conv_layers": 1, "precision": "float32", **settings}
-        return Job(self.folder, "slices", "anogan", fold, AnomalySettings.model_validate(chosen), "cpu")
+        own = AnomalySettings.model_validate(chosen)
+        return Job(self.folder, INFO, "slices", "anogan", RECIPES["anogan"], fold, own, AnomalySettings(), "cpu")
 
 
 def case_name(case: int) -> str:
@@ -203,15 +207,15 @@ def may_be_seen(known: Known, fold: str) -> set[Slice]:
     return {(case, index) for case, index in known.trainable if case_name(case) in split["train"]}
 
 
-def seen_in_training(job: Job[AnomalySettings], data: DetectorData, monkeypatch: pytest.MonkeyPatch) -> list[Slice]:
+def seen_in_training(job: Job[AnomalySettings], data: AnomalyData, monkeypatch: pytest.MonkeyPatch) -> list[Slice]:
     """What the networks are given when the fold is trained, from its stored slices to the last step."""
     seen: list[Slice] = []
 
-    def training_step(self: GanTask, batch: torch.Tensor) -> dict[str, float]:
+    def training_step(self: GanLearner, batch: torch.Tensor) -> dict[str, float]:
         seen.extend(identities(batch))
         return {"loss": 0.0}
 
-    monkeypatch.setattr(GanTask, "training_step", training_step)
+    monkeypatch.setattr(GanLearner, "training_step", training_step)
     monkeypatch.setattr(loop, "draw_progress", lambda *arguments: None)
     monkeypatch.setattr(detector_fold, "draw_samples", lambda *arguments: None)
     assert job.settings is not None
@@ -225,7 +229,7 @@ def test_training_sees_each_normal_slice_of_its_own_cases_and_nothing_else(
 ) -> None:
     known = known_datasets(kind)
     job = known.job(fold, epochs=2, iterations=12, batch_size=32, encoder=True, encoder_share=0.5)
-    data = load_detector_data(job)
+    data = load_data(job)
     wanted = may_be_seen(known, fold)
     assert wanted and not wanted & known.others
     slices = normal_slices(data.training_cases)
@@ -242,7 +246,7 @@ def test_the_folds_hold_every_case_once_for_validation_abnormal_ones_too(
 ) -> None:
     """So that there is something to be kept from training."""
     known = known_datasets(kind)
-    data = load_detector_data(known.job("0"))
+    data = load_data(known.job("0"))
     held_out = sorted(name for split in read_json(known.folder.splits_of(ANOMALY)) for name in split["val"])
     assert held_out == sorted(data.stored) and len(data.splits) == 5
     cases = {case for case, _ in known.trainable | known.others}
@@ -280,23 +284,23 @@ def test_abnormal_cases_that_a_users_splits_name_for_training_are_not_trained_on
                          {"train": [7, 3], "val": [8, 4]}])
     for fold, cases in (("0", {0, 6}), ("2", {3})):
         job = known.job(fold, epochs=1, iterations=20, batch_size=16)
-        data = load_detector_data(job)
+        data = load_data(job)
         wanted = {(case, index) for case, index in known.trainable if case in cases}
         assert "case07" in data.training
         assert set(identities(normal_slices(data.training_cases))) == wanted
         assert set(seen_in_training(job, data, monkeypatch)) == wanted
     with pytest.raises(AutosegError, match="Fold 1 has no normal slice to train on: none of its 4 training cases holds one"):
-        load_detector_data(known.job("1"))
+        load_data(known.job("1"))
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     """Case 7 has slices 1 and 2 of 6 marked; nothing is known of the rest, nor of the slices of 9 and 10."""
     known = by_case_labels(tmp_path)
     write_splits(known, [{"train": [0, 6, 7, 9, 10], "val": [8, 5]}, {"train": [0, 1], "val": [8, 7]}])
-    note, *others = check_detector_job(known.job("0"), load_detector_data(known.job("0")))
+    note, *others = check(known.job("0"), load_data(known.job("0")))
     assert note == "Trained on 10 normal slices of 2 cases. Left out: 2 blank, 16 of unknown kind, 2 abnormal."
     assert not others
-    note, about_validation = check_detector_job(known.job("1"), load_detector_data(known.job("1")))
+    note, about_validation = check(known.job("1"), load_data(known.job("1")))
     assert note == "Trained on 12 normal slices of 2 cases." and "No validation case is known to be normal" in about_validation
 
 

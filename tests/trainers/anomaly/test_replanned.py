@@ -14,12 +14,13 @@ from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
-from autoseg.kinds import ANOMALY
-from autoseg.tasks.anomaly.model import AnomalyDescription
-from autoseg.trainers.anomaly.job import check_detector_job, describe_detector, load_detector_data, require_same_slices
+from autoseg.tasks.anomaly import INFO
+from autoseg.trainers.anomaly import RECIPES
+from autoseg.trainers.anomaly.data import AGREEMENT, check, description, load_data
+from autoseg.trainers.anomaly.settings import AnomalySettings
 from autoseg.trainers.job import Job
-from autoseg.trainers.settings.anomaly import AnomalySettings
-from autoseg.workspace import Workspace, read_json, read_model
+from autoseg.files import write_json
+from autoseg.workspace import Workspace
 
 MakeJob = Callable[..., Job[AnomalySettings]]
 
@@ -49,7 +50,8 @@ def plan(folder: Path) -> None:
 
 
 def job_of(folder: Path) -> Job[AnomalySettings]:
-    return Job(Workspace(folder.parent / "workspace").dataset(folder.name), "slices", "anogan", "all", AnomalySettings())
+    planned = Workspace(folder.parent / "workspace").dataset(folder.name)
+    return Job(planned, INFO, "slices", "anogan", RECIPES["anogan"], "all", AnomalySettings(), AnomalySettings())
 
 
 def killed(*_: Any, **__: Any) -> None:
@@ -60,39 +62,29 @@ def killed(*_: Any, **__: Any) -> None:
 def test_a_case_that_is_abnormal_now_is_not_trained_on_though_planning_was_killed(
     called_dataset: Path, killed_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(load_detector_data(job_of(called_dataset)).training_cases) == 4
+    assert len(load_data(job_of(called_dataset)).training_cases) == 4
     call(called_dataset, {"case3": "abnormal"})
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(planning, killed_at, killed)
         plan(called_dataset)
     if killed_at == "write_json":  # before anything was decided for good: the plans are those of before, and so are the slices
-        assert len(load_detector_data(job_of(called_dataset)).training_cases) == 4
+        assert len(load_data(job_of(called_dataset)).training_cases) == 4
     else:
         with pytest.raises(AutosegError, match="1 of 4 cases are not cut into slices: case3"):
-            load_detector_data(job_of(called_dataset))
+            load_data(job_of(called_dataset))
     plan(called_dataset)
-    assert [case.name for case in load_detector_data(job_of(called_dataset)).training_cases] == ["case0", "case1", "case2"]
-
-
-def test_detectors_have_folds_of_their_own(called_dataset: Path) -> None:
-    job = job_of(called_dataset)
-    write_json(job.folder.splits_json, [{"train": ["another"], "val": ["and_another"]}])  # of segmentation, with other cases
-    data = load_detector_data(Job(job.folder, "slices", "anogan", "0", AnomalySettings()))
-    assert sorted(data.training + data.validation) == [f"case{case}" for case in range(4)]
-    assert read_json(job.folder.splits_json) == [{"train": ["another"], "val": ["and_another"]}]
-    assert len(read_json(job.folder.splits_of(ANOMALY))) == 4
+    assert [case.name for case in load_data(job_of(called_dataset)).training_cases] == ["case0", "case1", "case2"]
 
 
 @pytest.mark.parametrize("changed", [{"image_size": 128}, {"axis": "sagittal"}, {"normal_by": "all"}])
 def test_a_fold_is_not_validated_on_slices_that_were_cut_otherwise(make_job: MakeJob, changed: dict[str, Any]) -> None:
     job = make_job("0")
-    data = load_detector_data(job)
+    data = load_data(job)
     assert job.settings is not None
-    describe_detector(job, data, job.settings)
-    there = read_model(job.model.model_json, AnomalyDescription)
-    require_same_slices(job, there, data.plans)
-    with pytest.raises(AutosegError, match="fold_0 was trained on slices that were cut by other plans"):
-        require_same_slices(job, there, data.plans.model_copy(update=changed))
+    there = description(job, data, job.settings)
+    AGREEMENT.require_same_plans(job, there, data.plans.without_cases())
+    with pytest.raises(AutosegError, match="fold_0 was trained on cases that were preprocessed by other plans"):
+        AGREEMENT.require_same_plans(job, there, data.plans.without_cases().model_copy(update=changed))
 
 
 @pytest.mark.parametrize(("changed", "message"), [
@@ -104,15 +96,4 @@ def test_settings_that_would_fail_after_the_training_are_refused_before_it(
 ) -> None:
     job = make_job("0", **changed)
     with pytest.raises(AutosegError, match=message):
-        check_detector_job(job, load_detector_data(job))
-
-
-def test_folds_that_score_another_number_of_slices_are_not_one_model(make_job: MakeJob) -> None:
-    first = make_job("0")
-    assert first.settings is not None
-    describe_detector(first, load_detector_data(first), first.settings)
-    first.fold_folder.root.mkdir(parents=True)
-    first.fold_folder.training_state.touch()
-    other = make_job("1", validation_slices=7)
-    with pytest.raises(AutosegError, match="of a detector with other validation_slices"):
-        check_detector_job(other, load_detector_data(other))
+        check(job, load_data(job))

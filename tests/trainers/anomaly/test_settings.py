@@ -8,11 +8,10 @@ import pytest
 
 from autoseg.errors import AutosegError
 from autoseg.tasks.anomaly.settings import SearchSettings
-from autoseg.trainers.recipes import anomaly_defaults, segmentation_defaults
+from autoseg.trainers.anomaly.settings import AnomalySettings
 from autoseg.trainers.settings import choices_of, flags_of, listed, parse_settings
-from autoseg.trainers.settings.anomaly import AnomalySettings
 
-DEFAULTS = anomaly_defaults("anogan")
+DEFAULTS = AnomalySettings()
 
 
 def test_the_defaults_are_the_published_ones() -> None:
@@ -74,13 +73,6 @@ def test_files_hold_every_setting_by_the_name_that_set_takes() -> None:
     assert AnomalySettings.model_validate(content) == DEFAULTS
     search = SearchSettings().model_dump(mode="json")
     assert search.items() <= content.items()  # what a search takes is part of what a training takes
-
-
-def test_a_recipe_that_segments_is_no_detector_and_the_other_way_round() -> None:
-    with pytest.raises(AutosegError, match='The recipe "default" segments, which is not meant here'):
-        anomaly_defaults("default")
-    with pytest.raises(AutosegError, match='The recipe "anogan" trains an anomaly detector, .*--planner slices'):
-        segmentation_defaults("anogan")
 
 
 def test_the_proposals_that_a_search_may_start_from_are_listed() -> None:

@@ -19,11 +19,12 @@ from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
 from autoseg.tasks.anomaly.summary import read_summary
 from autoseg.trainers import loop
 from autoseg.trainers.anomaly import fold as detector_fold
-from autoseg.trainers.anomaly.fold import train_detector_fold, train_networks
-from autoseg.trainers.anomaly.job import load_detector_data
-from autoseg.trainers.anomaly.task import GanTask
+from autoseg.trainers.anomaly.data import load_data
+from autoseg.trainers.anomaly.fold import steps, train_networks
+from autoseg.trainers.anomaly.learner import GanLearner
+from autoseg.trainers.anomaly.settings import AnomalySettings
+from autoseg.trainers.fold import run_fold
 from autoseg.trainers.job import Job
-from autoseg.trainers.settings.anomaly import AnomalySettings
 from autoseg.training_log import read_log
 
 MakeJob = Callable[..., Job[AnomalySettings]]
@@ -35,7 +36,7 @@ def quietly(share: float, text: str) -> None:
 
 
 def train_fold(job: Job[AnomalySettings], report: Callable[[float, str], None] = quietly) -> Any:
-    return train_detector_fold(job, load_detector_data(job), report)
+    return run_fold(job, steps(job, load_data(job), report))
 
 
 def is_blank(picture: Path) -> bool:
@@ -64,7 +65,7 @@ def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
     assert {epoch.learning_rate for epoch in log} == {2e-4} and log[0].validation_loss is None
     samples = sorted(path.name for path in place.samples.iterdir())
     assert samples == ["epoch_00003.png", "epoch_00004.png"]  # every third, and the last
-    validated = load_detector_data(job).validation
+    validated = load_data(job).validation
     pictures = [place.progress_png, *place.samples.iterdir(), *(place.panels_png(case) for case in validated)]
     assert not any(is_blank(picture) for picture in pictures)
     assert {name.partition(".")[0] for name in load_file(place.checkpoint_final)} == {"generator", "discriminator", "encoder"}
@@ -101,15 +102,14 @@ def test_fold_all_is_trained_and_not_validated(make_job: MakeJob, without_pictur
 
 def test_the_weights_are_those_of_the_average_and_score_as_the_model(make_job: MakeJob, without_pictures: None) -> None:
     job = make_job(epochs=1)
-    data = load_detector_data(job)
-    train_detector_fold(job, data, quietly)
+    train_fold(job)
     loaded = load_detector(job.model, ["0"])
     torch.manual_seed(0)
     latent = torch.rand(3, 4) * 2 - 1
-    task = GanTask(loaded.description.gan, job.settings, torch.device("cpu"))  # type: ignore[arg-type]
-    task.load_state_dict(torch.load(job.fold_folder.training_state, weights_only=True)["task"])
-    assert torch.equal(loaded.networks[0].generator(latent), task.averaged(latent))
-    assert not torch.equal(task.generator.eval()(latent), task.averaged(latent))
+    learner = GanLearner(loaded.description.gan, job.settings, torch.device("cpu"))  # type: ignore[arg-type]
+    learner.load_state_dict(torch.load(job.fold_folder.training_state, weights_only=True)["learner"])
+    assert torch.equal(loaded.networks[0].generator(latent), learner.averaged(latent))
+    assert not torch.equal(learner.generator.eval()(latent), learner.averaged(latent))
 
 
 @pytest.mark.parametrize("killed_in", [2, 4], ids=["GAN", "encoder"])
@@ -163,7 +163,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
 
     monkeypatch.setattr(AnomalyDetector, "score_case", counted)
     train_fold(job)
-    assert sorted(scored) == sorted(load_detector_data(job).validation)
+    assert sorted(scored) == sorted(load_data(job).validation)
     after = read_scores(job.fold_folder.scores_csv)
     assert after[0] == first[0] and len(after) == len(scored)
 
@@ -174,20 +174,20 @@ def test_with_max_hours_the_encoder_has_its_share_at_the_end_and_nothing_comes_a
 ) -> None:
     """A step of the GAN takes 1 s, and of the encoder more or less; 250 s, of which 20 % are kept for the validation."""
     now, turns = 0.0, []
-    step = GanTask.training_step
+    step = GanLearner.training_step
 
-    def training_step(self: GanTask, batch: torch.Tensor) -> dict[str, float]:
+    def training_step(self: GanLearner, batch: torch.Tensor) -> dict[str, float]:
         nonlocal now
         now += encoder_s if self.is_encoders_turn else 1.0
         turns.append(self.is_encoders_turn)
         return step(self, batch)
 
     job = make_job(max_hours=250 / 3600, epochs=1000, iterations=100, encoder=True, encoder_share=0.25, batch_size=2)
-    data = load_detector_data(job)
+    data = load_data(job)
     assert job.settings is not None
     with monkeypatch.context() as patch:
         patch.setattr("time.monotonic", lambda: now)
-        patch.setattr(GanTask, "training_step", training_step)
+        patch.setattr(GanLearner, "training_step", training_step)
         train_networks(job, data, job.settings, torch.device("cpu"), quietly)
     assert turns == sorted(turns)  # the GAN first, then the encoder
     of_gan = turns.count(False)
@@ -198,7 +198,7 @@ def test_with_max_hours_the_encoder_has_its_share_at_the_end_and_nothing_comes_a
 def test_a_loss_that_is_no_number_is_told_with_the_rate_that_led_to_it(
     make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GanTask, "training_step", lambda self, batch: {"loss": float("nan")})
+    monkeypatch.setattr(GanLearner, "training_step", lambda self, batch: {"loss": float("nan")})
     with pytest.raises(AutosegError, match=r"became NaN in epoch 1, iteration 1.* lower the learning rate, 0.0002 here"):
         train_fold(make_job())
 
@@ -215,8 +215,8 @@ def test_memory_that_runs_out_is_told_with_what_takes_less(make_job: MakeJob, mo
 def test_the_online_validation_of_segmentation_means_nothing_here(make_job: MakeJob) -> None:
     job = make_job()
     assert job.settings is not None
-    shape = detector_fold.gan_shape(load_detector_data(job).plans, job.settings)
-    task = GanTask(shape, job.settings, torch.device("cpu"))
+    shape = detector_fold.gan_shape(load_data(job).plans, job.settings)
+    learner = GanLearner(shape, job.settings, torch.device("cpu"))
     with pytest.raises(NotImplementedError):
-        task.validation_step(torch.zeros(1, 1, 64, 64))
-    assert not task.is_exhausted
+        learner.validation_step(torch.zeros(1, 1, 64, 64))
+    assert not learner.is_exhausted

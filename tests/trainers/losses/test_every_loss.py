@@ -9,10 +9,10 @@ import torch
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.trainers.data import TrainingData
 from autoseg.trainers.losses import LOSSES, Loss, build_loss
-from autoseg.trainers.losses.targets import outputs_of
-from autoseg.trainers.settings import HybridSettings, Settings
+from autoseg.trainers.losses.targets import TrainingData, outputs_of
+from autoseg.trainers.segmentation import SegmentationSettings
+from autoseg.trainers.settings import HybridSettings
 
 SHAPES = {"2d": (24, 20), "3d": (12, 10, 14), "anisotropic": (3, 24, 20), "one slice": (1, 12, 13), "one voxel": (1, 1, 1)}
 LABELS = {
@@ -30,7 +30,7 @@ LARGE = [which for which in EVERY if "one " not in str(which.id)]
 def loss_of(name: str, shape: str, labels: str) -> Loss:
     outputs = LABELS[labels].output_channels
     data = TrainingData(LABELS[labels], 1000, tuple(1000 // outputs for _ in range(outputs)))
-    return build_loss(Settings(loss=name), data, len(SHAPES[shape]))  # type: ignore[arg-type]
+    return build_loss(SegmentationSettings(loss=name), data, len(SHAPES[shape]))  # type: ignore[arg-type]
 
 
 def blocks(shape: str, labels: str, samples: int = 1) -> torch.Tensor:
@@ -127,7 +127,7 @@ def test_what_is_predicted_at_ignored_voxels_changes_nothing(name: str, shape: s
 def test_ignored_voxels_might_as_well_not_be_there(name: str, labels: str) -> None:
     """Of MS-SSIM, a window of one voxel; it alone sees ignored voxels, as background that is not predicted, and is off here."""
     data = TrainingData(LABELS[labels], 1000, (300,) * LABELS[labels].output_channels)
-    settings = Settings(loss=name, hybrid=HybridSettings(ssim_weight=0))  # type: ignore[arg-type]
+    settings = SegmentationSettings(loss=name, hybrid=HybridSettings(ssim_weight=0))  # type: ignore[arg-type]
     loss, random = build_loss(settings, data, 2), torch.Generator().manual_seed(0)
     label, logits = torch.tensor([[[[0, 1, 2, 0, 1]]]]), torch.randn(1, data.labels.output_channels, 1, 9, generator=random)
     with_ignored = torch.cat([label, torch.full((1, 1, 1, 4), 3)], dim=3)
@@ -135,7 +135,7 @@ def test_ignored_voxels_might_as_well_not_be_there(name: str, labels: str) -> No
 
 
 def test_an_unknown_loss_is_refused_with_those_that_there_are() -> None:
-    settings = Settings.model_construct(loss="dice")  # type: ignore[arg-type]
+    settings = SegmentationSettings.model_construct(loss="dice")  # type: ignore[arg-type]
     with pytest.raises(AutosegError, match='no loss "dice". There are: dice_ce, exp_log, hybrid'):
         build_loss(settings, TrainingData(LABELS["2 classes"], 10, (5, 5)), 3)
 

@@ -9,10 +9,11 @@ import torch
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.trainers.data import TrainingData
 from autoseg.trainers.losses import build_loss
 from autoseg.trainers.losses.exp_log import ExpLog, label_weights
-from autoseg.trainers.settings import ExpLogSettings, Settings
+from autoseg.trainers.losses.targets import TrainingData
+from autoseg.trainers.segmentation import SegmentationSettings
+from autoseg.trainers.settings import ExpLogSettings
 
 TWO = Labels(values={"background": 0, "a": 1})
 THREE = Labels(values={"background": 0, "a": 1, "b": 2})
@@ -116,7 +117,7 @@ def test_given_weights_are_taken_and_those_of_another_number_refused() -> None:
     data = TrainingData(THREE, 1000, (900, 90, 10))
     assert label_weights(data, (1, 2, 3)).tolist() == [1, 2, 3]
     assert label_weights(TrainingData(REGIONS, 1000, (100, 50)), (2, 3)).tolist() == [[1, 2], [1, 3]]
-    settings = Settings(loss="exp_log", exp_log=ExpLogSettings(class_weights=(1, 2)))
+    settings = SegmentationSettings(loss="exp_log", exp_log=ExpLogSettings(class_weights=(1, 2)))
     with pytest.raises(AutosegError, match=r"has 2 values \(1, 2\), expected 3, one for each of background, a, b, in this order"):
         build_loss(settings, data, 3)
     with pytest.raises(AutosegError, match=r"has 3 values \(1, 2, 3\), expected 2, one for each of whole, core"):
@@ -124,6 +125,6 @@ def test_given_weights_are_taken_and_those_of_another_number_refused() -> None:
 
 
 def test_both_terms_off_are_refused() -> None:
-    settings = Settings(loss="exp_log", exp_log=ExpLogSettings(dice_weight=0, ce_weight=0))
+    settings = SegmentationSettings(loss="exp_log", exp_log=ExpLogSettings(dice_weight=0, ce_weight=0))
     with pytest.raises(AutosegError, match="are both 0"):
         build_loss(settings, TrainingData(TWO, 10, (5, 5)), 3)

@@ -9,12 +9,12 @@ import torch
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.trainers.data import TrainingData
 from autoseg.trainers.losses import build_loss
 from autoseg.trainers.losses.hybrid import Hybrid, focal, mean_ms_ssim, soft_iou
 from autoseg.trainers.losses.ms_ssim import ms_ssim
-from autoseg.trainers.losses.targets import Comparison
-from autoseg.trainers.settings import HybridSettings, Settings
+from autoseg.trainers.losses.targets import Comparison, TrainingData
+from autoseg.trainers.segmentation import SegmentationSettings
+from autoseg.trainers.settings import HybridSettings
 
 TWO = Labels(values={"background": 0, "a": 1})
 REGIONS = Labels(values={"background": 0, "whole": (1, 2), "core": (2,)}, regions_class_order=(1, 2))
@@ -60,6 +60,6 @@ def test_similarity_takes_foreground_classes_and_all_regions() -> None:
 
 
 def test_all_terms_off_are_refused() -> None:
-    settings = Settings(loss="hybrid", hybrid=HybridSettings(focal_weight=0, ssim_weight=0, iou_weight=0))
+    settings = SegmentationSettings(loss="hybrid", hybrid=HybridSettings(focal_weight=0, ssim_weight=0, iou_weight=0))
     with pytest.raises(AutosegError, match="are all 0"):
         build_loss(settings, TrainingData(TWO, 10, (5, 5)), 3)

@@ -40,10 +40,10 @@ def test_error_and_surprise_are_exact_in_proportion_to_themselves(margin: float,
         logits = logits[:, 1:]
     compared = Comparison(logits, torch.ones(1, 1, 1, 1, dtype=torch.int16), labels, pool_batch=False)
     exact = torch.tensor(margin, dtype=torch.float64)
-    assert compared.wrong.item() == pytest.approx(torch.sigmoid(-exact).item(), rel=1e-5)
+    assert compared.one_minus_p.item() == pytest.approx(torch.sigmoid(-exact).item(), rel=1e-5)
     assert compared.error[0, -1].item() == pytest.approx(torch.sigmoid(-exact).item(), rel=1e-5)
-    assert compared.surprise.item() == pytest.approx(torch.nn.functional.softplus(-exact).item(), rel=1e-5)
-    assert compared.cross_entropy.item() == pytest.approx(compared.surprise.item(), abs=1e-6)
+    assert compared.minus_log_p.item() == pytest.approx(torch.nn.functional.softplus(-exact).item(), rel=1e-5)
+    assert compared.cross_entropy.item() == pytest.approx(compared.minus_log_p.item(), abs=1e-6)
 
 
 def test_the_power_of_zero_has_a_finite_gradient() -> None:

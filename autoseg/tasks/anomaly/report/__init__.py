@@ -4,48 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoseg.commands import gate_command
-from autoseg.kinds import ANOMALY
+from autoseg.commands import prediction_by_another, prediction_command
 from autoseg.report.artefacts import count_folds, read_models, stored_cases
 from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Table, Text, decisions
 from autoseg.report.parts import TaskReport, missing_of_all, steps_as_notes, usage
 from autoseg.report.training import windows_in_words
+from autoseg.task import TaskInfo
+from autoseg.tasks.anomaly import INFO
 from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
 from autoseg.tasks.anomaly.report.scores import Detector, auroc, pooled, read_results, scores_of
 from autoseg.tasks.anomaly.report.training import curves_and_samples, networks_and_search, table_of_folds
 from autoseg.tasks.anomaly.store import StoredSlices, open_slices
-from autoseg.tasks.segmentation.report.artefacts import best_model_of
 from autoseg.wording import counted
-from autoseg.workspace import DatasetFolder, ModelFolder, read_model
+from autoseg.workspace import DatasetFolder, ModelFolder, finished_models, read_model
 
 DECISIONS = {"axis": "Cut", "image_size": "Size", "channel_names": "Channels", "windows": "Intensities", "normal_by": "Normal"}
 NORMAL = {"case_labels": "slices of cases that are called normal", "foreground": "slices without foreground", "all": "all slices"}
 
 
-def task_report(folder: DatasetFolder) -> TaskReport | None:
-    """Return what the page shows of anomaly detection; None where the dataset was not planned for it.
+def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport | None:
+    """Return what the page shows of anomaly detection; None where the dataset was not planned for it. tasks: all that there are.
 
     Raises AutosegError where the plans are damaged.
     """
-    if not folder.slices_json.exists():
+    if not folder.plans_of(INFO).exists():
         return None
-    plans, troubles = read_model(folder.slices_json, SlicePlans), list[str]()
+    plans, troubles = read_model(folder.plans_of(INFO), SlicePlans), list[str]()
     stored = stored_cases(
         folder.preprocessed(CONFIGURATION), (case.name for case in plans.source.training), open_slices, troubles)
     detectors = read_models(
-        folder.models_of(ANOMALY), count_folds(folder, troubles, CONFIGURATION), troubles, description=AnomalyDescription,
+        folder.models_of(INFO), count_folds(folder.splits_of(INFO), troubles), troubles, description=AnomalyDescription,
         read_results=read_results, summarize=pooled)
-    missing = missing_of_all(folder, ANOMALY, detectors)
+    missing = missing_of_all(folder, INFO, detectors)
     section = Section("anomalies", "Anomaly detection", [Text(
         "A detector learns what normal slices look like, from normal slices alone (AnoGAN; Schlegl et al. 2017). Its score of a "
         "slice says how badly the closest normal slice that it can think of explains it: higher is stranger. A case's score is "
         "the mean of the highest tenth of its slices."), *steps_as_notes(missing)])
-    segmentation = best_model_of(folder)
     for detector in detectors:
-        section.blocks += _of_detector(folder, detector, segmentation)
+        section.blocks += _of_detector(folder, detector, tasks)
     section.blocks += [Heading("Slices"), *_slices(plans, stored)]
-    lines = {detector.name: usage(folder, ANOMALY, detector) for detector in detectors}
+    lines = {detector.name: usage(folder, INFO, tasks, detector) for detector in detectors}
     return TaskReport(
         sections=[section], missing=missing, models=detectors, troubles=troubles, versions={"planned as slices": plans.versions},
         overview=[_result(detector) for detector in detectors] or [Explained("Anomalies", "no detector yet")],
@@ -64,16 +63,24 @@ def _result(detector: Detector) -> Explained:
     return Explained(title, value, part.note or f"{over} of the validation{detector.of_folds}; 95 % interval.")
 
 
-def _of_detector(folder: DatasetFolder, detector: Detector, segmentation: ModelFolder | None) -> list[Block]:
-    """segmentation: the model that the detector can flag images for."""
+def _of_detector(folder: DatasetFolder, detector: Detector, tasks: Sequence[TaskInfo]) -> list[Block]:
     blocks = [Heading(detector.name), *networks_and_search(detector), *scores_of(detector), *curves_and_samples(detector),
               table_of_folds(detector)]
-    if (line := usage(folder, ANOMALY, detector)) is not None:
+    if (line := usage(folder, INFO, tasks, detector)) is not None:
         blocks += [Text("This scores new images, and maps where they are not normal:"), Command(line)]
         if any(case.truth == "normal" for _, results in detector.validated for case in results.cases):
             blocks += [Text("This lets a segmentation flag images that are unlike the normal ones of the validation:"),
-                       Command(gate_command(folder, detector.folder, segmentation))]
+                       Command(_gate(folder, detector.folder, tasks))]
     return blocks
+
+
+def _gate(folder: DatasetFolder, detector: ModelFolder, tasks: Sequence[TaskInfo]) -> str:
+    """Return the line that lets a detector flag images for a segmentation, of this dataset where it has one."""
+    gated = next(task for task in tasks if task.is_default)
+    models, flags = finished_models(folder, gated), ["--gate", str(detector.root)]
+    if not models:
+        return prediction_by_another(folder, gated, *flags)
+    return prediction_command(folder, gated, tasks, models[0].configuration, models[0].recipe, *flags)
 
 
 def _slices(plans: SlicePlans, stored: Sequence[StoredSlices]) -> list[Block]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoseg.kinds import LOCATION
 from autoseg.report.artefacts import count_folds, read_models, stored_cases
 from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Table, Text, decisions
 from autoseg.report.parts import TaskReport, missing_of_all, steps_as_notes, usage
 from autoseg.report.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings, windows_in_words
+from autoseg.task import TaskInfo
+from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans, Target, WorldAxis
 from autoseg.tasks.localization.report.errors import Locator, errors_of, pooled, read_results
@@ -23,31 +24,31 @@ DECISIONS = {
     "epochs": "Epochs"}
 
 
-def task_report(folder: DatasetFolder) -> TaskReport | None:
-    """Return what the page shows of localization; None where the dataset was not planned for it.
+def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport | None:
+    """Return what the page shows of localization; None where the dataset was not planned for it. tasks: all that there are.
 
     Raises AutosegError where the plans are damaged.
     """
-    if not folder.projection_json.exists():
+    if not folder.plans_of(INFO).exists():
         return None
-    plans, troubles = read_model(folder.projection_json, ProjectionPlans), list[str]()
+    plans, troubles = read_model(folder.plans_of(INFO), ProjectionPlans), list[str]()
     stored = stored_cases(
         folder.preprocessed(CONFIGURATION), (case.name for case in plans.source.training), open_projection, troubles)
     locators = read_models(
-        folder.models_of(LOCATION), count_folds(folder, troubles, CONFIGURATION), troubles, description=LocatorDescription,
+        folder.models_of(INFO), count_folds(folder.splits_of(INFO), troubles), troubles, description=LocatorDescription,
         read_results=read_results, summarize=pooled)
     targets = {locator.name: target_of(locator, plans) for locator in locators}
     of_today = [locator for locator in locators if targets[locator.name] == plans.target]  # others cannot be trained further
-    missing = missing_of_all(folder, LOCATION, of_today) if of_today or not locators else []
+    missing = missing_of_all(folder, INFO, of_today) if of_today or not locators else []
     names = list(dict.fromkeys([*(target.name for target in targets.values()), plans.target.name]))
     section = Section("location", f"Finding {', '.join(names)}", [Text(
         "A locator finds a level in a projection of the volume: the row that its network marks most strongly is a slice of the "
         "original image. Where no row stands out, the answer is that it was not found."), *steps_as_notes(missing)])
     for locator in locators:
-        section.blocks += _of_locator(folder, locator, targets[locator.name], plans)
+        section.blocks += _of_locator(folder, tasks, locator, targets[locator.name], plans)
     section.blocks += [Heading(f"Projections, planned for {plans.target.name}"),
                        decisions(DECISIONS, _values(plans), plans.reasons), *_counts(plans, stored)]
-    lines = {locator.name: usage(folder, LOCATION, locator) for locator in locators}
+    lines = {locator.name: usage(folder, INFO, tasks, locator) for locator in locators}
     without = [name for name in names if name not in {target.name for target in targets.values()}]
     return TaskReport(
         sections=[section], missing=missing, models=locators, troubles=troubles,
@@ -74,7 +75,9 @@ def _result(locator: Locator, target: str) -> Explained:
         f"{its.found} of {its.cases}.")
 
 
-def _of_locator(folder: DatasetFolder, locator: Locator, target: Target, plans: ProjectionPlans) -> list[Block]:
+def _of_locator(
+    folder: DatasetFolder, tasks: Sequence[TaskInfo], locator: Locator, target: Target, plans: ProjectionPlans
+) -> list[Block]:
     blocks = [Heading(f"{locator.name} finds {target.name}"), *_recipe(locator)]
     if target != plans.target:
         blocks.append(Text(f"Projections are planned for {plans.target.name} now. New images can be searched for {target.name} "
@@ -87,7 +90,7 @@ def _of_locator(folder: DatasetFolder, locator: Locator, target: Target, plans: 
         "cases located": lambda fold: str(sum(row.part == "whole" for row in fold.results)) if fold.results else ""}))
     for flags, what in (((), f"This finds {target.name} in new images:"),
                         (("--crop",), "This writes the found slice of each as an image, too (--crop MM: a slab around it):")):
-        if (line := usage(folder, LOCATION, locator, *flags)) is not None:
+        if (line := usage(folder, INFO, tasks, locator, *flags)) is not None:
             blocks += [Text(what), Command(line)]
     return blocks
 

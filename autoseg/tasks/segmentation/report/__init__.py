@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autoseg.commands import prediction_command
 from autoseg.report.blocks import Explained
 from autoseg.report.parts import TaskReport
+from autoseg.task import TaskInfo
+from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation.report.artefacts import (
     BestResult,
     SegmentationArtefacts,
@@ -21,16 +25,16 @@ from autoseg.wording import MISSING, counted, fixed
 from autoseg.workspace import DatasetFolder
 
 
-def task_report(folder: DatasetFolder) -> TaskReport | None:
-    """Return what the page shows of segmentation; None where the dataset was not planned for it.
+def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport | None:
+    """Return what the page shows of segmentation; None where the dataset was not planned for it. tasks: all that there are.
 
     Raises AutosegError where the plans are damaged.
     """
-    if not folder.plans_json.exists():
+    if not folder.plans_of(INFO).exists():
         return None
     found = read_artefacts(folder)
     best, model = best_result(found), best_model(found)
-    line = prediction_command(folder, model.configuration, model.recipe) if model else ""
+    line = prediction_command(folder, INFO, tasks, model.configuration, model.recipe) if model else ""
     return TaskReport(
         sections=[results_section(found, best), worst_section(found, best), choice_section(found), training_section(found),
                   plan_section(found.plans)],

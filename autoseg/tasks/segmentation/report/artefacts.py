@@ -19,6 +19,7 @@ from autoseg.evaluation.summary import Summary, pooled_summary
 from autoseg.plan import Plans
 from autoseg.report.artefacts import ModelArtefacts, count_folds, model_if_there, read_models
 from autoseg.report.parts import MissingStep, missing_of
+from autoseg.tasks.segmentation import INFO
 from autoseg.workspace import DatasetFolder, ModelFolder, read_model
 
 
@@ -70,11 +71,11 @@ def read_artefacts(folder: DatasetFolder) -> SegmentationArtefacts:
     """Read everything about segmentation. Raises AutosegError where the plans are damaged; notes other damage."""
     plans, troubles = read_model(folder.plans_json, Plans), list[str]()
     best = model_if_there(troubles, folder.best_json, Best)
-    fold_count = count_folds(folder, troubles) or USUAL_FOLDS
+    fold_count = count_folds(folder.splits_of(INFO), troubles) or USUAL_FOLDS
     return SegmentationArtefacts(
         folder, plans, model_if_there(troubles, folder.dataset_json, Dataset), fold_count,
         read_models(
-            folder.models(), fold_count, troubles, description=Description, summarize=pooled_summary,
+            folder.models_of(INFO), fold_count, troubles, description=Description, summarize=pooled_summary,
             read_results=lambda fold, troubles: _summary(troubles, fold.validation),
             name_of=lambda model: model_name(model.configuration, model.recipe)),
         best, _summary(troubles, folder.ensemble(best.name)) if best and len(best.members) > 1 else None,
@@ -120,14 +121,6 @@ def best_model(found: SegmentationArtefacts) -> ModelFolder | None:
     best = best_result(found)
     named = (model.folder for model in usable if best is not None and model.name == best.name)
     return next(named, usable[0].folder if usable else None)
-
-
-def best_model_of(folder: DatasetFolder) -> ModelFolder | None:
-    """Return the same of a dataset that may not be planned for segmentation, or whose plans are damaged."""
-    try:
-        return best_model(read_artefacts(folder))
-    except AutosegError:
-        return next((model for model in folder.models() if model.finished_folds()), None)
 
 
 def missing_steps(found: SegmentationArtefacts) -> list[MissingStep]:

@@ -1,0 +1,166 @@
+"""What a locator's fold is trained on, the model.json that it writes, and what may not stand beside it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autoseg.api.projection import plan_projection
+from autoseg.api.training import train
+from autoseg.cli.main import main
+from autoseg.errors import AutosegError
+from autoseg.tasks.localization import INFO
+from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.plan import ProjectionPlans
+from autoseg.tasks.localization.settings import LocationSettings
+from autoseg.trainers.job import Job
+from autoseg.trainers.localization import RECIPES, LocalizationSettings, check, defaults, load_data
+from autoseg.trainers.localization.data import AGREEMENT, description, planning_again
+from autoseg.files import write_json, write_text
+from autoseg.workspace import DatasetFolder, read_json, read_model
+
+MakeJob = Callable[..., Job[LocalizationSettings]]
+WITH_BALL = [f"ball_{number}" for number in range(5)]
+
+
+def describe(job: Job[LocalizationSettings]) -> LocatorDescription:
+    """What model.json says then."""
+    assert job.settings is not None
+    AGREEMENT.describe(job, description(job, load_data(job), job.settings))
+    return read_model(job.model.model_json, LocatorDescription)
+
+
+def test_model_json_holds_what_locating_needs_and_no_case(make_job: MakeJob) -> None:
+    job = make_job(name="small", band=5, threshold=0.3, deep_supervision=True)
+    description = describe(job)
+    assert (description.band, description.location) == (5, LocationSettings(threshold=0.3, zooms=(1.0,)))
+    assert description.network.features == (4, 8) and description.network.deep_supervision
+    assert (description.recipe, description.called, description.channel_names) == ("locator", "small", ("MRI",))
+    assert LocalizationSettings.model_validate(description.settings) == job.settings
+    assert {"band=5", "threshold=0.3", "deep_supervision=true"} <= {flag.replace("5.0", "5") for flag in description.flags}
+    assert description.plans.target.labels == ("ball",) and read_json(job.model.model_json)["task"] == "localization"
+    assert "ball_0" not in job.model.model_json.read_text()
+
+
+def test_epochs_are_the_plans_unless_told_otherwise(make_job: MakeJob) -> None:
+    job = make_job()
+    plans = read_json(job.plans_json)
+    job.plans_json.unlink()
+    write_json(job.plans_json, {**plans, "epochs": 33})
+    assert defaults(RECIPES["locator"], job.folder).epochs == 33
+
+
+def test_the_notes_say_what_is_trained_on(make_job: MakeJob) -> None:
+    job = make_job("all")
+    assert check(job, load_data(job)) == ["Trained on 5 cases with ball, 1 without."]
+
+
+def test_cases_without_the_level_are_spread_over_the_folds(make_job: MakeJob) -> None:
+    data = load_data(make_job("0"))
+    assert all(any(name in WITH_BALL for name in split["val"]) for split in data.splits)
+
+
+def test_plans_that_only_say_more_or_train_longer_are_the_same_model(make_job: MakeJob) -> None:
+    first = make_job("0")
+    describe(first)
+    write_text(first.fold_folder.training_state, "begun")
+    there = read_json(first.model.model_json)
+    changed = {"reasons": {}, "versions": {}, "epochs": 99, "batch_size": 3}
+    write_json(first.model.model_json, {**there, "plans": {**there["plans"], **changed}})
+    describe(make_job("1"))
+    for field, value in (("slab", 0.9), ("pixel_mm", 1.5), ("axis", "y"), ("size", [64, 64])):
+        write_json(first.model.model_json, {**there, "plans": {**there["plans"], field: value}})
+        with pytest.raises(AutosegError, match="of a model with other plans"):
+            describe(make_job("1"))
+
+
+def test_a_dataset_that_is_planned_anew_for_another_label_is_another_model(
+    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob
+) -> None:
+    source = make_balls(tmp_path, with_ball=4, without=0)
+    work = tmp_path / "workspace"
+    plan_projection(source, find="ball", workers=1, workspace=work, quiet=True)
+    job = job_on(DatasetFolder(work / source.name), "locator", "0", settings_of())
+    trained = describe(job)
+    write_text(job.fold_folder.training_state, "begun")
+    plan_projection(source, find=["ball", "mark"], workers=1, workspace=work, quiet=True)
+    other = replace(job, fold="1")
+    for refuse in (describe, lambda job: check(job, load_data(job))):
+        with pytest.raises(AutosegError, match=r"holds folds \(0\) of a model with other plans"):
+            refuse(other)
+    with pytest.raises(AutosegError, match="was trained on cases .* by other plans .* or begin the fold anew with --restart"):
+        AGREEMENT.require_same_plans(job, trained, load_data(job).plans.without_cases())
+    plan_projection(source, find="ball", workers=1, workspace=work, quiet=True)
+    describe(other)
+    AGREEMENT.require_same_plans(job, trained, load_data(job).plans.without_cases())
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"settings": ["absent_share=0.6", "window_share=0.5"]}, "absent_share=0.6 and window_share=0.5 are shares of one batch"),
+    ({"settings": ["band=0"]}, "band"), ({"settings": ["lambda=0.1"]}, "lambda"),
+    ({"configuration": "3d_fullres"}, 'recipe "locator" trains on projection, and not on 3d_fullres. Leave out -c'),
+    ({"recipe": "default", "configuration": "projection"}, '"default" segments, and projection is for locators: .* -tr locator'),
+    ({"recipe": "anogan", "configuration": "projection"}, '"anogan" trains anomaly detectors, and projection is for locators'),
+])
+def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
+    make_job: MakeJob, change: dict[str, object], words: str
+) -> None:
+    job = make_job("1")
+    write_text(job.fold_folder.checkpoint_final, "trained for days")
+    wanted = {"fold": 1, "device": "cpu", "recipe": "locator", **change}
+    with pytest.raises(AutosegError, match=words):
+        train("Dataset002_Balls", restart=True, workspace=job.folder.root.parent, quiet=True, **wanted)  # type: ignore[arg-type]
+    assert job.fold_folder.checkpoint_final.exists()
+
+
+@pytest.mark.parametrize("flags", [
+    ["--find", "ball"], ["--find", "ball", "mark", "--axis", "y", "--project", "x"], ["--find", "2", "--axis", "x"],
+    ["--find", "ball", "--slab", "0.55", "--spacing", "1.7"], ["--find", "ball", "--window", "1", "99", "--depth", "2"],
+    ["--find", "ball", "--size", "21", "30", "--spacing", "2", "--depth", "3"], ["--find", "ball", "--size", "64", "20"],
+])
+def test_the_command_that_is_told_plans_the_same_again(
+    make_balls: Callable[..., Path], tmp_path: Path, flags: list[str], job_on: MakeJob
+) -> None:
+    source, work = make_balls(tmp_path, with_ball=2, without=0), ["-np", "1", "--workspace", str(tmp_path / "workspace")]
+    assert main(["plan_and_preprocess", str(source), "--planner", "projection", *flags, *work]) == 0
+    folder = DatasetFolder(tmp_path / "workspace" / source.name)
+    plans = read_model(folder.root / INFO.plans_file, ProjectionPlans)
+    _, _, *told = shlex.split(planning_again(job_on(folder, "locator"), plans))
+    (folder.root / INFO.plans_file).unlink()
+    assert main(["plan_and_preprocess", str(source), *told, "-np", "1"]) == 0
+    assert read_model(folder.root / INFO.plans_file, ProjectionPlans) == plans
+
+
+def test_splits_without_the_level_in_training_are_refused(make_job: MakeJob) -> None:
+    job = make_job("0")
+    write_json(job.splits_json, [{"train": ["ball_5"], "val": WITH_BALL}, {"train": WITH_BALL, "val": ["ball_5"]}])
+    with pytest.raises(AutosegError, match=r"ball is in none of the 1 training case of fold 0.* splits_localization\.json"):
+        load_data(job)
+    assert load_data(replace(job, fold="1")).validation == ["ball_5"]
+
+
+def test_cases_of_which_nothing_is_known_are_left_out_with_a_note(
+    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob
+) -> None:
+    source = make_balls(tmp_path, with_ball=5, without=0)
+    points = tmp_path / "points.csv"
+    points.write_text("case,mm\nball_0,60\nball_1,61\nball_2,\n")
+    work = tmp_path / "workspace"
+    result = plan_projection(source, find="the ball", points=points, workers=1, workspace=work, quiet=True)
+    assert (result.levels.there, result.levels.absent, result.levels.unknown) == (2, 1, 2)
+    job = job_on(DatasetFolder(work / source.name), "locator", "all", settings_of())
+    data = load_data(job)
+    assert data.training == ["ball_0", "ball_1", "ball_2"]
+    assert data.notes == ["Left out, as it is not known where the ball is in them: 2 cases (ball_3, ball_4)."]
+    beside = [{"train": ["ball_1", "ball_3"], "val": ["ball_0", "ball_2", "ball_4"]}, {"train": ["ball_0"], "val": ["ball_1"]}]
+    write_json(source / "splits_final.json", beside)  # names all that the dataset has
+    split = load_data(replace(job, fold="0"))
+    assert (split.training, split.validation) == (["ball_1"], ["ball_0", "ball_2"])
+    for file in (source / "splits_final.json", job.splits_json):
+        file.unlink()
+    split = load_data(replace(job, fold="0"))
+    assert sorted(name for each in split.splits for name in each["val"]) == ["ball_0", "ball_1", "ball_2"]

@@ -1,0 +1,339 @@
+"""A locator's fold from its projections to its validation: what it writes, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from safetensors.torch import load_file
+
+from autoseg.api.projection import plan_projection
+from autoseg.errors import AutosegError
+from autoseg.files import write_json
+from autoseg.image_io import read_label
+from autoseg.tasks.localization.locator import Located, Locator
+from autoseg.tasks.localization.store import open_projection
+from autoseg.tasks.localization.summary import read_summary
+from autoseg.tasks.localization.validated import read_validated, write_validated
+from autoseg.trainers import loop
+from autoseg.trainers.fold import run_fold
+from autoseg.trainers.job import Job
+from autoseg.trainers.localization import fold as locator_fold
+from autoseg.trainers.localization.batches import LocatorBatches
+from autoseg.trainers.localization.data import load_data
+from autoseg.trainers.localization.fold import steps
+from autoseg.trainers.localization.learner import LocatorLearner
+from autoseg.trainers.localization.settings import LocalizationSettings
+from autoseg.training_log import read_log
+from autoseg.workspace import DatasetFolder, read_json
+
+MakeJob = Callable[..., Job[LocalizationSettings]]
+WITH_BALL = ("ball_1", "ball_2", "ball_3")
+
+
+def quietly(share: float, text: str) -> None:
+    """Reports nothing."""
+
+
+def train_fold(job: Job[LocalizationSettings], report: Callable[[float, str], None] = quietly) -> Any:
+    return run_fold(job, steps(job, load_data(job), report))
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than the training."""
+    monkeypatch.setattr(loop, "draw_progress", lambda *arguments: None)
+    monkeypatch.setattr(locator_fold, "draw_location", lambda *arguments: None)
+
+
+@pytest.fixture
+def sees_what_is_bright(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locators answer 1 in rows where the maximum is as bright as the ball somewhere, else 0."""
+    monkeypatch.setattr(Locator, "_respond", lambda self, channels, case: np.where(
+        channels[1].max(1, keepdims=True) > 0.9, 1.0, np.zeros_like(channels[1])))
+
+
+def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
+    job = make_job()
+    summary = train_fold(job)
+    place, data = job.fold_folder, load_data(job)
+    log = read_log(place.log_jsonl)
+    assert len(log) == 2 and all(epoch.validation_loss is not None and set(epoch.dice) == {"ball"} for epoch in log)
+    rows = read_validated(place.locations_csv)
+    assert [row.case for row in rows if row.part == "whole"] == data.validation
+    assert summary == read_summary(place.summary_json)
+    for picture in (place.progress_png, *(place.picture_png(case) for case in data.validation)):
+        assert Pillow.open(picture).size[0] > 100
+    assert {name.partition(".")[0] for name in load_file(place.checkpoint_final)} == {"network"}
+    assert not list(job.folder.root.rglob(".tmp-*"))
+    assert not (place.validation / "crops").exists()
+
+
+@pytest.mark.parametrize(("batch_size", "instead"), [
+    (16, "Take fewer (--set batch_size=8), or plan larger pixels"), (3, "Take fewer (--set batch_size=2), or plan larger"),
+    (2, "at a time. Plan larger pixels (--spacing MM).")])
+def test_where_memory_runs_out_fewer_are_proposed_where_there_are_fewer(
+    batch_size: int, instead: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*arguments: Any) -> None:
+        raise MemoryError
+
+    job = make_job()
+    assert job.settings is not None
+    monkeypatch.setattr(locator_fold, "train_locator", out_of_memory)
+    with pytest.raises(AutosegError, match=rf"on {batch_size} projections of .*{re.escape(instead)}"):
+        train_fold(replace(job, settings=job.settings.model_copy(update={"batch_size": batch_size})))
+
+
+def middle_in_file(case: str, source: Path) -> float:
+    """Of the ball, along the array axis that runs along the patient, as the file counts."""
+    label = read_label(source / "labelsTr" / f"{case}.nii.gz").array[0]
+    slices = np.flatnonzero((label == 1).any((1, 2)))
+    return float(slices[0] + slices[-1]) / 2
+
+
+def test_validation_counts_slices_as_the_files_do(
+    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob,
+    sees_what_is_bright: None, without_pictures: None,
+) -> None:
+    """Every other volume is stored from the head down; the answers of one that sees the ball are right for all."""
+    source = make_balls(tmp_path, with_ball=4, without=1)
+    plan_projection(source, find="ball", pixel_mm=3.0, slab=1.0, workers=1, workspace=tmp_path / "w", quiet=True)
+    settings = settings_of(epochs=1, iterations=1, band=5)
+    job = job_on(DatasetFolder(tmp_path / "w" / source.name), "locator", "0", settings)
+    write_json(job.splits_json, [
+        {"train": ["ball_0"], "val": [*WITH_BALL, "ball_4"]},
+        {"train": [*WITH_BALL, "ball_4"], "val": ["ball_0"]}])
+    summary = train_fold(job)
+    whole = {row.case: row for row in read_validated(job.fold_folder.locations_csv) if row.part == "whole"}
+    for case in WITH_BALL:
+        row = whole[case]
+        assert row.is_there and row.true_slice == pytest.approx(middle_in_file(case, source)) and row.slice_mm == 3.0
+        assert row.found and row.error_slices == pytest.approx(0, abs=0.1) and row.confidence > 0.8
+    assert not whole["ball_4"].is_there and not whole["ball_4"].found
+    assert whole["ball_4"].true_slice is None and whole["ball_4"].error_mm is None
+    parts = [row for row in read_validated(job.fold_folder.locations_csv) if row.part != "whole"]
+    assert {(row.case, row.part) for row in parts} <= {(case, part) for case in whole for part in ("before", "after")}
+    assert len(parts) >= 3 and not any(row.found or row.is_there for row in parts) and "ball_4" not in {r.case for r in parts}
+    assert (summary.cases, summary.found, summary.without_level.count, summary.parts.count) == (3, 3, 1, len(parts))
+    assert summary.error_mm.worst < 0.3 and not summary.parts.wrongly_found
+
+
+def test_parts_are_the_rows_before_and_after_in_the_cases_own_slices(
+    make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer in the first row of each part: the slice there, counted as the case does."""
+    seen: list[tuple[str, int]] = []
+
+    def first_row(self: Locator, channels: np.ndarray, case: str) -> np.ndarray:
+        seen.append((case, channels.shape[1]))
+        response = np.zeros(channels.shape[1:], np.float32)
+        response[0] = 1
+        return response
+
+    monkeypatch.setattr(Locator, "_respond", first_row)
+    job = make_job(band=1)
+    train_fold(job)
+    rows = read_validated(job.fold_folder.locations_csv)
+    assert all((row.slice, row.confidence) == (round(row.slice, 3), round(row.confidence, 4)) for row in rows)
+    for row, (case, count) in zip(rows, seen, strict=True):
+        stored = open_projection(job.folder.preprocessed("projection"), row.case)
+        assert row.case == case
+        start = stored.description.shape[1] - count if row.part == "after" else 0
+        assert row.slice == pytest.approx(stored.slice_of(start), abs=1e-3)
+        if row.part == "before":
+            assert stored.level is not None and count <= stored.level.top + 0.5
+        if row.part == "after":
+            assert stored.level is not None and start >= stored.level.bottom + 0.5
+    assert {row.part for row in rows} >= {"whole"} and len(rows) > len(load_data(job).validation)
+
+
+def test_a_finished_fold_is_left_as_it_is_and_its_validation_made_again_where_it_is_gone(
+    make_job: MakeJob, without_pictures: None
+) -> None:
+    job = make_job()
+    train_fold(job)
+    weights = job.fold_folder.checkpoint_final.stat().st_mtime_ns
+    first = job.fold_folder.locations_csv.read_text()
+    train_fold(job)
+    assert job.fold_folder.locations_csv.read_text() == first
+    for path in (job.fold_folder.locations_csv, job.fold_folder.summary_json):
+        path.unlink()
+    train_fold(job)
+    assert job.fold_folder.locations_csv.read_text() == first and job.fold_folder.summary_json.exists()
+    assert job.fold_folder.checkpoint_final.stat().st_mtime_ns == weights
+
+
+def test_rows_of_cases_whose_level_was_corrected_are_made_again(make_job: MakeJob, without_pictures: None) -> None:
+    job = make_job()
+    train_fold(job)
+    first = read_validated(job.fold_folder.locations_csv)
+    wrong = [row.model_copy(update={"true_slice": row.true_slice + 5, "slice": 1.0}) if row.true_slice is not None else row
+             for row in first]
+    assert wrong != first
+    write_validated(job.fold_folder.locations_csv, wrong)
+    train_fold(job)
+    assert sorted(read_validated(job.fold_folder.locations_csv), key=str) == sorted(first, key=str)
+
+
+def test_fold_all_is_trained_and_not_validated(make_job: MakeJob, without_pictures: None) -> None:
+    job = make_job("all")
+    assert train_fold(job) is None
+    assert job.fold_folder.checkpoint_final.exists() and not job.fold_folder.validation.exists()
+    assert read_log(job.fold_folder.log_jsonl)[0].validation_loss is None
+
+
+@pytest.mark.parametrize("saved", [0, 1e9], ids=["saved each epoch", "nothing saved"])
+def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
+    make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch, saved: float
+) -> None:
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", saved)
+    unbroken, broken = (make_job("0", name=name, epochs=3, deep_supervision=True) for name in ("unbroken", "broken"))
+    train_fold(unbroken)
+
+    def kill(share: float, text: str) -> None:
+        if "epoch 2/3" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_fold(broken, kill)
+    assert not broken.fold_folder.checkpoint_final.exists() and not broken.fold_folder.summary_json.exists()
+    assert broken.fold_folder.training_state.exists() == (saved == 0)
+    train_fold(broken)
+    expected, found = (load_file(job.fold_folder.checkpoint_final) for job in (unbroken, broken))
+    assert expected.keys() == found.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+    assert broken.fold_folder.locations_csv.read_text() == unbroken.fold_folder.locations_csv.read_text()
+    logs = [[(epoch.training_loss, epoch.validation_loss, epoch.dice) for epoch in read_log(job.fold_folder.log_jsonl)]
+            for job in (unbroken, broken)]
+    assert logs[0] == logs[1] and len(logs[0]) == 3
+
+
+def test_a_fold_goes_on_with_continue_whatever_the_recipe_says_now(make_job: MakeJob, without_pictures: None) -> None:
+    job = make_job(epochs=3, band=5)
+
+    def kill(share: float, text: str) -> None:
+        if "epoch 3/3" in text:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "SECONDS_BETWEEN_STATES", 0)
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(job, kill)
+    train_fold(replace(job, settings=None))
+    assert len(read_log(job.fold_folder.log_jsonl)) == 3 and read_json(job.model.model_json)["band"] == 5
+
+
+def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
+    make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(epochs=1)
+    located: list[str] = []
+    locate = Locator.locate
+
+    def killed(self: Locator, channels: np.ndarray, case: str) -> Located:
+        if len(set(located)) == 1 and case not in located:
+            raise KeyboardInterrupt
+        located.append(case)
+        return locate(self, channels, case)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Locator, "locate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(job)
+    first = read_validated(job.fold_folder.locations_csv)
+    assert {row.case for row in first} == set(located) and not job.fold_folder.summary_json.exists()
+    before = list(located)
+
+    def counted(self: Locator, channels: np.ndarray, case: str) -> Located:
+        located.append(case)
+        return locate(self, channels, case)
+
+    monkeypatch.setattr(Locator, "locate", counted)
+    train_fold(job)
+    assert not set(located[len(before):]) & set(before) and set(located) == set(load_data(job).validation)
+    after = read_validated(job.fold_folder.locations_csv)
+    assert after[:len(first)] == first and len({(row.case, row.part) for row in after}) == len(after)
+
+
+def test_the_summary_is_the_last_thing_that_is_written(
+    make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(epochs=1)
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(locator_fold, "write_summary", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(job)
+    assert {row.case for row in read_validated(job.fold_folder.locations_csv)} == set(load_data(job).validation)
+    assert not job.fold_folder.summary_json.exists()
+    train_fold(job)
+    assert job.fold_folder.summary_json.exists()
+
+
+def test_a_validation_of_weights_that_are_gone_is_made_anew(make_job: MakeJob, without_pictures: None) -> None:
+    job = make_job(epochs=1)
+    train_fold(job)
+    for path in (job.fold_folder.checkpoint_final, job.fold_folder.training_state):
+        path.unlink()
+    stale = job.fold_folder.validation / "stale"
+    stale.touch()
+    train_fold(job)
+    assert not stale.exists() and job.fold_folder.summary_json.exists()
+
+
+def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
+    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob,
+    monkeypatch: pytest.MonkeyPatch, without_pictures: None,
+) -> None:
+    source, work, mirrored = make_balls(tmp_path, with_ball=2, without=0), tmp_path / "w", {}
+    begin = LocatorBatches.__init__
+    for axis, project in (("z", "x"), ("z", "y"), ("y", "z"), ("x", "y")):
+        plan_projection(source, "ball", axis=axis, project=project, pixel_mm=3.0, workers=1, workspace=work, quiet=True)
+        settings = settings_of(epochs=1, iterations=1)
+        job = job_on(DatasetFolder(work / source.name), "locator", "all", settings, name=f"{axis}{project}")
+
+        def noted(self: LocatorBatches, *arguments: Any, **named: Any) -> None:
+            begin(self, *arguments, **named)
+            mirrored[axis, project] = self.mirrors  # noqa: B023
+
+        monkeypatch.setattr(LocatorBatches, "__init__", noted)
+        train_fold(job)
+    assert mirrored == {("z", "x"): False, ("z", "y"): True, ("y", "z"): True, ("x", "y"): False}
+
+
+def test_a_loss_that_is_no_number_is_told(make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocatorLearner, "training_step", lambda self, batch: {"loss": float("nan")})
+    with pytest.raises(AutosegError, match=r"became NaN in epoch 1, iteration 1"):
+        train_fold(make_job())
+
+
+def test_memory_that_runs_out_is_told_with_what_takes_less(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out(*arguments: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(locator_fold, "train_locator", run_out)
+    with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of projection was trained on 6 projections of \d+ × \d+ "
+                       r"pixels at a time\. Take fewer \(--set batch_size=3\), or plan larger pixels \(--spacing MM\)"):
+        train_fold(make_job(batch_size=6))
+
+
+def test_projections_that_changed_since_the_fold_was_trained_are_not_validated_on(
+    make_job: MakeJob, without_pictures: None
+) -> None:
+    job = make_job(epochs=1)
+    train_fold(job)
+    job.fold_folder.summary_json.unlink()
+    there = read_json(job.model.model_json)
+    write_json(job.model.model_json, {**there, "plans": {**there["plans"], "slab": 0.99}})
+    with pytest.raises(AutosegError, match="was trained on cases .* by other plans .* cannot be validated on"):
+        train_fold(job)

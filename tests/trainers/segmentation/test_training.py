@@ -1,0 +1,266 @@
+"""Training end to end on tiny cases: batches, the loop, resumption to the same weights, time budgets."""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from autoseg.dataset import Labels
+from autoseg.errors import AutosegError
+from autoseg.plan import Configuration, Topology
+from autoseg.preprocessing.store import CaseProperties
+from autoseg.tasks.segmentation.store import StoredVolume, open_volume, write_volume
+from autoseg.trainers import loop
+from autoseg.trainers.checkpoint import save_state, save_weights
+from autoseg.trainers.losses.targets import TrainingData
+from autoseg.trainers.schedule import Schedule
+from autoseg.trainers.segmentation import SegmentationLearner, SegmentationSettings, batches, segmentation_learner
+from autoseg.trainers.segmentation.batches import BatchStream, CaseInMemory, PatchSampler, kept_in_memory, read_padded
+from autoseg.trainers.segmentation.configure import augmentation_for, batch_stream, effective_configuration
+from autoseg.trainers.settings import PlateauSettings
+from autoseg.workspace import FoldFolder
+
+LABELS = Labels(values={"background": 0, "cube": 1})
+DATA = TrainingData(LABELS, 1000, (900, 100))
+CPU = torch.device("cpu")
+
+
+def configuration(dimensions: int = 3) -> Configuration:
+    axes = dimensions
+    return Configuration(
+        spacing_mm=(1.0,) * axes, median_shape=(16,) * axes, patch_size=(16,) * axes, batch_size=2,
+        normalization=("zscore",), normalize_inside_mask=(False,),
+        network=Topology(
+            features=(4, 8), strides=((1,) * axes, (2,) * axes), kernel_sizes=((3,) * axes,) * 2, convs_per_stage=(1, 1)
+        ),
+    )
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[StoredVolume]:
+    """Three cases with a bright cube that is the label."""
+    stored = []
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        seg = np.zeros((1, 14, 18, 20), np.int8)
+        z, y, x = rng.integers(2, 6, 3)
+        seg[0, z:z + 6, y:y + 7, x:x + 8] = 1
+        data = (rng.normal(size=seg.shape) * 0.3 + 2 * seg).astype(np.float32)
+        name = f"case_{number}"
+        properties = CaseProperties(
+            case=name, shape_original=(14, 18, 20), spacing_mm=(1, 1, 1), transpose=(0, 1, 2),
+            crop_box=((0, 14), (0, 18), (0, 20)), shape_cropped=(14, 18, 20), shape_resampled=(14, 18, 20),
+            spacing_resampled_mm=(1, 1, 1), versions={},
+        )
+        write_volume(tmp_path, data, seg, properties, LABELS)
+        stored.append(open_volume(tmp_path, name))
+    return stored
+
+
+def make_run(cases: list[StoredVolume], folder: Path, settings: SegmentationSettings, dimensions: int = 3) -> loop.Run:
+    plan = effective_configuration(configuration(dimensions), settings, 2)
+    learner = segmentation_learner(plan, DATA, settings, CPU)
+    training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
+    validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
+    return loop.Run(
+        learner, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None,
+        settings.validation_batches)
+
+
+def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[StoredVolume]) -> None:
+    whole = cases[0].read_data()
+    image, label = read_padded(cases[0], np.array([-2, 3, 15]), np.array([8, 5, 9]))
+    assert image.shape == (1, 8, 5, 9) and label.shape == (1, 8, 5, 9) and label.dtype == np.int16
+    assert np.array_equal(image[:, 2:, :, :5], whole[:, :6, 3:8, 15:])
+    assert not image[:, :2].any() and not image[:, :, :, 5:].any()
+
+
+def test_the_last_third_of_a_batch_holds_foreground_at_its_centre(cases: list[StoredVolume]) -> None:
+    sampler = PatchSampler(cases, (4, 4, 4), 6, 1 / 3, None, seed=0)
+    for number in range(10):
+        samples = sampler.draw(number)
+        assert all(int(sample.label[0, 2, 2, 2]) == 1 for sample in samples[4:])
+
+
+def test_a_batch_depends_on_its_number_alone(cases: list[StoredVolume]) -> None:
+    sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
+    later_first = sampler.draw(5)
+    sampler.draw(0)
+    for one, other in zip(later_first, sampler.draw(5), strict=True):
+        assert torch.equal(one.image, other.image)
+    assert not torch.equal(sampler.draw(5)[0].image, sampler.draw(6)[0].image)
+
+
+def test_batches_come_in_order_from_several_threads(cases: list[StoredVolume]) -> None:
+    sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
+    stream = BatchStream(sampler, lambda samples: samples, threads=3)  # type: ignore[arg-type, return-value]
+    for number, samples in zip(range(4, 12), stream.batches(4, 8), strict=True):
+        assert torch.equal(samples[0].image, sampler.draw(number)[0].image)  # type: ignore[index]
+    stream.close()
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_training_learns_the_bright_cube(cases: list[StoredVolume], tmp_path: Path, dimensions: int) -> None:
+    settings = SegmentationSettings(epochs=6, iterations=12, batch_size=4, momentum=0.9, learning_rate=0.05)
+    run = make_run(cases, tmp_path / "fold", settings, dimensions)
+    loop.train(run)
+    assert run.history[-1].dice["cube"] is not None and run.history[-1].dice["cube"] > 0.8
+    lines = [json.loads(line) for line in run.folder.log_jsonl.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(6))
+    assert run.folder.progress_png.read_bytes().startswith(b"\x89PNG")
+    assert run.folder.checkpoint_final.exists() and run.folder.checkpoint_best.exists()
+
+
+@pytest.mark.parametrize("settings", [
+    SegmentationSettings(epochs=4, iterations=3),
+    SegmentationSettings(epochs=4, iterations=3, loss="exp_log", optimizer="adam", schedule="plateau", augmentation="elastic",
+             plateau=PlateauSettings(patience=1, factor=0.5, threshold=1.0)),
+    SegmentationSettings(epochs=4, iterations=3, network="unet3plus", loss="hybrid", norm="batch", classification_guided=True,
+             base_features=2),
+], ids=["default", "as multiscale", "guided unet3plus with batch norm and dropout"])
+def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
+    cases: list[StoredVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: SegmentationSettings
+) -> None:
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0)
+    loop.train(make_run(cases, tmp_path / "unbroken", settings))
+    broken = make_run(cases, tmp_path / "broken", settings)
+
+    def kill_in_third_epoch(share: float, text: str) -> None:
+        if "epoch 3/4" in text:
+            raise KeyboardInterrupt
+
+    broken.report = kill_in_third_epoch
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(broken)
+    assert not broken.folder.checkpoint_final.exists()
+    loop.train(make_run(cases, tmp_path / "broken", settings))
+    expected = load_file(tmp_path / "unbroken" / "checkpoint_final.safetensors")
+    found = load_file(tmp_path / "broken" / "checkpoint_final.safetensors")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_state_goes_on_in_another_precision_as_on_another_device(cases: list[StoredVolume], tmp_path: Path) -> None:
+    """From a CPU in float32 to float16, as on CUDA, and back: the gradients' scale is in one of the states only."""
+    def learner(precision: Literal["float32", "float16"]) -> SegmentationLearner:
+        return segmentation_learner(configuration(), DATA, SegmentationSettings(precision=precision), CPU)
+
+    batch = next(make_run(cases, tmp_path, SegmentationSettings()).training.batches(0, 1))
+    plain, scaled = learner("float32"), learner("float16")
+    plain.training_step(batch)
+    scaled.load_state_dict(plain.state_dict())
+    before = scaled.modules["network"].state_dict()
+    assert all(torch.equal(values, before[name]) for name, values in plain.modules["network"].state_dict().items())
+    scaled.training_step(batch)
+    plain.load_state_dict(scaled.state_dict())
+    again = learner("float16")
+    again.load_state_dict(scaled.state_dict())
+    assert again.scaler.state_dict() == scaled.scaler.state_dict() != {}
+
+
+def test_a_state_that_holds_code_is_not_read(cases: list[StoredVolume], tmp_path: Path) -> None:
+    run = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=1))
+    run.folder.root.mkdir()
+    torch.save({"learner": Path("/")}, run.folder.training_state)
+    with pytest.raises(AutosegError, match="more than tensors and plain values"):
+        loop.train(run)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_do(cases: list[StoredVolume], tmp_path: Path) -> None:
+    run = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=2))
+    run.learner.training_step = lambda batch: {"loss": float("nan")}  # type: ignore[method-assign]
+    with pytest.raises(AutosegError, match="became NaN in epoch 1, iteration 1"):
+        loop.train(run)
+
+
+def test_the_learning_rate_falls_to_zero_along_the_polynomial() -> None:
+    learner = segmentation_learner(configuration(), DATA, SegmentationSettings(warmup=0.1), CPU)
+    rates = []
+    for progress in (0.05, 0.1, 0.5, 1.0):
+        learner.set_progress(progress)
+        rates.append(learner.optimizers["network"].param_groups[0]["lr"])
+    assert rates[0] < 0.6 * 0.01
+    assert rates[1:] == pytest.approx([0.01 * 0.9**0.9, 0.01 * 0.5**0.9, 0.0])
+
+
+def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of 1 s in 1000 s (900 s without the reserve): epochs get shorter so that at least 20 fit."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    schedule = Schedule(SegmentationSettings(max_hours=1000 / 3600))
+    epoch, progress = 0, []
+    while epoch < schedule.epochs:
+        started, iteration = now, 0
+        while True:
+            progress.append(schedule.progress(epoch, iteration))
+            now += 1.0
+            iteration += 1
+            if schedule.is_epoch_over(epoch, iteration):
+                break
+        now += 2.0  # validation
+        schedule.end_epoch(epoch, now - started)
+        epoch += 1
+    assert epoch >= 20
+    assert 850 < now <= 900 + schedule.iterations + 2
+    assert progress[-1] > 0.95 and all(later >= earlier - 0.05 for earlier, later in pairwise(progress))
+
+
+def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredVolume], tmp_path: Path) -> None:
+    plateau = PlateauSettings(patience=1, factor=0.01, floor=1e-3, threshold=1e6)
+    settings = SegmentationSettings(epochs=9, iterations=1, schedule="plateau", plateau=plateau)
+    run = make_run(cases, tmp_path / "fold", settings)
+    loop.train(run)
+    assert [epoch.learning_rate for epoch in run.history] == [0.01, 0.01]  # the first epoch is the best; the second, no better
+    assert run.folder.checkpoint_final.exists()
+    again = make_run(cases, tmp_path / "fold", settings)
+    loop.train(again)
+    assert len(again.history) == 2
+
+
+def test_a_disk_that_is_full_is_named_by_weights_and_states(
+    cases: list[StoredVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the errors that safetensors 0.8 and torch 2.13 raised on a full tmpfs."""
+    def no_space(*arguments: object, **named: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    def torch_stops(*arguments: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr("autoseg.trainers.checkpoint.save_file", no_space)
+    monkeypatch.setattr("torch.save", torch_stops)
+    modules = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=1)).learner.modules
+    with pytest.raises(AutosegError, match="The disk is full"):
+        save_weights(tmp_path / "fold" / "weights", modules, {})
+    with pytest.raises(AutosegError, match="The disk is full"):
+        save_state(tmp_path / "fold" / "state", {"epoch": 1})
+    assert not list((tmp_path / "fold").iterdir())
+
+
+def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredVolume]) -> None:
+    in_ram = kept_in_memory(cases, channels=1)
+    assert all(isinstance(case, CaseInMemory) for case in in_ram)
+    samplers = [PatchSampler(kept, (8, 16, 30), 6, 0.5, None, seed=7) for kept in (cases, in_ram)]
+    for one, other in zip(samplers[0].draw(3), samplers[1].draw(3), strict=True):
+        assert torch.equal(one.image, other.image) and torch.equal(one.label, other.label) and one.seed == other.seed
+
+
+def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredVolume], monkeypatch) -> None:
+    monkeypatch.setattr(batches, "free_memory_bytes", lambda: 1000)
+    assert kept_in_memory(cases, channels=1) == cases
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_weights_can_be_read_by_who_can_read_their_folder(tmp_path: Path) -> None:
+    for mode, expected in ((0o755, 0o644), (0o750, 0o640), (0o700, 0o600)):
+        tmp_path.chmod(mode)
+        save_weights(tmp_path / "weights.safetensors", {"network": torch.nn.Linear(1, 1)}, {})
+        assert (tmp_path / "weights.safetensors").stat().st_mode & 0o777 == expected

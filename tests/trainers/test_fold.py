@@ -1,0 +1,100 @@
+"""Which steps of a fold are taken, by what exists already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.errors import AutosegError
+from autoseg.files import _host, write_text
+from autoseg.provenance import Origin
+from autoseg.task import TaskInfo
+from autoseg.trainers.fold import FoldSteps, run_fold
+from autoseg.trainers.job import Job
+from autoseg.trainers.recipe import Recipe
+from autoseg.trainers.settings import TrainingSettings
+from autoseg.files import write_text
+from autoseg.workspace import DatasetFolder
+
+SETTINGS = TrainingSettings()
+TASK = TaskInfo(
+    name="own", article="a", noun="model", plural="models", does="does", outputs="OUTPUTS", recipe="mine",
+    configurations=("slices",), planner="own")
+CASES = Origin.of(train={"a": "1"}, val={"b": "2"})
+
+
+class Steps:
+    """Notes which steps were taken; its files are those that a training writes."""
+
+    def __init__(self, root: Path, name: str = "mine") -> None:
+        self.job: Job[TrainingSettings] = Job(
+            DatasetFolder(root / "D"), TASK, "slices", "mine", Recipe(dict, SETTINGS, ""), "0", SETTINGS, SETTINGS, "cpu", name)
+        self.taken: list[str] = []
+
+    def run(self, cases: Origin = CASES, error: BaseException | None = None) -> str | None:
+        self.taken.clear()
+        return run_fold(self.job, FoldSteps[TrainingSettings, str](
+            cases=cases, describe=self.describe,
+            train=lambda settings, device: self.train(device, error), too_large=lambda settings: "64 things. Take 32.",
+            validate=lambda settings, device: self.validate()))
+
+    def describe(self, settings: TrainingSettings) -> None:
+        self.taken.append("describe")
+        write_text(self.job.model.model_json, "{}")
+
+    def train(self, device: torch.device, error: BaseException | None) -> None:
+        self.taken.append("train")
+        assert device == torch.device("cpu")
+        if error is not None:
+            raise error
+        write_text(self.job.fold_folder.checkpoint_final, "weights")
+
+    def validate(self) -> str:
+        self.taken.append("validate")
+        write_text(self.job.fold_folder.summary_json, "{}")
+        return "summary"
+
+
+def test_a_new_fold_is_described_trained_and_validated(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    assert steps.run() == "summary" and steps.taken == ["describe", "train", "validate"]
+    assert steps.job.fold_folder.cases_json.exists()
+
+
+def test_a_trained_fold_is_validated_alone(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    steps.run()
+    assert steps.run() == "summary" and steps.taken == ["validate"]
+    steps.job.model.model_json.unlink()
+    steps.run()
+    assert steps.taken == ["describe", "validate"]
+
+
+def test_a_validation_and_leftovers_of_weights_that_are_gone_go_before_the_training(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    steps.run()
+    left = steps.job.fold_folder.root / f".tmp-{_host()}.999999999.00000000-log.jsonl"  # of a process that is gone
+    left.touch()
+    steps.job.fold_folder.checkpoint_final.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        steps.run(error=KeyboardInterrupt())
+    assert steps.taken == ["describe", "train"]
+    assert not left.exists() and not steps.job.fold_folder.validation.exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_memory_that_runs_out_in_the_training_is_told_with_what_takes_less(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of slices was trained on 64 things\. Take 32\."):
+        Steps(tmp_path).run(error=error)
+    with pytest.raises(RuntimeError, match="something else"):
+        Steps(tmp_path, "other").run(error=RuntimeError("something else"))
+
+
+def test_a_fold_that_was_begun_with_other_cases_does_not_go_on(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    steps.run()
+    with pytest.raises(AutosegError, match=r"was begun with other cases than the folds have now \(a, b\)"):
+        steps.run(Origin.of(train={"b": "2"}, val={"a": "1"}))
+    assert steps.taken == []

@@ -1,0 +1,186 @@
+"""Patches for training: which ones are drawn, and how they are read in the background. Small datasets are kept in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from autoseg.parallel import free_memory_bytes
+from autoseg.preprocessing.crop import Box
+from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
+from autoseg.trainers.augmentation import Augmentation, SpatialDraw
+
+SHARE_OF_FREE_MEMORY = 0.25
+LABEL_BYTES = 2  # of a voxel, at most
+
+
+class CaseInMemory:
+    """A case like `StoredVolume` whose arrays are read once, when they are first asked for. They must not be written to."""
+
+    def __init__(self, stored: StoredVolume) -> None:
+        self._stored = stored
+        self._voxels: dict[int, np.ndarray] = {}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X) of the resampled grid."""
+        return self._stored.shape
+
+    @property
+    def foreground_counts(self) -> dict[int, int]:
+        """See `StoredVolume`."""
+        return self._stored.foreground_counts
+
+    def read_data(self, box: Box) -> np.ndarray:
+        """Return (C, z1 - z0, y1 - y0, x1 - x0) float32 inside `box`."""
+        return self._data[(slice(None), *(slice(*edges) for edges in box))]
+
+    def read_seg(self, box: Box) -> np.ndarray:
+        """Return (1, z1 - z0, y1 - y0, x1 - x0) int8 or int16 label values inside `box`."""
+        return self._seg[(slice(None), *(slice(*edges) for edges in box))]
+
+    def voxels_of(self, key: int) -> np.ndarray:
+        """Return (N, 3) int32 (z, y, x); see `StoredVolume`."""
+        if key not in self._voxels:
+            self._voxels[key] = self._stored.voxels_of(key)
+        return self._voxels[key]
+
+    @cached_property
+    def _data(self) -> np.ndarray:
+        return self._stored.read_data()
+
+    @cached_property
+    def _seg(self) -> np.ndarray:
+        return self._stored.read_seg()
+
+
+def kept_in_memory(cases: Sequence[StoredVolume], channels: int) -> list[StoredVolume] | list[CaseInMemory]:
+    """Return the cases in memory where together they take at most a quarter of what is free, else as they are on disk."""
+    voxels = sum(int(np.prod(case.shape)) for case in cases)
+    if voxels * (4 * channels + LABEL_BYTES) > SHARE_OF_FREE_MEMORY * free_memory_bytes():
+        return list(cases)
+    return [CaseInMemory(case) for case in cases]
+
+
+ReadableCase = StoredVolume | CaseInMemory
+
+
+@dataclass
+class Sample:
+    """A region of a case around a patch, not yet augmented.
+
+    image: (C, *region) float32; label: (1, *region) int16. spatial: how the patch lies in the region; None where the
+    region is the patch. seed: of all that is still to be drawn for this sample.
+    """
+
+    image: torch.Tensor
+    label: torch.Tensor
+    spatial: SpatialDraw | None
+    seed: int
+
+
+@dataclass
+class Batch:
+    """image: (B, C, *patch) float32; label: (B, 1, *patch) int16, raw label values. Both on the device."""
+
+    image: torch.Tensor
+    label: torch.Tensor
+
+
+class PatchSampler:
+    """Draws the samples of a batch. The draw depends on `seed` and the batch's number alone, not on what came before.
+
+    The last `foreground_share` of each batch is centred on a voxel of a class that is drawn evenly among those of the
+    case; the others lie evenly in the case (on an annotated voxel where the dataset has an ignore label). A patch that
+    is larger than its case is centred on it and padded with zeros.
+    """
+
+    def __init__(
+        self, cases: Sequence[ReadableCase], patch_size: tuple[int, ...], batch_size: int, foreground_share: float,
+        augmentation: Augmentation | None, seed: int,
+    ) -> None:
+        self.cases = cases
+        self.patch_size = np.array(patch_size)
+        self.batch_size = batch_size
+        self.first_forced = round(batch_size * (1 - foreground_share))
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def draw(self, number: int) -> list[Sample]:
+        """Return the samples of batch `number`."""
+        return [self._sample(number, position) for position in range(self.batch_size)]
+
+    def _sample(self, number: int, position: int) -> Sample:
+        rng = np.random.default_rng((self.seed, number, position))
+        case = self.cases[int(rng.integers(len(self.cases)))]
+        low = self._patch_corner(case, position >= self.first_forced, rng)  # (z, y, x) also in 2D
+        spatial = self.augmentation.draw_spatial(rng) if self.augmentation else None
+        flat = len(self.patch_size) == 2
+        size = np.array((1, *self.patch_size)) if flat else self.patch_size
+        if spatial is not None:
+            region = np.array((1, *spatial.region_size)) if flat else np.array(spatial.region_size)
+            low = low - (region - size) // 2
+            size = region
+        image, label = read_padded(case, low, size)
+        if flat:
+            image, label = image[:, 0], label[:, 0]
+        return Sample(torch.from_numpy(image), torch.from_numpy(label), spatial, int(rng.integers(2**31)))
+
+    def _patch_corner(self, case: ReadableCase, force_foreground: bool, rng: np.random.Generator) -> np.ndarray:
+        """Return the lowest voxel (z, y, x) of the patch; may be negative."""
+        shape = np.array(case.shape)
+        patch = np.array((1, *self.patch_size)) if len(self.patch_size) == 2 else self.patch_size
+        missing = np.maximum(patch - shape, 0)
+        lowest = -(missing // 2)
+        highest = np.maximum(shape - patch, lowest)
+        classes = [key for key in case.foreground_counts if key != ANNOTATED]
+        key = ANNOTATED if ANNOTATED in case.foreground_counts else None
+        if force_foreground and classes:
+            key = classes[rng.integers(len(classes))]
+        if key is not None:
+            voxels = case.voxels_of(key)
+            return np.maximum(lowest, voxels[rng.integers(len(voxels))] - patch // 2)
+        return rng.integers(lowest, highest + 1)
+
+
+def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`, with zeros where it leaves the case."""
+    shape = np.array(case.shape)
+    start, stop = np.clip(low, 0, shape), np.clip(low + size, 0, shape)
+    (z0, y0, x0), (z1, y1, x1) = start.tolist(), stop.tolist()
+    box = ((z0, z1), (y0, y1), (x0, x1))
+    pad = [(0, 0)] + [(int(a), int(b)) for a, b in zip(start - low, low + size - stop, strict=True)]
+    image, label = case.read_data(box), case.read_seg(box)
+    return np.pad(image, pad), np.pad(label.astype(np.int16, copy=False), pad)
+
+
+class BatchStream:
+    """Batches in order, read by background threads and augmented on the device."""
+
+    def __init__(
+        self, sampler: PatchSampler, finish: Callable[[list[Sample]], Batch], threads: int, ahead: int = 2
+    ) -> None:
+        self.sampler = sampler
+        self.finish = finish
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+        self.ahead = max(ahead, threads)
+
+    def batches(self, first: int, count: int) -> Iterator[Batch]:
+        """Yield batches number `first` to `first + count - 1`."""
+        waiting: deque[Future[list[Sample]]] = deque()
+        for number in range(first, first + count):
+            waiting.append(self.pool.submit(self.sampler.draw, number))
+            if len(waiting) > self.ahead:
+                yield self.finish(waiting.popleft().result())
+        while waiting:
+            yield self.finish(waiting.popleft().result())
+
+    def close(self) -> None:
+        """Stop the threads; what they have not begun is dropped."""
+        self.pool.shutdown(wait=True, cancel_futures=True)

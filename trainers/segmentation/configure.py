@@ -1,0 +1,141 @@
+"""The plan's configuration with the settings in it: network, patch and batch size, mirroring, batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from autoseg.errors import AutosegError
+from autoseg.plan import Configuration, Topology
+from autoseg.topology.pooling import SMALLEST_EDGE, pool
+from autoseg.topology.shapes import reshaped, topology_of
+from autoseg.topology.values import SMALLEST_BATCH, values_put_out
+from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation
+from autoseg.trainers.segmentation.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
+from autoseg.trainers.segmentation.settings import SegmentationSettings
+
+MOST_OF_PLAN = 1.2  # times the planned memory that a step may take without a word
+
+
+def effective_configuration(configuration: Configuration, settings: SegmentationSettings, classes: int) -> Configuration:
+    """Return the plan's configuration with the network, patch and batch size of the settings.
+
+    Where the settings name no batch size, fewer patches than planned are taken if the network would else need more memory
+    than was planned for; two at least. classes: channels of the logits.
+    Raises AutosegError for an impossible patch or network.
+    """
+    patch = settings.patch_size or configuration.patch_size
+    topology = _network(configuration.network, settings)
+    if patch != configuration.patch_size:
+        topology = _for_patch(topology, patch, configuration.spacing_mm)
+    effective = configuration.model_copy(update={"patch_size": patch, "network": topology})
+    that_fit = int(memory_planned(configuration, classes) / _values(effective, classes))
+    fewest = min(SMALLEST_BATCH, configuration.batch_size)
+    batch_size = settings.batch_size or min(configuration.batch_size, max(fewest, that_fit))
+    effective = effective.model_copy(update={"batch_size": batch_size})
+    changed = [key for key in ("patch_size", "batch_size", "network") if getattr(effective, key) != getattr(configuration, key)]
+    reasons = configuration.reasons | dict.fromkeys(changed, "As the settings of the training have it.")
+    return effective.model_copy(update={"reasons": reasons})
+
+
+def memory_planned(planned: Configuration, classes: int) -> float:
+    """Return how many values (see `values_put_out`) a step may put out in the planned memory; at least the planned batch's."""
+    return max(planned.memory_values or 0, planned.batch_size * _values(planned, classes))
+
+
+def cost_note(effective: Configuration, planned: Configuration, classes: int) -> str | None:
+    """Return a note where the network takes more memory than was planned for, or fewer patches for that reason."""
+    ratio = _values(effective, classes) / _values(planned, classes)
+    step = effective.batch_size * _values(effective, classes) / memory_planned(planned, classes)
+    costs = f"A patch takes {ratio:.1f} times as much memory ({effective.network.name}) as was planned"
+    if step > MOST_OF_PLAN:
+        return (f"{costs}, and a step on {effective.batch_size} patches {step:.1f} times what was planned for. Where memory runs "
+                "out: fewer or smaller patches (--set batch_size=, --set patch_size=), or a plan that makes room for it "
+                "(autoseg_plan_and_preprocess --planner, or more --memory-gb).")
+    if effective.batch_size < planned.batch_size and ratio > 1:
+        return f"{costs}, so {effective.batch_size} patches make a batch instead of {planned.batch_size} (--set batch_size=)."
+    return None
+
+
+def _values(configuration: Configuration, classes: int) -> int:
+    return values_put_out(configuration.patch_size, configuration.network, classes)
+
+
+def _network(planned: Topology, settings: SegmentationSettings) -> Topology:
+    """Return the plan's network as the settings change it."""
+    topology = reshaped(planned, settings.network, settings.base_features, settings.norm)
+    if settings.classification_guided and topology.name != "unet3plus":
+        raise AutosegError(f"classification_guided=true is for the network unet3plus, but this one is {topology.name}. "
+                           "Add --set network=unet3plus, or leave it out.")
+    return topology.model_copy(update={
+        "deep_supervision": settings.deep_supervision, "classification_guided": settings.classification_guided})
+
+
+def _for_patch(topology: Topology, patch: tuple[int, ...], spacing_mm: Sequence[float]) -> Topology:
+    """Return the network for another patch than the planned one.
+
+    It is as deep as planned where that halves the patch evenly and leaves two voxels or more of it, else as deep as the planner's
+    rule has it. Raises AutosegError for a patch that no depth fits.
+    """
+    axes = "z,y,x"[-2 * topology.dimensions + 1:]
+    if len(patch) != topology.dimensions:
+        raise AutosegError(
+            f"patch_size={patch} has {len(patch)} entries, but the configuration {topology.dimensions} axes ({axes}).")
+    if min(patch) < 1:
+        raise AutosegError(f"patch_size={patch} ({axes}): each axis needs a voxel at least.")
+    factors = [math.prod(stride[axis] for stride in topology.strides) for axis in range(len(patch))]
+    if all(size % factor == 0 for size, factor in zip(patch, factors, strict=True)) and math.prod(patch) > math.prod(factors):
+        return topology
+    pooling = pool(spacing_mm, patch)
+    if pooling.stages == 1:
+        raise AutosegError(f"patch_size={patch} ({axes}) is too small: two axes of {2 * SMALLEST_EDGE} voxels, or one of "
+                           f"{3 * SMALLEST_EDGE}, are needed to be halved once.")
+    if pooling.patch_size != patch:
+        raise AutosegError(f"patch_size={patch} ({axes}) cannot be halved evenly as often as a network of this size would. The "
+                           f"next one up that can is {','.join(map(str, pooling.patch_size))}.")
+    return topology_of(topology.name, pooling, topology.features[0]).model_copy(update={
+        "norm": topology.norm, "deep_supervision": topology.deep_supervision,
+        "classification_guided": topology.classification_guided})
+
+
+def mirror_axes_of(configuration: Configuration, settings: SegmentationSettings) -> tuple[int, ...]:
+    """Return spatial axes of the patch that are flipped. Raises AutosegError for an axis that it does not have."""
+    every = tuple(range(configuration.dimensions))
+    if settings.mirror_axes is None:
+        return every
+    if not set(settings.mirror_axes) <= set(every):
+        raise AutosegError(f"mirror_axes={settings.mirror_axes}: the patch has the axes {every}.")
+    return tuple(sorted(set(settings.mirror_axes)))
+
+
+def augmentation_for(configuration: Configuration, settings: SegmentationSettings) -> Augmentation | None:
+    """Return the augmentation that the settings name; None for no augmentation."""
+    if settings.augmentation == "none":
+        return None
+    masked = tuple(channel for channel, inside in enumerate(configuration.normalize_inside_mask) if inside)
+    transforms = AUGMENTATIONS[settings.augmentation]
+    return Augmentation(configuration.patch_size, mirror_axes_of(configuration, settings), masked, transforms)
+
+
+def batch_stream(
+    cases: Sequence[ReadableCase], configuration: Configuration, settings: SegmentationSettings,
+    augmentation: Augmentation | None, device: torch.device, threads: int, seed: int,
+) -> BatchStream:
+    """Return batches of these cases, augmented on `device` where an augmentation is given. threads: number that read cases."""
+    sampler = PatchSampler(
+        cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed
+    )
+
+    def finish(samples: list[Sample]) -> Batch:
+        images, labels = [], []
+        for sample in samples:
+            image, label = sample.image.to(device), sample.label.to(device)
+            if augmentation is not None:
+                image, label = augmentation.apply(image, label, sample.spatial, sample.seed)
+            images.append(image)
+            labels.append(label)
+        return Batch(torch.stack(images), torch.stack(labels))
+
+    return BatchStream(sampler, finish, threads)

@@ -1,0 +1,141 @@
+"""What a fold of a segmentation model is trained on, and the model that it belongs to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from autoseg.commands import command_line, planning_command
+from autoseg.dataset import Dataset, Labels, require_there
+from autoseg.device import resolve_device
+from autoseg.errors import AutosegError, many, some
+from autoseg.fingerprint import Fingerprint
+from autoseg.plan import Configuration, Plans
+from autoseg.tasks.segmentation.model import ModelDescription
+from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume, described_volume, plans_digest
+from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
+from autoseg.trainers.losses import build_loss
+from autoseg.trainers.losses.targets import TrainingData
+from autoseg.trainers.segmentation.configure import cost_note, effective_configuration, mirror_axes_of
+from autoseg.trainers.segmentation.settings import SegmentationSettings, notes_on
+from autoseg.trainers.settings import flags_of
+from autoseg.trainers.splits import NO_SPLITS, MadeSplits, cases_of_fold, load_or_make_splits
+from autoseg.versions import versions
+from autoseg.workspace import DatasetFolder, read_model
+
+AGREEMENT = Agreement(
+    ModelDescription, fields=("recipe", "channel_names", "labels", "plans", "mirror_axes"),
+    plans_may_differ={"versions": True, "planner": True, "memory_gb": True,
+                      "configurations": {"__all__": {"reasons": True, "memory_values": True}}},
+    plans_digest=lambda its: plans_digest(its.labels, its.plans, its.configuration))
+
+
+@dataclass(frozen=True)
+class SegmentationData(FoldData[Plans, StoredVolume]):
+    """See `FoldData`. plans: with one configuration only, `configuration`."""
+
+    dataset: Dataset
+    configuration: Configuration
+
+    @property
+    def of_training(self) -> TrainingData:
+        """What the recipe may know of the training cases."""
+        cases = [self.stored[name] for name in self.training]
+        return training_data(self.dataset.labels, [(math.prod(case.shape), case.foreground_counts) for case in cases])
+
+    def effective(self, settings: SegmentationSettings) -> Configuration:
+        """Return the configuration with the settings in it (see `effective_configuration`)."""
+        return effective_configuration(self.configuration, settings, self.dataset.labels.output_channels)
+
+
+def training_data(labels: Labels, cases: Iterable[tuple[int, Mapping[int, int]]]) -> TrainingData:
+    """Sum up each stored case's number of voxels and its `foreground_counts` (see `StoredVolume`)."""
+    cases = list(cases)
+    voxels = sum(size if labels.ignore is None else counts.get(ANNOTATED, 0) for size, counts in cases)
+
+    def total(key: int) -> int:
+        return sum(counts.get(key, 0) for _, counts in cases)
+
+    if labels.has_regions:
+        return TrainingData(labels, voxels, tuple(total(region) for region in range(labels.output_channels)))
+    foreground = [total(value) for value in range(1, labels.output_channels)]
+    return TrainingData(labels, voxels, (voxels - sum(foreground), *foreground))
+
+
+def load_data(job: Job[SegmentationSettings]) -> SegmentationData:
+    """Return dataset, plans and the fold's cases. Raises AutosegError where planning or preprocessing is missing."""
+    if not (job.plans_json.exists() and job.folder.dataset_json.exists()):
+        raise AutosegError(
+            f"{job.folder.name} has no plans in {job.folder.root}. Run: {command_line(job.folder, 'autoseg_plan_and_preprocess')}"
+        )
+    dataset = read_model(job.folder.dataset_json, Dataset)
+    plans = read_model(job.plans_json, Plans)
+    if job.configuration not in plans.configurations:
+        raise AutosegError(
+            f'{job.folder.name} has no configuration "{job.configuration}". '
+            f"There are: {', '.join(plans.configurations)}."
+        )
+    require_there(dataset.folder, job.folder)
+    configuration = plans.configurations[job.configuration]
+    names = [case.name for case in dataset.training]
+    stored = load_stored(
+        job, names, described_volume, plans_digest(dataset.labels, plans, configuration), f"preprocessed for {job.configuration}",
+        planning_command(job.folder, plans, "-c", job.configuration))
+    made = NO_SPLITS if job.fold == "all" else _splits(job, dataset, names)
+    training, validation = cases_of_fold(job.fold, made.splits, names)
+    only = plans.model_copy(update={"configurations": {job.configuration: configuration}})
+    return SegmentationData(only, stored, made.splits, training, validation, made.notes, dataset, configuration)
+
+
+def _splits(job: Job[SegmentationSettings], dataset: Dataset, names: list[str]) -> MadeSplits:
+    """Return splits that spread labels over the folds as far as the fingerprint knows of them."""
+    labels, notes = labels_of_cases(job.folder, names)
+    made = load_or_make_splits(job.splits_json, dataset, names, labels)
+    return MadeSplits(made.splits, notes + made.notes)
+
+
+def check(job: Job[SegmentationSettings], data: SegmentationData, begins: bool = True) -> list[str]:
+    """Return what the user should know before the fold is trained.
+
+    begins: it begins with `job.settings`; else it continues with those that it was started with. Raises AutosegError where it
+    could not begin: before an older one is thrown away for it.
+    """
+    resolve_device(job.device)
+    settings = job.settings or job.defaults
+    effective = data.effective(settings)
+    mirror_axes_of(effective, settings)
+    build_loss(settings, data.of_training, effective.dimensions)
+    if job.settings is None or not begins:
+        return []
+    of_other_folds = AGREEMENT.check(job, description(job, data, settings))
+    cost = cost_note(effective, data.configuration, data.dataset.labels.output_channels)
+    return [*([cost] if cost else []), *notes_on(settings, job.defaults), *of_other_folds]
+
+
+def description(job: Job[SegmentationSettings], data: SegmentationData, settings: SegmentationSettings) -> ModelDescription:
+    """Return what model.json says of the model that these settings train."""
+    effective = data.effective(settings)
+    return ModelDescription(
+        dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
+        file_ending=data.dataset.file_ending, configuration_name=job.configuration,
+        plans=data.plans.model_copy(update={"configurations": {job.configuration: effective}}),
+        recipe=job.recipe, settings=settings.model_dump(mode="json"), flags=flags_of(settings, job.defaults),
+        mirror_axes=mirror_axes_of(effective, settings) if settings.augmentation != "none" else (),
+        versions=versions(), name=job.name,
+    )
+
+
+def labels_of_cases(folder: DatasetFolder, cases: list[str]) -> tuple[dict[str, list[str]] | None, list[str]]:
+    """Names of the labels that each case holds, by the fingerprint; or None and a note where it does not know."""
+    try:
+        fingerprint = read_model(folder.fingerprint_json, Fingerprint)
+    except AutosegError as error:
+        return None, [f"Folds do not take into account which labels a case holds: {error} Plan the dataset again to fix that."]
+    missing = [name for name in cases if name not in fingerprint.cases]
+    if missing:
+        return None, [
+            f"Folds do not take into account which labels a case holds: {folder.fingerprint_json} lacks "
+            f"{many(len(missing), 'case')}: {some(missing)}. Plan the dataset again to fix that."]
+    names = {value: label.name for value, label in fingerprint.labels.items()}
+    return {case: [names.get(value, value) for value in fingerprint.cases[case].labels] for case in cases}, []

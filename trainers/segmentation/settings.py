@@ -1,0 +1,59 @@
+"""Settings of a segmentation training: what a user may change, with unit and meaning."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from autoseg.plan import Norm
+from autoseg.trainers.settings import LossSettings, OptimizerSettings, SupervisionSettings, differences
+
+
+class SegmentationSettings(LossSettings, OptimizerSettings):
+    """Settings of the recipes that segment, with the values of `default`. Your own recipe may add some by a subclass."""
+
+    validation_iterations: int | None = Field(
+        None, ge=1, description="batches of the online validation after each epoch; none for a fifth of iterations")
+    batch_size: int | None = Field(
+        None, ge=1, description="patches per step; none for the plan's, or what fits where the network costs more than planned")
+    patch_size: tuple[int, ...] | None = Field(
+        None, min_length=2, max_length=3,
+        description="voxels along z,y,x (2D: y,x), slice axis first; none for the plan's. The network's depth follows")
+    foreground_share: float = Field(
+        1 / 3, ge=0, le=1, description="share of each batch's patches that are centred on a foreground voxel")
+
+    network: Literal["unet", "unet3plus", "resunet"] | None = Field(None, description="none for the plan's")
+    base_features: int | None = Field(None, ge=1, le=320, description="channels of the finest stage; none for the plan's")
+    norm: Norm | None = Field(None, description="none for the plan's")
+    classification_guided: bool = Field(
+        False, description="a head that tells which classes a patch holds and drops the others in prediction (unet3plus only)")
+
+    deep_supervision: bool = Field(True, description="compare lower decoder levels with the label, too")
+    supervision: SupervisionSettings = SupervisionSettings()
+
+    augmentation: Literal["default", "elastic", "none"] = Field(
+        "default", description="nnU-Net's; or rotation, scaling, elastic deformation and gamma; or none. The first two mirror")
+    mirror_axes: tuple[int, ...] | None = Field(
+        None, description="patch axes that are flipped in training and prediction, 0 the first; none for all, empty for no axis")
+
+    @property
+    def validation_batches(self) -> int:
+        """The number of batches of the online validation."""
+        return self.validation_iterations or max(1, self.iterations // 5)
+
+
+def notes_on(settings: SegmentationSettings, defaults: SegmentationSettings) -> list[str]:
+    """Return what the user should know of these settings: those of parts that are not in use, and a rate that will not fall."""
+    in_use = {
+        "exp_log": settings.loss == "exp_log", "hybrid": settings.loss == "hybrid", "plateau": settings.schedule == "plateau",
+        "supervision": settings.deep_supervision, "momentum": settings.optimizer == "sgd"}
+    choose = {"exp_log": "loss=exp_log", "hybrid": "loss=hybrid", "plateau": "schedule=plateau",
+              "supervision": "deep_supervision=true", "momentum": "optimizer=sgd"}
+    unused = [key for key in differences(settings, defaults) if not in_use.get(key.partition(".")[0], True)]
+    notes = [f"{key} changes nothing here: it is of --set {choose[key.partition('.')[0]]}." for key in unused]
+    patience = settings.plateau.patience
+    if settings.schedule == "plateau" and (settings.max_hours is not None or settings.epochs <= patience):
+        notes.append(f"schedule=plateau lowers the learning rate after {patience} epochs without improvement, which a short "
+                     "training may not reach: it ends at its first rate then. Add --set schedule=poly for one that falls.")
+    return notes
