@@ -27,8 +27,8 @@ NOW = Origin.of(train={"a": "1", "b": "2"}, val={"c": "3"})
 class Room:
     """A task, the module that trains it, and what a test needs to know.
 
-    cases: names of all. preprocessed: the verb of messages, and command: that makes them. plans: what is changed in plans by which other cases would be stored. own: settings that folds share, each with what is then said to differ.
-    free: settings in which folds may differ, with the one that is told. refused: settings that cannot be trained, and why.
+    cases: names of all. preprocessed: the verb of messages, and command: that makes them. plans: a change by
+    which cases would be other ones. own: settings that folds share, each with what is then said to differ. free: settings in which folds may differ, with the one that is told. refused: settings that cannot be trained, and why.
     """
 
     info: TaskInfo
@@ -51,7 +51,8 @@ ROOMS = [
     Room(ANOMALY, anomaly, [f"picture{number:02d}" for number in range(12)], "cut into slices", "Squares --planner slices",
          {"normal_by": "all"},
          [({"latent": 9}, "gan"), ({"features": 3}, "gan"), ({"conv_layers": 3}, "gan"),
-          ({"spectral_norm": True}, "spectral_norm"), ({"encoder": True}, "has_encoder"), ({"validation_slices": 7}, "validation_slices")],
+          ({"spectral_norm": True}, "spectral_norm"), ({"encoder": True}, "has_encoder"),
+          ({"validation_slices": 7}, "validation_slices")],
          ({"lambda": 0.5, "epochs": 9, "seed": 3}, "lambda"), ({"conv_layers": 6}, "cannot be halved so often")),
     Room(LOCALIZATION, localization, [f"ball_{number}" for number in range(6)], "projected",
          "Dataset002_Balls --planner projection --find ball", {"slab": 0.9},
