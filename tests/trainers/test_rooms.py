@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autoseg import trainers as shared
 from autoseg.api.training import train
 from autoseg.errors import AutosegError
 from autoseg.provenance import Origin
@@ -27,8 +30,9 @@ NOW = Origin.of(train={"a": "1", "b": "2"}, val={"c": "3"})
 class Room:
     """A task, the module that trains it, and what a test needs to know.
 
-    cases: names of all. preprocessed: the verb of messages, and command: that makes them. plans: a change by
-    which cases would be other ones. own: settings that folds share, each with what is then said to differ. free: settings in which folds may differ, with the one that is told. refused: settings that cannot be trained, and why.
+    cases: names of all. preprocessed: the verb of messages, and command: that makes them. plans: a change by which cases would be
+    other ones. own: settings that folds share, each with what is then said to differ. free: settings in which folds may differ,
+    with the one that is told. refused: settings that cannot be trained, and why.
     """
 
     info: TaskInfo
@@ -86,6 +90,16 @@ def replan(job: Job[Any], changes: dict[str, Any]) -> None:
     plans = read_json(job.plans_json)
     job.plans_json.unlink()  # it may be a link to a file that other tests use
     write_json(job.plans_json, {**plans, **changes})
+
+
+def test_shared_files_name_no_task() -> None:
+    folder = Path(shared.__file__).parent
+    rooms = [folder / room.info.name for room in ROOMS]
+    words = [word for room in ROOMS for word in (room.info.name, *room.module.RECIPES) if word not in ("default", "unet3plus")]
+    named = re.compile(rf"\b({'|'.join(words)})\b")
+    files = [path for path in folder.rglob("*.py") if not any(path.is_relative_to(room) for room in rooms)]
+    assert len(files) > 20
+    assert not [path.name for path in files if named.search(path.read_text(encoding="utf-8"))]
 
 
 def test_a_room_has_recipes_whose_settings_are_its_own(room: Room) -> None:
