@@ -1,4 +1,4 @@
-"""Settings as a command line has them: `key=value` texts, what a key means, and what two sets of settings differ in."""
+"""Settings on a command line: `key=value` texts, what a key means, and in which keys two sets of settings differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Group(Frozen, allow_inf_nan=False):
 
 
 def parse_settings(assignments: list[str], defaults: SettingsType, **flags: object) -> SettingsType:
-    """A recipe's `defaults`, changed by `key=value` texts and by flags that are not None (flags win).
+    """Return a recipe's `defaults`, changed by `key=value` texts and by flags that are not None (flags win).
 
     Keys of a part are written "part.setting". Tuples are written with commas ("patch_size=64,64,32"; "mirror_axes=" for no
     axis), None as "none". Raises AutosegError that names what is wrong and lists the keys there are.
@@ -40,7 +40,7 @@ def parse_settings(assignments: list[str], defaults: SettingsType, **flags: obje
 
 
 def with_changes(settings: SettingsType, changed: dict[str, object]) -> SettingsType:
-    """`settings` with other values for some keys, "part.setting" among them. Raises AutosegError for values that do not fit."""
+    """Return `settings` with other values for some keys, "part.setting" among them. Raises AutosegError where they do not fit."""
     content = settings.model_dump(by_alias=True)
     for key, value in changed.items():
         part, dot, name = key.partition(".")
@@ -56,7 +56,7 @@ def with_changes(settings: SettingsType, changed: dict[str, object]) -> Settings
 
 
 def listed(settings: BaseModel) -> Iterator[tuple[str, Any]]:
-    """Every key that --set takes, with its value."""
+    """Yield every key that --set takes, with its value."""
     for name, value in settings:
         key = type(settings).model_fields[name].alias or name  # `lambda_` is called "lambda"
         if isinstance(value, Group):
@@ -66,26 +66,26 @@ def listed(settings: BaseModel) -> Iterator[tuple[str, Any]]:
 
 
 def differences(settings: BaseModel, other: BaseModel) -> dict[str, tuple[Any, Any]]:
-    """Keys whose values differ, with both."""
+    """Return keys whose values differ, with both."""
     values, others = dict(listed(settings)), dict(listed(other))
     return {key: (value, others.get(key)) for key, value in values.items() if value != others.get(key)}
 
 
 def flags_of(settings: BaseModel, defaults: BaseModel) -> tuple[str, ...]:
-    """The flags of autoseg_train that give these settings; what is the recipe's default is left out."""
+    """Return the flags of autoseg_train that give these settings; the recipe's defaults are left out."""
     changed = {key: value for key, (value, _) in differences(settings, defaults).items()}
     named = [word for key, flag in FLAGS.items() if key in changed for word in (flag, as_flag(changed.pop(key)))]
     return (*named, *(word for key, value in changed.items() for word in ("--set", f"{key}={as_flag(value)}")))
 
 
 def description_of(settings: type[BaseModel], key: str) -> str:
-    """What a key of --set means, and which values it takes where these are named."""
+    """Return what a key of --set means, and which values it takes where these are named."""
     field = _field_of(settings, key)
     return field.description or ""
 
 
 def choices_of(settings: type[BaseModel], key: str) -> tuple[str, ...]:
-    """The names that a key of --set takes; () for numbers."""
+    """Return the names that a key of --set takes; () for numbers."""
     return _named_choices(_field_of(settings, key).annotation)
 
 

@@ -24,7 +24,7 @@ class FoldSteps(Generic[SettingsType, SummaryType]):
     """The steps of a fold of one task.
 
     cases: of the fold. describe: writes model.json, or checks the existing one. train: ends with final weights. too_large: what
-    was trained on, and what to take instead, where memory ran out: "64 slices at a time. Take fewer ...". validate: returns the
+    was trained on, and what to take instead, where memory ran out: "64 images at a time. Take fewer ...". validate: returns the
     summary of the validation, None where there is none.
     """
 

@@ -16,7 +16,7 @@ SMOOTHING = 0.9  # of the validation Dice, per epoch
 
 
 def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:
-    """The moving average after another epoch with `mean_dice`."""
+    """Return the moving average after another epoch with `mean_dice`."""
     before = next((epoch.smoothed_dice for epoch in reversed(history) if epoch.smoothed_dice is not None), None)
     if mean_dice is None or before is None:
         return before if mean_dice is None else mean_dice
@@ -54,7 +54,7 @@ Lines = dict[str, list[float | None]]
 
 
 def _losses(history: list[Epoch]) -> Lines:
-    """Of each network where a recipe trains several, else of training and validation."""
+    """Return losses of each network where a recipe trains several, else of training and validation."""
     if named := _values(history, are_losses=True):
         return named
     lines: Lines = {"training": [e.training_loss for e in history]}
@@ -74,7 +74,7 @@ def _quality_label(history: list[Epoch]) -> str:
 
 
 def _values(history: list[Epoch], are_losses: bool) -> Lines:
-    """What else the recipe logs, by name; None in epochs that gave no such value."""
+    """Return what else the recipe logs, by name; None in epochs that gave no such value."""
     names = dict.fromkeys(name for epoch in history for name in epoch.values if name.endswith("loss") == are_losses)
     return {name.replace("_", " "): [e.values.get(name) for e in history] for name in names}
 

@@ -117,7 +117,7 @@ def load_stored(
     """Return the stored cases of these names.
 
     open_case: opens a case of the task in a folder. plans_digest: of the plans that cases must have been preprocessed by.
-    preprocessed: the verb of messages, such as "cut into slices". command: that preprocesses the dataset.
+    preprocessed: the verb of messages, such as "preprocessed". command: that preprocesses the dataset.
     Raises AutosegError where cases are missing, or were preprocessed by other plans: planning was stopped too early.
     """
     folder = job.folder.preprocessed(job.configuration)

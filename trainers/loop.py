@@ -79,7 +79,7 @@ def train(run: Run) -> None:
 
 
 def is_over(run: Run) -> bool:
-    """Whether all epochs are done, or the recipe says that more would change nothing."""
+    """Tell whether all epochs are done, or the recipe says that more would change nothing."""
     return run.next_epoch >= run.schedule.epochs or run.learner.is_exhausted
 
 

@@ -95,5 +95,5 @@ RATES: dict[str, Callable[[OptimizerSettings], Rate]] = {"poly": Polynomial, "pl
 
 
 def build_rate(settings: OptimizerSettings) -> Rate:
-    """The one that `settings.schedule` names."""
+    """Return the rate that `settings.schedule` names."""
     return RATES[settings.schedule](settings)

@@ -22,7 +22,7 @@ Splits = list[dict[str, list[str]]]
 
 
 def five_fold_splits(cases: list[str], folds: int = USUAL_FOLDS) -> Splits:
-    """Shuffled folds over the sorted case names, as scikit-learn's KFold(5, shuffle=True, random_state=12345) gives.
+    """Return shuffled folds over the sorted case names, as scikit-learn's KFold(5, shuffle=True, random_state=12345) gives.
 
     Each entry is {"train": names, "val": names}; with fewer than `folds` cases there are as many folds as cases.
     Raises AutosegError for fewer than two cases.
@@ -55,7 +55,7 @@ NO_SPLITS = MadeSplits([], [])  # of fold "all"
 
 
 def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Collection[str]] | None) -> MadeSplits:
-    """Folds that keep a patient's cases together and spread the labels; nnU-Net's own where there is nothing to mind.
+    """Return folds that keep a patient's cases together and spread the labels; nnU-Net's own where neither is needed.
 
     cases: names of all of them. labels: of each case, the names of those that it holds; None where that is not known.
     Raises AutosegError for fewer than two cases or patients.
@@ -107,7 +107,7 @@ def load_or_make_splits(
 
 
 def _without(splits: Splits, left_out: Collection[str], source: Path) -> tuple[Splits, list[str]]:
-    """Folds without these cases, and a note where some have none left to train or to validate on, and are left out.
+    """Return folds without these cases, and a note where some have none left to train or to validate on, and are left out.
 
     Raises AutosegError where that is so of all.
     """
@@ -121,7 +121,7 @@ def _without(splits: Splits, left_out: Collection[str], source: Path) -> tuple[S
 
 
 def cases_of_fold(fold: str, splits: Splits, usable: list[str]) -> tuple[list[str], list[str]]:
-    """(training, validation) case names of fold "0", "1", ... or "all", which trains on every case and validates on none.
+    """Return (training, validation) case names of fold "0", "1", ... or "all", which trains on every case and validates on none.
 
     Raises AutosegError for a fold that is not there.
     """
@@ -156,7 +156,7 @@ def _validated(content: Any, source: str) -> Splits:
 
 
 def _uneven_labels(cases: list[str], labels: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """The labels that some cases hold and others do not, with the number of cases; the rarest first."""
+    """Return the labels that some cases hold and others do not, with the number of cases; the rarest first."""
     counts = Counter(label for case in cases for label in set(labels.get(case, ())))
     return {label: count for label, count in sorted(counts.items(), key=lambda item: (item[1], item[0])) if count < len(cases)}
 
@@ -186,7 +186,7 @@ def _one_patient(patients: Patients, cases: list[str]) -> str:
 def _notes_of_making(
     splits: Splits, patients: Patients, cases: list[str], labels: Mapping[str, Collection[str]] | None
 ) -> list[str]:
-    """How splits were made that lie on the disk, where making them now gives the same."""
+    """Return notes on how existing splits were made, where making them now gives the same."""
     try:
         made = make_splits(patients, cases, labels)
     except AutosegError:
@@ -195,7 +195,7 @@ def _notes_of_making(
 
 
 def _all_notes(splits: Splits, patients: Patients, cases: list[str], path: Path, beside: Path) -> list[str]:
-    """Cases without a fold or with several, an unusual number of folds, patients on both sides of one, names that suggest so."""
+    """Return notes on cases without a fold or with several, an unusual number of folds, and patients on both sides of a fold."""
     files = f"{path} and {beside}" if beside.exists() else f"{path}"
     notes = []
     held_out = Counter(name for split in splits for name in split["val"])
@@ -222,7 +222,7 @@ def _all_notes(splits: Splits, patients: Patients, cases: list[str], path: Path,
 
 
 def _on_both_sides(splits: Splits, together: Together) -> Together:
-    """The patients of whom a fold trains on one case and validates on another."""
+    """Return the patients of whom a fold trains on one case and validates on another."""
     sides = [(set(split["train"]), set(split["val"])) for split in splits]
     return {
         patient: members for patient, members in together.items()

@@ -1,4 +1,4 @@
-"""Groups of cases dealt out to folds, so that folds are of one size and hold each label equally often."""
+"""Groups of cases distributed over folds, so that folds are of one size and hold each label equally often."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_CANDIDATES = 2000  # groups of a fold that are looked at for one exchange
 
 
 def spread(groups: Sequence[Sequence[str]], labels: Mapping[str, Collection[str]], folds: int) -> list[list[str]]:
-    """The cases of each fold, sorted; those of a group stay together. The same for the same groups, on every machine.
+    """Return the cases of each fold, sorted; those of a group stay together. The same for the same groups, on every machine.
 
     groups: disjoint; at least as many as folds. labels: of each case, those that it holds; a case may be absent.
     Iterative stratification (Sechidis et al. 2011) over groups: the label that the fewest cases hold goes first; its groups,
@@ -27,7 +27,7 @@ def spread(groups: Sequence[Sequence[str]], labels: Mapping[str, Collection[str]
 
 
 def _counts(groups: Sequence[Sequence[str]], labels: Mapping[str, Collection[str]]) -> np.ndarray:
-    """(groups, labels + 1) int64: cases of the group that hold the label; in the last column, all its cases."""
+    """Return (groups, labels + 1) int64: cases of the group that hold the label; in the last column, all its cases."""
     column = {label: index for index, label in enumerate(sorted({label for case in labels for label in labels[case]}))}
     counts = np.zeros((len(groups), len(column) + 1), np.int64)
     for row, group in enumerate(groups):
@@ -39,7 +39,7 @@ def _counts(groups: Sequence[Sequence[str]], labels: Mapping[str, Collection[str
 
 
 def _deal(counts: np.ndarray, folds: int) -> np.ndarray:
-    """The fold of each group, (groups,) int64."""
+    """Return the fold of each group, (groups,) int64."""
     fold_of = np.full(len(counts), -1)
     lacking = np.tile(counts.sum(axis=0), (folds, 1))  # (folds, labels + 1), cases times folds: whole numbers
     waiting = np.random.RandomState(SEED).permutation(len(counts))
@@ -82,7 +82,7 @@ def _exchange(fold_of: np.ndarray, counts: np.ndarray, folds: int) -> bool:
 
 
 def _label_cost(given: np.ndarray, taken: np.ndarray, difference: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(given, taken): by how much the weighted squares of (difference - 2 · (given - taken)) grow, labels summed up.
+    """Return (given, taken): by how much the weighted squares of (difference - 2 · (given - taken)) grow, labels summed up.
 
     With d = given - taken that is Σ w · 4 (d² - d · difference); as products of matrices it needs no array of three axes.
     """

@@ -55,7 +55,7 @@ class ClassificationGuided:
         self.labels = labels
 
     def __call__(self, logits: list[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
-        """logits: as `DeepSupervision` takes them, and in training the presence of each class, (B, K, 1, ...), at the end."""
+        """Return a scalar float32. logits: as for `DeepSupervision`; in training also the presence of classes, last."""
         if len(logits) == 1:  # prediction: the network has used the presence itself
             return self.levels(logits, label)
         *levels, presence = logits

@@ -207,7 +207,7 @@ def test_planning_projections_and_planning_segmentation_leave_each_other_alone(b
 
 
 def test_what_a_killed_planning_left_is_removed(balls: Path, tmp_path: Path) -> None:
-    left = tmp_path / "work" / balls.name / f".tmp-{_host()}.999999999.00000000-plans_localization.json"  # of a process that is gone
+    left = tmp_path / "work" / balls.name / f".tmp-{_host()}.999999999.00000000-plans_localization.json"
     left.parent.mkdir(parents=True)
     left.touch()
     plan_quietly(balls, tmp_path / "work")

@@ -250,7 +250,7 @@ def test_brain_pictures_are_gray_in_truth_but_for_a_few(shared_data: Path, tmp_p
 
 
 def test_what_a_killed_planning_left_is_removed(tiny_dataset: Path, tmp_path: Path) -> None:
-    left = tmp_path / "work" / tiny_dataset.name / f".tmp-{_host()}.999999999.00000000-plans_anomaly.json"  # of a process that is gone
+    left = tmp_path / "work" / tiny_dataset.name / f".tmp-{_host()}.999999999.00000000-plans_anomaly.json"
     left.parent.mkdir(parents=True)
     left.touch()
     plan_quietly(tiny_dataset, tmp_path / "work")

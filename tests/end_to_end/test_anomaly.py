@@ -233,7 +233,7 @@ def test_odd_pictures_are_named_and_the_others_scored(run, pictures: Detector, t
     (("train", "Discs", "0", "-tr", "anogan", "--name", "deep", "--set", "conv_layers=6"), "cannot be halved so often. Take "),
     (("train", "Discs", "0", "-tr", "anogan", "--set", "lambda=2"), "lambda='2': Input should be less than or equal to 1"),
     (("train", "Discs", "0", "-tr", "anogan", "--set", "lamda=0.2"), 'There is no setting "lamda"'),
-    (("train", "Discs", "0", "-tr", "anogan", "--restart", "--set", "latent=3"), "of a detector with other gan"),
+    (("train", "Discs", "0", "-tr", "anogan", "--restart", "--set", "latent=3"), "of a model with other gan"),
     (("predict", "-i", "{source}/normal", "-o", "{out}", "-tr", "anogan", "--no-mirroring"), "--no-mirroring is for segment"),
     (("predict", "-i", "{source}/normal", "-o", "{out}", "-tr", "anogan", "-f", "all"), "has no fold all"),
 ])

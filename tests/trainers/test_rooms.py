@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autoseg import trainers as shared
 from autoseg.api.training import train
 from autoseg.errors import AutosegError
 from autoseg.provenance import Origin
@@ -28,8 +31,9 @@ NOW = Origin.of(train={"a": "1", "b": "2"}, val={"c": "3"})
 class Room:
     """A task, the module that trains it, and what a test needs to know.
 
-    cases: names of all. preprocessed: the verb of messages, and command: that makes them. plans: what is changed in plans by which other cases would be stored. own: settings that folds share, each with what is then said to differ.
-    free: settings in which folds may differ, with the one that is told. refused: settings that cannot be trained, and why.
+    cases: names of all. preprocessed: the verb of messages, and command: that makes them. plans: a change by which cases would be
+    other ones. own: settings that folds share, each with what is then said to differ. free: settings in which folds may differ,
+    with the one that is told. refused: settings that cannot be trained, and why.
     """
 
     info: TaskInfo
@@ -52,7 +56,8 @@ ROOMS = [
     Room(ANOMALY, anomaly, [f"picture{number:02d}" for number in range(12)], "cut into slices", "Squares --planner slices",
          {"normal_by": "all"},
          [({"latent": 9}, "gan"), ({"features": 3}, "gan"), ({"conv_layers": 3}, "gan"),
-          ({"spectral_norm": True}, "spectral_norm"), ({"encoder": True}, "has_encoder"), ({"validation_slices": 7}, "validation_slices")],
+          ({"spectral_norm": True}, "spectral_norm"), ({"encoder": True}, "has_encoder"),
+          ({"validation_slices": 7}, "validation_slices")],
          ({"lambda": 0.5, "epochs": 9, "seed": 3}, "lambda"), ({"conv_layers": 6}, "cannot be halved so often")),
     Room(LOCALIZATION, localization, [f"ball_{number}" for number in range(6)], "projected",
          "Dataset002_Balls --planner projection --find ball", {"slab": 0.9},
@@ -86,6 +91,16 @@ def replan(job: Job[Any], changes: dict[str, Any]) -> None:
     plans = read_json(job.plans_json)
     job.plans_json.unlink()  # it may be a link to a file that other tests use
     write_json(job.plans_json, {**plans, **changes})
+
+
+def test_shared_files_name_no_task() -> None:
+    folder = Path(shared.__file__).parent
+    rooms = [folder / room.info.name for room in ROOMS]
+    words = [word for room in ROOMS for word in (room.info.name, *room.module.RECIPES) if word not in ("default", "unet3plus")]
+    named = re.compile(rf"\b({'|'.join(words)})\b")
+    files = [path for path in folder.rglob("*.py") if not any(path.is_relative_to(room) for room in rooms)]
+    assert len(files) > 20
+    assert not [path.name for path in files if named.search(path.read_text(encoding="utf-8"))]
 
 
 def test_a_room_has_recipes_whose_settings_are_its_own(room: Room) -> None:

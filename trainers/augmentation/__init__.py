@@ -27,13 +27,13 @@ class Augmentation:
     transforms: TransformSet = AUGMENTATIONS["default"]
 
     def draw_spatial(self, rng: np.random.Generator) -> SpatialDraw | None:
-        """What moves voxels; None where nothing does."""
+        """Draw what moves voxels; None where nothing does."""
         return draw_spatial(self.patch_size, self.transforms, rng)
 
     def apply(
         self, image: torch.Tensor, label: torch.Tensor, spatial: SpatialDraw | None, seed: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image (C, *region) float32 and label (1, *region) int16 to (C, *patch) and (1, *patch), same dtypes."""
+        """Return patches (C, *patch) and (1, *patch) of an image (C, *region) float32 and a label (1, *region) int16."""
         rng = np.random.default_rng(seed)
         if spatial is not None:
             image, label = warp(image, label, spatial.matrix, self.patch_size, spatial.elastic)

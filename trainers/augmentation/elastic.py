@@ -32,12 +32,12 @@ class ElasticField:
     spacing: float
 
     def bound(self, dimensions: int) -> np.ndarray:
-        """(dimensions,) what no voxel's displacement exceeds, in voxels along each axis of the patch."""
+        """Return (dimensions,), what no voxel's displacement exceeds, in voxels along each axis of the patch."""
         largest = np.abs(self.control_points).reshape(len(self.control_points), -1).max(axis=1)
         return np.concatenate((np.zeros(dimensions - len(largest)), largest))
 
     def displacement(self, patch_size: Sequence[int], device: torch.device) -> torch.Tensor:
-        """(d, *patch) float32: by how many voxels along each axis the place that is read lies beside the voxel."""
+        """Return (d, *patch) float32: by how many voxels along each axis the place that is read lies beside the voxel."""
         moved_axes, still = len(self.control_points), len(patch_size) - len(self.control_points)
         field = torch.as_tensor(self.control_points, dtype=torch.float32, device=device)
         for axis, size in enumerate(patch_size[still:], start=1):
@@ -52,7 +52,7 @@ class ElasticField:
 def draw_elastic(
     patch_size: Sequence[int], alpha: tuple[float, float], sigma: tuple[float, float], rng: np.random.Generator
 ) -> ElasticField:
-    """A field of the axes of `patch_size`, with a strength and a smoothness from these ranges.
+    """Draw a field of the axes of `patch_size`, with a strength and a smoothness from these ranges.
 
     Along a shorter axis of the patch voxels move less, in proportion to its length: such axes are mostly those of thick slices.
     """
@@ -68,7 +68,7 @@ def draw_elastic(
 
 
 def _weights(size: int, points: int, spacing: float) -> np.ndarray:
-    """(size, points): what each control point gives to each voxel along an axis; sums to one over the points."""
+    """Return (size, points): what each control point gives to each voxel along an axis; it sums to one over the points."""
     place = (np.arange(size) - (size - 1) / 2) / spacing + (points - 1) / 2
     distance = np.abs(place[:, None] - np.arange(points)[None])
     near, far = 2 / 3 - distance ** 2 + distance ** 3 / 2, np.clip(2 - distance, 0, None) ** 3 / 6

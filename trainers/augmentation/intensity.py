@@ -10,7 +10,7 @@ from autoseg.trainers.augmentation.transforms import TransformSet, evenly_around
 
 
 def change_intensities(image: torch.Tensor, rng: np.random.Generator, transforms: TransformSet) -> torch.Tensor:
-    """Those of the set that are drawn, in nnU-Net's order. (C, *spatial) float32 -> same."""
+    """Apply those of the set that are drawn, in nnU-Net's order. (C, *spatial) float32 -> same."""
     image = image.clone()
     if rng.random() < transforms.noise:
         image += _noise(image, rng.uniform(0, 0.1), int(rng.integers(2**31)))
@@ -34,7 +34,7 @@ def change_intensities(image: torch.Tensor, rng: np.random.Generator, transforms
 
 
 def blur(channel: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur of `sigma` voxels along every axis, edges repeated. (*spatial) -> same."""
+    """Apply a Gaussian blur of `sigma` voxels along every axis, edges repeated. (*spatial) -> same."""
     radius = max(1, int(3 * sigma + 0.5))
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=channel.device)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
@@ -55,7 +55,7 @@ def contrast(channel: torch.Tensor, factor: float) -> torch.Tensor:
 
 
 def low_resolution(channel: torch.Tensor, zoom: float) -> torch.Tensor:
-    """Down to `zoom` of the size (nearest voxel) and back (linear)."""
+    """Resample to `zoom` of the size (nearest voxel) and back (linear)."""
     small = [max(1, round(size * zoom)) for size in channel.shape]
     mode = {2: "bilinear", 3: "trilinear"}[channel.ndim]
     down = functional.interpolate(channel[None, None], small, mode="nearest-exact")
@@ -63,7 +63,7 @@ def low_resolution(channel: torch.Tensor, zoom: float) -> torch.Tensor:
 
 
 def gamma(channel: torch.Tensor, exponent: float, inverted: bool) -> torch.Tensor:
-    """x -> x^exponent on the range scaled to 0..1 (of the negative image where `inverted`); mean and std are kept."""
+    """Map x to x^exponent on the range scaled to 0..1 (of the negative image where `inverted`); mean and std are kept."""
     if inverted:
         return -gamma(-channel, exponent, False)
     low, mean, std = channel.min(), channel.mean(), channel.std()

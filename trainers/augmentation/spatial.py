@@ -30,7 +30,7 @@ class SpatialDraw:
 
 
 def draw_spatial(patch_size: tuple[int, ...], transforms: TransformSet, rng: np.random.Generator) -> SpatialDraw | None:
-    """Rotation, isotropic scaling and elastic deformation; None where none of them is drawn."""
+    """Draw rotation, isotropic scaling and elastic deformation; None where none of them is drawn."""
     rotate, scale = rng.random() < transforms.rotation, rng.random() < transforms.scaling
     deform = transforms.elastic > 0 and rng.random() < transforms.elastic
     if not (rotate or scale or deform):

@@ -46,5 +46,5 @@ AUGMENTATIONS = {
 
 
 def evenly_around_one(rng: np.random.Generator, low: float, high: float) -> float:
-    """Below one or above it with equal probability, whatever the widths of the two sides."""
+    """Draw a number below one or above it with equal probability, whatever the widths of the two sides."""
     return float(rng.uniform(low, 1) if rng.random() < 0.5 else rng.uniform(1, high))

@@ -62,7 +62,9 @@ class LocatorBatches:
         self, cases: Sequence[InMemory], size: tuple[int, int], batch_size: int, settings: LocalizationSettings,
         mirrors: bool, device: torch.device, is_augmented: bool = True, position: bool = False,
     ) -> None:
-        """size: (rows, columns). mirrors: whether columns may be flipped. position: whether a further channel says how far each
+        """Take cases in memory.
+
+        size: (rows, columns). mirrors: whether columns may be flipped. position: whether a further channel says how far each
         row is from the ends. is_augmented: else cases come whole, one by one."""
         self.cases, self.size, self.batch_size, self.settings = cases, size, batch_size, settings
         self.mirrors, self.device, self.is_augmented, self.position = mirrors, device, is_augmented, position

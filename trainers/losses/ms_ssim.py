@@ -25,7 +25,7 @@ FLOOR = 1e-5  # of a scale's mean similarity, which can be negative, before it i
 
 
 def ms_ssim(image: torch.Tensor, reference: torch.Tensor, window: int = 11, scales: int = 5) -> torch.Tensor:
-    """Similarity of every map to its reference, (B, K) in 0..1; 1 where they are equal.
+    """Return the similarity of every map to its reference, (B, K) in 0..1; 1 where they are equal.
 
     image, reference: (B, K, *spatial) float32, 2 or 3 axes of any length, values in 0..1. window: edge of the Gaussian
     window at most, in voxels, standard deviation 1.5 at 11 and in proportion below; only where it lies wholly inside is
@@ -48,13 +48,13 @@ def ms_ssim(image: torch.Tensor, reference: torch.Tensor, window: int = 11, scal
 
 
 def odd_window(size: int, most: int) -> int:
-    """The largest odd number that is neither above `most` nor above `size`."""
+    """Return the largest odd number that is neither above `most` nor above `size`."""
     edge = min(size, most)
     return edge if edge % 2 else edge - 1
 
 
 def scale_shapes(shape: tuple[int, ...], windows: Sequence[int], scales: int) -> list[tuple[int, ...]]:
-    """Of every scale, finest first; see the module's rule."""
+    """Return the shape of every scale, finest first; see the module's rule."""
     shapes = [shape]
     while len(shapes) < scales:
         coarser = tuple(
@@ -67,7 +67,7 @@ def scale_shapes(shape: tuple[int, ...], windows: Sequence[int], scales: int) ->
 
 
 def scale_weights(scales: int) -> list[float]:
-    """The published ones of the finest scales, finest first; where these are not all five, scaled to the sum 1."""
+    """Return the published weights of the finest scales, finest first; where these are not all five, scaled to the sum 1."""
     weights = SCALE_WEIGHTS[:scales]
     return [weight / (sum(weights) if scales < len(SCALE_WEIGHTS) else 1) for weight in weights]
 
@@ -75,7 +75,7 @@ def scale_weights(scales: int) -> list[float]:
 def _mean_similarity(
     image: torch.Tensor, reference: torch.Tensor, windows: Sequence[int], with_luminance: bool
 ) -> torch.Tensor:
-    """(B, K): mean over all places of the window of (2·covariance + C2) / (sum of variances + C2), times the luminance term."""
+    """Return (B, K): the mean over all windows of (2·covariance + C2) / (sum of variances + C2), times the luminance term."""
     smooth = _on(image.device, map(window_matrix, image.shape[2:], windows))
     mean_image, mean_reference = along_axes(image, smooth), along_axes(reference, smooth)
     product = mean_image * mean_reference
@@ -89,7 +89,7 @@ def _mean_similarity(
 
 
 def along_axes(maps: torch.Tensor, matrices: Sequence[torch.Tensor | None]) -> torch.Tensor:
-    """Maps (B, K, *spatial) with each spatial axis multiplied by its matrix (new, old); None leaves an axis as it is."""
+    """Return maps (B, K, *spatial) with each spatial axis multiplied by its matrix (new, old); None leaves an axis as it is."""
     for axis, matrix in enumerate(matrices, start=2):
         if matrix is not None:
             before, after = maps.shape[:axis], maps.shape[axis + 1:]
@@ -105,7 +105,7 @@ def _on(device: torch.device, matrices: Iterable[np.ndarray | None]) -> list[tor
 
 @lru_cache(maxsize=64)
 def window_matrix(size: int, window: int) -> np.ndarray | None:
-    """Weighted means along an axis, at all places where the window lies inside: (size - window + 1, size) float32."""
+    """Return (size - window + 1, size) float32: weighted means along an axis, wherever the window lies inside."""
     if window == 1:
         return None
     distances = np.arange(window) - window // 2
@@ -118,7 +118,7 @@ def window_matrix(size: int, window: int) -> np.ndarray | None:
 
 @lru_cache(maxsize=64)
 def halving_matrix(size: int, half: int) -> np.ndarray | None:
-    """Means of two neighbours, (half, size) float32; the last voxel of an odd axis stands for itself. None if half is size."""
+    """Return (half, size) float32: means of two neighbours; the last voxel of an odd axis is kept. None if half is size."""
     if half == size:
         return None
     matrix = np.zeros((half, size), np.float32)

@@ -127,7 +127,7 @@ def description(job: Job[SegmentationSettings], data: SegmentationData, settings
 
 
 def labels_of_cases(folder: DatasetFolder, cases: list[str]) -> tuple[dict[str, list[str]] | None, list[str]]:
-    """Names of the labels that each case holds, by the fingerprint; or None and a note where it does not know."""
+    """Return names of the labels that each case holds, by the fingerprint; or None and a note where it does not know."""
     try:
         fingerprint = read_model(folder.fingerprint_json, Fingerprint)
     except AutosegError as error:

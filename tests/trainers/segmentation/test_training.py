@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -17,14 +14,12 @@ from safetensors.torch import load_file
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Topology
-from autoseg.preprocessing.store import CaseProperties
-from autoseg.tasks.segmentation.store import StoredVolume, open_volume, write_volume
+from autoseg.tasks.segmentation.store import StoredVolume
 from autoseg.trainers import loop
 from autoseg.trainers.checkpoint import save_state, save_weights
 from autoseg.trainers.losses.targets import TrainingData
 from autoseg.trainers.schedule import Schedule
-from autoseg.trainers.segmentation import SegmentationLearner, SegmentationSettings, batches, segmentation_learner
-from autoseg.trainers.segmentation.batches import BatchStream, CaseInMemory, PatchSampler, kept_in_memory, read_padded
+from autoseg.trainers.segmentation import SegmentationLearner, SegmentationSettings, segmentation_learner
 from autoseg.trainers.segmentation.configure import augmentation_for, batch_stream, effective_configuration
 from autoseg.trainers.settings import PlateauSettings
 from autoseg.workspace import FoldFolder
@@ -45,27 +40,6 @@ def configuration(dimensions: int = 3) -> Configuration:
     )
 
 
-@pytest.fixture
-def cases(tmp_path: Path) -> list[StoredVolume]:
-    """Three cases with a bright cube that is the label."""
-    stored = []
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        seg = np.zeros((1, 14, 18, 20), np.int8)
-        z, y, x = rng.integers(2, 6, 3)
-        seg[0, z:z + 6, y:y + 7, x:x + 8] = 1
-        data = (rng.normal(size=seg.shape) * 0.3 + 2 * seg).astype(np.float32)
-        name = f"case_{number}"
-        properties = CaseProperties(
-            case=name, shape_original=(14, 18, 20), spacing_mm=(1, 1, 1), transpose=(0, 1, 2),
-            crop_box=((0, 14), (0, 18), (0, 20)), shape_cropped=(14, 18, 20), shape_resampled=(14, 18, 20),
-            spacing_resampled_mm=(1, 1, 1), versions={},
-        )
-        write_volume(tmp_path, data, seg, properties, LABELS)
-        stored.append(open_volume(tmp_path, name))
-    return stored
-
-
 def make_run(cases: list[StoredVolume], folder: Path, settings: SegmentationSettings, dimensions: int = 3) -> loop.Run:
     plan = effective_configuration(configuration(dimensions), settings, 2)
     learner = segmentation_learner(plan, DATA, settings, CPU)
@@ -74,38 +48,6 @@ def make_run(cases: list[StoredVolume], folder: Path, settings: SegmentationSett
     return loop.Run(
         learner, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None,
         settings.validation_batches)
-
-
-def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[StoredVolume]) -> None:
-    whole = cases[0].read_data()
-    image, label = read_padded(cases[0], np.array([-2, 3, 15]), np.array([8, 5, 9]))
-    assert image.shape == (1, 8, 5, 9) and label.shape == (1, 8, 5, 9) and label.dtype == np.int16
-    assert np.array_equal(image[:, 2:, :, :5], whole[:, :6, 3:8, 15:])
-    assert not image[:, :2].any() and not image[:, :, :, 5:].any()
-
-
-def test_the_last_third_of_a_batch_holds_foreground_at_its_centre(cases: list[StoredVolume]) -> None:
-    sampler = PatchSampler(cases, (4, 4, 4), 6, 1 / 3, None, seed=0)
-    for number in range(10):
-        samples = sampler.draw(number)
-        assert all(int(sample.label[0, 2, 2, 2]) == 1 for sample in samples[4:])
-
-
-def test_a_batch_depends_on_its_number_alone(cases: list[StoredVolume]) -> None:
-    sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
-    later_first = sampler.draw(5)
-    sampler.draw(0)
-    for one, other in zip(later_first, sampler.draw(5), strict=True):
-        assert torch.equal(one.image, other.image)
-    assert not torch.equal(sampler.draw(5)[0].image, sampler.draw(6)[0].image)
-
-
-def test_batches_come_in_order_from_several_threads(cases: list[StoredVolume]) -> None:
-    sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
-    stream = BatchStream(sampler, lambda samples: samples, threads=3)  # type: ignore[arg-type, return-value]
-    for number, samples in zip(range(4, 12), stream.batches(4, 8), strict=True):
-        assert torch.equal(samples[0].image, sampler.draw(number)[0].image)  # type: ignore[index]
-    stream.close()
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -191,28 +133,6 @@ def test_the_learning_rate_falls_to_zero_along_the_polynomial() -> None:
     assert rates[1:] == pytest.approx([0.01 * 0.9**0.9, 0.01 * 0.5**0.9, 0.0])
 
 
-def test_a_timed_schedule_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of 1 s in 1000 s (900 s without the reserve): epochs get shorter so that at least 20 fit."""
-    now = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    schedule = Schedule(SegmentationSettings(max_hours=1000 / 3600))
-    epoch, progress = 0, []
-    while epoch < schedule.epochs:
-        started, iteration = now, 0
-        while True:
-            progress.append(schedule.progress(epoch, iteration))
-            now += 1.0
-            iteration += 1
-            if schedule.is_epoch_over(epoch, iteration):
-                break
-        now += 2.0  # validation
-        schedule.end_epoch(epoch, now - started)
-        epoch += 1
-    assert epoch >= 20
-    assert 850 < now <= 900 + schedule.iterations + 2
-    assert progress[-1] > 0.95 and all(later >= earlier - 0.05 for earlier, later in pairwise(progress))
-
-
 def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredVolume], tmp_path: Path) -> None:
     plateau = PlateauSettings(patience=1, factor=0.01, floor=1e-3, threshold=1e6)
     settings = SegmentationSettings(epochs=9, iterations=1, schedule="plateau", plateau=plateau)
@@ -243,24 +163,3 @@ def test_a_disk_that_is_full_is_named_by_weights_and_states(
     with pytest.raises(AutosegError, match="The disk is full"):
         save_state(tmp_path / "fold" / "state", {"epoch": 1})
     assert not list((tmp_path / "fold").iterdir())
-
-
-def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredVolume]) -> None:
-    in_ram = kept_in_memory(cases, channels=1)
-    assert all(isinstance(case, CaseInMemory) for case in in_ram)
-    samplers = [PatchSampler(kept, (8, 16, 30), 6, 0.5, None, seed=7) for kept in (cases, in_ram)]
-    for one, other in zip(samplers[0].draw(3), samplers[1].draw(3), strict=True):
-        assert torch.equal(one.image, other.image) and torch.equal(one.label, other.label) and one.seed == other.seed
-
-
-def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredVolume], monkeypatch) -> None:
-    monkeypatch.setattr(batches, "free_memory_bytes", lambda: 1000)
-    assert kept_in_memory(cases, channels=1) == cases
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_weights_can_be_read_by_who_can_read_their_folder(tmp_path: Path) -> None:
-    for mode, expected in ((0o755, 0o644), (0o750, 0o640), (0o700, 0o600)):
-        tmp_path.chmod(mode)
-        save_weights(tmp_path / "weights.safetensors", {"network": torch.nn.Linear(1, 1)}, {})
-        assert (tmp_path / "weights.safetensors").stat().st_mode & 0o777 == expected

@@ -1,0 +1,55 @@
+"""Patches: which ones are drawn, and that they are the same from memory and in every order."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from autoseg.tasks.segmentation.store import StoredVolume
+from autoseg.trainers.segmentation import batches
+from autoseg.trainers.segmentation.batches import BatchStream, CaseInMemory, PatchSampler, kept_in_memory, read_padded
+
+
+def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[StoredVolume]) -> None:
+    whole = cases[0].read_data()
+    image, label = read_padded(cases[0], np.array([-2, 3, 15]), np.array([8, 5, 9]))
+    assert image.shape == (1, 8, 5, 9) and label.shape == (1, 8, 5, 9) and label.dtype == np.int16
+    assert np.array_equal(image[:, 2:, :, :5], whole[:, :6, 3:8, 15:])
+    assert not image[:, :2].any() and not image[:, :, :, 5:].any()
+
+
+def test_the_last_third_of_a_batch_holds_foreground_at_its_centre(cases: list[StoredVolume]) -> None:
+    sampler = PatchSampler(cases, (4, 4, 4), 6, 1 / 3, None, seed=0)
+    for number in range(10):
+        samples = sampler.draw(number)
+        assert all(int(sample.label[0, 2, 2, 2]) == 1 for sample in samples[4:])
+
+
+def test_a_batch_depends_on_its_number_alone(cases: list[StoredVolume]) -> None:
+    sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
+    later_first = sampler.draw(5)
+    sampler.draw(0)
+    for one, other in zip(later_first, sampler.draw(5), strict=True):
+        assert torch.equal(one.image, other.image)
+    assert not torch.equal(sampler.draw(5)[0].image, sampler.draw(6)[0].image)
+
+
+def test_batches_come_in_order_from_several_threads(cases: list[StoredVolume]) -> None:
+    sampler = PatchSampler(cases, (8, 8, 8), 2, 1 / 3, None, seed=0)
+    stream = BatchStream(sampler, lambda samples: samples, threads=3)  # type: ignore[arg-type, return-value]
+    for number, samples in zip(range(4, 12), stream.batches(4, 8), strict=True):
+        assert torch.equal(samples[0].image, sampler.draw(number)[0].image)  # type: ignore[index]
+    stream.close()
+
+
+def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredVolume]) -> None:
+    in_ram = kept_in_memory(cases, channels=1)
+    assert all(isinstance(case, CaseInMemory) for case in in_ram)
+    samplers = [PatchSampler(kept, (8, 16, 30), 6, 0.5, None, seed=7) for kept in (cases, in_ram)]
+    for one, other in zip(samplers[0].draw(3), samplers[1].draw(3), strict=True):
+        assert torch.equal(one.image, other.image) and torch.equal(one.label, other.label) and one.seed == other.seed
+
+
+def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredVolume], monkeypatch) -> None:
+    monkeypatch.setattr(batches, "free_memory_bytes", lambda: 1000)
+    assert kept_in_memory(cases, channels=1) == cases
