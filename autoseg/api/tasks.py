@@ -156,9 +156,6 @@ def evaluation_flags() -> list[Flag]:
     return flags_of({task.info: task.evaluate_options for task in TASKS})
 
 
-ALIASES = ("evaluate_anomalies", "plan_projection", "plan_slices", "predict_anomalies", "predict_locations")
-
-
 def plan_slices(dataset: str | Path, **arguments: Any) -> PlanResult:
     """Plan for anomaly detectors; see `plan_and_preprocess`."""
     return verbs.plan_and_preprocess(dataset, planner=anomaly.INFO.planner, **arguments)
