@@ -68,9 +68,14 @@ def options_flags(options: BaseModel) -> list[str]:
 
 
 def options_from(model: type[Options], given: Mapping[str, object]) -> Options:
-    """Return the options that a user gave, by field name. Raises AutosegError that names the first flag with a wrong value."""
+    """Return the options that a user gave, by field name; a text alone stands for a list of it.
+
+    Raises AutosegError that names the first flag with a wrong value.
+    """
+    several = {name for name, entry in model.model_fields.items() if _argparse_type(entry).get("nargs") == "+"}
     try:
-        return model.model_validate(given)
+        return model.model_validate({
+            name: (value,) if isinstance(value, str) and name in several else value for name, value in given.items()})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

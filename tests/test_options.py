@@ -13,6 +13,7 @@ from autoseg.errors import AutosegError
 from autoseg.options import flag_of, options_flags, options_from
 from autoseg.tasks.anomaly.options import PlanOptions as AnomalyOptions
 from autoseg.tasks.localization.options import PlanOptions as LocalizationOptions
+from autoseg.tasks.localization.options import PredictOptions as LocalizationPredictOptions
 from autoseg.tasks.segmentation.options import PlanOptions as SegmentationOptions
 
 ALL = (SegmentationOptions, AnomalyOptions, LocalizationOptions)
@@ -36,11 +37,20 @@ def test_options_that_differ_from_their_defaults_are_flags(options: BaseModel, f
     assert options_flags(options) == flags
 
 
+def test_a_text_alone_stands_for_a_list_of_it() -> None:
+    wanted = LocalizationOptions(find=("L3",), size=(8, 9))
+    assert options_from(LocalizationOptions, {"find": ["L3"], "size": (8, 9)}) == wanted
+    assert options_from(LocalizationOptions, {"find": "L3", "size": [8, 9]}) == wanted
+    assert options_from(LocalizationPredictOptions, {"settings": "threshold=0.4"}).settings == ("threshold=0.4",)
+    assert options_from(SegmentationOptions, {"configurations": "2d"}).configurations == ("2d",)
+    with pytest.raises(AutosegError, match='--size cannot be "8": '):
+        options_from(LocalizationOptions, {"size": "8"})
+
+
 def test_a_value_of_the_wrong_type_is_one_line_that_names_the_flag() -> None:
-    assert options_from(LocalizationOptions, {"find": ["L3"], "size": (8, 9)}) == LocalizationOptions(find=("L3",), size=(8, 9))
     with pytest.raises(AutosegError, match='--memory-gb cannot be "much": Input should be a valid number') as told:
         options_from(SegmentationOptions, {"memory_gb": "much"})
-    assert len(str(told.value).splitlines()) == 1 and flag_of("configurations") == "-c"
+    assert len(str(told.value).splitlines()) == 1 and flag_of(SegmentationOptions, "configurations") == "-c"
     with pytest.raises(AutosegError, match='--size cannot be "8": '):
         options_from(LocalizationOptions, {"size": (8,)})
 

@@ -28,7 +28,6 @@ from autoseg.trainers.segmentation import SegmentationLearner, SegmentationSetti
 from autoseg.trainers.segmentation.batches import Batch
 from autoseg.trainers.segmentation.configure import effective_configuration
 from autoseg.trainers.settings import with_changes
-from autoseg.files import write_json
 from autoseg.workspace import ModelFolder
 
 CPU = torch.device("cpu")

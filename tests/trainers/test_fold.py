@@ -10,18 +10,14 @@ import torch
 from autoseg.errors import AutosegError
 from autoseg.files import _host, write_text
 from autoseg.provenance import Origin
-from autoseg.task import TaskInfo
+from autoseg.tasks.anomaly import INFO
 from autoseg.trainers.fold import FoldSteps, run_fold
 from autoseg.trainers.job import Job
 from autoseg.trainers.recipe import Recipe
 from autoseg.trainers.settings import TrainingSettings
-from autoseg.files import write_text
 from autoseg.workspace import DatasetFolder
 
 SETTINGS = TrainingSettings()
-TASK = TaskInfo(
-    name="own", article="a", noun="model", plural="models", does="does", outputs="OUTPUTS", recipe="mine",
-    configurations=("slices",), planner="own")
 CASES = Origin.of(train={"a": "1"}, val={"b": "2"})
 
 
@@ -30,7 +26,7 @@ class Steps:
 
     def __init__(self, root: Path, name: str = "mine") -> None:
         self.job: Job[TrainingSettings] = Job(
-            DatasetFolder(root / "D"), TASK, "slices", "mine", Recipe(dict, SETTINGS, ""), "0", SETTINGS, SETTINGS, "cpu", name)
+            DatasetFolder(root / "D"), INFO, "slices", "mine", Recipe(dict, SETTINGS, ""), "0", SETTINGS, SETTINGS, "cpu", name)
         self.taken: list[str] = []
 
     def run(self, cases: Origin = CASES, error: BaseException | None = None) -> str | None:

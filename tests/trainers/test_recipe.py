@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.api.training import all_recipes
+from autoseg.api.tasks import recipes_of_all
 from autoseg.errors import AutosegError
 from autoseg.trainers import anomaly, localization, segmentation
 from autoseg.trainers.catalogue import catalogue
@@ -38,7 +38,7 @@ def own_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def find_recipe(name: str) -> Recipe:
-    return find_among(name, all_recipes())
+    return find_among(name, recipes_of_all())
 
 
 def test_a_recipe_of_ones_own_is_found_by_its_name_with_its_settings() -> None:
@@ -69,17 +69,17 @@ def test_a_recipe_without_settings_has_those_of_the_first_recipe(tmp_path: Path)
 
 def test_a_models_name_can_be_a_folders_and_is_not_another_recipes() -> None:
     for name in (None, "default", "with_exp-log.2"):
-        check_model_name(name, "default", all_recipes())
+        check_model_name(name, "default", recipes_of_all())
     for name in ("a/b", ".hidden", "two words", ""):
         with pytest.raises(AutosegError, match="is to become a folder"):
-            check_model_name(name, "default", all_recipes())
+            check_model_name(name, "default", recipes_of_all())
     with pytest.raises(AutosegError, match="--name anogan is the name of a recipe, but the recipe is default"):
-        check_model_name("anogan", "default", all_recipes())
+        check_model_name("anogan", "default", recipes_of_all())
 
 
 def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_recipe() -> None:
     own = {"own_recipe:build": find_recipe("own_recipe:build")}
-    listed = catalogue({**all_recipes(), **own}, [room.SETTINGS for room in (segmentation, anomaly, localization)])
+    listed = catalogue({**recipes_of_all(), **own}, [room.SETTINGS for room in (segmentation, anomaly, localization)])
     assert list(listed.settings) == ["default", "anogan", "locator"]
     assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "anogan", "locator", "own_recipe:build"]
     assert set(listed.networks) == {"unet", "unet3plus", "resunet"} and set(listed.losses) == {"dice_ce", "exp_log", "hybrid"}

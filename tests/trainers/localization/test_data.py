@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.api.projection import plan_projection
+from autoseg.api.tasks import plan_projection
 from autoseg.api.training import train
 from autoseg.cli.main import main
 from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
 from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.plan import ProjectionPlans
@@ -20,7 +21,6 @@ from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization import RECIPES, LocalizationSettings, check, defaults, load_data
 from autoseg.trainers.localization.data import AGREEMENT, description, planning_again
-from autoseg.files import write_json, write_text
 from autoseg.workspace import DatasetFolder, read_json, read_model
 
 MakeJob = Callable[..., Job[LocalizationSettings]]
@@ -151,7 +151,7 @@ def test_cases_of_which_nothing_is_known_are_left_out_with_a_note(
     points.write_text("case,mm\nball_0,60\nball_1,61\nball_2,\n")
     work = tmp_path / "workspace"
     result = plan_projection(source, find="the ball", points=points, workers=1, workspace=work, quiet=True)
-    assert (result.levels.there, result.levels.absent, result.levels.unknown) == (2, 1, 2)
+    assert (result.counts.there, result.counts.absent, result.counts.unknown) == (2, 1, 2)
     job = job_on(DatasetFolder(work / source.name), "locator", "all", settings_of())
     data = load_data(job)
     assert data.training == ["ball_0", "ball_1", "ball_2"]

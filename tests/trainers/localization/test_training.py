@@ -14,7 +14,7 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
 
-from autoseg.api.projection import plan_projection
+from autoseg.api.tasks import plan_projection
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image_io import read_label
@@ -105,7 +105,7 @@ def test_validation_counts_slices_as_the_files_do(
 ) -> None:
     """Every other volume is stored from the head down; the answers of one that sees the ball are right for all."""
     source = make_balls(tmp_path, with_ball=4, without=1)
-    plan_projection(source, find="ball", pixel_mm=3.0, slab=1.0, workers=1, workspace=tmp_path / "w", quiet=True)
+    plan_projection(source, find="ball", spacing=3.0, slab=1.0, workers=1, workspace=tmp_path / "w", quiet=True)
     settings = settings_of(epochs=1, iterations=1, band=5)
     job = job_on(DatasetFolder(tmp_path / "w" / source.name), "locator", "0", settings)
     write_json(job.splits_json, [
@@ -298,7 +298,7 @@ def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
     source, work, mirrored = make_balls(tmp_path, with_ball=2, without=0), tmp_path / "w", {}
     begin = LocatorBatches.__init__
     for axis, project in (("z", "x"), ("z", "y"), ("y", "z"), ("x", "y")):
-        plan_projection(source, "ball", axis=axis, project=project, pixel_mm=3.0, workers=1, workspace=work, quiet=True)
+        plan_projection(source, find="ball", axis=axis, project=project, spacing=3.0, workers=1, workspace=work, quiet=True)
         settings = settings_of(epochs=1, iterations=1)
         job = job_on(DatasetFolder(work / source.name), "locator", "all", settings, name=f"{axis}{project}")
 
