@@ -80,7 +80,7 @@ def require_configuration(task: Task, recipe: str, configuration: str | None) ->
     other = next((other for other in tasks.task_infos() if configuration in other.configurations), None)
     if other is not None:
         raise AutosegError(f'The recipe "{recipe}" trains {info.plural}, and {configuration} is for {other.plural}: train with '
-                           f"-tr {other.recipe}, or choose another configuration with -c.")
+                           f"-tr {other.recipe}, or leave out -c.")
     if len(info.configurations) == 1:
         raise AutosegError(f'The recipe "{recipe}" trains on {info.configurations[0]}, and not on {configuration}. Leave out -c.')
 
