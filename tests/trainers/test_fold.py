@@ -80,7 +80,10 @@ def test_a_validation_and_leftovers_of_weights_that_are_gone_go_before_the_train
     assert not left.exists() and not steps.job.fold_folder.validation.exists()
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize("error", [
+    MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:128] DefaultCPUAllocator: can't allocate memory"),
+])
 def test_memory_that_runs_out_in_the_training_is_told_with_what_takes_less(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of slices was trained on 64 things\. Take 32\."):
         Steps(tmp_path).run(error=error)

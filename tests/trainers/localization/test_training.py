@@ -29,7 +29,6 @@ from autoseg.trainers.localization import fold as locator_fold
 from autoseg.trainers.localization.batches import LocatorBatches
 from autoseg.trainers.localization.data import load_data
 from autoseg.trainers.localization.fold import steps
-from autoseg.trainers.localization.learner import LocatorLearner
 from autoseg.trainers.localization.settings import LocalizationSettings
 from autoseg.training_log import read_log
 from autoseg.workspace import DatasetFolder, read_json
@@ -280,17 +279,6 @@ def test_the_summary_is_the_last_thing_that_is_written(
     assert job.fold_folder.summary_json.exists()
 
 
-def test_a_validation_of_weights_that_are_gone_is_made_anew(make_job: MakeJob, without_pictures: None) -> None:
-    job = make_job(epochs=1)
-    train_fold(job)
-    for path in (job.fold_folder.checkpoint_final, job.fold_folder.training_state):
-        path.unlink()
-    stale = job.fold_folder.validation / "stale"
-    stale.touch()
-    train_fold(job)
-    assert not stale.exists() and job.fold_folder.summary_json.exists()
-
-
 def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
     make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob,
     monkeypatch: pytest.MonkeyPatch, without_pictures: None,
@@ -309,22 +297,6 @@ def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
         monkeypatch.setattr(LocatorBatches, "__init__", noted)
         train_fold(job)
     assert mirrored == {("z", "x"): False, ("z", "y"): True, ("y", "z"): True, ("x", "y"): False}
-
-
-def test_a_loss_that_is_no_number_is_told(make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LocatorLearner, "training_step", lambda self, batch: {"loss": float("nan")})
-    with pytest.raises(AutosegError, match=r"became NaN in epoch 1, iteration 1"):
-        train_fold(make_job())
-
-
-def test_memory_that_runs_out_is_told_with_what_takes_less(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_out(*arguments: object) -> None:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-
-    monkeypatch.setattr(locator_fold, "train_locator", run_out)
-    with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of projection was trained on 6 projections of \d+ × \d+ "
-                       r"pixels at a time\. Take fewer \(--set batch_size=3\), or plan larger pixels \(--spacing MM\)"):
-        train_fold(make_job(batch_size=6))
 
 
 def test_projections_that_changed_since_the_fold_was_trained_are_not_validated_on(
