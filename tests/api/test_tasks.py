@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -181,6 +182,27 @@ def test_a_bad_case_is_named_and_a_second_run_does_nothing(place: Place, task: T
     assert second.already_there == 2 and second.written == first.written and not second.failed and second.rows == first.rows
     assert {name: stamp for name, stamp in files_in(output).items() if not name.endswith(".csv")} == {
         name: stamp for name, stamp in before.items() if not name.endswith(".csv")}
+
+
+@EVERY
+def test_two_commands_at_the_same_time_keep_each_others_entries(place: Place, task: Task, tmp_path: Path) -> None:
+    """Each predicts half of the images into the same folder; a third run finds all of them done."""
+    images, output = tmp_path / "images", tmp_path / "out"
+    for folder in ("all", "even", "odd"):
+        (images / folder).mkdir(parents=True)
+    for number, path in enumerate(2 * sorted((place.source / "imagesTs").iterdir())):
+        copy = Path(shutil.copy2(path, images / "all" / f"copy{number}_0000.nii.gz"))
+        (images / ("even", "odd")[number % 2] / copy.name).symlink_to(copy)
+    predict = "import sys; from autoseg.cli.predict import main; sys.exit(main(sys.argv[1:]))"
+    model = ("-o", output, "-m", place.model(task).root, "--device", "cpu", "--workspace", place.workspace)
+    commands = [subprocess.Popen([sys.executable, "-c", predict, "-i", images / half, *map(str, model)], text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for half in ("even", "odd")]
+    said = [command.communicate()[0] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0], said
+    third = place.predict(task, images / "all", output)
+    assert third.already_there == len(third.written) == 4 and not third.failed and (not third.rows or len(third.rows) == 4)
+    for table in (path for path in output.glob("*.csv") if path.name in ("scores.csv", "locations.csv")):
+        assert len(table.read_text(encoding="utf-8").splitlines()) == 1 + 4  # of all cases, whichever command was last
 
 
 @EVERY
