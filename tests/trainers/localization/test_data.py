@@ -17,8 +17,8 @@ from autoseg.files import write_json, write_text
 from autoseg.options import planning_command
 from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization import RECIPES, LocalizationSettings, check, defaults, load_data
 from autoseg.trainers.localization.data import AGREEMENT, description

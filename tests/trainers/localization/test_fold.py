@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
 
@@ -18,10 +17,10 @@ from autoseg.api.tasks import plan_projection
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image_io import read_label
+from autoseg.tasks.localization.locations import read_validated, write_validated
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.store import open_projection
 from autoseg.tasks.localization.summary import read_summary
-from autoseg.tasks.localization.validated import read_validated, write_validated
 from autoseg.trainers import loop
 from autoseg.trainers.fold import run_fold
 from autoseg.trainers.job import Job
@@ -187,31 +186,6 @@ def test_fold_all_is_trained_and_not_validated(make_job: MakeJob, without_pictur
     assert train_fold(job) is None
     assert job.fold_folder.checkpoint_final.exists() and not job.fold_folder.validation.exists()
     assert read_log(job.fold_folder.log_jsonl)[0].validation_loss is None
-
-
-@pytest.mark.parametrize("saved", [0, 1e9], ids=["saved each epoch", "nothing saved"])
-def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
-    make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch, saved: float
-) -> None:
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", saved)
-    unbroken, broken = (make_job("0", name=name, epochs=3, deep_supervision=True) for name in ("unbroken", "broken"))
-    train_fold(unbroken)
-
-    def kill(share: float, text: str) -> None:
-        if "epoch 2/3" in text:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_fold(broken, kill)
-    assert not broken.fold_folder.checkpoint_final.exists() and not broken.fold_folder.summary_json.exists()
-    assert broken.fold_folder.training_state.exists() == (saved == 0)
-    train_fold(broken)
-    expected, found = (load_file(job.fold_folder.checkpoint_final) for job in (unbroken, broken))
-    assert expected.keys() == found.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
-    assert broken.fold_folder.locations_csv.read_text() == unbroken.fold_folder.locations_csv.read_text()
-    logs = [[(epoch.training_loss, epoch.validation_loss, epoch.dice) for epoch in read_log(job.fold_folder.log_jsonl)]
-            for job in (unbroken, broken)]
-    assert logs[0] == logs[1] and len(logs[0]) == 3
 
 
 def test_a_fold_goes_on_with_continue_whatever_the_recipe_says_now(make_job: MakeJob, without_pictures: None) -> None:
