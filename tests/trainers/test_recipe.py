@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.api import tasks
 from autoseg.api.recipes import catalogue
 from autoseg.api.tasks import recipes_of_all
 from autoseg.errors import AutosegError
@@ -34,6 +35,8 @@ def own_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wrong_recipe.py").write_text(OWN_RECIPE.replace("OwnSettings(epochs=7)", "{'epochs': 7}"))
     (tmp_path / "half_recipe.py").write_text(OWN_RECIPE[:-10] + "(")
     (tmp_path / "odd_recipe.py").write_text(OWN_RECIPE.replace("epochs=7", "epoch=7"))
+    (tmp_path / "vague_recipe.py").write_text(OWN_RECIPE.replace(
+        "segmentation import SegmentationSettings", "settings import TrainingSettings as SegmentationSettings"))
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -60,6 +63,15 @@ def test_what_cannot_be_a_recipe_is_refused_with_what_there_is() -> None:
             find_recipe(name)
     with pytest.raises(AutosegError, match="There are: default, multiscale, unet3plus, anogan, locator; your own"):
         find_recipe("defualt")
+
+
+def test_the_settings_of_a_recipe_say_for_which_task_it_is() -> None:
+    assert {name: tasks.find_recipe(name)[0].info.name for name in ("own_recipe:build", *recipes_of_all())} == {
+        "own_recipe:build": "segmentation", "default": "segmentation", "multiscale": "segmentation",
+        "unet3plus": "segmentation", "anogan": "anomaly", "locator": "localization"}
+    with pytest.raises(AutosegError, match='"vague_recipe:build" has SETTINGS of the class OwnSettings, .* Make it one of '
+                       "SegmentationSettings, AnomalySettings, LocalizationSettings"):
+        tasks.find_recipe("vague_recipe:build")
 
 
 def test_a_recipe_without_settings_has_those_of_the_first_recipe(tmp_path: Path) -> None:
