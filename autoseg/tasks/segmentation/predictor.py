@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.best import Rule
+from autoseg.best import Rule, rule_facts
 from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
@@ -201,8 +201,7 @@ class Predictor:
     def outputs(self, output_folder: Path, overwrite: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
         facts = [member.model.facts(mirror_axes=member.mirror_axes) for member in self.members]
-        rules = [{"kind": rule.kind} | rule.model_dump(mode="json", exclude_defaults=True) for rule in self.rules]
-        return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rules}), overwrite)
+        return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
 
     def _predict_file(
         self, item: PredictionInput, prepare: Callable[[], _Case], outputs: OutputFolder, path: Path, probabilities: Path | None,
