@@ -101,7 +101,7 @@ def require_known(options: Mapping[TaskInfo, type[BaseModel]], task: TaskInfo, g
         whom = dict.fromkeys(plural for name in unknown for plural in known[name].whom)
         is_for = "is for" if len(unknown) == 1 else "are for"
         raise AutosegError(f"{' and '.join(known[name].name for name in unknown)} {is_for} {' and '.join(whom)}, but the model "
-                           f"meant here is {task.a_model}. Leave it out, or {remedy}.")
+                           f"meant here is {task.a_model}. Leave {'it' if len(unknown) == 1 else 'them'} out, or {remedy}.")
 
 
 def _flag(name: str, entry: FieldInfo, info: TaskInfo) -> Flag:

@@ -141,7 +141,9 @@ def cross_validation(
 
     recipe: or the name that the model was given.
     """
-    task = next((task for task in tasks.TASKS if configuration in task.info.configurations), tasks.default_task())
+    trained = tasks.tasks_of_recipes().get(recipe) if configuration is None else None
+    task = next((task for task in tasks.TASKS if configuration in task.info.configurations or task.info.name == trained),
+                tasks.default_task())
     folder = planned_for(dataset, Workspace.at(workspace), task)
     model = folder.model(configuration or default_configuration(folder, task), recipe)
     folds = number_of_folds(folder.splits_of(task.info))
