@@ -94,7 +94,7 @@ def test_a_flag_that_tasks_share_says_for_whom_it_does_what() -> None:
     flags = {flag.field: flag for flag in flags_of(PLANNING)}
     assert flags["axis"].whom == ("anomaly detectors", "locators") and flags["slab"].whom == ("locators",)
     shared = str(flags["axis"].arguments["help"])
-    assert shared.startswith("for anomaly detectors sagittal, coronal or axial: ") and "; for locators x, y or z: " in shared
+    assert shared.startswith("for anomaly detectors: sagittal, coronal or axial: ") and "; for locators: x, y or z: " in shared
 
 
 def test_a_switch_that_is_on_is_turned_off_by_its_flag() -> None:
@@ -112,8 +112,8 @@ def test_options_of_other_tasks_are_refused_with_whose_they_are() -> None:
     with pytest.raises(AutosegError, match="^--slab is for locators, but the model meant here is a segmentation model. "
                        "Leave it out, or choose another --planner.$"):
         require_known(PLANNING, SEGMENTATION, {"memory_gb": 8, "slab": 0.5}, "choose another --planner")
-    with pytest.raises(AutosegError, match="--axis and --memory-gb are for anomaly detectors and locators and "
-                       "segmentation models, but"):
+    with pytest.raises(AutosegError, match="^--axis is for anomaly detectors and locators; --memory-gb is for "
+                       "segmentation models, but .* Leave them out, or"):
         require_known({**PLANNING, COPY: NoOptions}, COPY, {"axis": "z", "memory_gb": 8}, "choose another --planner")
     with pytest.raises(TypeError, match="there is no option slap; there are: configurations, "):
         require_known(PLANNING, LOCALIZATION, {"slap": 0.5}, "choose another --planner")

@@ -64,10 +64,14 @@ def plan_and_preprocess(
     return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
 
 
-def plan_options(task: Task, planner: str, given: Mapping[str, Any]) -> Frozen:
-    """Return the options of a planning. Raises AutosegError for options that are another task's, or have a wrong value."""
+def plan_options(task: Task, planner: str, given: Mapping[str, Any], remedy: str = "choose another --planner") -> Frozen:
+    """Return the options of a planning. Raises AutosegError for options that are another task's, with the remedy, or have a wrong
+    value."""
     its = {name: value for name, value in given.items() if value is not None}
-    require_known({other.info: other.plan_options for other in tasks.TASKS}, task.info, its, "choose another --planner")
+    has_one = "configurations" not in task.plan_options.model_fields
+    if has_one and {*its.get("configurations", ())} <= {*task.info.configurations}:
+        its.pop("configurations", None)  # there is no other
+    require_known({other.info: other.plan_options for other in tasks.TASKS}, task.info, its, remedy)
     return options_from(task.plan_options, its | ({"planner": planner} if "planner" in task.plan_options.model_fields else {}))
 
 

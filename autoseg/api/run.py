@@ -134,7 +134,7 @@ def _check(wanted: _Wanted, recipes: Sequence[str], planner: str | None, options
     if planner is not None and tasks.task_of_planner(planner).info != task.info:
         raise AutosegError(f"The planner {planner} plans for {tasks.task_of_planner(planner).info.plural}, but the recipe "
                            f"{recipes[0]} trains {task.info.plural}. Leave out --planner, or choose another recipe with -tr.")
-    plan_options(task, planner or task.info.planner, options)
+    plan_options(task, planner or task.info.planner, options, "choose another recipe with -tr")
     for configuration in options.get("configurations") or ():
         require_configuration(task, recipes[0], configuration)
     return task

@@ -45,10 +45,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def add_planner(parser: argparse.ArgumentParser, default: str | None = "default") -> None:
-    """For commands that plan."""
+    """For commands that plan. default: None for the planner of the recipe's task."""
     parser.add_argument("--planner", default=default,
-                        help=f"who decides, and with it what is planned for: {of_tasks('planner')}; autoseg recipes lists all "
-                             "planners (default: default)")
+                        help=f"rules by which is planned, and with them for what: {of_tasks('planner')}; autoseg recipes lists "
+                             f"all planners (default: {default or 'that of the recipe'})")
 
 
 def add_options(parser: argparse.ArgumentParser, flags: Sequence[api.Flag]) -> None:
