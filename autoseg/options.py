@@ -75,9 +75,15 @@ def planning_command(folder: DatasetFolder, task: TaskInfo, options: BaseModel) 
 
 
 def options_from(model: type[Options], given: Mapping[str, object]) -> Options:
-    """Return the options that a user gave, by field name. Raises AutosegError that names the first flag with a wrong value."""
+    """Return the options that a user gave, by field name; one text stands for several where several may be given.
+
+    Raises AutosegError that names the first flag with a wrong value.
+    """
+    fields = model.model_fields
     try:
-        return model.model_validate(given)
+        return model.model_validate({
+            name: (value,) if isinstance(value, str) and name in fields and _takes_several(fields[name]) else value
+            for name, value in given.items()})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -96,7 +102,7 @@ def require_known(options: Mapping[TaskInfo, type[BaseModel]], task: TaskInfo, g
         whom = dict.fromkeys(plural for name in unknown for plural in known[name].whom)
         is_for = "is for" if len(unknown) == 1 else "are for"
         raise AutosegError(f"{' and '.join(known[name].name for name in unknown)} {is_for} {' and '.join(whom)}, but the model "
-                           f"meant here is {task.a_model}. Leave it out, or {remedy}.")
+                           f"meant here is {task.a_model}. Leave {'it' if len(unknown) == 1 else 'them'} out, or {remedy}.")
 
 
 def _flag(name: str, entry: FieldInfo, info: TaskInfo) -> Flag:
@@ -109,6 +115,10 @@ def _flag(name: str, entry: FieldInfo, info: TaskInfo) -> Flag:
 def _name(name: str, entry: FieldInfo) -> str:
     extra = entry.json_schema_extra if isinstance(entry.json_schema_extra, dict) else {}
     return str(extra.get("flag", f"--{'no-' if entry.default is True else ''}{name.replace('_', '-')}"))
+
+
+def _takes_several(entry: FieldInfo) -> bool:
+    return any(get_origin(kind) is tuple for kind in (entry.annotation, *get_args(entry.annotation)))
 
 
 def _argparse_type(entry: FieldInfo) -> dict[str, Any]:
