@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from autoseg.report.artefacts import AnyModel
 from autoseg.report.blocks import Block, Folded, Section, Table, Text
 from autoseg.report.parts import TaskReport
-from autoseg.steps import RunRecord
 from autoseg.versions import versions
 from autoseg.wording import MISSING, counted, duration, moment
 
 
-def times_section(parts: Sequence[TaskReport], run: RunRecord | None) -> Section:
-    """Show the training time of each model, and the steps of `autoseg run` where a task is served by it."""
+def times_section(parts: Sequence[TaskReport]) -> Section:
+    """Show the training time of each model, and the steps of `autoseg run` for each task."""
     section = Section("times", "Times")
     begun = [model for part in parts for model in part.models if model.begun]
     if begun:
@@ -21,11 +20,11 @@ def times_section(parts: Sequence[TaskReport], run: RunRecord | None) -> Section
         columns = ("model", "folds begun", "epochs", "time", "an epoch", "last finished")
         section.blocks += [Text(f"Training took {duration(total)} in all."),
                            Table("Training", columns, [_training_row(model) for model in begun])]
-    if run is not None and run.steps and any(part.is_run for part in parts):
-        finished = set(run.whole)
-        steps = [[step, duration(seconds), "finished" if step in finished else "not finished"]
-                 for step, seconds in run.steps.items()]
-        section.blocks += [Text(f"autoseg run took {duration(run.spent_s)} in all, every run of it together."),
+    if runs := [part.run for part in parts if part.run is not None and part.run.steps]:
+        steps = [[step, duration(seconds), "finished" if step in run.whole else "not finished"]
+                 for run in runs for step, seconds in run.steps.items()]
+        spent_s = sum(run.spent_s for run in runs)
+        section.blocks += [Text(f"autoseg run took {duration(spent_s)} in all, every run of it together."),
                            Folded("Each step of autoseg run", [Table("Steps of autoseg run", ("step", "time", ""), steps,
                                                                      frozenset({2}))])]
     if not section.blocks:

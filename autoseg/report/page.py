@@ -20,7 +20,7 @@ def build_page(found: DatasetArtefacts, parts: Sequence[TaskReport]) -> str:
     """Return the HTML page about a dataset: an overview, what its tasks contribute, then its data, times and versions."""
     sections = [section for part in parts for section in part.sections]
     sections.append(data_section(found, any(part.needs_fingerprint for part in parts)))
-    sections += [times_section(parts, found.run), versions_section(parts)]
+    sections += [times_section(parts), versions_section(parts)]
     template = files("autoseg.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     return environment.from_string(template).render(
