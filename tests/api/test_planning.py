@@ -12,7 +12,7 @@ import pytest
 
 from autoseg.api.common import planned_for
 from autoseg.api.planning import PlanResult, plan_and_preprocess, plan_where_needed
-from autoseg.api.run import run
+from autoseg.api.running import run
 from autoseg.api.tasks import TASKS, Task, default_task, task_of_planner
 from autoseg.cli.main import main
 from autoseg.dataset import load_dataset
