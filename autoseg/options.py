@@ -75,15 +75,14 @@ def planning_command(folder: DatasetFolder, task: TaskInfo, options: BaseModel) 
 
 
 def options_from(model: type[Options], given: Mapping[str, object]) -> Options:
-    """Return the options that a user gave, by field name; one text stands for several where several may be given.
+    """Return the options that a user gave, by field name; a text alone stands for a list of it.
 
     Raises AutosegError that names the first flag with a wrong value.
     """
-    fields = model.model_fields
+    several = {name for name, entry in model.model_fields.items() if _argparse_type(entry).get("nargs") == "+"}
     try:
         return model.model_validate({
-            name: (value,) if isinstance(value, str) and name in fields and _takes_several(fields[name]) else value
-            for name, value in given.items()})
+            name: (value,) if isinstance(value, str) and name in several else value for name, value in given.items()})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -115,10 +114,6 @@ def _flag(name: str, entry: FieldInfo, info: TaskInfo) -> Flag:
 def _name(name: str, entry: FieldInfo) -> str:
     extra = entry.json_schema_extra if isinstance(entry.json_schema_extra, dict) else {}
     return str(extra.get("flag", f"--{'no-' if entry.default is True else ''}{name.replace('_', '-')}"))
-
-
-def _takes_several(entry: FieldInfo) -> bool:
-    return any(get_origin(kind) is tuple for kind in (entry.annotation, *get_args(entry.annotation)))
 
 
 def _argparse_type(entry: FieldInfo) -> dict[str, Any]:

@@ -136,7 +136,11 @@ def find_recipe(name: str) -> tuple[Task, Recipe]:
     from autoseg.trainers import recipe
 
     found = recipe.find_recipe(name, recipes_of_all())
-    return next(task for task in TASKS if isinstance(found.settings, task.trainer.SETTINGS)), found
+    for task in TASKS:
+        if isinstance(found.settings, task.trainer.SETTINGS):
+            return task, found
+    raise AutosegError(f'The recipe "{name}" has SETTINGS of the class {type(found.settings).__name__}, which does not say what '
+                       f"task it is for. Make it one of {', '.join(task.trainer.SETTINGS.__name__ for task in TASKS)}.")
 
 
 def planning_flags() -> list[Flag]:

@@ -10,8 +10,8 @@ from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many
 from autoseg.options import planning_command
 from autoseg.tasks.anomaly.model import AnomalyDescription
+from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.tasks.anomaly.store import StoredSlices, open_slices, plans_digest
 from autoseg.trainers.anomaly.learner import gan_shape
 from autoseg.trainers.anomaly.settings import AnomalySettings

@@ -9,8 +9,8 @@ from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
 from autoseg.options import planning_command
 from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.localization.store import StoredProjection, open_projection, plans_digest
 from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
 from autoseg.trainers.localization.learner import locator_network, sees_position

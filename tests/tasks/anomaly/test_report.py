@@ -20,11 +20,10 @@ from autoseg.kinds import ANOMALY
 from autoseg.plan import Configuration, Plans, Topology
 from autoseg.tasks.anomaly.dcgan import GanShape
 from autoseg.tasks.anomaly.model import AnomalyDescription
-from autoseg.tasks.anomaly.panels import draw_panels
+from autoseg.tasks.anomaly.options import SearchSettings
+from autoseg.tasks.anomaly.pictures import draw_panels, draw_samples
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.anomaly.samples import draw_samples
 from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, Truth, case_score, write_scores, write_slice_scores
-from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.tasks.anomaly.store import SlicesDescription, write_slices
 from autoseg.tasks.anomaly.summary import summarize, write_summary
 from autoseg.training_log import Epoch, write_log
