@@ -10,7 +10,7 @@ from typing import Any
 
 from autoseg import console
 from autoseg.api import tasks
-from autoseg.api.common import PathLike, default_configuration, has_labels, read_plans, without_labels
+from autoseg.api.common import PathLike, default_configuration, has_labels, read_plans, without_labels, without_labels_plan
 from autoseg.api.tasks import Task
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
@@ -57,8 +57,11 @@ def plan_and_preprocess(
     chosen = plan_options(task, planner, options)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
-    request = task.planner.prepare(source, chosen)
     folder = folder_for(source, place)
+    if task.info.is_default and not has_labels(source):
+        raise AutosegError(f"{source.name} has no labels but background, so there is nothing for {task.info.a_model} to learn. "
+                           f"Name the labels in its dataset.json. {without_labels_plan(dataset, folder)}")
+    request = task.planner.prepare(source, chosen)
     remove_leftovers(folder.root)
     usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
     return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
