@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,18 +43,19 @@ class PlanResult:
 
 
 def plan_and_preprocess(
-    dataset: PathLike, planner: str = "default", workers: int | None = None, skip_bad_cases: bool = False,
-    workspace: PathLike | None = None, quiet: bool = False, **options: Any,
+    dataset: PathLike, configurations: Sequence[str] | None = None, planner: str = "default", workers: int | None = None,
+    skip_bad_cases: bool = False, workspace: PathLike | None = None, quiet: bool = False, **options: Any,
 ) -> PlanResult:
     """Check a dataset, measure its cases, decide how they are preprocessed and trained on, and preprocess them.
 
-    planner: that decides, and with it the task; `recipes` lists them. workers: at most so many processes. options: those of the
-    task (`PlanOptions` in `autoseg.tasks.<task>.options`), such as configurations=["2d"] or memory_gb=24 of a segmentation.
+    configurations: that are preprocessed; None for all that are planned. planner: that decides, and with it the task; `recipes`
+    lists them. workers: at most so many processes. options: those of the task (`PlanOptions` in
+    `autoseg.tasks.<task>.options`), such as memory_gb=24 of a segmentation.
     Plans for other tasks stay as they are, and so do cases that are already preprocessed by the same plans.
     Raises AutosegError where cases have errors and `skip_bad_cases` is not set, or an option does not fit.
     """
     task = tasks.task_of_planner(planner)
-    chosen = plan_options(task, planner, options)
+    chosen = plan_options(task, planner, {"configurations": configurations, **options})
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = folder_for(source, place)

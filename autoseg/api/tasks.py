@@ -15,7 +15,7 @@ The parts of a row are modules, imported when they are first used (torch takes s
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,9 +163,9 @@ def plan_slices(dataset: str | Path, **arguments: Any) -> Any:
     return verbs.plan_and_preprocess(dataset, planner=anomaly.INFO.planner, **arguments)
 
 
-def plan_projection(dataset: str | Path, **arguments: Any) -> Any:
+def plan_projection(dataset: str | Path, find: str | Sequence[str] = (), **arguments: Any) -> Any:
     """Plan for locators; see `plan_and_preprocess`."""
-    return verbs.plan_and_preprocess(dataset, planner=localization.INFO.planner, **arguments)
+    return verbs.plan_and_preprocess(dataset, planner=localization.INFO.planner, find=find, **arguments)
 
 
 def predict_anomalies(input: str | Path, output: str | Path, **arguments: Any) -> Any:

@@ -36,7 +36,7 @@ class Planning:
 
     def plan(self, dataset: Path, work: Path, **options: Any) -> PlanResult:
         return plan_and_preprocess(
-            dataset, self.planner, workers=1, workspace=work, quiet=True, **{**self.options, **options})
+            dataset, planner=self.planner, workers=1, workspace=work, quiet=True, **{**self.options, **options})
 
 
 PLANNINGS = (
