@@ -289,7 +289,7 @@ def test_a_damaged_file_is_named_and_hides_nothing_else(folder: DatasetFolder, t
     damaged.findings_json.write_text('{"no": "list"}')
     damaged.model("3d_fullres", "default").fold(0).log_jsonl.write_text("no json")
     text = page_of(damaged).text
-    assert "fingerprint.json does not fit" in text and "findings.json is no list" in text and "log.jsonl is damaged" in text
+    assert "fingerprint.json does not fit" in text and "findings.json does not fit" in text and "log.jsonl is damaged" in text
     assert "keep the largest piece of it" in text
 
 
