@@ -17,7 +17,6 @@ from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.options import PredictOptions
 from autoseg.tasks.anomaly.outputs import output_folder, score_files
-from autoseg.tasks.anomaly.scores import CaseScore
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,8 +59,7 @@ class AnomalyPrediction(Prediction):
     def table(self, rows: Sequence[Any]) -> Table | None:
         from autoseg.tasks.anomaly.tables import case_scores_table
 
-        scores: list[CaseScore] = sorted(rows, key=lambda row: -row.score)
-        return case_scores_table(scores)
+        return case_scores_table(rows)
 
 
 def open_models(

@@ -33,8 +33,6 @@ def test_each_image_gets_a_map_in_its_own_grid_scores_and_panels(
     assert found.array.dtype == np.float32 and found.array.shape == image.array.shape
     assert found.geometry.differences(image.geometry, (4, 18, 16)) == [] and 0 <= found.array.min() < found.array.max() <= 2
     cases, slices = read_scores(out / "scores.csv"), read_slice_scores(out / "slice_scores.csv")
-    shown = [line.split("│")[1].strip() for line in said.splitlines() if "│" in line]
-    assert shown == [row.case for row in sorted(cases, key=lambda row: -row.score)]
     assert [row.case for row in cases] == ["a", "b"]
     assert [(row.case, row.slice, row.axis, row.steps) for row in slices] == [(case, i, 0, 3) for case in "ab" for i in range(4)]
     assert cases[0].highest == max(row.score or 0 for row in slices if row.case == "a")
