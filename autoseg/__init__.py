@@ -9,6 +9,7 @@ Each verb is explained where it stands, in `autoseg.api`; nothing heavy is impor
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,20 +27,17 @@ if TYPE_CHECKING:
         train,
         verify,
     )
-    from autoseg.api.tasks import evaluate_anomalies, plan_projection, plan_slices, predict_anomalies, predict_locations
     from autoseg.errors import AutosegError
 
 __all__ = [
-    "AutosegError", "cross_validation", "evaluate", "evaluate_anomalies", "find_best", "plan_and_preprocess", "plan_projection",
-    "plan_slices", "postprocess", "predict", "predict_anomalies", "predict_files", "predict_locations", "recipes", "report",
-    "run", "train", "verify",
+    "AutosegError", "cross_validation", "evaluate", "find_best", "plan_and_preprocess", "postprocess", "predict", "predict_files",
+    "recipes", "report", "run", "train", "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'autoseg' has no attribute '{name}'")
-    from autoseg import api
-    from autoseg.api import tasks
-
-    return getattr(tasks if name in tasks.ALIASES else api, name)
+    if name in __all__:
+        return getattr(importlib.import_module("autoseg.api"), name)
+    if name.startswith(("plan_", "predict_", "evaluate_")):  # an older name of a verb
+        return getattr(importlib.import_module("autoseg.api.tasks"), name)
+    raise AttributeError(f"module 'autoseg' has no attribute '{name}'")

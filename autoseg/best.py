@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -46,6 +46,11 @@ class DropDetached(Frozen):
 
 
 Rule = Annotated[KeepLargest | DropSmall | DropDetached, Field(discriminator="kind")]
+
+
+def rule_facts(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    """Return what rules do, as plain values for an origin; defaults are left out."""
+    return [{"kind": rule.kind} | rule.model_dump(mode="json", exclude_defaults=True) for rule in rules]
 
 
 class TriedRule(Frozen):

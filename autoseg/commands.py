@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from autoseg.plan import Plans
 from autoseg.task import TaskInfo
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, finished_models
 
@@ -13,14 +12,6 @@ from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, 
 def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
     """`program`, such as "autoseg find-best", for this dataset; names the workspace where commands would take another."""
     return shlex.join([*program.split(), folder.name, *arguments, *folder.workspace_flags])
-
-
-def planning_command(folder: DatasetFolder, plans: Plans, *arguments: str, memory_gb: float | None = None) -> str:
-    """The line that plans the dataset again as it was planned; memory_gb: for another GPU."""
-    planner = ["--planner", plans.planner] if plans.planner != "default" else []
-    wanted_gb = memory_gb or plans.memory_gb
-    memory = ["--memory-gb", as_flag(wanted_gb)] if wanted_gb else []
-    return command_line(folder, "autoseg_plan_and_preprocess", *arguments, *planner, *memory)
 
 
 def as_flag(value: object) -> str:

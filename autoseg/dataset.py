@@ -136,8 +136,8 @@ def load_dataset(folder: Path) -> Dataset:
         there = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))[:8])
         raise AutosegError(
             f"{folder} has no dataset.json; it holds {there or 'nothing'}. Expected nnU-Net v2's layout (dataset.json, imagesTr, "
-            "labelsTr) or the Decathlon's, or for anomaly detectors the folders normal and abnormal with images. dataset.json "
-            f"looks like this: {layouts.NNUNET_EXAMPLE}")
+            "labelsTr) or the Decathlon's, or the folders normal and abnormal with images, where nothing is segmented. "
+            f"dataset.json looks like this: {layouts.NNUNET_EXAMPLE}")
     content = read_json(source)
     if not isinstance(content, dict):
         raise AutosegError(f"{source} holds no object, expected {layouts.NNUNET_EXAMPLE}")

@@ -12,9 +12,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from autoseg.commands import as_flag
+from autoseg.commands import as_flag, command_line
 from autoseg.errors import AutosegError
 from autoseg.task import TaskInfo
+from autoseg.workspace import DatasetFolder
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -65,6 +66,12 @@ def options_flags(options: BaseModel) -> list[str]:
             values = value if isinstance(value, (tuple, list)) else () if isinstance(value, bool) else [value]
             words += [_name(name, entry), *map(as_flag, values)]
     return words
+
+
+def planning_command(folder: DatasetFolder, task: TaskInfo, options: BaseModel) -> str:
+    """Return the command line that plans a dataset for a task with these options."""
+    planner = [] if "planner" in type(options).model_fields else ["--planner", task.planner]
+    return command_line(folder, "autoseg_plan_and_preprocess", *planner, *options_flags(options))
 
 
 def options_from(model: type[Options], given: Mapping[str, object]) -> Options:

@@ -126,7 +126,11 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     for key in dict.fromkeys([*before, *now]):
         one, other = before.get(key), now.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
-            found += _differences(one, other)
+            are_named = all(isinstance(value, dict) for value in [*one.values(), *other.values()])
+            if are_named and one.keys() != other.keys():  # whole things are others: their names say enough
+                found.append(f"{key} {', '.join(one) or 'none'} (now {', '.join(other) or 'none'})")
+            else:
+                found += _differences(one, other)
         elif one != other:
             found.append(f"{key} {_in_words(one)} (now {_in_words(other)})")
     return found

@@ -12,7 +12,8 @@ class TaskInfo:
     """The words and the files' names of a task.
 
     name: of the task, as model.json says it. noun: what a model of it is called; article: before the noun; plural: of the noun.
-    does: what a model does with an image. outputs: what a command line calls the folder of its outputs. recipe: that trains it
+    does: what a model does with images. writes: what of them, into a folder; outputs: what a command line calls that folder.
+    reference: what the outputs are compared with; "" where nothing compares them. recipe: that trains it
     where none is named. configurations: that its models may have, as -c takes them.
     usual_configuration: that of a training where none is named, if it was planned. planner: that plans for it, as --planner
     takes it; planning_flags: further flags that planning needs, as an example. averages: whether models of it can be averaged as
@@ -25,7 +26,9 @@ class TaskInfo:
     noun: str
     plural: str
     does: str
+    writes: str
     outputs: str
+    reference: str
     recipe: str
     configurations: tuple[str, ...]
     usual_configuration: str

@@ -92,10 +92,9 @@ class DatasetFolder:
     def report_html(self) -> Path:
         return self.root / "report.html"
 
-    @property
-    def run_json(self) -> Path:
-        """How long each step of `autoseg run` took."""
-        return self.root / "run.json"
+    def run_of(self, task: TaskInfo) -> Path:
+        """Return the file that says how long each step of `autoseg run` for this task took."""
+        return self.root / f"run{task.suffix}.json"
 
     def preprocessed(self, configuration: str) -> Path:
         return self.root / "preprocessed" / configuration

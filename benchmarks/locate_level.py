@@ -32,13 +32,13 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import part_of, write_image
 from autoseg.tasks.localization import INFO as LOCATION
 from autoseg.tasks.localization.level import known_level
+from autoseg.tasks.localization.locations import read_validated
 from autoseg.tasks.localization.locator import Locator
 from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
 from autoseg.tasks.localization.projecting import place
 from autoseg.tasks.localization.store import open_projection
 from autoseg.tasks.localization.summary import LocationSummary
-from autoseg.tasks.localization.validated import read_validated
 from autoseg.training_log import read_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_json
 

@@ -36,9 +36,8 @@ from autoseg.image_io import read_label, write_label
 from autoseg.planners.segmentation.anatomy import measure_labels
 from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
 from autoseg.planners.segmentation.unions import with_unions
-from autoseg.postprocessing.anatomy import candidate_rules
 from autoseg.postprocessing.rules import apply_rules
-from autoseg.postprocessing.selection import choose_rules
+from autoseg.postprocessing.selection import candidate_rules, choose_rules
 from autoseg.verification.inspection import Inspection
 from autoseg.workspace import read_model
 

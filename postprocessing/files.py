@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autoseg import image_io, layouts
-from autoseg.best import Rule
+from autoseg.best import Rule, rule_facts
 from autoseg.errors import AutosegError
 from autoseg.parallel import Outcome, run_parallel
 from autoseg.postprocessing.rules import apply_rules
@@ -41,7 +41,7 @@ def begin(inputs: Sequence[Path], output_folder: Path, rules: Sequence[Rule], ov
     rules, or of unknown origin, and `overwrite` is off.
     """
     outputs = output_paths(inputs, output_folder)
-    origin = Origin.of(rules=[rule.model_dump(mode="json") for rule in rules])
+    origin = Origin.of(rules=rule_facts(rules))
     folder = OutputFolder(output_folder, origin, overwrite, POSTPROCESSED)
     waiting = [source for source, output in outputs.items() if not folder.made(output.name, [source], by="post-processing")]
     folder.begin_all({outputs[source].name: [source] for source in waiting})

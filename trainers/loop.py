@@ -4,22 +4,62 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
-from autoseg.trainers.learner import Batches, Learner
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import TrainingSettings
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import FoldFolder
+
+
+class Batches(Protocol):
+    """A source of batches, of whatever kind the learner takes."""
+
+    def batches(self, first: int, count: int) -> Iterator[Any]:
+        """Yield batches number `first` to `first + count - 1`, which depend on their numbers alone."""
+
+
+class Learner(Protocol):
+    """Networks, optimizers, and what one training step does. A recipe builds it, and `loop.py` runs it.
+
+    modules: by name; their weights are the checkpoint. optimizers: by name.
+    """
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def set_progress(self, progress: float) -> None:
+        """Set the learning rates for this share (0..1) of the training done."""
+
+    def end_epoch(self, training_loss: float) -> None:
+        """Take note that an epoch is over. training_loss: mean of its training losses."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the training is over before its last epoch."""
+
+    def training_step(self, batch: Any) -> dict[str, float]:
+        """Make one optimizer step; return losses and other values by name, "loss" among them. The log keeps their means."""
+
+    def validation_step(self, batch: Any) -> tuple[dict[str, float], torch.Tensor]:
+        """Return losses, and counts (classes, 3) of true positive, false positive and false negative voxels."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values from which training can continue."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+
 
 SECONDS_BETWEEN_STATES = 60
 SECONDS_BETWEEN_PICTURES = 30

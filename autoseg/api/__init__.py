@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autoseg.api.reporting import report
     from autoseg.api.run import run
     from autoseg.api.selection import find_best
-    from autoseg.api.tasks import evaluation_flags, planning_flags, prediction_flags
+    from autoseg.api.tasks import evaluation_flags, planning_flags, prediction_flags, task_infos
     from autoseg.api.training import cross_validation, train
     from autoseg.errors import AutosegError
     from autoseg.options import Flag, given_options
@@ -33,13 +33,13 @@ MODULES = {
     "postprocess": "autoseg.api.postprocessing", "predict": "autoseg.api.prediction",
     "predict_files": "autoseg.api.prediction", "prediction_flags": "autoseg.api.tasks", "recipes": "autoseg.api.recipes",
     "repair": "autoseg.api.planning", "report": "autoseg.api.reporting", "run": "autoseg.api.run",
-    "train": "autoseg.api.training", "verify": "autoseg.api.planning",
+    "task_infos": "autoseg.api.tasks", "train": "autoseg.api.training", "verify": "autoseg.api.planning",
 }
 
 __all__ = [
     "AutosegError", "Flag", "cross_validation", "demo", "evaluate", "evaluation_flags", "find_best", "given_options",
     "next_prediction", "plan_and_preprocess", "planner_for", "planning_flags", "postprocess", "predict", "predict_files",
-    "prediction_flags", "recipes", "repair", "report", "run", "train", "verify",
+    "prediction_flags", "recipes", "repair", "report", "run", "task_infos", "train", "verify",
 ]
 
 

@@ -12,11 +12,10 @@ from autoseg import console
 from autoseg.api import tasks
 from autoseg.api.common import PathLike, default_configuration, has_labels, read_plans, without_labels
 from autoseg.api.tasks import Task
-from autoseg.commands import command_line
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.files import remove_leftovers, write_json
-from autoseg.options import options_flags, options_from, require_known
+from autoseg.options import options_from, planning_command, require_known
 from autoseg.plan import Frozen
 from autoseg.planners.request import Request, inspect
 from autoseg.preprocessing.store import forget_outdated
@@ -104,7 +103,7 @@ def plan_where_needed(
     elif made_from != now:
         raise AutosegError(
             f"{folder.name} was planned with other options: {', '.join(made_from.differences(now))}. Leave them out to go on "
-            f"with these plans, or plan anew: {_command(task, request, folder)}")
+            f"with these plans, or plan anew: {planning_command(folder, task.info, request.options)}")
     else:
         cases = tuple(case for case in request.dataset.training if case.name not in left_out)
         usable = request.dataset.model_copy(update={"training": cases})
@@ -131,12 +130,6 @@ def _plans_there(task: Task, folder: DatasetFolder) -> Any:
         return read_plans(folder, task)
     except AutosegError:
         return None
-
-
-def _command(task: Task, request: Request[Any], folder: DatasetFolder) -> str:
-    """Return the command line that plans as this request asks."""
-    planner = [] if "planner" in task.plan_options.model_fields else ["--planner", task.info.planner]
-    return command_line(folder, "autoseg_plan_and_preprocess", *planner, *options_flags(request.options))
 
 
 def _plan(

@@ -13,8 +13,67 @@ from autoseg.wording import plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-    from autoseg.trainers.catalogue import Catalogue, ListedSetting
+from autoseg.commands import as_flag
+from autoseg.networks import NETWORKS
+from autoseg.trainers.losses import LOSSES
+from autoseg.trainers.recipe import Recipe
+from autoseg.trainers.settings import TrainingSettings, choices_of, description_of, listed
+
+
+@dataclass(frozen=True)
+class ListedSetting:
+    """key: as --set takes it. choices: names that it takes; () for numbers. defaults: by recipe, as --set takes them."""
+
+    key: str
+    meaning: str
+    choices: tuple[str, ...]
+    defaults: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """recipes, networks, losses: by name, each with what it is in a line. settings: of the recipes of each task, by the first of
+    these recipes."""
+
+    recipes: Mapping[str, str]
+    networks: Mapping[str, str]
+    losses: Mapping[str, str]
+    settings: Mapping[str, tuple[ListedSetting, ...]]
+
+
+def catalogue(recipes: Mapping[str, Recipe], tasks: Sequence[type[TrainingSettings]]) -> Catalogue:
+    """Return what there is to choose from.
+
+    recipes: by name, a user's own among them. tasks: of each task, the class of its recipes' settings.
+    """
+    settings = {}
+    for task in tasks:
+        its_recipes = {name: recipe for name, recipe in recipes.items() if isinstance(recipe.settings, task)}
+        settings[next(iter(its_recipes))] = tuple(_settings(its_recipes))
+    return Catalogue(
+        recipes={name: recipe.summary for name, recipe in recipes.items()},
+        networks={name: _first_line(network) for name, network in NETWORKS.items()},
+        losses={name: _first_line(loss) for name, loss in LOSSES.items()},
+        settings=settings)
+
+
+def _settings(recipes: Mapping[str, Recipe]) -> list[ListedSetting]:
+    """Return every key of any of these recipes, in the order in which they are defined."""
+    values = {name: dict(listed(recipe.settings)) for name, recipe in recipes.items()}
+    found: dict[str, ListedSetting] = {}
+    for name, recipe in recipes.items():
+        for key in values[name]:
+            defaults = {other: as_flag(those[key]) for other, those in values.items() if key in those}
+            model = type(recipe.settings)
+            found.setdefault(key, ListedSetting(key, description_of(model, key), choices_of(model, key), defaults))
+    return list(found.values())
+
+
+def _first_line(part: object) -> str:
+    return (part.__doc__ or "").strip().partition("\n")[0]
 
 
 def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
@@ -22,8 +81,6 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
 
     own: a recipe of yours, "module:function", to be shown with the others.
     """
-    from autoseg.trainers.catalogue import catalogue
-
     known = tasks.recipes_of_all()
     found = catalogue(known if own is None else known | {own: tasks.find_recipe(own)[1]},
                       [task.trainer.SETTINGS for task in tasks.TASKS])
@@ -33,7 +90,7 @@ def recipes(own: str | None = None, quiet: bool = False) -> Catalogue:
         console.show(_parts("Losses: --set loss=NAME", found.losses))
         console.show(_parts("Planners: autoseg_plan_and_preprocess --planner NAME", tasks.planners()))
         for task, settings in zip(tasks.TASKS, found.settings.values(), strict=True):
-            console.show(_settings(f"Settings of {task.info.plural}: --set KEY=VALUE", settings))
+            console.show(_settings_table(f"Settings of {task.info.plural}: --set KEY=VALUE", settings))
     return found
 
 
@@ -44,7 +101,7 @@ def _parts(title: str, parts: Mapping[str, str]) -> Table:
     return table
 
 
-def _settings(title: str, settings: tuple[ListedSetting, ...]) -> Table:
+def _settings_table(title: str, settings: tuple[ListedSetting, ...]) -> Table:
     table = _table(title, "key", "default", "meaning")
     for setting in settings:
         table.add_row(escape(setting.key), escape(_defaults(setting.defaults)), escape(_meaning(setting)))

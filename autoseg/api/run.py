@@ -102,14 +102,14 @@ def run(
     source = load_dataset(find_dataset(str(dataset), place))
     folder = folder_for(source, place)
     remove_leftovers(folder.root)
-    with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_json).spent_s) as overall:
-        with Steps(folder.run_json, _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
+    with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_of(task.info)).spent_s) as overall:
+        with Steps(folder.run_of(task.info), _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
             result = plan_where_needed(task, source, folder, options, planner, workers, skip_bad_cases, quiet)
             if result.failed:
                 listed = "\n".join(f"  {reason}" for reason in result.failed.values())
                 raise AutosegError(f"{many(len(result.failed), 'case')} of {folder.name} could not be preprocessed:\n{listed}")
         folds = _folds(folder, task, result.configurations, recipes, wanted, quiet)
-        steps = Steps(folder.run_json, _steps(task, folds, max_hours))
+        steps = Steps(folder.run_of(task.info), _steps(task, folds, max_hours))
         steps.know({fold.step: fold.is_complete for fold in folds})
         _train(folder, folds, steps, wanted, overall, quiet)
         models = list(dict.fromkeys(fold.model for fold in folds))

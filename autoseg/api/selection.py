@@ -30,11 +30,9 @@ from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_fa
 from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
 from autoseg.parallel import Outcome
-from autoseg.postprocessing.anatomy import candidate_rules
-from autoseg.postprocessing.comparison import Members, choose, compare
+from autoseg.postprocessing.comparison import Members, candidates_table, choose, compare, rules_table
 from autoseg.postprocessing.files import postprocess_files
-from autoseg.postprocessing.selection import choose_rules
-from autoseg.postprocessing.tables import candidates_table, rules_table
+from autoseg.postprocessing.selection import candidate_rules, choose_rules
 from autoseg.provenance import Origin, file_stamps
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model

@@ -24,7 +24,7 @@ from autoseg import api as verbs
 from autoseg.errors import AutosegError
 from autoseg.options import Flag, flags_of
 from autoseg.plan import Frozen, Plans
-from autoseg.task import Evaluated, TaskInfo
+from autoseg.task import TaskInfo
 from autoseg.tasks import anomaly, localization, segmentation
 from autoseg.tasks.anomaly import options as anomaly_options
 from autoseg.tasks.anomaly.plan import SlicePlans
@@ -33,8 +33,6 @@ from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.segmentation import options as segmentation_options
 
 if TYPE_CHECKING:
-    from autoseg.api.planning import PlanResult
-    from autoseg.api.prediction import PredictResult
     from autoseg.trainers.recipe import Recipe
 
 
@@ -156,30 +154,27 @@ def evaluation_flags() -> list[Flag]:
     return flags_of({task.info: task.evaluate_options for task in TASKS})
 
 
-ALIASES = ("evaluate_anomalies", "plan_projection", "plan_slices", "predict_anomalies", "predict_locations")
-
-
-def plan_slices(dataset: str | Path, **arguments: Any) -> PlanResult:
+def plan_slices(dataset: str | Path, **arguments: Any) -> Any:
     """Plan for anomaly detectors; see `plan_and_preprocess`."""
     return verbs.plan_and_preprocess(dataset, planner=anomaly.INFO.planner, **arguments)
 
 
-def plan_projection(dataset: str | Path, **arguments: Any) -> PlanResult:
+def plan_projection(dataset: str | Path, **arguments: Any) -> Any:
     """Plan for locators; see `plan_and_preprocess`."""
     return verbs.plan_and_preprocess(dataset, planner=localization.INFO.planner, **arguments)
 
 
-def predict_anomalies(input: str | Path, output: str | Path, **arguments: Any) -> PredictResult:
+def predict_anomalies(input: str | Path, output: str | Path, **arguments: Any) -> Any:
     """Score images with an anomaly detector; see `predict_files`."""
     return verbs.predict_files(input, output, **_meaning(anomaly.INFO, arguments))
 
 
-def predict_locations(input: str | Path, output: str | Path, **arguments: Any) -> PredictResult:
+def predict_locations(input: str | Path, output: str | Path, **arguments: Any) -> Any:
     """Find a level in images with a locator; see `predict_files`."""
     return verbs.predict_files(input, output, **_meaning(localization.INFO, arguments))
 
 
-def evaluate_anomalies(reference: str | Path, prediction: str | Path, **arguments: Any) -> Evaluated:
+def evaluate_anomalies(reference: str | Path, prediction: str | Path, **arguments: Any) -> Any:
     """Compare anomaly scores with what is known of the cases; see `evaluate`."""
     return verbs.evaluate(reference, prediction, **arguments)
 

@@ -47,8 +47,8 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 def add_planner(parser: argparse.ArgumentParser, default: str | None = "default") -> None:
     """For commands that plan."""
     parser.add_argument("--planner", default=default,
-                        help="who decides: default, resenc_m, resenc_l, resenc_xl or unet3plus; slices for anomaly detectors, "
-                             "projection for locators; autoseg recipes explains them (default: default)")
+                        help=f"who decides, and with it what is planned for: {of_tasks('planner')}; autoseg recipes lists all "
+                             "planners (default: default)")
 
 
 def add_options(parser: argparse.ArgumentParser, flags: Sequence[api.Flag]) -> None:
@@ -58,6 +58,13 @@ def add_options(parser: argparse.ArgumentParser, flags: Sequence[api.Flag]) -> N
         if flag.whom not in groups:
             groups[flag.whom] = parser.add_argument_group(f"for {' and '.join(flag.whom)}")
         groups[flag.whom].add_argument(flag.name, **flag.arguments)
+
+
+def of_tasks(word: str) -> str:
+    """Return a word of each task, such as its planner, with whose it is: "slices (anomaly detectors), ..."."""
+    said = {info.plural: getattr(info, word) for info in api.task_infos()}
+    words = {plural: its if isinstance(its, str) else " ".join(its) for plural, its in said.items() if its}
+    return ", ".join(f"{its} ({plural})" for plural, its in words.items())
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -11,16 +11,14 @@ from autoseg.cli.command import Command, add_options, add_workers, add_workspace
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE_DIR",
-                        help="folder of reference labels. Of anomaly scores: a dataset with case_labels, with folders normal and "
-                        "abnormal or with label files; a folder of label files (foreground is abnormal); or a CSV file with the "
-                        "columns case, truth (normal or abnormal) and perhaps slice")
+                        help="what is true: " + "; ".join(f"of {info.writes}: {info.reference}" for info in api.task_infos()
+                                                          if info.reference))
     parser.add_argument("prediction", metavar="PREDICTION_DIR",
-                        help="folder of predictions, with the same names; with scores.csv in it, of anomaly scores")
+                        help="folder of what models made; its tables say what it holds")
     parser.add_argument("-d", "--labels", metavar="DATASET",
                         help="dataset whose label names and regions count (default: the values in the files)")
     parser.add_argument("-o", dest="output", metavar="FILE",
-                        help="default: PREDICTION_DIR/summary.json; a table, summary.csv, is written beside it; of anomaly "
-                        "scores a figure, scores.png")
+                        help="default: PREDICTION_DIR/summary.json; a table or a figure is written beside it")
     add_options(parser, api.evaluation_flags())
     add_workers(parser)
     add_workspace(parser)
@@ -37,6 +35,4 @@ def run(flags: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "evaluate", "How good segmentations are, per class and case, or how well anomaly scores tell abnormal from normal.",
-    add_flags, run,
-)
+    "evaluate", "Compare what models made with what is true, per class and case.", add_flags, run)

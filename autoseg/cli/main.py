@@ -29,7 +29,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the verb and its flags, run it; the exit code."""
     parser = argparse.ArgumentParser(
-        prog="autoseg", description="Auto-configuring medical image segmentation. `autoseg VERB -h` explains a verb."
+        prog="autoseg", description="Auto-configuring toolkit for medical images. `autoseg VERB -h` explains a verb."
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for command in COMMANDS:

@@ -43,6 +43,5 @@ def run(flags: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "plan_and_preprocess", "Check a dataset, plan spacing, patch size and network (or slices, or a projection), preprocess it.",
-    add_flags, run)
+    "plan_and_preprocess", "Check a dataset, plan how it is preprocessed and trained on, and preprocess it.", add_flags, run)
 main = main_of(COMMAND, "autoseg_plan_and_preprocess")

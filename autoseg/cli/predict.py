@@ -5,23 +5,22 @@ from __future__ import annotations
 import argparse
 
 from autoseg import api
-from autoseg.cli.command import Command, add_device, add_options, add_workspace, main_of, tell_written
+from autoseg.cli.command import Command, add_device, add_options, add_workspace, main_of, of_tasks, tell_written
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", dest="input", required=True, metavar="IN", help="a folder of images, or one image")
     parser.add_argument("-o", dest="output", required=True, metavar="OUT",
-                        help="folder for the segmentations; of an anomaly detector for maps, scores and panels/; of a locator "
-                             "for locations.csv, pictures and crops/")
+                        help=f"folder for what is made: {of_tasks('writes')}")
     parser.add_argument("-d", dest="dataset", metavar="DATASET", help="whose models (default: the only one there is)")
     parser.add_argument("-m", dest="model", nargs="+", metavar="MODEL_DIR",
                         help="a model's folder (holds model.json); several make an ensemble")
     parser.add_argument("-c", dest="configuration", nargs="+", metavar="CONFIG",
-                        help="2d, 3d_fullres or 3d_lowres; several make an ensemble (default: what find-best chose); slices for "
-                             "an anomaly detector, projection for a locator")
+                        help=f"configuration of the model: {of_tasks('configurations')}; several make an ensemble (default: what "
+                             "find-best chose)")
     parser.add_argument("-tr", "--trainer", dest="recipe", nargs="+", metavar="RECIPE",
-                        help="the recipe it was trained with, such as anogan for an anomaly detector and locator for a locator, "
-                             "or the name it was given; several make an ensemble")
+                        help=f"the recipe it was trained with, such as {of_tasks('recipe')}, or the name it was given; several "
+                             "make an ensemble")
     parser.add_argument("-f", dest="folds", nargs="+", metavar="FOLD",
                         help="folds of each model to average (default: all finished ones)")
     parser.add_argument("--overwrite", action="store_true", help="predict also what is already there")
@@ -47,6 +46,6 @@ def run(flags: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "predict", "Segment images with a trained model, score with an anomaly detector how unlike the normal they are, or find a "
-    "level in them with a locator.", add_flags, run)
+    "predict", f"Predict images with trained models: {'; '.join(f'{info.a_model} {info.does}' for info in api.task_infos())}.",
+    add_flags, run)
 main = main_of(COMMAND, "autoseg_predict")

@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 
 from autoseg import api
-from autoseg.cli.command import Command, add_dataset, add_device, add_options, add_planner, add_workers, add_workspace
+from autoseg.cli.command import Command, add_dataset, add_device, add_options, add_planner, add_workers, add_workspace, of_tasks
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
     parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=["default"], metavar="RECIPE",
-                        help='default, multiscale, unet3plus, anogan (an anomaly detector), locator (finds a level), or '
-                             'your own as "module:function"; several are compared')
+                        help=f"what is trained and how: {of_tasks('recipe')}, another that `autoseg recipes` lists, or your own "
+                             'as "module:function"; several are compared (default: default)')
     add_planner(parser, default=None)
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="finish in so many hours, which are divided over configurations and folds")
-    parser.add_argument("--epochs", type=int, metavar="N", help="of each fold (default: 1000)")
-    parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: 250)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="of each fold (default: the recipe's)")
+    parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: the recipe's)")
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
                         help="any other setting of training, such as --set learning_rate=0.005; `autoseg recipes` lists them")
     parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")

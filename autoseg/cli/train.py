@@ -5,27 +5,26 @@ from __future__ import annotations
 import argparse
 
 from autoseg import api
-from autoseg.cli.command import Command, add_dataset, add_device, add_workspace, command_like, main_of
+from autoseg.cli.command import Command, add_dataset, add_device, add_workspace, command_like, main_of, of_tasks
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
     parser.add_argument("folds", nargs="+", metavar="FOLD", help="0..4, or all (trains on every case)")
     parser.add_argument("-c", dest="configuration", metavar="CONFIG",
-                        help="2d, 3d_fullres or 3d_lowres (default: 3d_fullres where it was planned, else 2d; anogan: slices, "
-                             "locator: projection)")
+                        help=f"configuration: {of_tasks('configurations')} (default: the usual one where it was planned, such as "
+                             "3d_fullres, else the first)")
     parser.add_argument("-tr", "--trainer", dest="recipe", default="default", metavar="RECIPE",
-                        help="what is trained and how: default, multiscale, unet3plus, anogan (an anomaly detector), locator "
-                             '(finds a level), or your own as "module:function"; `autoseg recipes` explains them (default: '
-                             "default)")
+                        help=f"what is trained and how: {of_tasks('recipe')}, another that `autoseg recipes` lists, or your own "
+                             'as "module:function" (default: default)')
     parser.add_argument("--name", metavar="NAME",
                         help="of the model, where other settings than the recipe's are tried (default: the recipe's name)")
     parser.add_argument("--continue", dest="resume", action="store_true",
                         help="go on with an unfinished fold, with the settings that it was started with")
     parser.add_argument("--restart", action="store_true", help="throw away what there is of these folds and begin anew")
-    parser.add_argument("--epochs", type=int, metavar="N", help="default: 1000; anogan: 100; locator: the plan's")
+    parser.add_argument("--epochs", type=int, metavar="N", help="default: that of the recipe")
     parser.add_argument("--iterations", type=int, metavar="N",
-                        help="optimizer steps per epoch (default: 250; anogan: 100; locator: 25)")
+                        help="optimizer steps per epoch (default: that of the recipe)")
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="fit the schedule into this time per fold; with schedule=poly the learning rate still ends at zero")
     add_device(parser)

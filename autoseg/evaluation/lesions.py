@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoseg.components.labelling import label_components
+from autoseg.components.graph import label_components
 from autoseg.errors import AutosegError
 from autoseg.voxels import slabs
 

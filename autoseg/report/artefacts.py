@@ -17,7 +17,6 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import State, number_of_folds, state_of
 from autoseg.fingerprint import Fingerprint
 from autoseg.preprocessing.store import description_path
-from autoseg.steps import RunRecord
 from autoseg.training_log import Epoch, read_log
 from autoseg.verification.findings import Finding, read_findings
 from autoseg.wording import listed
@@ -40,7 +39,6 @@ class DatasetArtefacts:
     dataset: Dataset | None = None
     fingerprint: Fingerprint | None = None
     findings: list[Finding] | None = None
-    run: RunRecord | None = None
     troubles: list[str] = field(default_factory=list)
 
     @property
@@ -119,8 +117,7 @@ def read_dataset(folder: DatasetFolder) -> DatasetArtefacts:
     return DatasetArtefacts(
         folder, model_if_there(troubles, folder.dataset_json, Dataset),
         model_if_there(troubles, folder.fingerprint_json, Fingerprint),
-        read_if_there(troubles, folder.findings_json, read_findings),
-        model_if_there(troubles, folder.run_json, RunRecord), troubles)
+        read_if_there(troubles, folder.findings_json, read_findings), troubles)
 
 
 def count_folds(splits: Path, troubles: list[str]) -> int:

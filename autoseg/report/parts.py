@@ -10,6 +10,7 @@ from autoseg.commands import command_line, model_flags, prediction_command, trai
 from autoseg.evaluation.cross_validation import missing_folds
 from autoseg.report.artefacts import AnyModel
 from autoseg.report.blocks import Block, Command, Explained, Section, Text
+from autoseg.steps import RunRecord
 from autoseg.task import TaskInfo
 from autoseg.workspace import DatasetFolder
 
@@ -28,7 +29,7 @@ class TaskReport:
     sections: in their order. overview: entries at the top of the page. commands: below them, pairs of a purpose ("To segment new
     images") and a command line. missing: what is not there yet. models: for training times and versions. versions: package
     versions of other stages, by name ("planned"). troubles: damaged files, in words. needs_fingerprint: whether the task is
-    planned from fingerprint.json. is_run: whether `autoseg run` serves it, so that the times of its steps are shown.
+    planned from fingerprint.json. run: how long each step of `autoseg run` for it took.
     """
 
     sections: Sequence[Section]
@@ -39,7 +40,7 @@ class TaskReport:
     versions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     troubles: Sequence[str] = ()
     needs_fingerprint: bool = False
-    is_run: bool = False
+    run: RunRecord | None = None
 
 
 def steps_as_notes(steps: Sequence[MissingStep]) -> list[Block]:

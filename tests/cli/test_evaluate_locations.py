@@ -9,8 +9,7 @@ import PIL.Image
 import pytest
 
 from autoseg.cli.main import main
-from autoseg.tasks.localization.locations import Location, write_locations
-from autoseg.tasks.localization.validated import ValidatedLocation, write_validated
+from autoseg.tasks.localization.locations import Location, ValidatedLocation, write_locations, write_validated
 
 ROW = {"case": "c0", "found": False, "confidence": 0.1}
 

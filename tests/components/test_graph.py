@@ -10,8 +10,7 @@ import pytest
 from scipy import ndimage
 
 from autoseg.components import surfaces
-from autoseg.components.graph import component_graph
-from autoseg.components.labelling import label_components
+from autoseg.components.graph import component_graph, label_components
 from autoseg.components.surfaces import LARGE
 from autoseg.voxels import SLAB_VOXELS
 

@@ -7,7 +7,7 @@ import pytest
 from autoseg.best import DropDetached, DropSmall, KeepLargest
 from autoseg.dataset import Labels
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, Range, UnionOfDataset
-from autoseg.postprocessing.anatomy import candidate_rules, rounded_down, rounded_up
+from autoseg.postprocessing.selection import candidate_rules, rounded_down, rounded_up
 
 LABELS = Labels(values={"background": 0, "kidney": 1, "tumour": 2, "spleen": 3})
 

@@ -12,8 +12,7 @@ from autoseg.best import Best, Candidate, Difference, KeepLargest, Member, Tried
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import CaseSummary, Volumes
 from autoseg.evaluation.summary import Summary, pooled_summary
-from autoseg.postprocessing.comparison import choose, compare
-from autoseg.postprocessing.tables import candidates_table, rules_table
+from autoseg.postprocessing.comparison import candidates_table, choose, compare, rules_table
 
 NAN = math.nan
 

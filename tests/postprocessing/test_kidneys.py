@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from autoseg.best import KeepLargest, TriedRule
-from autoseg.components.labelling import label_components
+from autoseg.components.graph import label_components
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.evaluation.summary import Pair
 from autoseg.fingerprint import CaseFingerprint, Fingerprint
@@ -22,10 +22,9 @@ from autoseg.image_io import read_label, write_label
 from autoseg.planners.segmentation.anatomy import measure_labels
 from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
 from autoseg.planners.segmentation.unions import with_unions
-from autoseg.postprocessing.anatomy import candidate_rules
 from autoseg.postprocessing.files import postprocess_files
 from autoseg.postprocessing.rules import apply_rules
-from autoseg.postprocessing.selection import choose_rules
+from autoseg.postprocessing.selection import candidate_rules, choose_rules
 from autoseg.verification.inspection import Inspection
 
 KIDNEY, TUMOUR = 1, 2

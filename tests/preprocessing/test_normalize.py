@@ -7,7 +7,7 @@ import pytest
 
 from autoseg.errors import AutosegError
 from autoseg.plan import IntensityStatistics
-from autoseg.preprocessing.normalize import normalize
+from autoseg.preprocessing.pipeline import normalize
 
 CT = IntensityStatistics(mean=100, std=50, median=100, percentile_00_5=0, percentile_99_5=300)
 

@@ -17,7 +17,8 @@ from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json
 
 TRAIN = "autoseg_train Dataset031_Read"
 TOYS = TaskInfo(
-    name="counting", article="a", noun="counter", plural="counters", does="counts toys", outputs="TOYS", recipe="counter",
+    name="counting", article="a", noun="counter", plural="counters", does="counts toys", writes="counts",
+    outputs="TOYS", reference="", recipe="counter",
     configurations=("toy",), usual_configuration="toy", planner="toys", suffix="_toys")
 
 

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from autoseg.api.projection import plan_projection
 from autoseg.api.slices import plan_slices
 from autoseg.dataset import Case, Dataset, Labels
+from autoseg.files import write_json
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.preprocessing.store import CaseProperties
 from autoseg.task import TaskInfo
@@ -25,7 +26,6 @@ from autoseg.trainers.anomaly import AnomalySettings
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization import LocalizationSettings
 from autoseg.trainers.segmentation import SegmentationSettings
-from autoseg.files import write_json
 from autoseg.workspace import DatasetFolder
 
 JobOn = Callable[..., Job[Any]]

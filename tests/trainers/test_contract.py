@@ -13,8 +13,8 @@ from autoseg.files import write_json
 from autoseg.networks import NETWORKS
 from autoseg.plan import Configuration, Plans
 from autoseg.tasks.localization.model import LocatorDescription, load_locator
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.segmentation.model import ModelDescription, load_model
 from autoseg.topology.pooling import Pooling
 from autoseg.topology.shapes import topology_of
@@ -28,7 +28,6 @@ from autoseg.trainers.segmentation import SegmentationLearner, SegmentationSetti
 from autoseg.trainers.segmentation.batches import Batch
 from autoseg.trainers.segmentation.configure import effective_configuration
 from autoseg.trainers.settings import with_changes
-from autoseg.files import write_json
 from autoseg.workspace import ModelFolder
 
 CPU = torch.device("cpu")

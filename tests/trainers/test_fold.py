@@ -15,7 +15,6 @@ from autoseg.trainers.fold import FoldSteps, run_fold
 from autoseg.trainers.job import Job
 from autoseg.trainers.recipe import Recipe
 from autoseg.trainers.settings import TrainingSettings
-from autoseg.files import write_text
 from autoseg.workspace import DatasetFolder
 
 SETTINGS = TrainingSettings()

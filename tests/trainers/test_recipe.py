@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.api.recipes import catalogue
 from autoseg.api.training import all_recipes
 from autoseg.errors import AutosegError
 from autoseg.trainers import anomaly, localization, segmentation
-from autoseg.trainers.catalogue import catalogue
 from autoseg.trainers.recipe import Recipe, check_model_name
 from autoseg.trainers.recipe import find_recipe as find_among
 from autoseg.trainers.segmentation import SegmentationSettings

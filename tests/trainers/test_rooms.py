@@ -13,6 +13,7 @@ import pytest
 from autoseg import trainers as shared
 from autoseg.api.training import train
 from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
 from autoseg.provenance import Origin
 from autoseg.task import TaskInfo
 from autoseg.tasks.anomaly import INFO as ANOMALY
@@ -21,7 +22,6 @@ from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.trainers import anomaly, localization, segmentation
 from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.job import Job, changed_cases, pin_cases, pin_settings
-from autoseg.files import write_json, write_text
 from autoseg.workspace import read_json
 
 NOW = Origin.of(train={"a": "1", "b": "2"}, val={"c": "3"})

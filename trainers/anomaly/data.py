@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from autoseg.commands import command_line
 from autoseg.dataset import Dataset
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many
+from autoseg.options import planning_command
 from autoseg.tasks.anomaly.model import AnomalyDescription
+from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.tasks.anomaly.store import StoredSlices, open_slices, plans_digest
 from autoseg.trainers.anomaly.learner import gan_shape
 from autoseg.trainers.anomaly.settings import AnomalySettings
@@ -45,7 +45,7 @@ def load_data(job: Job[AnomalySettings]) -> AnomalyData:
     """
     plans = read_model(job.plans_json, SlicePlans)
     names = [case.name for case in plans.source.training]
-    command = command_line(job.folder, "autoseg_plan_and_preprocess", *job.task.planner_flags)
+    command = planning_command(job.folder, job.task, plans.options)
     stored = load_stored(job, names, open_slices, plans_digest(plans), "cut into slices", command)
     made = NO_SPLITS if job.fold == "all" else _splits(job, plans.source, stored)
     training, validation = cases_of_fold(job.fold, made.splits, names)

@@ -11,8 +11,8 @@ from autoseg.console import Report
 from autoseg.files import remove_leftovers
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
-from autoseg.tasks.anomaly.outputs import draw_highest
-from autoseg.tasks.anomaly.samples import draw_samples
+from autoseg.tasks.anomaly.pictures import draw_samples
+from autoseg.tasks.anomaly.prediction import draw_highest
 from autoseg.tasks.anomaly.scores import (
     CaseScore,
     SliceScore,

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from autoseg.device import Precision
-from autoseg.tasks.anomaly.settings import SearchSettings
+from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.trainers.settings import TrainingSettings
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoseg.commands import as_flag, command_line
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
-from autoseg.intensities import WINDOW_PERCENTILES
+from autoseg.options import planning_command
 from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.localization.store import StoredProjection, open_projection, plans_digest
 from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
 from autoseg.trainers.localization.learner import locator_network, sees_position
@@ -39,7 +38,8 @@ def load_data(job: Job[LocalizationSettings]) -> LocalizationData:
     """
     plans = read_model(job.plans_json, ProjectionPlans)
     names = [case.name for case in plans.source.training]
-    stored = load_stored(job, names, open_projection, plans_digest(plans), "projected", planning_again(job, plans))
+    stored = load_stored(job, names, open_projection, plans_digest(plans), "projected",
+                         planning_command(job.folder, job.task, plans.options))
     unknown = [name for name, case in stored.items() if not case.is_known]
     known = {name: case for name, case in stored.items() if case.is_known}
     target = plans.target.name
@@ -50,20 +50,6 @@ def load_data(job: Job[LocalizationSettings]) -> LocalizationData:
         raise AutosegError(f"{target} is in none of the {many(len(training), 'training case')} of fold {job.fold}. "
                            f"Correct {job.splits_json.name}, or remove it to have it made anew.")
     return LocalizationData(plans, known, made.splits, training, validation, [*made.notes, *_left_out(unknown, target)])
-
-
-def planning_again(job: Job[LocalizationSettings], plans: ProjectionPlans) -> str:
-    """Return the line that plans the projections as they were planned; of points, FILE.csv stands for their list."""
-    found = ["--find", *plans.target.labels] if plans.target.labels else ["--points", "FILE.csv", "--find", plans.target.name]
-    axes = ["--axis", plans.axis, "--project", plans.project] if (plans.axis, plans.project) != ("z", "x") else []
-    window = ["--window", *map(as_flag, plans.percentiles)] if plans.percentiles != WINDOW_PERCENTILES else []
-    wished = {
-        "slab": ["--slab", as_flag(plans.slab)], "seen": ["--channels", *plans.seen],
-        "pixel_mm": ["--spacing", as_flag(plans.pixel_mm)], "size": ["--size", *map(str, plans.size)],
-        "network": ["--depth", str(len(plans.network.strides))]}
-    asked = [word for key, words in wished.items() if "as asked for" in plans.reasons.get(key, "") for word in words]
-    return command_line(
-        job.folder, "autoseg_plan_and_preprocess", "--planner", job.task.planner, *found, *axes, *window, *asked)
 
 
 def _spread(stored: Mapping[str, StoredProjection], target: str) -> dict[str, list[str]]:

@@ -9,13 +9,13 @@ import torch
 
 from autoseg.console import Report
 from autoseg.files import remove_leftovers
+from autoseg.tasks.localization.locations import ValidatedLocation, read_validated, write_validated
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.localization.picture import draw_location
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.store import StoredProjection
 from autoseg.tasks.localization.summary import LocationSummary, summarize, write_summary
-from autoseg.tasks.localization.validated import ValidatedLocation, read_validated, write_validated
 from autoseg.trainers.fold import FoldSteps
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization.batches import LocatorBatches, parts_without, read_projections
@@ -127,7 +127,7 @@ def _is_true_still(row: ValidatedLocation, data: LocalizationData) -> bool:
 
 
 def _row(case: StoredProjection, part: str, located: Located, start: int, true_slice: float | None) -> ValidatedLocation:
-    """Return what was found in a part of a case, rounded as in `autoseg.tasks.localization.outputs.location_of`."""
+    """Return what was found in a part of a case, rounded as in `autoseg.tasks.localization.prediction.location_of`."""
     return ValidatedLocation.model_validate({
         "case": case.name, "part": part, "is_there": true_slice is not None, "found": located.found,
         "confidence": round(located.answer.confidence, 4), "slice": round(case.slice_of(start + located.answer.row), 3),

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from autoseg.plan import Norm
-from autoseg.tasks.localization.settings import LocationSettings
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.trainers.settings import Group, OptimizerSettings, SupervisionSettings
 
 

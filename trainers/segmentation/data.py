@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from autoseg.commands import command_line, planning_command
+from autoseg.commands import command_line
 from autoseg.dataset import Dataset, Labels, require_there
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
 from autoseg.fingerprint import Fingerprint
+from autoseg.options import planning_command
 from autoseg.plan import Configuration, Plans
 from autoseg.tasks.segmentation.model import ModelDescription
+from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume, described_volume, plans_digest
 from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
 from autoseg.trainers.losses import build_loss
@@ -81,7 +83,8 @@ def load_data(job: Job[SegmentationSettings]) -> SegmentationData:
     names = [case.name for case in dataset.training]
     stored = load_stored(
         job, names, described_volume, plans_digest(dataset.labels, plans, configuration), f"preprocessed for {job.configuration}",
-        planning_command(job.folder, plans, "-c", job.configuration))
+        planning_command(job.folder, job.task, PlanOptions(
+            configurations=(job.configuration,), planner=plans.planner, memory_gb=plans.memory_gb)))
     made = NO_SPLITS if job.fold == "all" else _splits(job, dataset, names)
     training, validation = cases_of_fold(job.fold, made.splits, names)
     only = plans.model_copy(update={"configurations": {job.configuration: configuration}})

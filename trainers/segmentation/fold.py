@@ -5,16 +5,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from autoseg.commands import planning_command
 from autoseg.console import Report
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
 from autoseg.networks import build_network
+from autoseg.options import planning_command
 from autoseg.parallel import number_of_cores
 from autoseg.plan import Configuration, Plans
 from autoseg.tasks.segmentation.model import load_model
+from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.predictor import Predictor
 from autoseg.tasks.segmentation.store import open_volume
 from autoseg.trainers.fold import FoldSteps
@@ -111,7 +112,8 @@ def validate_fold(
 
 def _too_large(job: Job[SegmentationSettings], plans: Plans, configuration: Configuration) -> str:
     patch = " × ".join(map(str, configuration.patch_size))
+    less = PlanOptions(planner=plans.planner, memory_gb=(plans.memory_gb or USUAL_GB) / 2)
     return (
         f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer (--set "
         f"batch_size={max(1, configuration.batch_size // 2)}); or plan for less: "
-        f"{planning_command(job.folder, plans, memory_gb=(plans.memory_gb or USUAL_GB) / 2)}")
+        f"{planning_command(job.folder, job.task, less)}")

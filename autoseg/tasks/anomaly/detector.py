@@ -4,21 +4,57 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.cases import memory_errors_named
 from autoseg.tasks.anomaly.cutting import cut_image, place_back
-from autoseg.tasks.anomaly.fusing import fused
-from autoseg.tasks.anomaly.model import AnomalyDescription, LoadedDetector
+from autoseg.tasks.anomaly.model import AnomalyDescription, GanNetworks, LoadedDetector, Network
+from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, Truth, case_score
 from autoseg.tasks.anomaly.search import Found, Progress, search, share_of
-from autoseg.tasks.anomaly.settings import SearchSettings
+
+
+def fused(networks: GanNetworks) -> GanNetworks:
+    """Copies that give the same but for rounding, faster; only for networks in eval mode, whose statistics stand still."""
+    encoder = None if networks.encoder is None else _fused(networks.encoder)
+    return GanNetworks(_fused(networks.generator), _fused(networks.discriminator), encoder)
+
+
+def _fused(network: Network) -> Network:
+    network = copy(network)
+    network._modules = {name: _fused_child(child) for name, child in network.named_children()}
+    return network.eval().requires_grad_(False)
+
+
+def _fused_child(child: nn.Module) -> nn.Module:
+    if not isinstance(child, nn.Sequential):
+        return _plain(child)
+    kept: list[nn.Module] = []
+    for layer in child:
+        if kept and isinstance(layer, nn.BatchNorm2d) and isinstance(kept[-1], (nn.Conv2d, nn.ConvTranspose2d)):
+            kept[-1] = fuse_conv_bn_eval(kept[-1], layer, transpose=isinstance(kept[-1], nn.ConvTranspose2d))
+        else:
+            kept.append(_plain(layer))
+    return nn.Sequential(*kept)
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    """A copy of a layer; of a convolution whose weight is computed each time, one that has it."""
+    if not (isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight")):
+        return deepcopy(layer)
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)  # type: ignore[arg-type]
+    plain.weight, plain.bias = nn.Parameter(layer.weight.detach().clone()), deepcopy(layer.bias)
+    return plain
 
 
 @dataclass(frozen=True)

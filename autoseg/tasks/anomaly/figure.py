@@ -10,8 +10,7 @@ import numpy as np
 
 from autoseg.evaluation.roc import Detection, Scored, roc_of
 from autoseg.plotting import BLUE, GRAY, VERMILION, new_figure, save_png
-from autoseg.tasks.anomaly.evaluate import Evaluation
-from autoseg.tasks.anomaly.summary import scored_cases, scored_slices
+from autoseg.tasks.anomaly.summary import Evaluation, scored_cases, scored_slices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from autoseg.plan import Frozen
 from autoseg.provenance import GATED, OutputFolder
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
-from autoseg.tasks.anomaly.outputs import origin_of_detector
+from autoseg.tasks.anomaly.prediction import origin_of_detector
 from autoseg.tasks.anomaly.scores import read_scores
 from autoseg.workspace import ModelFolder
 

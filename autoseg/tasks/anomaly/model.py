@@ -14,8 +14,8 @@ from torch import nn
 from autoseg.device import to_device
 from autoseg.inference.checkpoints import Description, Loaded, Weights, fill, load, part_of
 from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator
+from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
-from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.workspace import ModelFolder
 
 Network = TypeVar("Network", bound=nn.Module)

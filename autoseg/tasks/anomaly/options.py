@@ -4,8 +4,31 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from autoseg.options import option
 from autoseg.plan import Frozen
+
+
+class SearchSettings(BaseModel):
+    """Written as part of model.json. `lambda_` is called "lambda" in files and on the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True, validate_by_alias=True,
+                              allow_inf_nan=False)
+
+    lambda_: float = Field(0.1, ge=0, le=1, alias="lambda",
+                           description="weight of the discrimination score; the residual has 1 - lambda (Schlegl et al. 2017)")
+    search_steps: int = Field(5000, ge=0, description="updates of a slice's latent vector, at most; 0 scores the first proposal")
+    search_rate: float = Field(
+        0.05, gt=0, description="Adam's rate in the search; 0.02 takes more updates, 0.2 ends at higher scores")
+    restarts: int = Field(1, ge=1, description="searches from another first proposal each; the best one counts")
+    patience: int = Field(100, ge=1, description="updates without improvement after which the search of a slice ends")
+    tolerance: float = Field(0.001, ge=0, lt=1, description="share by which the loss must fall to count as improved")
+    clip_latent: bool = Field(
+        True, description="keep latent vectors in the cube from -1 to 1 that training drew them from (Lipton and Tripathi 2017)")
+    start: Literal["auto", "encoder", "random"] = Field(
+        "auto", description="first proposal: the encoder's, random ones, or the encoder's where the model has one")
+
 
 Axis = Literal["sagittal", "coronal", "axial"]  # to which slices are perpendicular
 NormalBy = Literal["case_labels", "foreground", "all"]
@@ -24,7 +47,7 @@ class PlanOptions(Frozen):
 
 
 class PredictOptions(Frozen):
-    """Options of predicting files. settings: "key=value" texts; see `autoseg.tasks.anomaly.settings`."""
+    """Options of predicting files. settings: "key=value" texts; see `autoseg.tasks.anomaly.options`."""
 
     settings: tuple[str, ...] = option(
         (), "how it searches, such as --set search_steps=500; autoseg recipes lists them (default: as it was trained with)",

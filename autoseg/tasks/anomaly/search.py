@@ -17,7 +17,7 @@ import torch
 from autoseg.device import Precision, autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.tasks.anomaly.model import GanNetworks
-from autoseg.tasks.anomaly.settings import SearchSettings
+from autoseg.tasks.anomaly.options import SearchSettings
 
 Progress = Callable[[float], None]  # called with the share of the search that is done, 0 to 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -31,6 +32,15 @@ class AnomalySummary(Frozen):
     without_truth: tuple[str, ...] = ()
     without_score: tuple[str, ...] = ()
     failed: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """cases, slices: with their truth."""
+
+    summary: AnomalySummary
+    cases: list[CaseScore]
+    slices: list[SliceScore]
 
 
 def summarize(cases: Sequence[CaseScore], slices: Sequence[SliceScore]) -> AnomalySummary:

@@ -3,6 +3,7 @@
 from autoseg.task import TaskInfo
 
 INFO = TaskInfo(
-    name="localization", article="a", noun="locator", plural="locators", does="finds a level in images", outputs="LOCATIONS",
+    name="localization", article="a", noun="locator", plural="locators", does="finds a level in images",
+    writes="locations.csv, pictures and crops/", outputs="LOCATIONS", reference="",
     recipe="locator", configurations=("projection",), usual_configuration="projection", planner="projection",
     planning_flags=("--find", "LABEL"), suffix="_localization")

@@ -11,10 +11,9 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.csv_table import columns_of
 from autoseg.plan import Frozen
 from autoseg.task import Evaluated
-from autoseg.tasks.localization.locations import LOCATIONS
+from autoseg.tasks.localization.locations import LOCATIONS, read_validated
 from autoseg.tasks.localization.summary import LocationSummary, summarize, write_summary
 from autoseg.tasks.localization.tables import in_words, location_table
-from autoseg.tasks.localization.validated import read_validated
 from autoseg.workspace import ModelFolder, Workspace
 
 

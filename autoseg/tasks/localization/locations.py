@@ -1,17 +1,66 @@
-"""`locations.csv`: where a locator found what it looks for."""
+"""`locations.csv`: where a locator found what it looks for, in the validation of a fold and in new images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field, model_validator
 
 from autoseg.evaluation.csv_table import YesNo, read_rows, write_rows
 from autoseg.plan import Frozen
 
+Part = Literal["whole", "before", "after"]
+DERIVED = ("error_slices", "error_mm")
 LOCATIONS = "locations.csv"
-AGAIN = "Remove the file, and run autoseg_predict again, which wrote it."
+VALIDATE_AGAIN = "Remove the file, and run the command that wrote it again: autoseg_train with --continue."
+PREDICT_AGAIN = "Remove the file, and run autoseg_predict again, which wrote it."
+
+
+class ValidatedLocation(Frozen, allow_inf_nan=False):
+    """A row: one case, or one part of it.
+
+    part: the whole case, or its rows before or after what is to be found, which is then not there. is_there: whether the level is
+    in it. found: whether the confidence reaches the threshold. confidence: 0 to 1. slice: that of the strongest response, found
+    or not; true_slice: of the level, None where it is not there; both may lie between slices, and count in the case's own order.
+    slice_mm: distance of neighbouring slices.
+    """
+
+    case: str
+    part: Part
+    is_there: YesNo
+    found: YesNo
+    confidence: float = Field(ge=0, le=1)
+    slice: float
+    true_slice: float | None = None
+    slice_mm: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _the_level_has_a_slice_where_it_is_there(self) -> ValidatedLocation:
+        if self.is_there != (self.true_slice is not None):
+            raise ValueError("true_slice must be given where the level is there, and nowhere else")
+        return self
+
+    @property
+    def error_slices(self) -> float | None:
+        """How far the strongest response is from the level, to 0.001; None where it is not there."""
+        return None if self.true_slice is None else round(abs(self.slice - self.true_slice), 3)
+
+    @property
+    def error_mm(self) -> float | None:
+        """The same in mm."""
+        return None if self.true_slice is None else round(abs(self.slice - self.true_slice) * self.slice_mm, 3)
+
+
+def write_validated(path: Path, rows: Sequence[ValidatedLocation]) -> None:
+    """A row for each case and part; its columns the fields of ValidatedLocation and both errors. None is an empty cell."""
+    write_rows(path, ValidatedLocation, rows, DERIVED)
+
+
+def read_validated(path: Path) -> list[ValidatedLocation]:
+    """In the file's order. Raises AutosegError where it is missing or damaged, or holds a case's part twice."""
+    return read_rows(path, ValidatedLocation, lambda row: f"case {row.case}, {row.part}", VALIDATE_AGAIN, DERIVED)
 
 
 class Location(Frozen):
@@ -44,4 +93,4 @@ def write_locations(path: Path, rows: Sequence[Location]) -> None:
 
 def read_locations(path: Path) -> list[Location]:
     """In the file's order. Raises AutosegError where it is missing or damaged, or holds a case twice."""
-    return read_rows(path, Location, lambda row: f"case {row.case}", AGAIN)
+    return read_rows(path, Location, lambda row: f"case {row.case}", PREDICT_AGAIN)

@@ -15,9 +15,9 @@ from autoseg.inference.cases import memory_errors_named
 from autoseg.preprocessing.resample import area_matrix
 from autoseg.tasks.localization.answer import Answer, answer_of
 from autoseg.tasks.localization.model import LoadedLocator, LocatorDescription
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.placement import Placement
 from autoseg.tasks.localization.projecting import PADDING, Projection, position_of, project_image
-from autoseg.tasks.localization.settings import LocationSettings
 
 
 @dataclass(frozen=True)

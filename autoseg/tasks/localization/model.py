@@ -14,8 +14,8 @@ from autoseg.device import to_device
 from autoseg.inference.checkpoints import Description, Loaded, Weights, fill, load, part_of
 from autoseg.networks import build_network
 from autoseg.plan import Topology
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.workspace import ModelFolder
 
 NETWORK = "network"  # the module of the recipe that weights name

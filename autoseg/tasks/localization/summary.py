@@ -11,7 +11,7 @@ import numpy as np
 from autoseg.evaluation.confidence import Interval, bootstrap_interval, proportion_interval
 from autoseg.files import write_json
 from autoseg.plan import Frozen
-from autoseg.tasks.localization.validated import ValidatedLocation
+from autoseg.tasks.localization.locations import ValidatedLocation
 from autoseg.workspace import read_model
 
 NEAR_MM = 5.0

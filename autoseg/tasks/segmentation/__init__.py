@@ -4,5 +4,6 @@ from autoseg.task import TaskInfo
 
 INFO = TaskInfo(
     name="segmentation", article="a", noun="segmentation model", plural="segmentation models", does="segments images",
-    outputs="SEGMENTATIONS", recipe="default", configurations=("2d", "3d_fullres", "3d_lowres"), usual_configuration="3d_fullres",
-    planner="default", averages=True, is_default=True)
+    writes="segmentations", outputs="SEGMENTATIONS", reference="a folder of reference labels",
+    recipe="default", configurations=("2d", "3d_fullres", "3d_lowres"), usual_configuration="3d_fullres", planner="default",
+    averages=True, is_default=True)

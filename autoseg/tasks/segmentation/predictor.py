@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.best import Rule
+from autoseg.best import Rule, rule_facts
 from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
@@ -22,10 +22,52 @@ from autoseg.inference.inputs import PredictionInput, list_inputs, read_input
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
-from autoseg.tasks.segmentation.compatibility import require_same_grid, require_same_task
 from autoseg.tasks.segmentation.ensemble import Combination, label_volumes
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
+
+
+def require_same_task(descriptions: Sequence[ModelDescription]) -> None:
+    """Raise AutosegError that says what differs: labels, channels, or the order of axes in the plans."""
+    first, *others = descriptions
+    for other in others:
+        names = f"{_name(first)} and {_name(other)} cannot be averaged"
+        for what, ours, theirs in (
+            ("labels", _labels(first), _labels(other)),
+            ("channels", ", ".join(first.channel_names), ", ".join(other.channel_names)),
+        ):
+            if ours != theirs:
+                raise AutosegError(f"{names}: their {what} differ ({ours} against {theirs}). Name models of one dataset.")
+        if first.plans.transpose != other.plans.transpose:
+            raise AutosegError(
+                f"{names}: they were planned with different axis orders ({first.plans.transpose} against "
+                f"{other.plans.transpose}). Train both from the same plans.")
+
+
+def require_same_grid(properties: Sequence[CaseProperties]) -> CaseProperties:
+    """The first one's. Raises AutosegError where a case was cropped differently for the models: its image changed."""
+    first, *others = properties
+    for field in ("case", "shape_original", "spacing_mm", "transpose", "crop_box", "shape_cropped"):
+        for other in others:
+            if getattr(first, field) != getattr(other, field):
+                raise AutosegError(
+                    f"case {first.case}: its preprocessed versions do not come from one image: {field} is "
+                    f"{getattr(first, field)} for one model and {getattr(other, field)} for another. Run "
+                    "autoseg_plan_and_preprocess again.")
+    return first
+
+
+def _name(description: ModelDescription) -> str:
+    return f"{description.dataset} {description.configuration_name} {description.called}"
+
+
+def _labels(description: ModelDescription) -> str:
+    """Which output means what, in words."""
+    labels = description.labels
+    named = list(labels.foreground.items()) if labels.has_regions else sorted(labels.foreground.items(), key=lambda e: e[1])
+    text = ", ".join(f"{name} {'+'.join(map(str, values))}" for name, values in named) or "none"
+    return f"{text}; painted as {labels.regions_class_order}" if labels.has_regions else text
+
 
 __all__ = ["PredictionInput", "Predictor", "Written", "list_inputs"]
 
@@ -159,8 +201,7 @@ class Predictor:
     def outputs(self, output_folder: Path, overwrite: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
         facts = [member.model.facts(mirror_axes=member.mirror_axes) for member in self.members]
-        rules = [{"kind": rule.kind} | rule.model_dump(mode="json", exclude_defaults=True) for rule in self.rules]
-        return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rules}), overwrite)
+        return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
 
     def _predict_file(
         self, item: PredictionInput, prepare: Callable[[], _Case], outputs: OutputFolder, path: Path, probabilities: Path | None,
@@ -232,4 +273,3 @@ def _tile_counter(progress: CaseProgress | None, case: str, tiles_in_all: int) -
         progress(case, done, tiles_in_all)
 
     return tile_done
-

@@ -19,9 +19,9 @@ from autoseg.image_io import write_image
 from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator
 from autoseg.tasks.anomaly.model import DISCRIMINATOR, ENCODER, GENERATOR, AnomalyDescription
+from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.tasks.anomaly.scores import CaseScore, write_scores
-from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 SaveDetector = Callable[..., ModelFolder]

@@ -13,7 +13,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.tasks.anomaly.detector import AnomalyDetector, spread
 from autoseg.tasks.anomaly.model import LoadedDetector, load_detector
-from autoseg.tasks.anomaly.settings import SearchSettings
+from autoseg.tasks.anomaly.options import SearchSettings
 
 CPU = torch.device("cpu")
 GEOMETRY = Geometry((2.0, 1.0, 1.0))

@@ -12,7 +12,7 @@ from rich.console import Console
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
-from autoseg.tasks.anomaly.evaluate import evaluate_scores
+from autoseg.tasks.anomaly.evaluation import evaluate_scores
 from autoseg.tasks.anomaly.figure import draw_scores, groups
 from autoseg.tasks.anomaly.reference import Reference, references_of_labels
 from autoseg.tasks.anomaly.scores import SliceScore, Truth, case_score, write_scores, write_slice_scores

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_label
-from autoseg.tasks.anomaly.labels import read_regions
+from autoseg.tasks.anomaly.evaluation import read_regions
 
 SIDE = 24
 

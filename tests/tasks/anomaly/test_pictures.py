@@ -8,8 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from autoseg.tasks.anomaly.panels import draw_panels
-from autoseg.tasks.anomaly.samples import draw_samples
+from autoseg.tasks.anomaly.pictures import draw_panels, draw_samples
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -72,7 +72,7 @@ def test_other_settings_or_detectors_do_not_mix(
     assert "lambda 0.1 (now 0.2), search_steps 1 (now 2)" in error and "--overwrite" in error
     place.add_segmentation()
     assert place.run("-i", volumes, "-o", tmp_path / "out", "-c", "tiny") == 1
-    assert "slices anogan dataset Dataset001_Tiny, configuration slices" in capsys.readouterr().err
+    assert "made: models slices anogan (now tiny default)" in capsys.readouterr().err
     assert place.run(*where, "--set", "search_steps=2", "--overwrite") == 0
     record = (tmp_path / "out" / "autoseg_prediction.jsonl").read_text().splitlines()
     assert [json.loads(line)["origin"]["search"]["search_steps"] for line in record if "versions" in line] == [1, 2]

@@ -20,11 +20,10 @@ from autoseg.plan import Configuration, Plans, Topology
 from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.dcgan import GanShape
 from autoseg.tasks.anomaly.model import AnomalyDescription
-from autoseg.tasks.anomaly.panels import draw_panels
+from autoseg.tasks.anomaly.options import SearchSettings
+from autoseg.tasks.anomaly.pictures import draw_panels, draw_samples
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.anomaly.samples import draw_samples
 from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, Truth, case_score, write_scores, write_slice_scores
-from autoseg.tasks.anomaly.settings import SearchSettings
 from autoseg.tasks.anomaly.store import SlicesDescription, write_slices
 from autoseg.tasks.anomaly.summary import summarize, write_summary
 from autoseg.training_log import Epoch, write_log
@@ -131,7 +130,7 @@ def folder(tmp_path: Path) -> DatasetFolder:
 
 
 def test_a_page_of_slices_alone_says_nothing_of_segmentation(folder: DatasetFolder, page_of: PageOf) -> None:
-    write_json(folder.run_json, {"steps": {"plan": 30.0}, "whole": []})  # of an autoseg run that found nothing to segment
+    write_json(folder.root / "run.json", {"steps": {"plan": 30.0}, "whole": []})  # of an autoseg run for another task
     text = page_of(folder).text
     for expected in (
         "7 training cases", "No detector yet".lower(), "No anomaly detector has been trained yet", "sagittal slices",

@@ -11,10 +11,10 @@ from torch import nn
 
 from autoseg.errors import AutosegError
 from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Generator
-from autoseg.tasks.anomaly.fusing import fused
+from autoseg.tasks.anomaly.detector import fused
 from autoseg.tasks.anomaly.model import GanNetworks
+from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.search import Found, search
-from autoseg.tasks.anomaly.settings import SearchSettings
 
 TARGET = [0.5, -0.25, 0.125, 0.75]
 

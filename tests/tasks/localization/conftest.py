@@ -25,8 +25,8 @@ from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.localization import INFO as LOCATION
 from autoseg.tasks.localization.locator import Locator
 from autoseg.tasks.localization.model import NETWORK, LoadedLocator, LocatorDescription
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 DATASET = "Dataset001_Tiny"

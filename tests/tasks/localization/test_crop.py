@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, write_image
-from autoseg.tasks.localization.crop import cropped
 from autoseg.tasks.localization.placement import Placement, axes_of
 from autoseg.tasks.localization.plan import WorldAxis
+from autoseg.tasks.localization.prediction import cropped
 
 OBLIQUE = Rotation.from_euler("xyz", (25, -15, 40), degrees=True).as_matrix()
 

@@ -17,7 +17,7 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, write_image
 from autoseg.tasks.localization.locator import Locator, fitted
 from autoseg.tasks.localization.model import LoadedLocator, load_locator
-from autoseg.tasks.localization.outputs import location_of
+from autoseg.tasks.localization.prediction import location_of
 from autoseg.tasks.localization.projecting import PADDING
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.tasks.localization.points import read_points
+from autoseg.planners.localization.request import read_points
 
 
 def read(tmp_path: Path, text: str) -> dict[str, float | None]:

@@ -175,7 +175,7 @@ def test_other_thresholds_or_locators_do_not_mix(place: Any, volumes: Path, out:
     assert "threshold 0.4 (now 0.5)" in error and "--overwrite" in error
     place.add_segmentation()
     assert place.run("-i", volumes, "-o", out, "-c", "tiny") == 1
-    assert "projection locator dataset Dataset001_Tiny, configuration projection" in capsys.readouterr().err
+    assert "made: models projection locator (now tiny default)" in capsys.readouterr().err
     place.add_locator("other")
     assert place.run("-i", volumes / "a.nii.gz", "-o", out, "-tr", "other", "--overwrite") == 0
     assert [row.case for row in read_locations(out / "locations.csv")] == ["a"]

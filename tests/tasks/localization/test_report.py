@@ -19,13 +19,13 @@ from autoseg.plan import Topology
 from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.tasks.localization import INFO as LOCATION
+from autoseg.tasks.localization.locations import ValidatedLocation, write_validated
 from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.picture import draw_location
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.localization.store import ProjectionDescription, StoredLevel, write_projection
 from autoseg.tasks.localization.summary import summarize, write_summary
-from autoseg.tasks.localization.validated import ValidatedLocation, write_validated
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from autoseg.tasks.localization.evaluation import pooled
+from autoseg.tasks.localization.locations import Part, ValidatedLocation, write_validated
 from autoseg.tasks.localization.summary import Absent, LocationSummary, read_summary, summarize, write_summary
 from autoseg.tasks.localization.tables import in_words, location_table
-from autoseg.tasks.localization.validated import Part, ValidatedLocation, write_validated
 from autoseg.workspace import ModelFolder
 
 

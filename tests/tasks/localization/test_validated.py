@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.tasks.localization.validated import ValidatedLocation, read_validated, write_validated
+from autoseg.tasks.localization.locations import ValidatedLocation, read_validated, write_validated
 
 ROWS = [
     ValidatedLocation(case='x, "quoted"', part="whole", is_there=True, found=True, confidence=0.1 + 0.2, slice=12.5,

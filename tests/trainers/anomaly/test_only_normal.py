@@ -28,7 +28,6 @@ from autoseg.trainers.anomaly.data import AnomalyData, check, load_data
 from autoseg.trainers.anomaly.learner import GanLearner
 from autoseg.trainers.anomaly.settings import AnomalySettings
 from autoseg.trainers.job import Job
-from autoseg.files import write_json
 from autoseg.workspace import DatasetFolder, Workspace, read_json
 
 Slice = tuple[int, int]  # number of the case, index of the slice

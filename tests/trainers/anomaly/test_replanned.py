@@ -19,7 +19,6 @@ from autoseg.trainers.anomaly import RECIPES
 from autoseg.trainers.anomaly.data import AGREEMENT, check, description, load_data
 from autoseg.trainers.anomaly.settings import AnomalySettings
 from autoseg.trainers.job import Job
-from autoseg.files import write_json
 from autoseg.workspace import Workspace
 
 MakeJob = Callable[..., Job[AnomalySettings]]

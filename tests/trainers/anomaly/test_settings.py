@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.tasks.anomaly.settings import SearchSettings
+from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.trainers.anomaly.settings import AnomalySettings
 from autoseg.trainers.settings import choices_of, flags_of, listed, parse_settings
 

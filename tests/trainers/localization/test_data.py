@@ -13,14 +13,14 @@ from autoseg.api.projection import plan_projection
 from autoseg.api.training import train
 from autoseg.cli.main import main
 from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
 from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization import RECIPES, LocalizationSettings, check, defaults, load_data
 from autoseg.trainers.localization.data import AGREEMENT, description, planning_again
-from autoseg.files import write_json, write_text
 from autoseg.workspace import DatasetFolder, read_json, read_model
 
 MakeJob = Callable[..., Job[LocalizationSettings]]

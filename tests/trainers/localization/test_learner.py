@@ -16,9 +16,9 @@ from autoseg.image import Geometry, Image
 from autoseg.plan import Topology
 from autoseg.tasks.localization.locator import LocatedImage, Locator
 from autoseg.tasks.localization.model import LoadedLocator, LocatorDescription
+from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.projecting import project_image
-from autoseg.tasks.localization.settings import LocationSettings
 from autoseg.tasks.localization.store import StoredLevel
 from autoseg.trainers.localization.batches import InMemory, LocatorBatch, LocatorBatches
 from autoseg.trainers.localization.learner import LocatorLearner, locator_learner, locator_network

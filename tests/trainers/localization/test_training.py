@@ -18,10 +18,10 @@ from autoseg.api.projection import plan_projection
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image_io import read_label
+from autoseg.tasks.localization.locations import read_validated, write_validated
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.store import open_projection
 from autoseg.tasks.localization.summary import read_summary
-from autoseg.tasks.localization.validated import read_validated, write_validated
 from autoseg.trainers import loop
 from autoseg.trainers.fold import run_fold
 from autoseg.trainers.job import Job

@@ -12,6 +12,7 @@ import torch
 from autoseg.api.training import train
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
 from autoseg.plan import Plans
 from autoseg.preprocessing.store import description_path
 from autoseg.tasks.segmentation.model import ModelDescription
@@ -19,7 +20,6 @@ from autoseg.trainers.fold import run_fold
 from autoseg.trainers.job import Job
 from autoseg.trainers.segmentation import SegmentationData, SegmentationSettings, load_data, steps
 from autoseg.trainers.segmentation.data import AGREEMENT, description
-from autoseg.files import write_json, write_text
 from autoseg.workspace import DatasetFolder, read_model
 
 CASES = tuple("abc")

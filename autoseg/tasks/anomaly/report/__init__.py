@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autoseg.commands import prediction_by_another, prediction_command
-from autoseg.report.artefacts import count_folds, read_models, stored_cases
+from autoseg.report.artefacts import count_folds, model_if_there, read_models, stored_cases
 from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Table, Text, decisions
 from autoseg.report.parts import TaskReport, missing_of_all, steps_as_notes, usage
 from autoseg.report.training import windows_in_words
+from autoseg.steps import RunRecord
 from autoseg.task import TaskInfo
 from autoseg.tasks.anomaly import INFO
 from autoseg.tasks.anomaly.model import AnomalyDescription
@@ -46,7 +47,8 @@ def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport 
     section.blocks += [Heading("Slices"), *_slices(plans, stored)]
     lines = {detector.name: usage(folder, INFO, tasks, detector) for detector in detectors}
     return TaskReport(
-        sections=[section], missing=missing, models=detectors, troubles=troubles, versions={"planned as slices": plans.versions},
+        sections=[section], missing=missing, models=detectors, troubles=troubles,
+        run=model_if_there(troubles, folder.run_of(INFO), RunRecord), versions={"planned as slices": plans.versions},
         overview=[_result(detector) for detector in detectors] or [Explained("Anomalies", "no detector yet")],
         commands=[(f"To look for anomalies in new images with {name}", line) for name, line in lines.items() if line])
 

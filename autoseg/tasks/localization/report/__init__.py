@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoseg.report.artefacts import count_folds, read_models, stored_cases
+from autoseg.report.artefacts import count_folds, model_if_there, read_models, stored_cases
 from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Table, Text, decisions
 from autoseg.report.parts import TaskReport, missing_of_all, steps_as_notes, usage
 from autoseg.report.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings, windows_in_words
+from autoseg.steps import RunRecord
 from autoseg.task import TaskInfo
 from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.model import LocatorDescription
@@ -52,6 +53,7 @@ def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport 
     without = [name for name in names if name not in {target.name for target in targets.values()}]
     return TaskReport(
         sections=[section], missing=missing, models=locators, troubles=troubles,
+        run=model_if_there(troubles, folder.run_of(INFO), RunRecord),
         versions={"planned as projections": plans.versions},
         overview=[*(_result(locator, targets[locator.name].name) for locator in locators),
                   *(Explained(f"Finding {name}", "no locator yet") for name in without)],

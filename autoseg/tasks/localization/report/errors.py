@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from autoseg.report.artefacts import FoldArtefacts, ModelArtefacts, read_if_there
 from autoseg.report.blocks import Block, Figure, Picture, Table, Text, figures, pictures
 from autoseg.report.figures import box_rows, dots
+from autoseg.tasks.localization.locations import Part, ValidatedLocation, read_validated
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.summary import NEAR_MM, Absent, CaseError, Errors, LocationSummary, Share, summarize
 from autoseg.tasks.localization.tables import in_words
-from autoseg.tasks.localization.validated import Part, ValidatedLocation, read_validated
 from autoseg.wording import JOINED, MISSING, counted, fixed, interval, with_interval
 from autoseg.workspace import FoldFolder
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autoseg.commands import prediction_command
+from autoseg.report.artefacts import model_if_there
 from autoseg.report.blocks import Explained
 from autoseg.report.parts import TaskReport
+from autoseg.steps import RunRecord
 from autoseg.task import TaskInfo
 from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation.report.artefacts import (
@@ -39,7 +41,8 @@ def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport 
         sections=[results_section(found, best), worst_section(found, best), choice_section(found), training_section(found),
                   plan_section(found.plans)],
         overview=[_choice(found), *_result(best)], commands=[("To segment new images", line)] if model else (),
-        missing=missing_steps(found), models=found.models, troubles=found.troubles, needs_fingerprint=True, is_run=True,
+        missing=missing_steps(found), models=found.models, troubles=found.troubles, needs_fingerprint=True,
+        run=model_if_there(found.troubles, folder.run_of(INFO), RunRecord),
         versions={"planned": found.plans.versions} | ({"chosen": found.best.versions} if found.best else {}))
 
 

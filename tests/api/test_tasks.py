@@ -1,0 +1,423 @@
+"""One contract that every row of `TASKS` passes; and a toy task that goes all the way with nothing changed but a row."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autoseg import console
+from autoseg.api import plan_and_preprocess, predict_files, report, tasks, train
+from autoseg.api.tasks import TASKS, Task
+from autoseg.dataset import Case, Dataset, read_case
+from autoseg.demo import make_synthetic_dataset
+from autoseg.errors import AutosegError
+from autoseg.files import write_json, write_text
+from autoseg.inference.cases import Written, predict_cases
+from autoseg.inference.checkpoints import Description, Loaded, load, origin_of
+from autoseg.inference.choice import Chosen
+from autoseg.inference.inputs import PredictionInput, read_input
+from autoseg.inference.prediction import CaseProgress, Prediction
+from autoseg.options import option, planning_command
+from autoseg.parallel import Outcome
+from autoseg.plan import Frozen
+from autoseg.planners.request import Planned, Request, measured_cases
+from autoseg.preprocessing import store
+from autoseg.preprocessing.store import CaseToMake, StoredCase, StoredDescription, read_description
+from autoseg.provenance import OutputFolder
+from autoseg.report.blocks import Section, Text
+from autoseg.report.parts import TaskReport
+from autoseg.task import TaskInfo
+from autoseg.trainers.checkpoint import save_weights
+from autoseg.trainers.fold import FoldSteps
+from autoseg.trainers.job import FoldData, Job, load_stored
+from autoseg.trainers.recipe import Recipe
+from autoseg.trainers.settings import TrainingSettings
+from autoseg.trainers.splits import cases_of_fold, load_or_make_splits
+from autoseg.verification.case import CheckedCase
+from autoseg.verification.findings import Finding
+from autoseg.verification.inspection import Inspection, inspection_findings
+from autoseg.workspace import DatasetFolder, ModelFolder, read_model
+
+
+@dataclass(frozen=True)
+class Small:
+    """What makes a task small enough for a test. options: of planning. settings: of training."""
+
+    options: dict[str, Any]
+    settings: list[str] = field(default_factory=list)
+
+
+SMALL = {
+    "segmentation": Small({"configurations": ["2d"]}, ["batch_size=2", "base_features=4"]),
+    "anomaly": Small({"axis": "axial", "normal": "all"}, ["features=4", "batch_size=4", "search_steps=3"]),
+    "localization": Small({"find": ["kidney"], "size": (16, 16), "depth": 2}, ["base_features=2"]),
+}
+EVERY = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.info.name)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A dataset that was planned for every task, with a model of each."""
+
+    source: Path
+    workspace: Path
+
+    @property
+    def folder(self) -> DatasetFolder:
+        return DatasetFolder(self.workspace / self.source.name)
+
+    def plan(self, task: Task) -> Any:
+        return plan_and_preprocess(self.source, planner=task.info.planner, workers=1, workspace=self.workspace, quiet=True,
+                                   **SMALL[task.info.name].options)
+
+    def train(self, task: Task, **arguments: Any) -> Any:
+        return train(self.source.name, 0, configuration=self.configuration(task), recipe=task.info.recipe, iterations=1,
+                     settings=SMALL[task.info.name].settings, workspace=self.workspace, device="cpu", quiet=True, **arguments)
+
+    def predict(self, task: Task, images: Path, output: Path) -> Any:
+        return predict_files(images, output, model=self.model(task).root, device="cpu", workspace=self.workspace, quiet=True)
+
+    def configuration(self, task: Task) -> str:
+        return "2d" if task.info.is_default else task.info.configurations[0]
+
+    def model(self, task: Task) -> ModelFolder:
+        return self.folder.model(self.configuration(task), task.info.recipe)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    root = tmp_path_factory.mktemp("tasks")
+    made = Place(make_synthetic_dataset(root, training=5, test=2, shape=(8, 32, 32)), root / "workspace")
+    for task in TASKS:
+        assert not made.plan(task).failed
+        made.train(task, epochs=1)
+    return made
+
+
+def files_in(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file, with its size and time of change."""
+    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)): (its.st_size, its.st_mtime_ns) for path, its in found.items()}
+
+
+def test_every_task_is_tested_here() -> None:
+    assert {task.info.name for task in TASKS} == set(SMALL)
+    assert [task.info.name for task in TASKS if task.info.is_default] == ["segmentation"]
+
+
+@EVERY
+def test_planning_again_makes_no_case_again(place: Place, task: Task) -> None:
+    info, before = task.info, files_in(place.folder.preprocessed(place.configuration(task)))
+    result = place.plan(task)
+    assert info.plans_file in result.written and result.plans == read_model(place.folder.plans_of(info), task.plans)
+    assert len(before) >= 2 * 5 and files_in(place.folder.preprocessed(place.configuration(task))) == before
+
+
+@EVERY
+def test_a_fold_that_was_stopped_goes_on_to_the_weights_of_an_unbroken_one(
+    place: Place, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {}
+    for name in ("unbroken", "stopped"):
+        copied = Place(place.source, shutil.copytree(place.workspace, tmp_path / name))
+        if name == "stopped":
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr("autoseg.trainers.loop.SECONDS_BETWEEN_STATES", -1)
+                patch.setattr(console, "progress", stopped_in_epoch_3)
+                copied.train(task, epochs=3, restart=True)
+            assert copied.model(task).begun_folds() == ["0"] and not copied.model(task).finished_folds()
+        trained = copied.train(task, **({"resume": True} if name == "stopped" else {"epochs": 3, "restart": True}))
+        assert trained.summary is not None and trained.in_words and trained.folder == copied.model(task).fold(0).root
+        weights[name] = copied.model(task).fold(0).checkpoint_final.read_bytes()
+    assert tensors(weights["unbroken"]) == tensors(weights["stopped"])
+    again = files_in(copied.model(task).root)
+    copied.train(task, resume=True)
+    assert files_in(copied.model(task).root).keys() == again.keys()
+    assert copied.model(task).fold(0).checkpoint_final.read_bytes() == weights["stopped"]
+
+
+def tensors(content: bytes) -> bytes:
+    """Of a safetensors file, what follows its header, in which facts are told."""
+    return content[8 + int.from_bytes(content[:8], "little"):]
+
+
+class stopped_in_epoch_3:
+    """A progress bar at which the user presses Ctrl-C."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __enter__(self) -> Callable[[float, str], None]:
+        def show(share: float, text: str = "") -> None:
+            if "epoch 3/3" in text:
+                raise KeyboardInterrupt
+
+        return show
+
+    def __exit__(self, *_: Any) -> None: ...
+
+
+@EVERY
+def test_a_bad_case_is_named_and_a_second_run_does_nothing(place: Place, task: Task, tmp_path: Path) -> None:
+    images, output = shutil.copytree(place.source / "imagesTs", tmp_path / "images"), tmp_path / "out"
+    write_text(images / "broken_0000.nii.gz", "no image")
+    first = place.predict(task, images, output)
+    assert list(first.failed) == ["broken"] and "broken" in first.failed["broken"] and first.already_there == 0
+    assert sorted(first.written) == ["synthetic_005", "synthetic_006"] and all(path.is_file() for path in first.written.values())
+    assert first.made.startswith("2 ")
+    (images / "broken_0000.nii.gz").unlink()
+    before = files_in(output)
+    second = place.predict(task, images, output)
+    assert second.already_there == 2 and second.written == first.written and not second.failed and second.rows == first.rows
+    assert {name: stamp for name, stamp in files_in(output).items() if not name.endswith(".csv")} == {
+        name: stamp for name, stamp in before.items() if not name.endswith(".csv")}
+
+
+@EVERY
+def test_two_commands_at_the_same_time_keep_each_others_entries(place: Place, task: Task, tmp_path: Path) -> None:
+    """Each predicts half of the images into the same folder; a third run finds all of them done."""
+    images, output = tmp_path / "images", tmp_path / "out"
+    for folder in ("all", "even", "odd"):
+        (images / folder).mkdir(parents=True)
+    for number, path in enumerate(2 * sorted((place.source / "imagesTs").iterdir())):
+        copy = Path(shutil.copy2(path, images / "all" / f"copy{number}_0000.nii.gz"))
+        (images / ("even", "odd")[number % 2] / copy.name).symlink_to(copy)
+    predict = "import sys; from autoseg.cli.predict import main; sys.exit(main(sys.argv[1:]))"
+    model = ("-o", output, "-m", place.model(task).root, "--device", "cpu", "--workspace", place.workspace)
+    commands = [subprocess.Popen([sys.executable, "-c", predict, "-i", images / half, *map(str, model)], text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for half in ("even", "odd")]
+    said = [command.communicate()[0] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0], said
+    third = place.predict(task, images / "all", output)
+    assert third.already_there == len(third.written) == 4 and not third.failed and (not third.rows or len(third.rows) == 4)
+    for table in (path for path in output.glob("*.csv") if path.name in ("scores.csv", "locations.csv")):
+        assert len(table.read_text(encoding="utf-8").splitlines()) == 1 + 4  # of all cases, whichever command was last
+
+
+@EVERY
+def test_the_report_shows_the_task(place: Place, task: Task) -> None:
+    page = report(place.source.name, workspace=place.workspace, quiet=True).read_text(encoding="utf-8")
+    alone = task.report.task_report(place.folder, tasks.task_infos())
+    assert alone.sections and all(f'<section id="{section.anchor}">' in page for section in alone.sections)
+    assert alone.commands and all("autoseg_predict -i IMAGES" in line for _, line in alone.commands if line)
+
+
+@EVERY
+def test_a_model_of_another_task_is_refused_with_its_name(place: Place, task: Task) -> None:
+    for other in TASKS:
+        if other.info == task.info:
+            continue
+        chosen = Chosen(task.info, (place.model(other),), "as you named it")
+        with pytest.raises(AutosegError, match=f'holds a model of the task "{other.info.name}".*"{task.info.name}" is expected'):
+            task.prediction.open_models(chosen, None, task.predict_options(), "cpu", None)
+
+
+@EVERY
+def test_options_of_another_task_are_refused_with_whose_they_are(place: Place, task: Task, tmp_path: Path) -> None:
+    for other in TASKS:
+        for name in other.plan_options.model_fields.keys() - task.plan_options.model_fields.keys() - {"planner"}:
+            with pytest.raises(AutosegError, match=f"(is|are) for .*{other.info.plural}.* {re.escape(task.info.a_model)}"):
+                plan_and_preprocess(place.source, planner=task.info.planner, workspace=tmp_path, quiet=True, **{name: "1"})
+
+
+# A toy task: it measures how bright an image is. All of its parts are in this module; shared files know nothing of it.
+
+INFO = TaskInfo(
+    name="brightness", article="a", noun="light meter", plural="light meters", does="measures images", writes="numbers",
+    outputs="NUMBERS", reference="", recipe="meter", configurations=("whole",), usual_configuration="whole", planner="meter",
+    suffix="_brightness", needs_labels=False)
+SUMMARIES = {"meter": "nothing but a number"}
+
+
+class ToyPlans(Frozen):
+    source: Dataset
+    middle: float
+
+
+class ToyOptions(Frozen):
+    darkest: float = option(0.0, "what counts as dark")
+
+
+class ToyDescription(Description):
+    task: Literal["brightness"] = "brightness"
+    channel_names: tuple[str, ...] = ("CT",)
+
+
+class ToySettings(TrainingSettings):
+    epochs: int = 1
+
+
+def prepare(source: Dataset, options: ToyOptions) -> Request[ToyOptions]:
+    return Request(source, options)
+
+
+def measure(checked: CheckedCase, dataset: Dataset, request: Request[ToyOptions]) -> float:
+    return float(checked.image.array.mean()) if checked.image is not None else 0.0
+
+
+def findings(request: Request[ToyOptions], inspections: Sequence[Inspection[float]]) -> list[Finding]:
+    return inspection_findings(request.dataset, inspections)
+
+
+def plan(
+    request: Request[ToyOptions], usable: Dataset, inspections: Sequence[Inspection[float]], *_: object
+) -> Planned[ToyPlans]:
+    return Planned(ToyPlans(source=usable, middle=float(np.mean(list(measured_cases(usable, inspections).values())))))
+
+
+def chosen(plans: ToyPlans, options: ToyOptions) -> list[str]:
+    return ["whole"]
+
+
+def counts(plans: ToyPlans, folder: DatasetFolder) -> None: ...
+
+
+def doing(plans: ToyPlans, configurations: Sequence[str]) -> str:
+    return "Measuring"
+
+
+def case_origin(case: Case, configuration: str, dataset: Dataset, plans: ToyPlans) -> str:
+    return store.case_origin(case, "toy")
+
+
+def preprocess(dataset: Dataset, plans: ToyPlans, folders: dict[str, Path], workers: int | None) -> Iterator[Outcome[Case]]:
+    return store.make_cases(dataset.training, folders, partial(case_origin, dataset=dataset, plans=plans),
+                            partial(make_case, dataset=dataset, folder=folders["whole"]), lambda job: 0, workers)
+
+
+def make_case(job: CaseToMake, dataset: Dataset, folder: Path) -> list[str]:
+    array = read_case(job.case, dataset)[0].array.astype(np.float32)
+    described = StoredDescription(case=job.case.name, shapes={}, origin=job.origins["whole"], plans="toy")
+    store.write_case(folder, described, [store.Part("", array, array.shape[1:])])
+    return ["whole"]
+
+
+def open_case(folder: Path, case: str) -> StoredCase[StoredDescription]:
+    return StoredCase(folder, read_description(folder, case, StoredDescription))
+
+
+SETTINGS = ToySettings
+RECIPES = {"meter": Recipe(lambda: nn.Linear(1, 1), ToySettings(), "one number")}
+
+
+def defaults(recipe: Recipe, folder: DatasetFolder) -> TrainingSettings:
+    return recipe.settings
+
+
+def load_data(job: Job[ToySettings]) -> FoldData[ToyPlans, StoredCase[StoredDescription]]:
+    plans = read_model(job.plans_json, ToyPlans)
+    names = [case.name for case in plans.source.training]
+    stored = load_stored(job, names, open_case, "toy", "measured", planning_command(job.folder, job.task, ToyOptions()))
+    made = load_or_make_splits(job.splits_json, plans.source, names, None)
+    return FoldData(plans, stored, made.splits, *cases_of_fold(job.fold, made.splits, names), made.notes)
+
+
+def check(job: Job[ToySettings], data: FoldData[Any, Any], begins: bool) -> list[str]:
+    return []
+
+
+check_begun = check
+
+
+def steps(job: Job[ToySettings], data: FoldData[Any, Any], report: object) -> FoldSteps[ToySettings, dict[str, float]]:
+    network = job.built_by.build()
+
+    def fit(settings: ToySettings, device: torch.device) -> None:
+        torch.nn.init.constant_(network.bias, data.plans.middle)
+        save_weights(job.fold_folder.checkpoint_final, {"network": network}, {})
+
+    def validate(settings: ToySettings, device: torch.device) -> dict[str, float]:
+        mean = float(np.mean([data.stored[name].array()[:].mean() for name in data.validation]))
+        write_json(job.fold_folder.summary_json, {"mean": mean})
+        return {"mean": mean}
+
+    described = ToyDescription(dataset=job.folder.name, configuration_name="whole", recipe=job.recipe, settings={}, versions={})
+    return FoldSteps(data.cases_of(job.fold), lambda settings: write_json(job.model.model_json, described), fit, str, validate)
+
+
+class ToyPrediction(Prediction):
+    doing, done, channel_names = "Measuring", "measured", ("CT",)  # type: ignore[assignment]
+
+    def __init__(self, loaded: Loaded[ToyDescription, float]) -> None:
+        self.loaded = loaded
+
+    def in_words(self, chosen: Chosen) -> str:
+        return self.loaded.in_words
+
+    def check_output(self, folder: Path, overwrite: bool) -> None: ...
+
+    def predict_files(
+        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
+    ) -> Iterator[Outcome[PredictionInput]]:
+        outputs = OutputFolder(folder, origin_of([self.loaded.facts()]), overwrite)
+
+        def write(item: PredictionInput, path: Path) -> Written:
+            brighter = float(read_input(item).array.mean()) - self.loaded.networks[0]
+            outputs.begin(path.name, item.images)
+            write_text(path, f"{brighter:.3f}")
+            return Written(path)
+
+        return predict_cases(
+            inputs, outputs, lambda item: f"{item.name}.txt",
+            lambda item: Written(folder / f"{item.name}.txt", was_there=True)
+            if outputs.made(f"{item.name}.txt", item.images) else None,
+            lambda waiting: ((item, partial(write, item, folder / f"{item.name}.txt")) for item in waiting))
+
+    def made(self, written: int, extra: int) -> str:
+        return f"{written} numbers"
+
+
+def open_models(chosen: Chosen, folds: Sequence[str] | None, options: Frozen, device: str, *_: object) -> ToyPrediction:
+    return ToyPrediction(load(chosen.members[0], "brightness", ToyDescription,
+                              lambda description, weights, file: float(weights["network.bias"]), folds))
+
+
+def shown(summary: dict[str, float]) -> list[str]:
+    return [result(summary)]
+
+
+def result(summary: dict[str, float]) -> str:
+    return f"mean {summary['mean']:.1f}"
+
+
+def task_report(folder: DatasetFolder, infos: Sequence[TaskInfo]) -> TaskReport | None:
+    there = folder.plans_of(INFO).exists()
+    return TaskReport([Section("brightness", "How bright", [Text("It is bright.")])]) if there else None
+
+
+def test_a_toy_task_goes_all_the_way_with_a_row_and_nothing_else(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: Any = sys.modules[__name__]
+    toy = Task(INFO, ToyPlans, ToyOptions, Frozen, Frozen, *[parts] * 6)
+    monkeypatch.setattr(tasks, "TASKS", (*TASKS, toy))
+    workspace = {"workspace": tmp_path / "workspace", "quiet": True}
+    planned = plan_and_preprocess(place.source, planner="meter", workers=1, darkest=0.5, **workspace)
+    assert planned.next_flags == ("-tr", "meter") and planned.counts is None
+    trained = [train(place.source.name, fold, recipe="meter", device="cpu", **workspace) for fold in range(2)]
+    assert [re.fullmatch(r"mean -?\d+\.\d", each.in_words) is not None for each in trained] == [True, True]
+    first = predict_files(place.source / "imagesTs", tmp_path / "out", recipe="meter", device="cpu", **workspace)
+    middle = np.float32(planned.plans.middle)
+    for name, path in first.written.items():
+        image = read_input(PredictionInput(name, (place.source / "imagesTs" / f"{name}_0000.nii.gz",)))
+        assert float(path.read_text()) == pytest.approx(float(image.array.mean() - middle), abs=0.01)
+    again = predict_files(place.source / "imagesTs", tmp_path / "out", device="cpu", **workspace)  # the only model there is
+    assert again.already_there == len(first.written) == 2
+    page = report(place.source.name, **workspace).read_text(encoding="utf-8")
+    assert '<section id="brightness">' in page and "It is bright." in page
+    with pytest.raises(AutosegError, match="--axis is for anomaly detectors and locators, but the model meant here is a light"):
+        plan_and_preprocess(place.source, planner="meter", axis="z", **workspace)
+    with pytest.raises(AutosegError, match='holds a model of the task "brightness"'):
+        predict_files(place.source / "imagesTs", tmp_path / "gated", model=place.model(TASKS[0]).root, device="cpu",
+                      gate=planned.folder / "models" / "whole" / "meter", **workspace)
