@@ -35,7 +35,7 @@ setup(
     python_requires=">=3.10",
     packages=sorted(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"autoseg": ["py.typed"], "autoseg.report": ["template.html"]},
+    package_data={"autoseg": ["py.typed"], "autoseg.reporting": ["template.html"]},
     install_requires=[
         "torch>=2.4,!=2.9.*",
         "numpy>=1.26",

@@ -75,9 +75,14 @@ def planning_command(folder: DatasetFolder, task: TaskInfo, options: BaseModel) 
 
 
 def options_from(model: type[Options], given: Mapping[str, object]) -> Options:
-    """Return the options that a user gave, by field name. Raises AutosegError that names the first flag with a wrong value."""
+    """Return the options that a user gave, by field name; a text alone stands for a list of it.
+
+    Raises AutosegError that names the first flag with a wrong value.
+    """
+    several = {name for name, entry in model.model_fields.items() if _argparse_type(entry).get("nargs") == "+"}
     try:
-        return model.model_validate(given)
+        return model.model_validate({
+            name: (value,) if isinstance(value, str) and name in several else value for name, value in given.items()})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -93,10 +98,13 @@ def require_known(options: Mapping[TaskInfo, type[BaseModel]], task: TaskInfo, g
     if nowhere := [name for name in unknown if name not in known]:
         raise TypeError(f"there is no option {', '.join(nowhere)}; there are: {', '.join(known)}")
     if unknown:
-        whom = dict.fromkeys(plural for name in unknown for plural in known[name].whom)
-        is_for = "is for" if len(unknown) == 1 else "are for"
-        raise AutosegError(f"{' and '.join(known[name].name for name in unknown)} {is_for} {' and '.join(whom)}, but the model "
-                           f"meant here is {task.a_model}. Leave it out, or {remedy}.")
+        whose: dict[tuple[str, ...], list[str]] = {}
+        for name in unknown:
+            whose.setdefault(known[name].whom, []).append(known[name].name)
+        said = [f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} for {' and '.join(whom)}"
+                for whom, names in whose.items()]
+        raise AutosegError(f"{'; '.join(said)}, but the model meant here is {task.a_model}. Leave "
+                           f"{'it' if len(unknown) == 1 else 'them'} out, or {remedy}.")
 
 
 def _flag(name: str, entry: FieldInfo, info: TaskInfo) -> Flag:
@@ -128,8 +136,8 @@ def _argparse_type(entry: FieldInfo) -> dict[str, Any]:
 
 def _both_helps(earlier: Flag, flag: Flag) -> str:
     said = str(earlier.arguments["help"])
-    start = said if len(earlier.whom) > 1 else f"for {earlier.whom[0]} {said}"
-    return f"{start}; for {flag.whom[0]} {flag.arguments['help']}"
+    start = said if len(earlier.whom) > 1 else f"for {earlier.whom[0]}: {said}"
+    return f"{start}; for {flag.whom[0]}: {flag.arguments['help']}"
 
 
 def given_options(flags: Sequence[Flag], values: Mapping[str, Any]) -> dict[str, Any]:

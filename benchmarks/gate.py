@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.api import plan_slices, train
+from autoseg import plan_slices, train
 from autoseg.dataset import load_dataset
 from autoseg.image import Image
 from autoseg.image_io import read_image

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.api import cross_validation, plan_projection, predict_locations, train
+from autoseg import cross_validation, plan_projection, predict_locations, train
 from autoseg.dataset import Case, Dataset, read_case
 from autoseg.image import Geometry, Image
 from autoseg.image_io import part_of, write_image

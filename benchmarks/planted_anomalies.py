@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.api import plan_slices, train
+from autoseg import plan_slices, train
 from autoseg.dataset import Case, load_dataset, read_case
 from autoseg.evaluation.roc import auroc
 from autoseg.files import write_json

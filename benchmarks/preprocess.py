@@ -26,7 +26,7 @@ from autoseg.plan import Plans
 from autoseg.planners.segmentation.fingerprint import build_fingerprint
 from autoseg.planners.segmentation.fingerprint import measure as measure_case
 from autoseg.planners.segmentation.planners import PLANNERS
-from autoseg.tasks.segmentation.store import preprocess_dataset
+from autoseg.tasks.segmentation.store import preprocess as preprocess_cases
 from autoseg.verification.inspection import run_inspections
 from autoseg.workspace import read_model
 
@@ -70,7 +70,7 @@ def preprocess(folder: Path, processes: int) -> None:
     """What is measured."""
     plans = read_model(folder / "plans.json", Plans)
     dataset = load_dataset(folder / "raw" / NAME)
-    for outcome in preprocess_dataset(dataset, plans, [CONFIGURATION], lambda name: folder / "autoseg" / name, processes):
+    for outcome in preprocess_cases(dataset, plans, {CONFIGURATION: folder / "autoseg" / CONFIGURATION}, processes):
         if outcome.error is not None:
             raise outcome.error
 

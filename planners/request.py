@@ -1,9 +1,12 @@
-"""What all rooms of this wing share: what a planning is asked, and what it gives. Each room has the same four functions:
+"""What all rooms of this wing share: what a planning is asked, and what it gives. Each room has the same names:
 
+    SUMMARIES                                        its planners, each with what it is in a line
     prepare(source, options) -> Request              checks the options before any image is read
     measure(checked, dataset, request)               measures one case
     findings(request, inspections)                   lists all that is wrong with the dataset
     plan(request, usable, inspections, ...)          decides
+    chosen(plans, options)                           lists the configurations that are to be preprocessed
+    counts(plans, folder)                            says what is worth saying of the preprocessed cases; may be None
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import setuptools
 
+import autoseg
+import autoseg.api
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -56,6 +59,25 @@ def test_every_verb_is_there_at_once_and_nothing_heavy_with_it() -> None:
               "assert {'run', 'find_best', 'report', 'postprocess', 'cross_validation'} <= set(autoseg.__all__); "
               "assert not {'torch', 'matplotlib', 'SimpleITK', 'scipy.stats', 'jinja2'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=ROOT)
+
+
+def test_older_names_are_the_same_verbs_for_one_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[Any, ...]] = []
+    for verb in ("plan_and_preprocess", "predict_files", "evaluate"):
+        monkeypatch.setattr(autoseg.api, verb, lambda *given, _verb=verb, **named: called.append((_verb, *given, named)))
+    autoseg.plan_slices("D", normal="all")
+    autoseg.plan_projection("D", find="L3")
+    autoseg.predict_anomalies("i", "o", dataset="D")
+    autoseg.predict_locations("i", "o", model="M")
+    autoseg.evaluate_anomalies("r", "p")
+    assert called == [
+        ("plan_and_preprocess", "D", {"planner": "slices", "normal": "all"}),
+        ("plan_and_preprocess", "D", {"planner": "projection", "find": "L3"}),
+        ("predict_files", "i", "o", {"dataset": "D", "configuration": "slices"}),
+        ("predict_files", "i", "o", {"model": "M"}), ("evaluate", "r", "p", {})]
+    for name in ("plan_nothing", "nothing"):
+        with pytest.raises(AttributeError):
+            getattr(autoseg, name)
 
 
 def test_the_four_commands_have_entry_points_that_exist(arguments: dict[str, Any]) -> None:

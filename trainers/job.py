@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -163,6 +163,12 @@ def _settings_of(state: Path, settings: type[SettingsType]) -> SettingsType:
                            "the fold anew with --restart, or restore the recipe as it was.") from error
 
 
+class CasesOfFold(Origin):
+    """`cases.json`: what a fold was begun with."""
+
+    remedy: ClassVar[str] = "Begin this fold anew with --restart."
+
+
 def pin_cases(job: Job[Any], now: Origin) -> None:
     """Write the cases of a fold that is started now. Raises AutosegError as `changed_cases` for one that was started before."""
     changed_cases(job, now)
@@ -179,7 +185,7 @@ def changed_cases(job: Job[Any], now: Origin) -> list[str]:
     folder = job.fold_folder
     if state_of(folder) == "missing" or not folder.cases_json.exists():
         return []
-    begun = read_model(folder.cases_json, Origin).facts
+    begun = read_model(folder.cases_json, CasesOfFold).facts
     sides = [(set(begun[part]), set(now.facts[part])) for part in ("train", "val")]
     if other := sorted(name for then, today in sides for name in then ^ today):
         splits = job.task.splits_file

@@ -11,14 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoseg.api.demo import demo
+    from autoseg.api.demonstration import demo
     from autoseg.api.evaluation import evaluate
+    from autoseg.api.listing import recipes
     from autoseg.api.planning import plan_and_preprocess, planner_for, repair, verify
     from autoseg.api.postprocessing import postprocess
     from autoseg.api.prediction import next_prediction, predict, predict_files
-    from autoseg.api.recipes import recipes
     from autoseg.api.reporting import report
-    from autoseg.api.run import run
+    from autoseg.api.running import run
     from autoseg.api.selection import find_best
     from autoseg.api.tasks import evaluation_flags, planning_flags, prediction_flags, task_infos
     from autoseg.api.training import cross_validation, train
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 MODULES = {
     "AutosegError": "autoseg.errors", "Flag": "autoseg.options", "given_options": "autoseg.options",
-    "cross_validation": "autoseg.api.training", "demo": "autoseg.api.demo", "evaluate": "autoseg.api.evaluation",
+    "cross_validation": "autoseg.api.training", "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
     "evaluation_flags": "autoseg.api.tasks", "find_best": "autoseg.api.selection", "next_prediction": "autoseg.api.prediction",
     "plan_and_preprocess": "autoseg.api.planning", "planner_for": "autoseg.api.planning", "planning_flags": "autoseg.api.tasks",
     "postprocess": "autoseg.api.postprocessing", "predict": "autoseg.api.prediction",
-    "predict_files": "autoseg.api.prediction", "prediction_flags": "autoseg.api.tasks", "recipes": "autoseg.api.recipes",
-    "repair": "autoseg.api.planning", "report": "autoseg.api.reporting", "run": "autoseg.api.run",
+    "predict_files": "autoseg.api.prediction", "prediction_flags": "autoseg.api.tasks", "recipes": "autoseg.api.listing",
+    "repair": "autoseg.api.planning", "report": "autoseg.api.reporting", "run": "autoseg.api.running",
     "task_infos": "autoseg.api.tasks", "train": "autoseg.api.training", "verify": "autoseg.api.planning",
 }
 

@@ -42,9 +42,14 @@ def planned_for(dataset: PathLike, place: Workspace, task: Task) -> DatasetFolde
     if others:
         train = shlex.join(["autoseg_train", str(dataset), "0", "-tr", others[0].recipe, *folder.workspace_flags])
         raise AutosegError(f"{nothing} Train {others[0].a_model}: {train}")
+    raise AutosegError(f"{nothing} {without_labels_plan(dataset, folder)}")
+
+
+def without_labels_plan(dataset: PathLike, folder: DatasetFolder) -> str:
+    """Return what to do with a dataset that has no labels, in a sentence with the command."""
     free = without_labels().info
-    raise AutosegError(f"{nothing} Plan it for {free.a_model} (-tr {free.recipe}), or for another task with --planner: "
-                       f"{_planning(dataset, folder, *free.planner_flags)}")
+    return (f"Plan it for {free.a_model} (-tr {free.recipe}), or for another task with --planner: "
+            f"{_planning(dataset, folder, *free.planner_flags)}")
 
 
 def has_labels(dataset: Dataset) -> bool:

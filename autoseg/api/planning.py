@@ -10,7 +10,7 @@ from typing import Any
 
 from autoseg import console
 from autoseg.api import tasks
-from autoseg.api.common import PathLike, default_configuration, has_labels, read_plans, without_labels
+from autoseg.api.common import PathLike, default_configuration, has_labels, read_plans, without_labels, without_labels_plan
 from autoseg.api.tasks import Task
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
@@ -57,17 +57,24 @@ def plan_and_preprocess(
     chosen = plan_options(task, planner, options)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
-    request = task.planner.prepare(source, chosen)
     folder = folder_for(source, place)
+    if task.info.is_default and not has_labels(source):
+        raise AutosegError(f"{source.name} has no labels but background, so there is nothing for {task.info.a_model} to learn. "
+                           f"Name the labels in its dataset.json. {without_labels_plan(dataset, folder)}")
+    request = task.planner.prepare(source, chosen)
     remove_leftovers(folder.root)
     usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
     return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
 
 
-def plan_options(task: Task, planner: str, given: Mapping[str, Any]) -> Frozen:
-    """Return the options of a planning. Raises AutosegError for options that are another task's, or have a wrong value."""
+def plan_options(task: Task, planner: str, given: Mapping[str, Any], remedy: str = "choose another --planner") -> Frozen:
+    """Return the options of a planning. Raises AutosegError for options that are another task's, with the remedy, or have a wrong
+    value."""
     its = {name: value for name, value in given.items() if value is not None}
-    require_known({other.info: other.plan_options for other in tasks.TASKS}, task.info, its, "choose another --planner")
+    has_one = "configurations" not in task.plan_options.model_fields
+    if has_one and {*its.get("configurations", ())} <= {*task.info.configurations}:
+        its.pop("configurations", None)  # there is no other
+    require_known({other.info: other.plan_options for other in tasks.TASKS}, task.info, its, remedy)
     return options_from(task.plan_options, its | ({"planner": planner} if "planner" in task.plan_options.model_fields else {}))
 
 

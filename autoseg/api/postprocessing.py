@@ -81,6 +81,6 @@ def _label_files(source: Path) -> list[Path]:
     found = layouts.image_files(source)
     if not found:
         what = "holds no label file" if source.is_dir() else "does not exist"
-        raise AutosegError(f"{source} {what}. Expected a label file, or a folder of them, that end with "
+        raise AutosegError(f"{source} {what}. Expected a label file, or a folder of label files; their names end with "
                            f"{', '.join(image_io.ENDINGS)}.")
     return found

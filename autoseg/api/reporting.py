@@ -32,8 +32,8 @@ def build_report(folder: DatasetFolder) -> str:
 
     Raises AutosegError where the dataset has not been planned, or all of its plans are damaged.
     """
-    from autoseg.report.artefacts import read_dataset
-    from autoseg.report.page import build_page
+    from autoseg.reporting.artefacts import read_dataset
+    from autoseg.reporting.page import build_page
 
     parts, damaged = [], list[str]()
     for task in tasks.TASKS:

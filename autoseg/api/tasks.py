@@ -6,7 +6,7 @@ The parts of a row are modules, imported when they are first used (torch takes s
     store       doing, case_origin, preprocess                                      autoseg/tasks/<task>/store.py
     trainer     SETTINGS, RECIPES, defaults, load_data, check, check_begun, steps    trainers/<task>/
     prediction  open_models                                                         autoseg/tasks/<task>/prediction.py
-    evaluation  holds, evaluate, pooled, shown, result                              autoseg/tasks/<task>/evaluation.py
+    evaluation  holds (but of the default task), evaluate, pooled, shown, result     autoseg/tasks/<task>/evaluation.py
     report      task_report                                                         autoseg/tasks/<task>/report/
     gate        open_gate: a task whose models can flag images before others see them
     ensembles   predict_pairs: a task whose models can be averaged
@@ -136,7 +136,11 @@ def find_recipe(name: str) -> tuple[Task, Recipe]:
     from autoseg.trainers import recipe
 
     found = recipe.find_recipe(name, recipes_of_all())
-    return next(task for task in TASKS if isinstance(found.settings, task.trainer.SETTINGS)), found
+    for task in TASKS:
+        if isinstance(found.settings, task.trainer.SETTINGS):
+            return task, found
+    raise AutosegError(f'The recipe "{name}" has SETTINGS of the class {type(found.settings).__name__}, which does not say what '
+                       f"task it is for. Make it one of {', '.join(task.trainer.SETTINGS.__name__ for task in TASKS)}.")
 
 
 def planning_flags() -> list[Flag]:

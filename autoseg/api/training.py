@@ -80,7 +80,7 @@ def require_configuration(task: Task, recipe: str, configuration: str | None) ->
     other = next((other for other in tasks.task_infos() if configuration in other.configurations), None)
     if other is not None:
         raise AutosegError(f'The recipe "{recipe}" trains {info.plural}, and {configuration} is for {other.plural}: train with '
-                           f"-tr {other.recipe}, or choose another configuration with -c.")
+                           f"-tr {other.recipe}, or leave out -c.")
     if len(info.configurations) == 1:
         raise AutosegError(f'The recipe "{recipe}" trains on {info.configurations[0]}, and not on {configuration}. Leave out -c.')
 
@@ -141,7 +141,9 @@ def cross_validation(
 
     recipe: or the name that the model was given.
     """
-    task = next((task for task in tasks.TASKS if configuration in task.info.configurations), tasks.default_task())
+    trained = tasks.tasks_of_recipes().get(recipe) if configuration is None else None
+    task = next((task for task in tasks.TASKS if configuration in task.info.configurations or task.info.name == trained),
+                tasks.default_task())
     folder = planned_for(dataset, Workspace.at(workspace), task)
     model = folder.model(configuration or default_configuration(folder, task), recipe)
     folds = number_of_folds(folder.splits_of(task.info))

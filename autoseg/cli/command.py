@@ -45,10 +45,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def add_planner(parser: argparse.ArgumentParser, default: str | None = "default") -> None:
-    """For commands that plan."""
+    """For commands that plan. default: None for the planner of the recipe's task."""
     parser.add_argument("--planner", default=default,
-                        help=f"who decides, and with it what is planned for: {of_tasks('planner')}; autoseg recipes lists all "
-                             "planners (default: default)")
+                        help=f"rules by which is planned, and with them for what: {of_tasks('planner')}; autoseg recipes lists "
+                             f"all planners (default: {default or 'that of the recipe'})")
 
 
 def add_options(parser: argparse.ArgumentParser, flags: Sequence[api.Flag]) -> None:
@@ -81,26 +81,31 @@ def _one_or_more(text: str) -> int:
 def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], int]:
     """The entry point of a command that has a program of its own."""
 
-    def main(arguments: Sequence[str] | None = None) -> int:
+    def run(arguments: Sequence[str] | None) -> int:
         parser = argparse.ArgumentParser(prog=program, description=command.summary, allow_abbrev=False)
         command.add_flags(parser)
-        return execute(command.run, parser.parse_args(arguments))
+        flags = parser.parse_args(arguments)
+        return command.run(flags)
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        return execute(run, arguments)
 
     return main
 
 
-def execute(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace) -> int:
-    """Run a command: 0, or 1 after one clear message for anything that data, flags or disk can cause; 130 after Ctrl-C."""
+def execute(run: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None) -> int:
+    """Run a command, the reading of its flags included, whose help takes libraries, too: 0, or 1 after one clear message for
+    anything that data, flags or disk can cause; 130 after Ctrl-C."""
     try:
-        return _run(run, flags)
+        return _run(run, arguments)
     except KeyboardInterrupt:
         print("Stopped. What was finished is whole; the same command goes on from there.", file=sys.stderr)
         return 130
 
 
-def _run(run: Callable[[argparse.Namespace], int], flags: argparse.Namespace) -> int:
+def _run(run: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None) -> int:
     try:
-        return run(flags)
+        return run(arguments)
     except api.AutosegError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

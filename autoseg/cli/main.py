@@ -28,6 +28,10 @@ COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the verb and its flags, run it; the exit code."""
+    return execute(_run, arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="autoseg", description="Auto-configuring toolkit for medical images. `autoseg VERB -h` explains a verb."
     )
@@ -37,4 +41,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_flags(verb)
         verb.set_defaults(run=command.run)
     flags = parser.parse_args(arguments)
-    return execute(flags.run, flags)
+    code: int = flags.run(flags)
+    return code

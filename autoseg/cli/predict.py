@@ -46,6 +46,6 @@ def run(flags: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "predict", f"Predict images with trained models: {'; '.join(f'{info.a_model} {info.does}' for info in api.task_infos())}.",
+    "predict", "Predict images with trained models, of whatever task.",
     add_flags, run)
 main = main_of(COMMAND, "autoseg_predict")

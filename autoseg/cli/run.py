@@ -12,7 +12,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
     parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=["default"], metavar="RECIPE",
                         help=f"what is trained and how: {of_tasks('recipe')}, another that `autoseg recipes` lists, or your own "
-                             'as "module:function"; several are compared (default: default)')
+                             'as "module:function"; several, all of one task (default: default)')
     add_planner(parser, default=None)
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="finish in so many hours, which are divided over configurations and folds")

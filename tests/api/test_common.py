@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.api.common import planned
+from autoseg.api.common import planned_for
+from autoseg.api.tasks import default_task
 from autoseg.dataset import find_dataset
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
@@ -22,13 +23,13 @@ def test_a_planned_dataset_is_found_by_name_and_number_though_the_users_folder_i
     for path in (folder.dataset_json, folder.plans_json):
         write_json(path, {"layout": "nnunet", "folder": str(tmp_path / "gone")})
     for argument in ("Dataset042_Moved", "42", "042"):
-        assert planned(argument, place).root == folder.root
+        assert planned_for(argument, place, default_task()).root == folder.root
     again = rf"was planned from {tmp_path}/gone, which is not there .*: autoseg_plan_and_preprocess --workspace {place.root} PATH"
     with pytest.raises(AutosegError, match=again):
         find_dataset("42", place)
     with pytest.raises(AutosegError, match="7 is no folder, and no dataset of this name or number"):
-        planned("7", place)
+        planned_for("7", place, default_task())
     shutil.rmtree(folder.root)
     command = f"autoseg_plan_and_preprocess {tiny_dataset} --workspace {place.root}"
     with pytest.raises(AutosegError, match=f"has not been planned in the workspace .* Run: {command}"):
-        planned(str(tiny_dataset), place)
+        planned_for(str(tiny_dataset), place, default_task())

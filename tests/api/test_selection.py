@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from autoseg.api.selection import find_best, is_current
+from autoseg.api.tasks import default_task
 from autoseg.best import Best
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import AutosegError
@@ -83,16 +84,16 @@ def test_the_complete_model_is_chosen_with_the_rule_that_mends_it_and_the_other_
 
 def test_a_choice_is_of_today_as_long_as_models_and_weights_are_the_same(folder: DatasetFolder) -> None:
     two, three = folder.model("2d", "default"), folder.model("3d_fullres", "default")
-    assert not is_current(folder, [two])
+    assert not is_current(folder, default_task(), [two])
     choose(folder)
-    assert is_current(folder, [two])
+    assert is_current(folder, default_task(), [two])
     for fold in (1, 2):
         write_fold(folder, "3d_fullres", fold, speck=False)
-    assert not is_current(folder, [two, three])
+    assert not is_current(folder, default_task(), [two, three])
     find_best(folder.name, ensembles=False, workspace=folder.root.parent, quiet=True)
-    assert not is_current(folder, [two, three])  # their pair was not compared
+    assert not is_current(folder, default_task(), [two, three])  # their pair was not compared
     write_text(two.fold(0).checkpoint_final, "trained anew")
-    assert not is_current(folder, [two])
+    assert not is_current(folder, default_task(), [two])
 
 
 def test_labels_that_were_corrected_are_compared_anew(folder: DatasetFolder) -> None:
@@ -103,9 +104,9 @@ def test_labels_that_were_corrected_are_compared_anew(folder: DatasetFolder) -> 
     corrected = read_label(label)
     corrected.array[0, 0, 5, 0] = 1
     write_label(label, corrected.array[0].astype(np.uint8), like=corrected)
-    assert not is_current(folder, [folder.model("2d", "default")])
+    assert not is_current(folder, default_task(), [folder.model("2d", "default")])
     after = choose(folder)
-    assert is_current(folder, [folder.model("2d", "default")])
+    assert is_current(folder, default_task(), [folder.model("2d", "default")])
     kept = (2 * 8 / (8 + 9), (1 + 2 * 2 * 8 / (8 + 9)) / 3)  # organ: 8 voxels, 9 predicted; then one case is right
     assert [best.candidates[0].classes["1"] for best in (before, after)] == pytest.approx(kept)
 

@@ -36,8 +36,8 @@ from autoseg.planners.request import Planned, Request, measured_cases
 from autoseg.preprocessing import store
 from autoseg.preprocessing.store import CaseToMake, StoredCase, StoredDescription, read_description
 from autoseg.provenance import OutputFolder
-from autoseg.report.blocks import Section, Text
-from autoseg.report.parts import TaskReport
+from autoseg.reporting.blocks import Section, Text
+from autoseg.reporting.parts import TaskReport
 from autoseg.task import TaskInfo
 from autoseg.trainers.checkpoint import save_weights
 from autoseg.trainers.fold import FoldSteps

@@ -12,14 +12,21 @@ import pytest
 from autoseg.cli.main import main
 
 
-def test_ctrl_c_while_libraries_are_loaded_stops_without_a_traceback() -> None:
+@pytest.mark.parametrize(("command", "arguments", "loaded"), [
+    ("main", ["evaluate", "a", "b"], "autoseg.api.tasks"),  # for the flags
+    ("main", ["evaluate", "a", "b"], "autoseg.api.evaluation"),  # for the verb
+    ("predict", ["-i", "a", "-o", "b"], "autoseg.api.tasks"),
+])
+def test_ctrl_c_while_libraries_are_loaded_stops_without_a_traceback(
+    command: str, arguments: list[str], loaded: str
+) -> None:
     program = (
-        "import os, signal, sys; from autoseg.cli.main import main\n"
+        f"import os, signal, sys; from autoseg.cli.{command} import main\n"
         "class Stop:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'autoseg.api.run': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == {loaded!r}: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Stop())\n"
-        "sys.exit(main(['evaluate', 'a', 'b']))")
+        f"sys.exit(main({arguments}))")
     stopped = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert stopped.returncode == 130
     assert stopped.stderr.startswith("Stopped.") and "Traceback" not in stopped.stderr

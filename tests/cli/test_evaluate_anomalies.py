@@ -121,7 +121,7 @@ def test_a_label_that_cannot_be_read_is_listed_and_makes_the_command_fail(
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["TRUTH", "OUT", "--tolerance-mm", "1"], "--tolerance-mm is for segmentations"),
+    (["TRUTH", "OUT", "--tolerance-mm", "1"], "for segmentation models, but the model meant here is an anomaly det"),
     (["OTHER", "OUT"], "Nothing is known of any case"),
     (["MISSING", "OUT"], "is no folder"),
 ])

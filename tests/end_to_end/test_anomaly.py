@@ -113,7 +113,7 @@ def test_pictures_are_scored_evaluated_and_reported(run, pictures: Detector, tmp
     for path in given:
         shutil.copy(path, images)
     assert run("predict", "-i", images, "-o", out, "-tr", "anogan", *place) == 0
-    assert "Discs, anogan, fold 0 1 2 3 4" in capsys.readouterr().out
+    assert "Discs, slices, anogan, fold 0 1 2 3 4" in capsys.readouterr().out
     with open(out / "scores.csv", newline="") as file:
         scores = {row["case"]: float(row["score"]) for row in csv.DictReader(file)}
     assert sorted(scores) == [path.stem for path in sorted(images.iterdir())] and min(scores.values()) > 0
@@ -226,10 +226,10 @@ def test_odd_pictures_are_named_and_the_others_scored(run, pictures: Detector, t
     (("plan_and_preprocess", "{source}", "--planner", "slices", "--image-size", "96"), "slices are squares of 64, 128 or 256"),
     (("plan_and_preprocess", "{source}", "--planner", "slices", "--axis", "axial"), "holds pictures, which are one slice each"),
     (("plan_and_preprocess", "{colour}", "--planner", "slices"), "Colour has 1 error in 1 case"),
-    (("train", "Discs", "0"), "for anomaly detectors (-tr anogan), and not for segmentation"),
+    (("train", "Discs", "0"), "planned for anomaly detectors, but not for segmentation models"),
     (("train", "{sick}", "0", "-tr", "anogan"), "An anomaly detector needs that. Run: autoseg_plan_and_preprocess"),
     (("train", "Discs", "7", "-tr", "anogan"), 'no fold "7"'),
-    (("train", "Discs", "0", "-tr", "anogan", "-c", "2d"), "slices"),
+    (("train", "Discs", "0", "-tr", "anogan", "-c", "2d"), "trains anomaly detectors, and 2d is for segmentation models"),
     (("train", "Discs", "0", "-tr", "anogan", "--name", "deep", "--set", "conv_layers=6"), "cannot be halved so often. Take "),
     (("train", "Discs", "0", "-tr", "anogan", "--set", "lambda=2"), "lambda='2': Input should be less than or equal to 1"),
     (("train", "Discs", "0", "-tr", "anogan", "--set", "lamda=0.2"), 'There is no setting "lamda"'),

@@ -79,7 +79,7 @@ def test_validation_and_report_say_how_well(trained: DatasetFolder, capsys: pyte
     assert main(["report", trained.name, "--workspace", str(trained.root.parent)]) == 0
     page = trained.report_html.read_text(encoding="utf-8")
     assert "Finding ball" in page and f"{summary['error_mm']['mean']:.2f}" in page
-    assert "autoseg_predict -i IMAGES -o LOCATIONS -tr locator" in page.replace("<span>", "").replace("</span>", "")
+    assert "autoseg_predict -i IMAGES -o LOCATIONS --workspace" in page.replace("<span>", "").replace("</span>", "")
 
 
 def test_what_shows_nothing_is_one_line(trained: DatasetFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

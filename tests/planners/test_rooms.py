@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from pydantic import BaseModel
 
-from autoseg.api.recipes import PLANNERS
+from autoseg.api.tasks import planners
 from autoseg.dataset import load_dataset
 from autoseg.demo import make_synthetic_dataset
 from autoseg.planners import anomaly, localization, segmentation
@@ -54,4 +54,4 @@ def test_inspecting_in_several_processes_measures_the_same(tmp_path: Path) -> No
 def test_functions_of_rooms_have_the_same_parameters() -> None:
     for name in ("prepare", "measure", "findings", "plan"):
         assert len({tuple(python.signature(getattr(room, name)).parameters) for room, _ in ROOMS}) == 1
-    assert len(PLANNERS) == sum(len(room.SUMMARIES) for room, _ in ROOMS)
+    assert len(planners()) == sum(len(room.SUMMARIES) for room, _ in ROOMS)

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from autoseg.api.projection import plan_projection
-from autoseg.api.slices import plan_slices
+from autoseg.api import plan_and_preprocess
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.files import write_json
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
@@ -121,7 +120,7 @@ def planned_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = root / "Squares" / ("normal" if number < 8 else "abnormal") / f"picture{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Pillow.fromarray(pixels).save(path)
-    plan_slices(root / "Squares", workers=1, workspace=root / "workspace", quiet=True)
+    plan_and_preprocess(root / "Squares", "slices", workers=1, workspace=root / "workspace", quiet=True)
     return root / "workspace" / "Squares"
 
 
@@ -143,7 +142,8 @@ def planned_balls(tmp_path_factory: pytest.TempPathFactory, make_balls: Callable
     """Six volumes, of which the last has no ball, projected for `find ball`; in a workspace."""
     root = tmp_path_factory.mktemp("balls")
     source = make_balls(root, with_ball=5, without=1)
-    plan_projection(source, find="ball", pixel_mm=2.0, depth=2, workers=1, workspace=root / "workspace", quiet=True)
+    plan_and_preprocess(
+        source, "projection", workers=1, workspace=root / "workspace", quiet=True, find=("ball",), spacing=2.0, depth=2)
     return root / "workspace" / source.name
 
 

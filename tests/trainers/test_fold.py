@@ -10,7 +10,7 @@ import torch
 from autoseg.errors import AutosegError
 from autoseg.files import _host, write_text
 from autoseg.provenance import Origin
-from autoseg.task import TaskInfo
+from autoseg.tasks.anomaly import INFO
 from autoseg.trainers.fold import FoldSteps, run_fold
 from autoseg.trainers.job import Job
 from autoseg.trainers.recipe import Recipe
@@ -18,9 +18,6 @@ from autoseg.trainers.settings import TrainingSettings
 from autoseg.workspace import DatasetFolder
 
 SETTINGS = TrainingSettings()
-TASK = TaskInfo(
-    name="own", article="a", noun="model", plural="models", does="does", outputs="OUTPUTS", recipe="mine",
-    configurations=("slices",), planner="own")
 CASES = Origin.of(train={"a": "1"}, val={"b": "2"})
 
 
@@ -29,7 +26,7 @@ class Steps:
 
     def __init__(self, root: Path, name: str = "mine") -> None:
         self.job: Job[TrainingSettings] = Job(
-            DatasetFolder(root / "D"), TASK, "slices", "mine", Recipe(dict, SETTINGS, ""), "0", SETTINGS, SETTINGS, "cpu", name)
+            DatasetFolder(root / "D"), INFO, "slices", "mine", Recipe(dict, SETTINGS, ""), "0", SETTINGS, SETTINGS, "cpu", name)
         self.taken: list[str] = []
 
     def run(self, cases: Origin = CASES, error: BaseException | None = None) -> str | None:
@@ -83,7 +80,10 @@ def test_a_validation_and_leftovers_of_weights_that_are_gone_go_before_the_train
     assert not left.exists() and not steps.job.fold_folder.validation.exists()
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize("error", [
+    MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:128] DefaultCPUAllocator: can't allocate memory"),
+])
 def test_memory_that_runs_out_in_the_training_is_told_with_what_takes_less(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of slices was trained on 64 things\. Take 32\."):
         Steps(tmp_path).run(error=error)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.api import tasks
 from autoseg.api.recipes import catalogue
-from autoseg.api.training import all_recipes
+from autoseg.api.tasks import recipes_of_all
 from autoseg.errors import AutosegError
 from autoseg.trainers import anomaly, localization, segmentation
 from autoseg.trainers.recipe import Recipe, check_model_name
@@ -34,11 +35,13 @@ def own_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wrong_recipe.py").write_text(OWN_RECIPE.replace("OwnSettings(epochs=7)", "{'epochs': 7}"))
     (tmp_path / "half_recipe.py").write_text(OWN_RECIPE[:-10] + "(")
     (tmp_path / "odd_recipe.py").write_text(OWN_RECIPE.replace("epochs=7", "epoch=7"))
+    (tmp_path / "vague_recipe.py").write_text(OWN_RECIPE.replace(
+        "segmentation import SegmentationSettings", "settings import TrainingSettings as SegmentationSettings"))
     monkeypatch.syspath_prepend(tmp_path)
 
 
 def find_recipe(name: str) -> Recipe:
-    return find_among(name, all_recipes())
+    return find_among(name, recipes_of_all())
 
 
 def test_a_recipe_of_ones_own_is_found_by_its_name_with_its_settings() -> None:
@@ -62,6 +65,15 @@ def test_what_cannot_be_a_recipe_is_refused_with_what_there_is() -> None:
         find_recipe("defualt")
 
 
+def test_the_settings_of_a_recipe_say_for_which_task_it_is() -> None:
+    assert {name: tasks.find_recipe(name)[0].info.name for name in ("own_recipe:build", *recipes_of_all())} == {
+        "own_recipe:build": "segmentation", "default": "segmentation", "multiscale": "segmentation",
+        "unet3plus": "segmentation", "anogan": "anomaly", "locator": "localization"}
+    with pytest.raises(AutosegError, match='"vague_recipe:build" has SETTINGS of the class OwnSettings, .* Make it one of '
+                       "SegmentationSettings, AnomalySettings, LocalizationSettings"):
+        tasks.find_recipe("vague_recipe:build")
+
+
 def test_a_recipe_without_settings_has_those_of_the_first_recipe(tmp_path: Path) -> None:
     (tmp_path / "plain_recipe.py").write_text("def build(configuration, data, settings, device):\n    return settings\n")
     assert find_recipe("plain_recipe:build").settings == SegmentationSettings()
@@ -69,17 +81,17 @@ def test_a_recipe_without_settings_has_those_of_the_first_recipe(tmp_path: Path)
 
 def test_a_models_name_can_be_a_folders_and_is_not_another_recipes() -> None:
     for name in (None, "default", "with_exp-log.2"):
-        check_model_name(name, "default", all_recipes())
+        check_model_name(name, "default", recipes_of_all())
     for name in ("a/b", ".hidden", "two words", ""):
         with pytest.raises(AutosegError, match="is to become a folder"):
-            check_model_name(name, "default", all_recipes())
+            check_model_name(name, "default", recipes_of_all())
     with pytest.raises(AutosegError, match="--name anogan is the name of a recipe, but the recipe is default"):
-        check_model_name("anogan", "default", all_recipes())
+        check_model_name("anogan", "default", recipes_of_all())
 
 
 def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_recipe() -> None:
     own = {"own_recipe:build": find_recipe("own_recipe:build")}
-    listed = catalogue({**all_recipes(), **own}, [room.SETTINGS for room in (segmentation, anomaly, localization)])
+    listed = catalogue({**recipes_of_all(), **own}, [room.SETTINGS for room in (segmentation, anomaly, localization)])
     assert list(listed.settings) == ["default", "anogan", "locator"]
     assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "anogan", "locator", "own_recipe:build"]
     assert set(listed.networks) == {"unet", "unet3plus", "resunet"} and set(listed.losses) == {"dice_ce", "exp_log", "hybrid"}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autoseg import trainers as shared
 from autoseg.api.training import train
 from autoseg.errors import AutosegError
 from autoseg.files import write_json, write_text
@@ -91,16 +88,6 @@ def replan(job: Job[Any], changes: dict[str, Any]) -> None:
     plans = read_json(job.plans_json)
     job.plans_json.unlink()  # it may be a link to a file that other tests use
     write_json(job.plans_json, {**plans, **changes})
-
-
-def test_shared_files_name_no_task() -> None:
-    folder = Path(shared.__file__).parent
-    rooms = [folder / room.info.name for room in ROOMS]
-    words = [word for room in ROOMS for word in (room.info.name, *room.module.RECIPES) if word not in ("default", "unet3plus")]
-    named = re.compile(rf"\b({'|'.join(words)})\b")
-    files = [path for path in folder.rglob("*.py") if not any(path.is_relative_to(room) for room in rooms)]
-    assert len(files) > 20
-    assert not [path.name for path in files if named.search(path.read_text(encoding="utf-8"))]
 
 
 def test_a_room_has_recipes_whose_settings_are_its_own(room: Room) -> None:

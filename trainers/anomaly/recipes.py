@@ -10,4 +10,4 @@ RECIPES: dict[str, Recipe] = {
     "anogan": Recipe(  # with a DCGAN (Radford et al. 2016) and, where it is asked for, the encoder of f-AnoGAN
         GanLearner, AnomalySettings(),
         "detects anomalies: a DCGAN of normal slices, scored by the closest one it generates (AnoGAN; Schlegl et al. 2017); "
-        "needs --planner slices")}
+        "planned with --planner slices")}

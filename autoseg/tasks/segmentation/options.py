@@ -13,7 +13,8 @@ class PlanOptions(Frozen):
     """Options of planning; None leaves the choice to the planner. Field names are the long flags of the command line."""
 
     configurations: tuple[str, ...] | None = option(
-        None, "what to preprocess: 2d 3d_fullres 3d_lowres (default: all that were planned)", flag="-c", metavar="CONFIG")
+        None, "what is preprocessed, and by autoseg run trained: 2d 3d_fullres 3d_lowres (default: all that were planned)",
+        flag="-c", metavar="CONFIG")
     planner: str = option("default", "who decides (default: default)")
     memory_gb: float | None = option(
         None, "GPU memory that training may take (default: the planner's: 8, resenc_l 24, resenc_xl 40)", metavar="GB")
@@ -22,7 +23,8 @@ class PlanOptions(Frozen):
 class PredictOptions(Frozen):
     """Options of predicting files."""
 
-    checkpoint: Literal["final", "best"] = option("final", "default: final")
+    checkpoint: Literal["final", "best"] = option(
+        "final", "weights after the last epoch, or of the epoch with the best online validation (default: final)")
     mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate")
     postprocessing: bool = option(True, "leave out the rules that find-best chose")
     save_probabilities: bool = option(False, "also write each class's probabilities (.b2nd)")

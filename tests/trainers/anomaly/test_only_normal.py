@@ -12,12 +12,11 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from autoseg.api.slices import plan_slices
+from autoseg.api import plan_and_preprocess
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
-from autoseg.kinds import ANOMALY
 from autoseg.tasks.anomaly import INFO
 from autoseg.tasks.anomaly.store import open_slices
 from autoseg.trainers import loop
@@ -119,7 +118,7 @@ def write_volumes(
 def planned(source: Path, **wishes: Any) -> Path:
     """The workspace in which it is planned."""
     workspace = source.parent / "workspace"
-    plan_slices(source, workers=1, workspace=workspace, quiet=True, **wishes)
+    plan_and_preprocess(source, "slices", workers=1, workspace=workspace, quiet=True, **wishes)
     return workspace
 
 
@@ -201,7 +200,7 @@ def may_be_seen(known: Known, fold: str) -> set[Slice]:
     """The slices that are normal, and of the cases that the fold trains on as splits.json has them."""
     if fold == "all":
         return known.trainable
-    split = read_json(known.folder.splits_of(ANOMALY))[int(fold)]
+    split = read_json(known.folder.splits_of(INFO))[int(fold)]
     assert not set(split["train"]) & set(split["val"])
     return {(case, index) for case, index in known.trainable if case_name(case) in split["train"]}
 
@@ -246,7 +245,7 @@ def test_the_folds_hold_every_case_once_for_validation_abnormal_ones_too(
     """So that there is something to be kept from training."""
     known = known_datasets(kind)
     data = load_data(known.job("0"))
-    held_out = sorted(name for split in read_json(known.folder.splits_of(ANOMALY)) for name in split["val"])
+    held_out = sorted(name for split in read_json(known.folder.splits_of(INFO)) for name in split["val"])
     assert held_out == sorted(data.stored) and len(data.splits) == 5
     cases = {case for case, _ in known.trainable | known.others}
     assert held_out == sorted(map(case_name, cases))

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.api import slices as planning
+from autoseg.api import planning
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
-from autoseg.tasks.anomaly import INFO
+from autoseg.tasks.anomaly import INFO, store
 from autoseg.trainers.anomaly import RECIPES
 from autoseg.trainers.anomaly.data import AGREEMENT, check, description, load_data
 from autoseg.trainers.anomaly.settings import AnomalySettings
@@ -45,7 +45,7 @@ def call(folder: Path, changed: dict[str, str]) -> None:
 
 
 def plan(folder: Path) -> None:
-    planning.plan_slices(folder, workers=1, workspace=folder.parent / "workspace", quiet=True)
+    planning.plan_and_preprocess(folder, "slices", workers=1, workspace=folder.parent / "workspace", quiet=True)
 
 
 def job_of(folder: Path) -> Job[AnomalySettings]:
@@ -57,16 +57,16 @@ def killed(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("killed_at", ["preprocess", "write_json"])
+@pytest.mark.parametrize("killed_at", ["forget_outdated", "write_json", "preprocess"])
 def test_a_case_that_is_abnormal_now_is_not_trained_on_though_planning_was_killed(
     called_dataset: Path, killed_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(load_data(job_of(called_dataset)).training_cases) == 4
     call(called_dataset, {"case3": "abnormal"})
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(planning, killed_at, killed)
+        patch.setattr(store if killed_at == "preprocess" else planning, killed_at, killed)
         plan(called_dataset)
-    if killed_at == "write_json":  # before anything was decided for good: the plans are those of before, and so are the slices
+    if killed_at == "forget_outdated":  # before anything was decided for good: plans and slices are those of before
         assert len(load_data(job_of(called_dataset)).training_cases) == 4
     else:
         with pytest.raises(AutosegError, match="1 of 4 cases are not cut into slices: case3"):

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.api.projection import plan_projection
+from autoseg.api.tasks import plan_projection
 from autoseg.api.training import train
 from autoseg.cli.main import main
 from autoseg.errors import AutosegError
 from autoseg.files import write_json, write_text
+from autoseg.options import planning_command
 from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization import RECIPES, LocalizationSettings, check, defaults, load_data
-from autoseg.trainers.localization.data import AGREEMENT, description, planning_again
+from autoseg.trainers.localization.data import AGREEMENT, description
 from autoseg.workspace import DatasetFolder, read_json, read_model
 
 MakeJob = Callable[..., Job[LocalizationSettings]]
@@ -102,8 +103,10 @@ def test_a_dataset_that_is_planned_anew_for_another_label_is_another_model(
 @pytest.mark.parametrize(("change", "words"), [
     ({"settings": ["absent_share=0.6", "window_share=0.5"]}, "absent_share=0.6 and window_share=0.5 are shares of one batch"),
     ({"settings": ["band=0"]}, "band"), ({"settings": ["lambda=0.1"]}, "lambda"),
-    ({"configuration": "3d_fullres"}, 'recipe "locator" trains on projection, and not on 3d_fullres. Leave out -c'),
-    ({"recipe": "default", "configuration": "projection"}, '"default" segments, and projection is for locators: .* -tr locator'),
+    ({"configuration": "3d_fullres"}, '"locator" trains locators, and 3d_fullres is for segmentation models: .* leave out -c'),
+    ({"configuration": "2_d"}, '"locator" trains on projection, and not on 2_d. Leave out -c'),
+    ({"recipe": "default", "configuration": "projection"},
+     '"default" trains segmentation models, and projection is for locators: train with -tr locator, or leave out -c'),
     ({"recipe": "anogan", "configuration": "projection"}, '"anogan" trains anomaly detectors, and projection is for locators'),
 ])
 def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
@@ -121,16 +124,20 @@ def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
     ["--find", "ball"], ["--find", "ball", "mark", "--axis", "y", "--project", "x"], ["--find", "2", "--axis", "x"],
     ["--find", "ball", "--slab", "0.55", "--spacing", "1.7"], ["--find", "ball", "--window", "1", "99", "--depth", "2"],
     ["--find", "ball", "--size", "21", "30", "--spacing", "2", "--depth", "3"], ["--find", "ball", "--size", "64", "20"],
+    ["--find", "the middle", "--points", "points.csv"], ["--find", "ball", "--channels", "mean", "both"],
 ])
 def test_the_command_that_is_told_plans_the_same_again(
-    make_balls: Callable[..., Path], tmp_path: Path, flags: list[str], job_on: MakeJob
+    make_balls: Callable[..., Path], tmp_path: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_text(tmp_path / "points.csv", "case,mm\nball_0,60\nball_1,61\n")
     source, work = make_balls(tmp_path, with_ball=2, without=0), ["-np", "1", "--workspace", str(tmp_path / "workspace")]
     assert main(["plan_and_preprocess", str(source), "--planner", "projection", *flags, *work]) == 0
     folder = DatasetFolder(tmp_path / "workspace" / source.name)
     plans = read_model(folder.root / INFO.plans_file, ProjectionPlans)
-    _, _, *told = shlex.split(planning_again(job_on(folder, "locator"), plans))
+    _, _, *told = shlex.split(planning_command(folder, INFO, plans.options))
     (folder.root / INFO.plans_file).unlink()
+    monkeypatch.chdir(folder.root)  # the command works from any folder
     assert main(["plan_and_preprocess", str(source), *told, "-np", "1"]) == 0
     assert read_model(folder.root / INFO.plans_file, ProjectionPlans) == plans
 
@@ -151,7 +158,7 @@ def test_cases_of_which_nothing_is_known_are_left_out_with_a_note(
     points.write_text("case,mm\nball_0,60\nball_1,61\nball_2,\n")
     work = tmp_path / "workspace"
     result = plan_projection(source, find="the ball", points=points, workers=1, workspace=work, quiet=True)
-    assert (result.levels.there, result.levels.absent, result.levels.unknown) == (2, 1, 2)
+    assert (result.counts.there, result.counts.absent, result.counts.unknown) == (2, 1, 2)
     job = job_on(DatasetFolder(work / source.name), "locator", "all", settings_of())
     data = load_data(job)
     assert data.training == ["ball_0", "ball_1", "ball_2"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autoseg.commands import prediction_by_another, prediction_command
-from autoseg.report.artefacts import count_folds, model_if_there, read_models, stored_cases
-from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Table, Text, decisions
-from autoseg.report.parts import TaskReport, missing_of_all, steps_as_notes, usage
-from autoseg.report.training import windows_in_words
+from autoseg.reporting.artefacts import count_folds, model_if_there, read_models, stored_cases
+from autoseg.reporting.blocks import Block, Command, Explained, Heading, Section, Table, Text, decisions
+from autoseg.reporting.parts import TaskReport, missing_of_all, steps_as_notes, usage
+from autoseg.reporting.training import windows_in_words
 from autoseg.steps import RunRecord
 from autoseg.task import TaskInfo
 from autoseg.tasks.anomaly import INFO

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autoseg.evaluation.roc import NORMAL_PERCENTILE, Detection, roc_of
-from autoseg.report.artefacts import AnyFold, ModelArtefacts, read_if_there
-from autoseg.report.blocks import Block, Figure, Picture, Table, Text, figures, pictures
-from autoseg.report.figures import box_rows, roc_lines
+from autoseg.reporting.artefacts import AnyFold, ModelArtefacts, read_if_there
+from autoseg.reporting.blocks import Block, Figure, Picture, Table, Text, figures, pictures
+from autoseg.reporting.figures import box_rows, roc_lines
 from autoseg.tasks.anomaly.figure import groups
 from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, read_scores, read_slice_scores

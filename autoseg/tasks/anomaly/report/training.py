@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoseg.errors import AutosegError
-from autoseg.report.artefacts import FoldArtefacts
-from autoseg.report.blocks import Block, Explained, Figure, Folded, Heading, Picture, Table, Text, figures
-from autoseg.report.figures import curves
-from autoseg.report.training import NO_EPOCH, folds_table, over_epochs, recipe_and_settings
+from autoseg.reporting.artefacts import FoldArtefacts
+from autoseg.reporting.blocks import Block, Explained, Figure, Folded, Heading, Picture, Table, Text, figures
+from autoseg.reporting.figures import curves
+from autoseg.reporting.training import NO_EPOCH, folds_table, over_epochs, recipe_and_settings
 from autoseg.tasks.anomaly.report.scores import Detector, Scores
 from autoseg.wording import counted, times
 

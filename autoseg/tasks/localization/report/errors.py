@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autoseg.report.artefacts import FoldArtefacts, ModelArtefacts, read_if_there
-from autoseg.report.blocks import Block, Figure, Picture, Table, Text, figures, pictures
-from autoseg.report.figures import box_rows, dots
+from autoseg.reporting.artefacts import FoldArtefacts, ModelArtefacts, read_if_there
+from autoseg.reporting.blocks import Block, Figure, Picture, Table, Text, figures, pictures
+from autoseg.reporting.figures import box_rows, dots
 from autoseg.tasks.localization.locations import Part, ValidatedLocation, read_validated
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.summary import NEAR_MM, Absent, CaseError, Errors, LocationSummary, Share, summarize

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autoseg.commands import prediction_command
-from autoseg.report.artefacts import model_if_there
-from autoseg.report.blocks import Explained
-from autoseg.report.parts import TaskReport
+from autoseg.reporting.artefacts import model_if_there
+from autoseg.reporting.blocks import Explained
+from autoseg.reporting.parts import TaskReport
 from autoseg.steps import RunRecord
 from autoseg.task import TaskInfo
 from autoseg.tasks.segmentation import INFO

@@ -17,8 +17,8 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import USUAL_FOLDS
 from autoseg.evaluation.summary import Summary, pooled_summary
 from autoseg.plan import Plans
-from autoseg.report.artefacts import ModelArtefacts, count_folds, model_if_there, read_models
-from autoseg.report.parts import MissingStep, missing_of
+from autoseg.reporting.artefacts import ModelArtefacts, count_folds, model_if_there, read_models
+from autoseg.reporting.parts import MissingStep, missing_of
 from autoseg.tasks.segmentation import INFO
 from autoseg.workspace import DatasetFolder, ModelFolder, read_model
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from autoseg.best import Best, Candidate, TriedRule
 from autoseg.commands import command_line
-from autoseg.report.blocks import Block, Command, Folded, Heading, Section, Table, Text
+from autoseg.reporting.blocks import Block, Command, Folded, Heading, Section, Table, Text
 from autoseg.tasks.segmentation.report.artefacts import SegmentationArtefacts
 from autoseg.wording import JOINED, counted, fixed, interval, number, shortened, signed
 

@@ -20,7 +20,7 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label
 from autoseg.plan import Plans
 from autoseg.plotting import ORANGE, PICTURE_STYLE, SKY, new_figure, png, style
-from autoseg.report.blocks import embedded
+from autoseg.reporting.blocks import embedded
 from autoseg.voxels import count_pairs
 
 LONGER_SIDE_PX = 560

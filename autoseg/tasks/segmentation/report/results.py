@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from autoseg.evaluation.summary import Summary, has_several_lesions, metric_values
-from autoseg.report.blocks import (
+from autoseg.reporting.blocks import (
     Block,
     Command,
     Explained,
@@ -19,7 +19,7 @@ from autoseg.report.blocks import (
     Text,
     figures,
 )
-from autoseg.report.figures import box_rows
+from autoseg.reporting.figures import box_rows
 from autoseg.tasks.segmentation.report.artefacts import BestResult, SegmentationArtefacts, missing_steps
 from autoseg.wording import MISSING, counted, fixed, listed, number, with_interval
 

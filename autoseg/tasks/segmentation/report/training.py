@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Configuration, Plans
-from autoseg.report.artefacts import FoldArtefacts
-from autoseg.report.blocks import Block, Command, Explained, Heading, Section, Text, decisions
-from autoseg.report.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings
+from autoseg.reporting.artefacts import FoldArtefacts
+from autoseg.reporting.blocks import Block, Command, Explained, Heading, Section, Text, decisions
+from autoseg.reporting.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings
 from autoseg.tasks.segmentation.report.artefacts import Model, SegmentationArtefacts, missing_steps
 from autoseg.wording import counted, fixed, listed, times
 

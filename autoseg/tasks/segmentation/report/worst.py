@@ -9,7 +9,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.case import CaseSummary
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Plans
-from autoseg.report.blocks import Block, Figure, Figures, Section, Text
+from autoseg.reporting.blocks import Block, Figure, Figures, Section, Text
 from autoseg.tasks.segmentation.report.artefacts import BestResult, SegmentationArtefacts
 from autoseg.tasks.segmentation.report.overlay import Overlay, overlay, window_of
 from autoseg.wording import fixed, listed, number

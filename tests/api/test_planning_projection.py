@@ -1,4 +1,4 @@
-"""From a dataset to stored projections as a user types it: what is made, what stays, what is refused in one line."""
+"""From a dataset to stored projections as a user types it: where the level is, what cannot be planned or trained."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.api.common import planned, planned_for
-from autoseg.api.planning import plan_and_preprocess
-from autoseg.api.projection import LevelCounts, ProjectionPlanResult, plan_projection
+from autoseg.api.common import planned_for
+from autoseg.api.planning import PlanResult
+from autoseg.api.tasks import plan_projection, task_of
 from autoseg.cli.main import main
 from autoseg.dataset import load_dataset
 from autoseg.errors import AutosegError
-from autoseg.files import _host, write_json
+from autoseg.files import write_json
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.tasks.localization import INFO as LOCATION
@@ -36,8 +36,13 @@ def balls(tmp_path: Path, make_balls: Callable[..., Path]) -> Path:
     return make_balls(tmp_path, with_ball=4, without=1)
 
 
-def plan_quietly(dataset: Path, work: Path, find: Any = "ball", **changes: Any) -> ProjectionPlanResult:
-    return plan_projection(dataset, find, **{"workers": 1, "workspace": work, "quiet": True, **changes})
+def plan_quietly(dataset: Path, work: Path, find: Any = "ball", **changes: Any) -> PlanResult:
+    return plan_projection(dataset, find=find, workers=1, workspace=work, quiet=True, **changes)
+
+
+def counted(result: PlanResult) -> tuple[int, int, int]:
+    """Cases with the level, without it, and those of which it is not known."""
+    return result.counts.there, result.counts.absent, result.counts.unknown
 
 
 def times(work: Path, name: str = "Dataset002_Balls") -> dict[str, int]:
@@ -47,10 +52,10 @@ def times(work: Path, name: str = "Dataset002_Balls") -> dict[str, int]:
 
 def test_volumes_become_projections_with_the_level(balls: Path, tmp_path: Path) -> None:
     result = plan_quietly(balls, tmp_path / "work")
-    assert result.levels == LevelCounts(there=4, absent=1, unknown=0) and not result.failed and result.name == balls.name
+    assert counted(result) == (4, 1, 0) and not result.failed and result.name == balls.name
     plans = result.plans
     assert (plans.axis, plans.project, plans.target) == ("z", "x", Target(name="ball", labels=("ball",)))
-    folder = planned_for(str(balls), Workspace(tmp_path / "work"), LOCATION)
+    folder = planned_for(str(balls), Workspace(tmp_path / "work"), task_of(LOCATION))
     assert read_model(folder.plans_of(LOCATION), ProjectionPlans) == plans and load_dataset(folder.root) == load_dataset(balls)
     for number in range(5):
         stored = open_projection(folder.preprocessed("projection"), f"ball_{number}")
@@ -64,35 +69,11 @@ def test_volumes_become_projections_with_the_level(balls: Path, tmp_path: Path) 
 
 
 def test_what_is_asked_for_is_planned_and_the_rest_measured(balls: Path, tmp_path: Path) -> None:
-    plans = plan_quietly(balls, tmp_path / "work", ["1", "mark"], axis="y", project="z", slab=0.8, window=(1, 99), pixel_mm=1.5,
+    plans = plan_quietly(balls, tmp_path / "work", ["1", "mark"], axis="y", project="z", slab=0.8, window=(1, 99), spacing=1.5,
                          size=(20, 24), depth=2).plans
     assert plans.target == Target(name="the middle between ball and mark", labels=("ball", "mark"))
     assert (plans.axis, plans.project, plans.slab, plans.percentiles, plans.pixel_mm) == ("y", "z", 0.8, (1, 99), 1.5)
     assert plans.size == (20, 24) and len(plans.network.strides) == 2
-
-
-def test_cases_that_are_projected_stay_until_their_file_or_the_plans_change(balls: Path, tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    plan_quietly(balls, work)
-    first = times(work)
-    assert len(first) == 5
-    plan_quietly(balls, work)
-    assert times(work) == first
-    (work / balls.name / "preprocessed/projection/ball_1.json").unlink()  # killed before it was whole
-    (work / balls.name / "preprocessed/projection/ball_2.b2nd").unlink()
-    plan_quietly(balls, work)
-    second = times(work)
-    assert {name for name in first if first[name] != second[name]} == {"ball_1.b2nd", "ball_2.b2nd"}
-    label = read_label(balls / "labelsTr/ball_0.nii.gz")
-    write_label(balls / "labelsTr/ball_0.nii.gz", np.roll(label.array[0], 1, 1), like=label)
-    plan_quietly(balls, work)
-    third = times(work)
-    assert {name for name in first if second[name] != third[name]} == {"ball_0.b2nd"}
-    plan_quietly(balls, work, ["ball", "mark"])
-    assert all(times(work)[name] != third[name] for name in first)
-    plan_quietly(balls, work, "mark")
-    stored = open_projection(work / balls.name / "preprocessed/projection", "ball_4")
-    assert stored.level is not None and read_json(work / balls.name / "plans_localization.json")["target"]["labels"] == ["mark"]
 
 
 def test_a_longer_training_or_another_depth_leaves_projections_as_they_are(balls: Path, tmp_path: Path) -> None:
@@ -119,7 +100,7 @@ def test_a_list_of_points_serves_a_dataset_without_any_labels(balls: Path, tmp_p
     points = tmp_path / "points.csv"
     points.write_text("case,mm\nball_0,60.5\nball_1,61\nball_2,\nball_3,58\n")
     result = plan_quietly(folder, work, (), points=points)
-    assert result.levels == LevelCounts(there=3, absent=1, unknown=1) and result.plans.target.name == "the point"
+    assert counted(result) == (3, 1, 1) and result.plans.target.name == "the point"
     assert result.plans.slab == 0.5
     assert result.plans.options == PlanOptions(points=points)
     assert result.plans.without_cases().options == PlanOptions()  # a model does not say where its training data is stored
@@ -129,7 +110,7 @@ def test_a_list_of_points_serves_a_dataset_without_any_labels(balls: Path, tmp_p
         assert stored.slice_of(stored.level.row) == pytest.approx((mm - 30) / 3 if number == 0 else (99 - mm) / 3)
     first = times(work, folder.name)
     points.write_text("case,mm\nball_0,60.5\nball_1,64\nball_2,\nball_3,58\nball_4,50\n")
-    assert plan_quietly(folder, work, "carina", points=points).levels == LevelCounts(4, 1, 0)
+    assert counted(plan_quietly(folder, work, "carina", points=points)) == (4, 1, 0)
     assert {name for name, time in times(work, folder.name).items() if time != first[name]} == {"ball_1.b2nd", "ball_4.b2nd"}
     with pytest.raises(AutosegError, match="There are: none but background"):
         plan_quietly(folder, work, ())
@@ -144,7 +125,7 @@ def test_beside_points_labels_may_be_missing_or_wrong(balls: Path, tmp_path: Pat
     points = tmp_path / "points.csv"
     points.write_text("case,mm\nball_0,60.5\nball_1,61\nball_2,58\n")
     result = plan_quietly(balls, tmp_path / "work", "the ball", points=points)
-    assert result.levels == LevelCounts(there=3, absent=0, unknown=2)
+    assert counted(result) == (3, 0, 2)
     written = read_json(tmp_path / "work" / balls.name / "dataset.json")  # the dataset itself, labels and all
     assert written["labels"]["values"]["ball"] == 1 and written["training"][1]["label"].endswith("ball_1.nii.gz")
 
@@ -182,56 +163,7 @@ def test_a_level_in_fewer_than_two_cases_is_told(tmp_path: Path, make_balls: Cal
     with pytest.raises(AutosegError, match="ball is in case ball_0 alone of its 3 training cases"):
         plan_quietly(balls, tmp_path / "work")
     assert not (tmp_path / "work").exists()
-    assert plan_quietly(balls, tmp_path / "work", "mark").levels.there == 3
-
-
-def test_planning_projections_and_planning_segmentation_leave_each_other_alone(balls: Path, tmp_path: Path) -> None:
-    place = Workspace(tmp_path / "work")
-    folder = place.dataset(balls.name)
-    with pytest.raises(AutosegError, match="is not planned in the workspace .* --planner projection --find LABEL"):
-        planned_for(str(balls), place, LOCATION)
-    plan_quietly(balls, place.root)
-    assert folder.dataset_json.exists() and folder.findings_json.exists() and not folder.fingerprint_json.exists()
-    with pytest.raises(AutosegError, match="has been planned for locators .* and not for segmentation"):
-        planned(str(balls), place)
-    projected = folder.plans_of(LOCATION).read_bytes()
-    plan_and_preprocess(balls, ["2d"], workers=1, workspace=place.root, quiet=True)
-    assert folder.plans_of(LOCATION).read_bytes() == projected
-    assert planned(balls.name, place).root == planned_for(balls.name, place, LOCATION).root == folder.root
-    paths = (folder.dataset_json, folder.plans_json, folder.fingerprint_json, *sorted(folder.preprocessed("2d").iterdir()))
-    written = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
-    write_json(folder.findings_json, [])
-    plan_quietly(balls, place.root, "mark")
-    assert read_json(folder.findings_json) == []
-    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths} == written
-
-
-def test_what_a_killed_planning_left_is_removed(balls: Path, tmp_path: Path) -> None:
-    left = tmp_path / "work" / balls.name / f".tmp-{_host()}.999999999.00000000-plans_localization.json"
-    left.parent.mkdir(parents=True)
-    left.touch()
-    plan_quietly(balls, tmp_path / "work")
-    assert not left.exists()
-
-
-def test_a_planning_that_is_killed_leaves_no_case_of_the_level_before(
-    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from autoseg.api import projection
-
-    plan_quietly(balls, tmp_path / "work")
-
-    def killed(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(projection, "preprocess", killed)
-        plan_quietly(balls, tmp_path / "work", "mark")
-    store = tmp_path / "work" / balls.name / "preprocessed/projection"
-    for number in range(5):
-        with pytest.raises(AutosegError, match="holds no complete preprocessed data of it"):
-            open_projection(store, f"ball_{number}")
-    assert plan_quietly(balls, tmp_path / "work", "mark").levels.there == 5
+    assert plan_quietly(balls, tmp_path / "work", "mark").counts.there == 3
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -248,7 +180,7 @@ def test_the_commands_say_what_was_found_and_what_comes_next(
     code, out, _ = run(capsys, "plan_and_preprocess", balls, "--planner", "projection", "--find", "ball", "--spacing", "3",
                        "--slab", "0.75", "--depth", "2", "-np", "1", *work)
     *_, wrote, found, following = out.strip().splitlines()
-    assert code == 0 and wrote == f"Wrote {tmp_path}/work/{balls.name}: plans_localization.json, preprocessed/projection/"
+    assert code == 0 and wrote == f"Wrote {tmp_path}/work/{balls.name}: dataset.json, plans_localization.json, preprocessed/"
     assert found == ("To be found along z: ball. It is in 4 cases, not in 1. The middle 75% of each are "
                      "projected along x, to pixels of 3 mm.")
     assert following == f"Next: autoseg_train {balls} 0 -tr locator {shlex.join(work)}"
@@ -264,7 +196,7 @@ def test_the_commands_say_what_was_found_and_what_comes_next(
     assert code == 0
     code, out, _ = run(capsys, "train", balls, "1", "2", "3", "4", *SHORT, *work)
     assert code == 0 and (model / "summary.json").exists()
-    assert out.strip().splitlines()[-1].startswith("Next: autoseg_predict -i IMAGES -o LOCATIONS -tr locator")
+    assert out.strip().splitlines()[-1].startswith("Next: autoseg_predict -i IMAGES -o LOCATIONS --workspace")
     assert read_json(model / "summary.json")["cases"] == 4
 
 
@@ -279,10 +211,6 @@ REFUSED = [
     (["--find", "ball", "--size", "4", "4"], "Error: A size of (4, 4) pixels was asked for"),
     (["--find", "ball", "--depth", "99"], "Error: A depth of 99 was asked for"),
     (["--points", "/nowhere/points.csv"], "Error: /nowhere/points.csv does not exist."),
-    (["--find", "ball", "-c", "2d", "--memory-gb", "8"],
-     "Error: -c and --memory-gb are for segmentation, and not for --planner projection. Leave one of them out."),
-    (["--find", "ball", "--normal", "all", "--image-size", "64"],
-     "Error: --image-size and --normal are for --planner slices, and not for --planner projection. Leave one of them out."),
 ]
 
 
@@ -296,26 +224,14 @@ def test_what_cannot_be_planned_is_one_clear_line(
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.parametrize(("flags", "message"), [
-    (["--find", "ball"], "Error: --find is for --planner projection, and not for --planner default. Leave one of them out."),
-    (["--planner", "slices", "--find", "ball", "--slab", "0.5"],
-     "Error: --find and --slab are for --planner projection, and not for --planner slices. Leave one of them out."),
-    (["--points", "a.csv", "--axis", "z"], "Error: --axis and --points are for --planner slices and --planner projection, and "),
-])
-def test_flags_of_projections_are_refused_by_other_planners(
-    balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
-) -> None:
-    code, _, err = run(capsys, "plan_and_preprocess", balls, *flags, "--workspace", tmp_path / "work")
-    assert code == 1 and err.startswith(message) and len(err.splitlines()) == 1
-
-
 def test_the_recipe_and_the_configuration_must_fit(balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work = ["--workspace", str(tmp_path / "work")]
     for words, message in (
         (["train", balls, "0", "-tr", "locator"], "--planner projection --find LABEL"),
-        (["train", balls, "0", "-c", "projection"], '"default" segments, and projection is for locators: train with -tr locator'),
+        (["train", balls, "0", "-c", "projection"], "trains segmentation models, and projection is for locators: train with -tr"),
         (["train", balls, "0", "-tr", "anogan", "-c", "projection"], "and projection is for locators: train with -tr locator"),
-        (["train", balls, "0", "-tr", "locator", "-c", "2d"], '"locator" trains on projection, and not on 2d. Leave out -c.'),
+        (["train", balls, "0", "-tr", "locator", "-c", "2d"], '"locator" trains locators, and 2d is for segmentation models'),
+        (["train", balls, "0", "-tr", "locator", "-c", "5d"], '"locator" trains on projection, and not on 5d. Leave out -c.'),
         (["train", balls, "0", "-tr", "locator", "-c", "slices"], "and slices is for anomaly detectors"),
     ):
         code, _, err = run(capsys, *words, *work)

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
 
-from autoseg.api.projection import plan_projection
+from autoseg.api.tasks import plan_projection
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image_io import read_label
@@ -29,7 +28,6 @@ from autoseg.trainers.localization import fold as locator_fold
 from autoseg.trainers.localization.batches import LocatorBatches
 from autoseg.trainers.localization.data import load_data
 from autoseg.trainers.localization.fold import steps
-from autoseg.trainers.localization.learner import LocatorLearner
 from autoseg.trainers.localization.settings import LocalizationSettings
 from autoseg.training_log import read_log
 from autoseg.workspace import DatasetFolder, read_json
@@ -105,7 +103,7 @@ def test_validation_counts_slices_as_the_files_do(
 ) -> None:
     """Every other volume is stored from the head down; the answers of one that sees the ball are right for all."""
     source = make_balls(tmp_path, with_ball=4, without=1)
-    plan_projection(source, find="ball", pixel_mm=3.0, slab=1.0, workers=1, workspace=tmp_path / "w", quiet=True)
+    plan_projection(source, find="ball", spacing=3.0, slab=1.0, workers=1, workspace=tmp_path / "w", quiet=True)
     settings = settings_of(epochs=1, iterations=1, band=5)
     job = job_on(DatasetFolder(tmp_path / "w" / source.name), "locator", "0", settings)
     write_json(job.splits_json, [
@@ -190,31 +188,6 @@ def test_fold_all_is_trained_and_not_validated(make_job: MakeJob, without_pictur
     assert read_log(job.fold_folder.log_jsonl)[0].validation_loss is None
 
 
-@pytest.mark.parametrize("saved", [0, 1e9], ids=["saved each epoch", "nothing saved"])
-def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
-    make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch, saved: float
-) -> None:
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", saved)
-    unbroken, broken = (make_job("0", name=name, epochs=3, deep_supervision=True) for name in ("unbroken", "broken"))
-    train_fold(unbroken)
-
-    def kill(share: float, text: str) -> None:
-        if "epoch 2/3" in text:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_fold(broken, kill)
-    assert not broken.fold_folder.checkpoint_final.exists() and not broken.fold_folder.summary_json.exists()
-    assert broken.fold_folder.training_state.exists() == (saved == 0)
-    train_fold(broken)
-    expected, found = (load_file(job.fold_folder.checkpoint_final) for job in (unbroken, broken))
-    assert expected.keys() == found.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
-    assert broken.fold_folder.locations_csv.read_text() == unbroken.fold_folder.locations_csv.read_text()
-    logs = [[(epoch.training_loss, epoch.validation_loss, epoch.dice) for epoch in read_log(job.fold_folder.log_jsonl)]
-            for job in (unbroken, broken)]
-    assert logs[0] == logs[1] and len(logs[0]) == 3
-
-
 def test_a_fold_goes_on_with_continue_whatever_the_recipe_says_now(make_job: MakeJob, without_pictures: None) -> None:
     job = make_job(epochs=3, band=5)
 
@@ -280,17 +253,6 @@ def test_the_summary_is_the_last_thing_that_is_written(
     assert job.fold_folder.summary_json.exists()
 
 
-def test_a_validation_of_weights_that_are_gone_is_made_anew(make_job: MakeJob, without_pictures: None) -> None:
-    job = make_job(epochs=1)
-    train_fold(job)
-    for path in (job.fold_folder.checkpoint_final, job.fold_folder.training_state):
-        path.unlink()
-    stale = job.fold_folder.validation / "stale"
-    stale.touch()
-    train_fold(job)
-    assert not stale.exists() and job.fold_folder.summary_json.exists()
-
-
 def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
     make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob,
     monkeypatch: pytest.MonkeyPatch, without_pictures: None,
@@ -298,7 +260,7 @@ def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
     source, work, mirrored = make_balls(tmp_path, with_ball=2, without=0), tmp_path / "w", {}
     begin = LocatorBatches.__init__
     for axis, project in (("z", "x"), ("z", "y"), ("y", "z"), ("x", "y")):
-        plan_projection(source, "ball", axis=axis, project=project, pixel_mm=3.0, workers=1, workspace=work, quiet=True)
+        plan_projection(source, find="ball", axis=axis, project=project, spacing=3.0, workers=1, workspace=work, quiet=True)
         settings = settings_of(epochs=1, iterations=1)
         job = job_on(DatasetFolder(work / source.name), "locator", "all", settings, name=f"{axis}{project}")
 
@@ -309,22 +271,6 @@ def test_columns_are_mirrored_only_where_they_run_from_left_to_right(
         monkeypatch.setattr(LocatorBatches, "__init__", noted)
         train_fold(job)
     assert mirrored == {("z", "x"): False, ("z", "y"): True, ("y", "z"): True, ("x", "y"): False}
-
-
-def test_a_loss_that_is_no_number_is_told(make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LocatorLearner, "training_step", lambda self, batch: {"loss": float("nan")})
-    with pytest.raises(AutosegError, match=r"became NaN in epoch 1, iteration 1"):
-        train_fold(make_job())
-
-
-def test_memory_that_runs_out_is_told_with_what_takes_less(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_out(*arguments: object) -> None:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-
-    monkeypatch.setattr(locator_fold, "train_locator", run_out)
-    with pytest.raises(AutosegError, match=r"Memory ran out while fold 0 of projection was trained on 6 projections of \d+ × \d+ "
-                       r"pixels at a time\. Take fewer \(--set batch_size=3\), or plan larger pixels \(--spacing MM\)"):
-        train_fold(make_job(batch_size=6))
 
 
 def test_projections_that_changed_since_the_fold_was_trained_are_not_validated_on(

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
-from autoseg.report.artefacts import ModelArtefacts, count_folds, read_if_there, read_models
-from autoseg.report.parts import missing_of
+from autoseg.reporting.artefacts import ModelArtefacts, count_folds, read_if_there, read_models
+from autoseg.reporting.parts import missing_of
 from autoseg.task import TaskInfo
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg import console
 from autoseg.api import tasks
-from autoseg.api.common import PathLike
+from autoseg.api.common import PathLike, several
 from autoseg.api.planning import folder_for, plan_options, plan_where_needed
 from autoseg.api.reporting import report as make_report
 from autoseg.api.selection import find_best, is_current
@@ -134,8 +134,8 @@ def _check(wanted: _Wanted, recipes: Sequence[str], planner: str | None, options
     if planner is not None and tasks.task_of_planner(planner).info != task.info:
         raise AutosegError(f"The planner {planner} plans for {tasks.task_of_planner(planner).info.plural}, but the recipe "
                            f"{recipes[0]} trains {task.info.plural}. Leave out --planner, or choose another recipe with -tr.")
-    plan_options(task, planner or task.info.planner, options)
-    for configuration in options.get("configurations") or ():
+    plan_options(task, planner or task.info.planner, options, "choose another recipe with -tr")
+    for configuration in several(options.get("configurations")):
         require_configuration(task, recipes[0], configuration)
     return task
 

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from autoseg.commands import command_line
 from autoseg.fingerprint import Fingerprint, Range
 from autoseg.plan import IntensityStatistics
-from autoseg.report.artefacts import DatasetArtefacts
-from autoseg.report.blocks import Block, Command, Figure, Folded, Heading, Section, Table, Text, figures
-from autoseg.report.figures import box_rows, intensity_ranges
+from autoseg.reporting.artefacts import DatasetArtefacts
+from autoseg.reporting.blocks import Block, Command, Figure, Folded, Heading, Section, Table, Text, figures
+from autoseg.reporting.figures import box_rows, intensity_ranges
 from autoseg.verification.findings import Finding
 from autoseg.wording import MISSING, counted, listed, number
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from autoseg.evaluation.roc import RocCurve
-from autoseg.report.figures import box_rows, curves, dots, roc_lines
+from autoseg.reporting.figures import box_rows, curves, dots, roc_lines
 
 
 def test_the_roc_curve_is_said_by_what_is_reached_at_few_false_alarms() -> None:

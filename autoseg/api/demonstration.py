@@ -8,7 +8,7 @@ from pathlib import Path
 from autoseg.api.common import PathLike
 from autoseg.api.evaluation import evaluate
 from autoseg.api.prediction import predict_files
-from autoseg.api.run import run
+from autoseg.api.running import run
 from autoseg.demo import NAME, make_synthetic_dataset
 from autoseg.evaluation.summary import Summary
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 from autoseg.commands import as_flag
 from autoseg.intensities import IntensityWindow
 from autoseg.plan import Topology
-from autoseg.report.artefacts import AnyFold, AnyModel, FoldArtefacts
-from autoseg.report.blocks import Block, Explained, Explanations, Figure, Folded, Table, Text, figures
-from autoseg.report.figures import curves
+from autoseg.reporting.artefacts import AnyFold, AnyModel, FoldArtefacts
+from autoseg.reporting.blocks import Block, Explained, Explanations, Figure, Folded, Table, Text, figures
+from autoseg.reporting.figures import curves
 from autoseg.training_log import Epoch
 from autoseg.wording import JOINED, counted, duration
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from autoseg.commands import command_line, model_flags, prediction_command, training_flags
 from autoseg.evaluation.cross_validation import missing_folds
-from autoseg.report.artefacts import AnyModel
-from autoseg.report.blocks import Block, Command, Explained, Section, Text
+from autoseg.reporting.artefacts import AnyModel
+from autoseg.reporting.blocks import Block, Command, Explained, Section, Text
 from autoseg.steps import RunRecord
 from autoseg.task import TaskInfo
 from autoseg.workspace import DatasetFolder

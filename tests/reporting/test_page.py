@@ -12,10 +12,10 @@ from autoseg.api.reporting import build_report
 from autoseg.dataset import Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
-from autoseg.report.artefacts import read_dataset
-from autoseg.report.blocks import Explained, Picture, Section, Text, pictures
-from autoseg.report.page import build_page
-from autoseg.report.parts import MissingStep, TaskReport
+from autoseg.reporting.artefacts import read_dataset
+from autoseg.reporting.blocks import Explained, Picture, Section, Text, pictures
+from autoseg.reporting.page import build_page
+from autoseg.reporting.parts import MissingStep, TaskReport
 from autoseg.steps import RunRecord
 from autoseg.workspace import DatasetFolder
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from autoseg import console
 from autoseg.api import tasks
+from autoseg.commands import as_flag
+from autoseg.settings import choices_of, description_of, listed
 from autoseg.wording import plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-from autoseg.commands import as_flag
-from autoseg.networks import NETWORKS
-from autoseg.trainers.losses import LOSSES
-from autoseg.trainers.recipe import Recipe
-from autoseg.trainers.settings import TrainingSettings, choices_of, description_of, listed
+    from autoseg.trainers.recipe import Recipe
+    from autoseg.trainers.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,9 @@ def catalogue(recipes: Mapping[str, Recipe], tasks: Sequence[type[TrainingSettin
 
     recipes: by name, a user's own among them. tasks: of each task, the class of its recipes' settings.
     """
+    from autoseg.networks import NETWORKS
+    from autoseg.trainers.losses import LOSSES
+
     settings = {}
     for task in tasks:
         its_recipes = {name: recipe for name, recipe in recipes.items() if isinstance(recipe.settings, task)}

@@ -8,10 +8,10 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 
-from autoseg.report.artefacts import AnyModel, DatasetArtefacts
-from autoseg.report.blocks import Block, Command, Explained, Explanations, Folded, Section, Table, Text
-from autoseg.report.data import data_section
-from autoseg.report.parts import TaskReport
+from autoseg.reporting.artefacts import AnyModel, DatasetArtefacts
+from autoseg.reporting.blocks import Block, Command, Explained, Explanations, Folded, Section, Table, Text
+from autoseg.reporting.data import data_section
+from autoseg.reporting.parts import TaskReport
 from autoseg.versions import versions
 from autoseg.wording import MISSING, counted, duration, listed, moment
 
@@ -69,7 +69,7 @@ def build_page(found: DatasetArtefacts, parts: Sequence[TaskReport]) -> str:
     sections = [section for part in parts for section in part.sections]
     sections.append(data_section(found, any(part.needs_fingerprint for part in parts)))
     sections += [times_section(parts), versions_section(parts)]
-    template = files("autoseg.report").joinpath("template.html").read_text(encoding="utf-8")
+    template = files("autoseg.reporting").joinpath("template.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     return environment.from_string(template).render(
         title=found.name, made_at=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"), overview=overview(found, parts),

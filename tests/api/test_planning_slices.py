@@ -1,23 +1,23 @@
-"""From a dataset to stored slices: layouts, resuming, what stays apart from segmentation, and real data."""
+"""From a dataset to stored slices: layouts, which slices are normal, what cannot be cut, and real data."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from autoseg.api.common import planned, planned_for
-from autoseg.api.planning import plan_and_preprocess
-from autoseg.api.slices import SliceCounts, plan_slices
+from autoseg.api.common import planned_for
+from autoseg.api.planning import PlanResult, plan_and_preprocess
+from autoseg.api.tasks import plan_slices, task_of
 from autoseg.cli.main import main
 from autoseg.dataset import load_dataset, read_case
-from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
-from autoseg.files import _host, write_json
+from autoseg.files import write_json
 from autoseg.image_io import read_image, write_image
 from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.cutting import cut_image
@@ -39,15 +39,19 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def plan_quietly(dataset: Path, work: Path, **changes: object):  # type: ignore[no-untyped-def]
-    return plan_slices(dataset, workers=1, workspace=work, quiet=True, **changes)  # type: ignore[arg-type]
+def plan_quietly(dataset: Path, work: Path, **changes: Any) -> PlanResult:
+    return plan_slices(dataset, workers=1, workspace=work, quiet=True, **changes)
+
+
+def counted(result: PlanResult) -> dict[str, int]:
+    return {name: getattr(result.counts, name) for name in ("normal", "abnormal", "unknown", "blank", "for_training")}
 
 
 def test_folders_of_pictures_become_slices_with_their_truth(pictures: Path, tmp_path: Path) -> None:
     result = plan_quietly(pictures, tmp_path / "work")
-    assert result.slices == SliceCounts(normal=3, abnormal=2, unknown=0, blank=0, for_training=3) and not result.failed
+    assert counted(result) == {"normal": 3, "abnormal": 2, "unknown": 0, "blank": 0, "for_training": 3} and not result.failed
     assert (result.plans.axis, result.plans.channel_names, result.plans.normal_by) == (None, ("gray",), "case_labels")
-    folder = planned_for(str(pictures), Workspace(tmp_path / "work"), ANOMALY)
+    folder = planned_for(str(pictures), Workspace(tmp_path / "work"), task_of(ANOMALY))
     assert read_model(folder.plans_of(ANOMALY), SlicePlans) == result.plans
     assert load_dataset(folder.root) == load_dataset(pictures)
     normal, abnormal = (open_slices(folder.preprocessed("slices"), name) for name in ("a", "d"))
@@ -110,11 +114,11 @@ def test_no_normal_pictures_are_told(pictures: Path, tmp_path: Path) -> None:
 def test_slices_without_foreground_are_normal_and_the_rest_abnormal(tiny_dataset: Path, tmp_path: Path) -> None:
     result = plan_quietly(tiny_dataset, tmp_path / "work", axis="sagittal")
     # of 5 sagittal slices, foreground lies at x = 1, 2 (organ) and 4 (lesion)
-    assert result.slices == SliceCounts(normal=6, abnormal=9, unknown=0, blank=0, for_training=6)
+    assert counted(result) == {"normal": 6, "abnormal": 9, "unknown": 0, "blank": 0, "for_training": 6}
     stored = open_slices(result.folder / "preprocessed/slices", "tiny_0")
     assert stored.truths == ("normal", "abnormal", "abnormal", "normal", "abnormal")
     everything = plan_quietly(tiny_dataset, tmp_path / "work", axis="sagittal", normal="all")
-    assert everything.slices.for_training == 15
+    assert everything.counts.for_training == 15
 
 
 def test_cases_that_are_called_normal_or_abnormal_may_be_without_label(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -125,39 +129,17 @@ def test_cases_that_are_called_normal_or_abnormal_may_be_without_label(tiny_data
     result = plan_quietly(tiny_dataset, tmp_path / "work")
     # axial is 3 mm apart; of the abnormal case, foreground lies at z = 1, 2, 3 of 4, of the others all 8 slices are normal
     assert result.plans.axis == "axial"
-    assert result.slices == SliceCounts(normal=8, abnormal=3, unknown=1, blank=0, for_training=8)
+    assert counted(result) == {"normal": 8, "abnormal": 3, "unknown": 1, "blank": 0, "for_training": 8}
     with pytest.raises(AutosegError, match="has 1 error in 1 case"):
-        plan_and_preprocess(tiny_dataset, ["2d"], workers=1, workspace=tmp_path / "work", quiet=True)
-
-
-def test_planning_slices_and_planning_segmentation_leave_each_other_alone(tmp_path: Path) -> None:
-    dataset = make_synthetic_dataset(tmp_path, training=3, test=0, shape=(6, 14, 14))
-    place = Workspace(tmp_path / "work")
-    folder = place.dataset(dataset.name)
-    with pytest.raises(AutosegError, match="is not planned in the workspace .* Run: .*_preprocess .* --planner slices"):
-        planned_for(str(dataset), place, ANOMALY)
-    plan_quietly(dataset, place.root, normal="all")
-    assert folder.dataset_json.exists() and folder.findings_json.exists() and not folder.fingerprint_json.exists()
-    with pytest.raises(AutosegError, match="has been planned for anomaly detectors .* and not for segmentation"):
-        planned(str(dataset), place)
-    sliced = folder.plans_of(ANOMALY).read_bytes()
-    plan_and_preprocess(dataset, ["2d"], workers=1, workspace=place.root, quiet=True)
-    assert folder.plans_of(ANOMALY).read_bytes() == sliced
-    assert planned(dataset.name, place).root == planned_for(dataset.name, place, ANOMALY).root == folder.root
-    written = {path: path.read_bytes() for path in (folder.dataset_json, folder.findings_json, folder.plans_json)}
-    write_json(folder.findings_json, [])
-    plan_quietly(dataset, place.root, normal="all")
-    assert read_json(folder.findings_json) == [] and folder.plans_json.read_bytes() == written[folder.plans_json]
-    folder.plans_of(ANOMALY).unlink()
-    with pytest.raises(AutosegError, match="is planned for segmentation, but not for anomaly detectors in the workspace"):
-        planned_for(str(dataset), place, ANOMALY)
+        plan_and_preprocess(tiny_dataset, configurations=["2d"], workers=1, workspace=tmp_path / "work", quiet=True)
 
 
 def test_a_dataset_without_foreground_is_sent_to_the_other_planner(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(AutosegError, match=f"Pictures has no labels but background, .*_preprocess {pictures} --planner slices"):
-        plan_and_preprocess(pictures, workers=1, workspace=tmp_path / "work", quiet=True)
-    with pytest.raises(AutosegError, match="is for anomaly detectors, .* --planner slices"):
-        plan_and_preprocess(pictures, planner="slices", workers=1, workspace=tmp_path / "work", quiet=True)
+    for options in ({}, {"planner": "resenc_m"}):
+        with pytest.raises(AutosegError, match="Pictures has no labels but background, so there is nothing for a segmentation "
+                           f"model to learn. .*: autoseg_plan_and_preprocess {pictures} --planner slices --workspace"):
+            plan_and_preprocess(pictures, workers=1, workspace=tmp_path / "work", quiet=True, **options)
+    assert not (tmp_path / "work").exists()
 
 
 def test_no_command_sends_a_dataset_without_foreground_to_segmentation(
@@ -174,12 +156,12 @@ def test_no_command_sends_a_dataset_without_foreground_to_segmentation(
     assert main(["verify", str(pictures), "-np", "1", *work]) == 0
     assert capsys.readouterr().out.endswith(f"Next: {plan} {shlex.join(work)}\n")
     for error in errors():
-        assert "for a locator where you have a list of points (--planner projection --points FILE.csv)" in error
-        assert "has no labels but background" in error and error.endswith(f"for an anomaly detector (-tr anogan): {plan} "
-                                                                          f"{shlex.join(work)}")
+        assert "has no labels but background" in error and "Plan it for an anomaly detector (-tr anogan), or for anoth" in error
+        assert error.endswith(f"{plan} {shlex.join(work)}")
     plan_quietly(pictures, tmp_path / "work")
     for error in errors():
-        assert "there is nothing to segment" in error and error.endswith(f"Train an anomaly detector: {train} {shlex.join(work)}")
+        assert "there is nothing for a segmentation model to learn" in error
+        assert error.endswith(f"Train an anomaly detector: {train} {shlex.join(work)}")
     (pictures / "normal/broken.png").write_bytes(b"no image")
     assert main(["verify", str(pictures), "-np", "1", *work]) == 1
     assert f"{plan} --skip-bad-cases {shlex.join(work)}" in capsys.readouterr().out
@@ -192,14 +174,11 @@ def test_the_command_says_what_was_found_and_what_comes_next(
     assert main(["verify", str(pictures), *work]) == 0
     assert main(["plan_and_preprocess", str(pictures), "--planner", "slices", *work]) == 0
     *_, wrote, found, following = capsys.readouterr().out.strip().splitlines()
-    assert wrote == f"Wrote {tmp_path}/work/Pictures: plans_anomaly.json, preprocessed/slices/"
+    assert wrote == f"Wrote {tmp_path}/work/Pictures: dataset.json, plans_anomaly.json, preprocessed/"
     assert found == ("Pictures of 5 cases: 3 normal, 2 abnormal, 0 unknown, 0 of one value everywhere. To be trained on: 3 "
                      "(slices of the cases that are called normal).")
     assert following == f"Next: autoseg_train {pictures} 0 -tr anogan --workspace {tmp_path}/work"
     for flags, message in (
-        (["--axis", "axial"], "--axis is for --planner slices and --planner projection, and not for --planner default."),
-        (["--image-size", "64", "--normal", "all"], "--image-size and --normal are for --planner slices, and not for --plan"),
-        (["--planner", "slices", "-c", "2d", "--memory-gb", "8"], "-c and --memory-gb are for segmentation"),
         (["--planner", "slices", "--axis", "axial"], "holds pictures, which are one slice each"),
         (["--planner", "slices", "--image-size", "96"], "An image size of 96 was asked for"),
     ):
@@ -218,7 +197,7 @@ def test_a_case_that_cannot_be_cut_is_named_and_the_others_are(tiny_dataset: Pat
     source.write_text(json.dumps(content))
     result = plan_quietly(tiny_dataset, tmp_path / "work")
     assert list(result.failed) == ["tiny_7"] and "has one value everywhere after scaling" in result.failed["tiny_7"]
-    assert result.slices == SliceCounts(normal=8, abnormal=0, unknown=4, blank=0, for_training=8)
+    assert counted(result) == {"normal": 8, "abnormal": 0, "unknown": 4, "blank": 0, "for_training": 8}
 
 
 def test_lumbar_spines_are_cut_head_first(shared_data: Path, tmp_path: Path) -> None:
@@ -228,8 +207,8 @@ def test_lumbar_spines_are_cut_head_first(shared_data: Path, tmp_path: Path) -> 
         "channel_names": {"0": "MRI"}, "labels": source.labels.values, "numTraining": 2, "file_ending": ".nii.gz",
         "dataset": {case.name: {"images": [str(case.images[0])], "label": str(case.label)} for case in source.training[:2]}})
     result = plan_quietly(copy, tmp_path / "work", axis="sagittal")
-    assert result.plans.normal_by == "foreground" and result.slices.normal > 0 and result.slices.abnormal > result.slices.normal
-    assert result.slices.for_training == result.slices.normal
+    assert result.plans.normal_by == "foreground" and result.counts.normal > 0 and result.counts.abnormal > result.counts.normal
+    assert result.counts.for_training == result.counts.normal
     for case in result.plans.source.training:
         image, label = read_case(case, source)
         assert label is not None
@@ -246,12 +225,4 @@ def test_brain_pictures_are_gray_in_truth_but_for_a_few(shared_data: Path, tmp_p
         plan_quietly(folder, tmp_path / "work")
     result = plan_quietly(folder, tmp_path / "work", skip_bad_cases=True)
     assert result.plans.channel_names == ("gray",) and result.plans.axis is None and not result.failed
-    assert count - 10 <= result.slices.normal + result.slices.abnormal < count
-
-
-def test_what_a_killed_planning_left_is_removed(tiny_dataset: Path, tmp_path: Path) -> None:
-    left = tmp_path / "work" / tiny_dataset.name / f".tmp-{_host()}.999999999.00000000-plans_anomaly.json"
-    left.parent.mkdir(parents=True)
-    left.touch()
-    plan_quietly(tiny_dataset, tmp_path / "work")
-    assert not left.exists()
+    assert count - 10 <= result.counts.normal + result.counts.abnormal < count
