@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.api import tasks
-from autoseg.api.recipes import catalogue
+from autoseg.api.listing import catalogue
 from autoseg.api.tasks import recipes_of_all
 from autoseg.errors import AutosegError
 from autoseg.trainers import anomaly, localization, segmentation
