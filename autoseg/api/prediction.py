@@ -79,10 +79,11 @@ class OpenedGate:
 class PredictResult:
     """What a prediction wrote.
 
-    written: the file of each case (those that were already there included). failed: reasons by case. rows: of the table of all
-    cases, where the task has one. extra: further files by case. gate: what the gate said, where there was one. made, done: what
-    was made ("3 segmentation(s)") and what became of an image ("segmented"). compare_with: what `autoseg evaluate` compares the
-    outputs with, and when; None where nothing does. notes: what the user should know.
+    written: the file of each case (those that were already there included), in the order of the images. failed: reasons by case.
+    rows: of the table of all cases, in the same order, where the task has one. extra: further files by case. gate: what the gate
+    said, where there was one. made, done: what was made ("3 segmentation(s)") and what became of an image ("segmented").
+    compare_with: what `autoseg evaluate` compares the outputs with, and when; None where nothing does. notes: what the user
+    should know.
     """
 
     written: dict[str, Path]
@@ -115,8 +116,7 @@ def predict_files(
     inputs = opened.prediction.inputs(Path(input))
     opened.prediction.check_output(Path(output), overwrite)  # before the gate takes its time
     gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
-    written, failed, there = {}, {}, 0
-    rows, extra = list[Any](), dict[str, Path]()
+    found, failed = dict[str, Any](), {}
     with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:
         done = 0
 
@@ -128,18 +128,18 @@ def predict_files(
             report(done / len(inputs), str(outcome.item))
             if outcome.error is not None:
                 failed[outcome.item.name] = str(outcome.error)
-                continue
-            made = outcome.value
-            written[outcome.item.name] = made.path
-            rows += [made.row] if made.row is not None else []
-            extra |= {outcome.item.name: made.extra} if made.extra is not None else {}
-            there += made.was_there
+            else:
+                found[outcome.item.name] = outcome.value
+    made = {item.name: found[item.name] for item in inputs if item.name in found}  # what was there came first
+    rows = [one.row for one in made.values() if one.row is not None]
+    extra = {name: one.extra for name, one in made.items() if one.extra is not None}
     table = opened.prediction.table(rows) if rows else None
     if table is not None and not quiet:
         console.show(table)
     return PredictResult(
-        written, failed, there, opened.prediction.made(len(written), len(extra)), opened.prediction.done,
-        opened.prediction.compare_with, rows, extra, opened.prediction.notes(rows), gated)
+        {name: one.path for name, one in made.items()}, failed, sum(one.was_there for one in made.values()),
+        opened.prediction.made(len(made), len(extra)), opened.prediction.done, opened.prediction.compare_with, rows, extra,
+        opened.prediction.notes(rows), gated)
 
 
 def predict(

@@ -236,7 +236,7 @@ def test_a_second_run_with_other_members_or_rules_is_refused_in_one_line(
     predict(place, images, tmp_path / "out")
     assert "1 were there already" in capsys.readouterr().out
     where = ["-i", str(images), "-o", str(tmp_path / "out"), "--workspace", str(place.workspace.root)]
-    for flags, message in ((["-c", "2d"], "3d_fullres default dataset Dataset001_Tiny"),
+    for flags, message in ((["-c", "2d"], "models 2d default, 3d_fullres default (now 2d default)"),
                            (["--no-postprocessing"], "post-processing kind drop_small, labels 1 2, below_ml 50.0 (now none)")):
         assert main([*where, *flags]) == 1
         error = capsys.readouterr().err

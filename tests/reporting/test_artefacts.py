@@ -12,9 +12,14 @@ from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.reporting.artefacts import ModelArtefacts, count_folds, read_if_there, read_models
 from autoseg.reporting.parts import missing_of
+from autoseg.task import TaskInfo
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_json
 
 TRAIN = "autoseg_train Dataset031_Read"
+TOYS = TaskInfo(
+    name="counting", article="a", noun="counter", plural="counters", does="counts toys", writes="counts",
+    outputs="TOYS", reference="", recipe="counter",
+    configurations=("toy",), usual_configuration="toy", planner="toys", suffix="_toys")
 
 
 @pytest.fixture
@@ -22,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetFolder:
     """Four folds in the splits; of the model "mine", fold 0 is complete, 1 not validated, 2 unfinished, and 3 was not begun."""
     monkeypatch.setenv("AUTOSEG_WORKSPACE", str(tmp_path))
     folder = DatasetFolder(tmp_path / "Dataset031_Read")
-    write_json(folder.splits_json, [{}] * 4)
+    write_json(folder.splits_of(TOYS), [{}] * 4)
     model = folder.model("toy", "mine")
     write_json(model.model_json, {"recipe": "counter", "flags": ["--epochs", "4"]})
     for fold, files in enumerate((("checkpoint_final", "summary_json"), ("checkpoint_final",), ("training_state",))):
@@ -46,8 +51,8 @@ def toys_of(fold: FoldFolder, troubles: list[str]) -> int | None:
 
 def read(folder: DatasetFolder, troubles: list[str], summarize: Any = sum) -> ModelArtefacts[Any, int, int]:
     models: list[ModelFolder] = [folder.model("toy", "mine")]
-    [model] = read_models(models, count_folds(folder, troubles), troubles, description=Counter, read_results=toys_of,
-                          summarize=summarize)
+    [model] = read_models(models, count_folds(folder.splits_of(TOYS), troubles), troubles, description=Counter,
+                          read_results=toys_of, summarize=summarize)
     return model
 
 
@@ -73,10 +78,11 @@ def test_damaged_files_are_told_and_hide_nothing_else(folder: DatasetFolder) -> 
     model, troubles = folder.model("toy", "mine"), list[str]()
     model.model_json.write_text("{")
     model.fold(0).log_jsonl.write_text("no json")
-    write_json(folder.splits_json, {})
+    write_json(folder.splits_of(TOYS), {})
     found = read(folder, troubles)
     told = " ".join(troubles)
-    assert all(name in told for name in ("model.json is not valid JSON", "log.jsonl is damaged", "splits.json holds no list"))
+    for expected in ("model.json is not valid JSON", "log.jsonl is damaged", "splits_toys.json holds no list"):
+        assert expected in told
     assert found.summary == 1 and [fold.name for fold in found.folds] == ["0", "1", "2"]  # without splits, those that were begun
     assert [step.line for step in missing_of(folder, found)] == [  # the recipe is not known: by the model's name
         f"{TRAIN} 1 -c toy -tr mine --continue", f"{TRAIN} 2 -c toy -tr mine --continue"]

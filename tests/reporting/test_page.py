@@ -16,6 +16,7 @@ from autoseg.reporting.artefacts import read_dataset
 from autoseg.reporting.blocks import Explained, Picture, Section, Text, pictures
 from autoseg.reporting.page import build_page
 from autoseg.reporting.parts import MissingStep, TaskReport
+from autoseg.steps import RunRecord
 from autoseg.workspace import DatasetFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,12 +55,19 @@ def test_what_a_task_gives_stands_on_the_page(folder: DatasetFolder) -> None:
 
 def test_damaged_files_of_the_dataset_are_told_once_and_hide_nothing_else(folder: DatasetFolder) -> None:
     folder.dataset_json.write_text("{}")
-    folder.run_json.write_text("no json")
+    folder.findings_json.write_text("no json")
     found = read_dataset(folder)
     section = Section("toys", "Toys", [Text("Three were counted.")])
     page = build_page(found, [TaskReport([section], troubles=found.troubles, needs_fingerprint=True)])
-    assert page.count("dataset.json does not fit") == page.count("run.json is not valid JSON") == 1
+    assert page.count("dataset.json does not fit") == page.count("findings.json is not valid JSON") == 1
     assert "Three were counted." in page and "The fingerprint (what was measured over the training cases) is not there." in page
+
+
+def test_steps_of_all_tasks_are_timed_together(folder: DatasetFolder) -> None:
+    runs = (RunRecord(steps={"plan": 95.0, "toys fold 0": 3725.0}, whole=("plan",)), RunRecord(steps={"plan": 80.0}), None)
+    page = build_page(read_dataset(folder), [TaskReport([], run=run) for run in runs]).replace("\xa0", " ")
+    assert "autoseg run took 1 h 5 min in all" in page and "Nothing has been timed yet" not in page
+    assert page.count(">finished</td>") == 1 and page.count(">not finished</td>") == 2
 
 
 def test_a_dataset_that_was_planned_for_no_task_has_no_page(folder: DatasetFolder) -> None:
@@ -84,4 +92,4 @@ def test_the_shared_page_neither_names_nor_imports_a_task(path: Path) -> None:
     for allowed in ALLOWED:
         code = code.replace(allowed, "")
     assert not TASKS.findall(code), path
-    assert "tasks" not in code, path
+    assert "autoseg.tasks" not in code and "autoseg.api" not in code, path

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-import math
-from collections.abc import Sequence
-from pathlib import Path
-
 from autoseg.plotting import new_figure, save_png
 
-EDGE_IN = 2.2  # of a shown slice
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SLICE_IN = 2.2  # edge of a slice in a panel
+SAMPLE_IN = 1.0  # edge of a sample
 COLUMNS = ("real", "generated", "difference")
 
 
@@ -26,7 +27,7 @@ def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Seq
     """
     difference = np.abs(np.asarray(real, np.float32) - np.asarray(generated, np.float32)).mean(axis=1)
     count = len(real)
-    figure = new_figure(3 * EDGE_IN + 1.0, count * (EDGE_IN + 0.3) + 0.6)
+    figure = new_figure(3 * SLICE_IN + 1.0, count * (SLICE_IN + 0.3) + 0.6)
     figure.suptitle(title, fontsize=11, parse_math=False)
     rows = figure.subplots(count, 3, squeeze=False)
     highest = max(float(difference.max()), 1e-6)
@@ -42,9 +43,6 @@ def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Seq
     save_png(path, figure)
 
 
-EDGE_IN = 1.0  # of a shown sample
-
-
 def draw_samples(path: Path, images: np.ndarray, title: str) -> None:
     """A PNG with the images in rows, about as many as columns. images: (N, C, S, S) float, values -1 to 1, N at least 1."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -52,7 +50,7 @@ def draw_samples(path: Path, images: np.ndarray, title: str) -> None:
     columns = math.ceil(math.sqrt(len(images)))
     rows = math.ceil(len(images) / columns)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    figure = new_figure(columns * EDGE_IN, rows * EDGE_IN + 0.4, layout)
+    figure = new_figure(columns * SAMPLE_IN, rows * SAMPLE_IN + 0.4, layout)
     figure.suptitle(title, fontsize=9, parse_math=False)
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, image in zip(places, images, strict=False):

@@ -149,8 +149,7 @@ class AnomalyPrediction(Prediction):
     def table(self, rows: Sequence[Any]) -> Table | None:
         from autoseg.tasks.anomaly.tables import case_scores_table
 
-        scores: list[CaseScore] = sorted(rows, key=lambda row: -row.score)
-        return case_scores_table(scores)
+        return case_scores_table(rows)
 
 
 def open_models(

@@ -1,4 +1,4 @@
-"""`locations.csv`: where a locator found what it looks for."""
+"""`locations.csv`: where a locator found what it looks for, in the validation of a fold and in new images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from autoseg.plan import Frozen
 
 Part = Literal["whole", "before", "after"]
 DERIVED = ("error_slices", "error_mm")
-AGAIN = "Remove the file, and run the command that wrote it again: autoseg_train with --continue."
+LOCATIONS = "locations.csv"
+VALIDATE_AGAIN = "Remove the file, and run the command that wrote it again: autoseg_train with --continue."
+PREDICT_AGAIN = "Remove the file, and run autoseg_predict again, which wrote it."
 
 
 class ValidatedLocation(Frozen, allow_inf_nan=False):
@@ -58,11 +60,7 @@ def write_validated(path: Path, rows: Sequence[ValidatedLocation]) -> None:
 
 def read_validated(path: Path) -> list[ValidatedLocation]:
     """In the file's order. Raises AutosegError where it is missing or damaged, or holds a case's part twice."""
-    return read_rows(path, ValidatedLocation, lambda row: f"case {row.case}, {row.part}", AGAIN, DERIVED)
-
-
-LOCATIONS = "locations.csv"
-AGAIN = "Remove the file, and run autoseg_predict again, which wrote it."
+    return read_rows(path, ValidatedLocation, lambda row: f"case {row.case}, {row.part}", VALIDATE_AGAIN, DERIVED)
 
 
 class Location(Frozen):
@@ -95,4 +93,4 @@ def write_locations(path: Path, rows: Sequence[Location]) -> None:
 
 def read_locations(path: Path) -> list[Location]:
     """In the file's order. Raises AutosegError where it is missing or damaged, or holds a case twice."""
-    return read_rows(path, Location, lambda row: f"case {row.case}", AGAIN)
+    return read_rows(path, Location, lambda row: f"case {row.case}", PREDICT_AGAIN)

@@ -43,7 +43,8 @@ def test_flagged_cases_are_named_and_segmented_all_the_same(
     detector, out = place.add_detector(normal_scores=[0.0]), tmp_path / "out"
     assert place.run("-i", volumes, "-o", out, "--gate", detector.root) == 0
     said = capsys.readouterr().out
-    assert "Gate: Dataset001_Tiny, anogan, fold 0 (" in said and "above 0 (percentile 99 of 1 normal validation case)" in said
+    assert "Gate: Dataset001_Tiny, slices, anogan, fold 0 (" in said
+    assert "above 0 (percentile 99 of 1 normal validation case)" in said
     assert "Note: the gate's threshold comes from 1 normal validation case." in said
     assert "gate.csv: 2 of 2 images flagged as unlike the gate's training data.\n  a: score " in said
     assert (out / "a.nii.gz").exists() and (out / "b.nii.gz").exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from autoseg.api import predict_anomalies
+from autoseg.api.tasks import predict_anomalies
 from autoseg.image_io import read_image
 from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
 
@@ -24,7 +24,7 @@ def test_each_image_gets_a_map_in_its_own_grid_scores_and_panels(
     out = tmp_path / "out"
     assert place.run("-i", volumes, "-o", out) == 0
     said = capsys.readouterr().out
-    assert "Dataset001_Tiny, anogan, fold 0 1 (" in said and "Why: the only anomaly detector there is" in said
+    assert "Dataset001_Tiny, slices, anogan, fold 0 1 (" in said and "Why: the only anomaly detector there is" in said
     assert "Search: 3 updates at most, 1 start, from the encoder's proposal; lambda 0.1" in said
     assert "Anomaly score of each case, the highest first" in said
     assert said.splitlines()[-1].startswith(f"Next: autoseg evaluate TRUTH {out}   (where you know which are abnormal")
@@ -46,12 +46,12 @@ def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(place: Any, v
         return predict_anomalies(volumes, tmp_path / "out", workspace=place.workspace.root, quiet=True, **more)
 
     first, second = run(), run()
-    assert (first.already_there, second.already_there) == (0, 2) and first.scores == second.scores
-    assert [score.score for score in first.scores] == sorted((score.score for score in first.scores), reverse=True)
+    assert (first.already_there, second.already_there) == (0, 2) and first.rows == second.rows
+    assert [row.case for row in first.rows] == ["a", "b"]
     for missing, there in (("a.nii.gz", 1), ("panels/a.png", 1), ("slice_scores.csv", 2)):
         (tmp_path / "out" / missing).unlink()
         again = run()
-        assert again.already_there == there and again.scores == first.scores, missing
+        assert again.already_there == there and again.rows == first.rows, missing
         assert (tmp_path / "out" / missing).exists()
     assert run(overwrite=True).already_there == 0
     (volumes / "a.nii.gz").unlink()
@@ -72,7 +72,7 @@ def test_other_settings_or_detectors_do_not_mix(
     assert "lambda 0.1 (now 0.2), search_steps 1 (now 2)" in error and "--overwrite" in error
     place.add_segmentation()
     assert place.run("-i", volumes, "-o", tmp_path / "out", "-c", "tiny") == 1
-    assert "slices anogan dataset Dataset001_Tiny, configuration slices" in capsys.readouterr().err
+    assert "made: models slices anogan (now tiny default)" in capsys.readouterr().err
     assert place.run(*where, "--set", "search_steps=2", "--overwrite") == 0
     record = (tmp_path / "out" / "autoseg_prediction.jsonl").read_text().splitlines()
     assert [json.loads(line)["origin"]["search"]["search_steps"] for line in record if "versions" in line] == [1, 2]
@@ -119,33 +119,17 @@ def test_bad_cases_are_named_and_stop_no_other(
 @pytest.mark.parametrize(("flags", "message"), [
     (["--set", "search_step=5"], 'There is no setting "search_step". There are: clip_latent, lambda, patience'),
     (["--set", "restarts=0"], "These settings do not fit: restarts='0'"),
-    (["--save-probabilities"], "--save-probabilities is for segmentation, but the model meant here is an anomaly detector"),
-    (["--no-mirroring", "--gate", "x"], "--no-mirroring and --gate are for segmentation"),
-    (["-f", "3"], "no fold 3"),
-    (["-tr", "anogan", "default"], "-tr anogan names an anomaly detector, which makes no ensemble with other models"),
-    (["-m", "{detector}", "-c", "slices"], "-m names the model already. Leave out -d, -c and -tr, or -m."),
+    (["--save-probabilities"],
+     "--save-probabilities is for segmentation models, but the model meant here is an anomaly detector. Leave it out, or name "),
+    (["--no-mirroring", "--gate", "x"],
+     "--no-mirroring and --gate are for segmentation models, but the model meant here is an anomaly detector."),
 ])
 def test_flags_that_do_not_fit_are_told(
     place: Any, volumes: Path, tmp_path: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    detector = place.add_detector().root
-    assert place.run("-i", volumes, "-o", tmp_path / "out", *(flag.format(detector=detector) for flag in flags)) == 1
+    place.add_detector()
+    assert place.run("-i", volumes, "-o", tmp_path / "out", *flags) == 1
     assert message in capsys.readouterr().err
-
-
-def test_where_no_detector_is_finished_a_user_is_told_to_train_one(
-    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    where, none = ("-i", volumes, "-o", tmp_path / "out"), "holds no anomaly detector with a finished fold. Train one with auto"
-    assert place.run(*where, "-tr", "anogan", "--set", "search_steps=5") == 1
-    assert none in capsys.readouterr().err
-    place.add_detector().fold("0").checkpoint_final.unlink()
-    assert place.run(*where, "--set", "search_steps=5") == 1
-    assert none in capsys.readouterr().err
-    for flags in ([], ["-tr", "anogan"]):
-        assert place.run(*where, "-d", "Dataset001_Tiny", *flags) == 1
-        assert ("no anomaly detector of Dataset001_Tiny with a finished fold. Train one with autoseg_train Dataset001_Tiny 0 -tr"
-                in capsys.readouterr().err)
 
 
 def test_settings_of_the_search_mean_nothing_for_a_segmentation(

@@ -35,16 +35,10 @@ def test_slices_are_read_as_they_were_written_to_a_thousandth(tmp_path: Path) ->
     assert (stored.blank, stored.normal) == ((False, True, False), (True, False, False))
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_when_a_case_is_opened(tmp_path: Path) -> None:
     store(tmp_path, np.zeros((1, 1, 64, 64), np.float32))
     (tmp_path / "a.b2nd").write_bytes(b"nothing of it")
     with pytest.raises(AutosegError, match=r"a\.b2nd cannot be read"):
-        open_slices(tmp_path, "a")
-    store(tmp_path, np.zeros((1, 1, 64, 64), np.float32))
-    (tmp_path / "b.b2nd").write_bytes((tmp_path / "a.b2nd").read_bytes())
-    store(tmp_path, np.zeros((2, 1, 64, 64), np.float32))
-    (tmp_path / "b.b2nd").replace(tmp_path / "a.b2nd")
-    with pytest.raises(AutosegError, match=r"shape \(1, 1, 64, 64\), but an array of shape \(2, 1, 64, 64\) is expected"):
         open_slices(tmp_path, "a")
 
 

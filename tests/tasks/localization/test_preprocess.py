@@ -39,10 +39,14 @@ def write_case(folder: Path, name: str, letters: str = "LPS") -> Case:
 
 
 def projected(plans: ProjectionPlans, folder: Path, *cases: Case) -> list[StoredProjection]:
-    with_cases = plans.model_copy(update={"source": plans.source.model_copy(update={"training": cases})})
-    outcomes = list(preprocess(with_cases, folder, workers=1))
+    dataset = plans.source.model_copy(update={"training": cases})
+    outcomes = list(preprocess(dataset, plans, {"projection": folder}, workers=1))
     assert [outcome.error for outcome in outcomes] == [None] * len(cases)
     return [open_projection(folder, case.name) for case in cases]
+
+
+def origin(case: Case, plans: ProjectionPlans) -> str:
+    return case_origin(case, "projection", plans.source, plans)
 
 
 @pytest.mark.parametrize("letters", ["LPS", "LPI", "RAI", "SAL", "PIR", "IRP"])
@@ -80,22 +84,11 @@ def test_a_case_is_projected_anew_where_its_files_its_point_or_the_plans_change(
 ) -> None:
     case = write_case(tmp_path, "a")
     plans = projection_plans(target={"name": "p", "points": {"a": 1.0, "b": 2.0}})
-    first = case_origin(case, "projection", plans)
-    assert case_origin(case, "projection", projection_plans(target={"name": "p", "points": {"a": 1.0, "b": 9.0}})) == first
+    first = origin(case, plans)
+    assert origin(case, projection_plans(target={"name": "p", "points": {"a": 1.0, "b": 9.0}})) == first
     others: list[Any] = [{"target": {"name": "p", "points": points}} for points in ({"a": 1.5}, {"a": None}, {})]
-    digests = {case_origin(case, "projection", projection_plans(**change)) for change in others}
-    digests.add(case_origin(case, "projection", plans.model_copy(update={"slab": 0.5})))
+    digests = {origin(case, projection_plans(**change)) for change in others}
+    digests.add(origin(case, plans.model_copy(update={"slab": 0.5})))
     os.utime(case.images[0], ns=(0, 0))
-    digests.add(case_origin(case, "projection", plans))
+    digests.add(origin(case, plans))
     assert len(digests | {first}) == 6
-
-
-def test_a_case_that_is_damaged_meanwhile_is_named_and_the_others_are_projected(
-    projection_plans: MakePlans, tmp_path: Path
-) -> None:
-    cases = (write_case(tmp_path, "a"), write_case(tmp_path, "b"))
-    cases[0].images[0].write_bytes(b"nothing of it")
-    plans = projection_plans()
-    with_cases = plans.model_copy(update={"source": plans.source.model_copy(update={"training": cases})})
-    failed, done = preprocess(with_cases, tmp_path / "store", workers=1)
-    assert failed.item.name == "a" and "case a: " in str(failed.error) and done.error is None

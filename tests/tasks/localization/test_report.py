@@ -15,9 +15,10 @@ from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.intensities import IntensityWindow
-from autoseg.kinds import LOCATION
 from autoseg.plan import Topology
+from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.localization import INFO as LOCATION
 from autoseg.tasks.localization.locations import ValidatedLocation, write_validated
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.options import LocationSettings
@@ -54,7 +55,7 @@ def projection_plans() -> ProjectionPlans:
 
 def write_projections_of(folder: DatasetFolder) -> None:
     """Plans, findings and projections of all cases but the last of those that have the level, one of which says nothing."""
-    write_json(folder.projection_json, projection_plans())
+    write_json(folder.plans_of(LOCATION), projection_plans())
     write_json(folder.dataset_json, dataset())
     write_json(folder.findings_json, [])
     for case in CASES:
@@ -125,7 +126,6 @@ def test_a_page_of_projections_alone_says_nothing_of_segmentation(folder: Datase
         assert unwanted not in text, unwanted
 
 
-
 def test_projections_are_counted_by_what_is_known_of_them(folder: DatasetFolder, page_of: PageOf) -> None:
     assert "with it without it not known all L3 4 1 1 6" in page_of(folder).text
 
@@ -150,8 +150,8 @@ def test_how_a_locator_was_made_and_is_used_is_said(folder: DatasetFolder, page_
     for expected in (
         "a band of 7 pixels, 10.5 mm", "from a confidence of 0.5", "--set band=7", "moving.rotation 10", "Folds of mine",
         "fold 0 complete 6 3 min 0 s 0.083 3", "Training took 6 min 0 s in all", "planned as projections", "trained mine",
-        "To find L3 in new images with mine, type: autoseg_predict -i IMAGES -o LOCATIONS -tr mine",
-        "autoseg_predict -i IMAGES -o LOCATIONS -tr mine --crop",
+        "To find L3 in new images with mine, type: autoseg_predict -i IMAGES -o LOCATIONS --workspace",
+        "autoseg_predict -i IMAGES -o LOCATIONS --crop --workspace",
     ):
         assert expected in text, expected
 
@@ -182,7 +182,6 @@ def test_where_it_is_found_though_not_there_is_told(folder: DatasetFolder, page_
     assert "Found where it is not" not in page_of(folder).text
 
 
-
 def test_folds_that_were_never_begun_are_missing_too(folder: DatasetFolder, page_of: PageOf) -> None:
     write_json(folder.splits_of(LOCATION), [{}] * 5)
     model = write_locator(folder, "mine")
@@ -207,7 +206,7 @@ def test_each_locator_finds_what_it_was_trained_for(folder: DatasetFolder, page_
     write_json(folder.splits_of(LOCATION), [{}] * 5)
     write_locator(folder)
     now = projection_plans().model_copy(update={"target": Target(name="L4", labels=("L4",))})
-    write_json(folder.projection_json, now)
+    write_json(folder.plans_of(LOCATION), now)
     text = page_of(folder).text
     for expected in (
         "Finding L3, locator mean error", "Finding L4 no locator yet", "locator finds L3", "Finds the middle of L3",
@@ -252,15 +251,15 @@ def test_damaged_files_are_named_and_hide_nothing_else(folder: DatasetFolder, pa
 
 def test_several_kinds_share_a_page_and_damaged_plans_hide_one_only(folder: DatasetFolder, page_of: PageOf) -> None:
     write_locator(folder)
-    write_json(folder.slices_json, SlicePlans(
+    write_json(folder.plans_of(ANOMALY), SlicePlans(
         dataset=NAME, versions={}, axis="sagittal", image_size=64, channel_names=("CT",),
         windows=(IntensityWindow(low=-150, high=350),), normal_by="all", source=dataset()))
     text = page_of(folder).text
     assert "Anomaly detection" in text and "Finding L3, locator mean error" in text and "No anomaly detector has been" in text
-    folder.projection_json.write_text("{}")
+    folder.plans_of(LOCATION).write_text("{}")
     text = page_of(folder).text
     assert "plans_localization.json does not fit" in text and "Anomaly detection" in text and "Finding L3" not in text
-    folder.slices_json.write_text("{}")
+    folder.plans_of(ANOMALY).write_text("{}")
     with pytest.raises(AutosegError, match="plans_anomaly.json does not fit"):
         build_report(folder)
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from autoseg.errors import AutosegError
 from autoseg.tasks.segmentation.model import ModelDescription, load_model
-from autoseg.workspace import ModelFolder, read_model
+from autoseg.workspace import read_model
 
 
 def test_a_description_comes_back_from_disk_as_it_was(describe: Any, save_model: Any, tmp_path: Path) -> None:
@@ -51,11 +51,6 @@ def test_the_best_checkpoint_is_another_file(describe: Any, save_model: Any, tmp
     assert load_model(folder, checkpoint="best").folds == ("0",)
     with pytest.raises(AutosegError, match="has no fold with weights"):
         load_model(folder)
-
-
-def test_a_folder_without_description_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(AutosegError, match=r"is not a trained model: it has no model\.json"):
-        load_model(ModelFolder(tmp_path))
 
 
 def test_a_fold_that_is_not_there_is_named_with_those_that_are(describe: Any, save_model: Any, tmp_path: Path) -> None:

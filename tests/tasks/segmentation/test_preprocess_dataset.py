@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 
 from autoseg.dataset import Dataset, load_dataset, read_case
-from autoseg.errors import AutosegError
-from autoseg.files import _host
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.preprocessing.pipeline import preprocess_case
 from autoseg.tasks.segmentation import store
-from autoseg.tasks.segmentation.store import open_volume, preprocess_dataset
+from autoseg.tasks.segmentation.store import open_volume, preprocess
 
 NETWORK = Topology(features=(8,), strides=((1, 1, 1),), kernel_sizes=((3, 3, 3),), convs_per_stage=(2,))
 CT = IntensityStatistics(mean=10, std=5, median=10, percentile_00_5=0, percentile_99_5=20)
@@ -61,7 +59,7 @@ def run(dataset: Dataset, tmp_path: Path) -> Callable[[Plans], dict[str, Any]]:
     """Preprocess the dataset for all configurations of the plans; what was made, by case."""
 
     def run_with(plans: Plans) -> dict[str, Any]:
-        outcomes = preprocess_dataset(dataset, plans, list(plans.configurations), lambda name: tmp_path / name, workers=1)
+        outcomes = preprocess(dataset, plans, {name: tmp_path / name for name in plans.configurations}, workers=1)
         return {outcome.item.name: outcome.error or outcome.value for outcome in outcomes}
 
     return run_with
@@ -85,21 +83,6 @@ def test_each_case_is_read_once(run: Callable[[Plans], dict[str, Any]], monkeypa
     assert read == ["a", "b", "c"]
 
 
-def test_a_second_run_makes_only_what_is_missing(run: Callable[[Plans], dict[str, Any]], tmp_path: Path) -> None:
-    run(PLANS)
-    (tmp_path / "c1" / "b.json").unlink()  # as after a kill between the arrays and their description
-    (tmp_path / "c0" / "c_seg.b2nd").unlink()
-    assert run(PLANS) == {"a": [], "b": ["c1"], "c": ["c0"]}
-
-
-def test_leftovers_of_a_killed_run_are_removed(run: Callable[[Plans], dict[str, Any]], tmp_path: Path) -> None:
-    (tmp_path / "c0").mkdir()
-    leftover = tmp_path / "c0" / f".tmp-{_host()}.999999999.aa-b.b2nd"
-    leftover.write_bytes(b"half")
-    run(PLANS)
-    assert not leftover.exists()
-
-
 def test_other_plans_or_another_label_make_a_case_anew(
     run: Callable[[Plans], dict[str, Any]], dataset: Dataset
 ) -> None:
@@ -114,18 +97,11 @@ def test_other_plans_or_another_label_make_a_case_anew(
     assert run(changed) == {"a": [], "b": ["c0", "c1"], "c": []}
 
 
-def test_a_bad_case_does_not_stop_the_others(run: Callable[[Plans], dict[str, Any]], dataset: Dataset) -> None:
-    dataset.training[0].images[0].write_bytes(b"broken")
-    made = run(PLANS)
-    assert isinstance(made.pop("a"), AutosegError)
-    assert made == {"b": ["c0", "c1"], "c": ["c0", "c1"]}
-
-
 def test_worker_processes_give_the_same_files(dataset: Dataset, tmp_path: Path) -> None:
     folders = {workers: tmp_path / str(workers) for workers in (1, 2)}
     two_cases = dataset.model_copy(update={"training": dataset.training[:2]})
     for workers, folder in folders.items():
-        outcomes = preprocess_dataset(two_cases, PLANS, ["c0"], lambda name, at=folder: at, workers)
+        outcomes = preprocess(two_cases, PLANS, {"c0": folder}, workers)
         assert {outcome.item.name for outcome in outcomes if outcome.error is None} == {"a", "b"}
     one, two = (open_volume(folder, "a") for folder in folders.values())
     np.testing.assert_array_equal(one.read_data(), two.read_data())

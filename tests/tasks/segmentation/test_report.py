@@ -26,6 +26,7 @@ from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfCase, Label
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
+from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.training_log import Epoch, write_log
 from autoseg.verification.findings import Finding
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
@@ -177,7 +178,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> DatasetFolder:
     for fold in range(len(FOLDS)):
         shutil.copytree(model.fold(fold).validation, folder.postprocessed, dirs_exist_ok=True)
     shutil.copyfile(model.summary_json, folder.postprocessed / "summary.json")
-    write_json(folder.run_json, {"steps": {"plan": 95.0, "2d default fold 0": 3725.0}, "whole": ["plan"]})
+    write_json(folder.run_of(SEGMENTATION), {"steps": {"plan": 95.0, "2d default fold 0": 3725.0}, "whole": ["plan"]})
     return folder
 
 
@@ -289,7 +290,7 @@ def test_a_damaged_file_is_named_and_hides_nothing_else(folder: DatasetFolder, t
     damaged.findings_json.write_text('{"no": "list"}')
     damaged.model("3d_fullres", "default").fold(0).log_jsonl.write_text("no json")
     text = page_of(damaged).text
-    assert "fingerprint.json does not fit" in text and "findings.json is no list" in text and "log.jsonl is damaged" in text
+    assert "fingerprint.json does not fit" in text and "findings.json does not fit" in text and "log.jsonl is damaged" in text
     assert "keep the largest piece of it" in text
 
 

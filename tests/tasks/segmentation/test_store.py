@@ -113,11 +113,6 @@ def test_a_write_that_breaks_off_leaves_the_case_incomplete(tmp_path: Path, monk
         open_volume(tmp_path, "a")
 
 
-def test_a_case_made_from_other_plans_is_not_complete(tmp_path: Path) -> None:
-    write(tmp_path, digest="old")
-    assert store.is_complete(tmp_path, "a") and not store.is_complete(tmp_path, "a", "new")
-
-
 @pytest.mark.parametrize("content", [b"", b"no array at all", None])
 def test_a_damaged_array_is_named(tmp_path: Path, content: bytes | None) -> None:
     write(tmp_path)

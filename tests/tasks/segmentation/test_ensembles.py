@@ -14,7 +14,7 @@ from autoseg.best import Member
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.evaluation.summary import Summary
 from autoseg.image_io import read_label, write_label
-from autoseg.postprocessing import ensemble
+from autoseg.tasks.segmentation import ensembles
 from autoseg.workspace import DatasetFolder
 
 FOLDS = [["tiny_0", "tiny_1"], ["tiny_2"]]
@@ -47,7 +47,7 @@ class Job:
     def run(self, *members: Member) -> dict[tuple[Member, ...], Summary]:
         self.predicted.clear()
         models = [self.folder.model(name, "default") for name in MODELS]
-        return ensemble.predict_pairs(
+        return ensembles.predict_pairs(
             self.folder, self.dataset, FOLDS, models, members or [member(name) for name in MODELS], torch.device("cpu"),
             lambda share, text: None, workers=1)
 
@@ -55,8 +55,8 @@ class Job:
 @pytest.fixture
 def job(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     made = Job(tmp_path / "workspace", load_dataset(tiny_dataset))
-    monkeypatch.setattr(ensemble, "load_model", lambda model, folds, device: (model.configuration, folds))
-    monkeypatch.setattr(ensemble, "Predictor", lambda models, device: made)
+    monkeypatch.setattr(ensembles, "load_model", lambda model, folds, device: (model.configuration, folds))
+    monkeypatch.setattr(ensembles, "Predictor", lambda models, device: made)
     return made
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from autoseg.tasks.localization.cross_validation import pooled_locator_folds
+from autoseg.tasks.localization.evaluation import pooled
 from autoseg.tasks.localization.locations import Part, ValidatedLocation, write_validated
 from autoseg.tasks.localization.summary import Absent, LocationSummary, read_summary, summarize, write_summary
 from autoseg.tasks.localization.tables import in_words, location_table
@@ -85,7 +85,7 @@ def test_folds_are_taken_together(tmp_path: Path) -> None:
     model = ModelFolder(tmp_path)
     write_validated(model.fold(0).locations_csv, ROWS[:2])
     write_validated(model.fold(1).locations_csv, ROWS[2:])
-    assert pooled_locator_folds(model, 2) == summarize(ROWS) == read_summary(model.summary_json)
+    assert pooled(model, 2) == summarize(ROWS) == read_summary(model.summary_json)
 
 
 def test_the_table_has_the_numbers_and_words_have_the_names() -> None:
