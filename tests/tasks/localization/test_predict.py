@@ -267,7 +267,8 @@ def test_crops_are_for_locators(place: Any, volumes: Path, out: Path, capsys: Ca
     assert "--crop is for locators, but the model meant here is a segmentation model" in capsys.readouterr().err
     place.add_detector()
     assert place.run("-i", volumes, "-o", out, "--crop", "-tr", "anogan", "--gate", "x") == 1
-    assert "--gate is for segmentation models; --crop is for locators, but the model meant here is an anomaly" in capsys.readouterr().err
+    wanted = "--gate is for segmentation models; --crop is for locators, but the model meant here is an anomaly detector"
+    assert wanted in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("thickness", ["-3", "nan", "inf"])
