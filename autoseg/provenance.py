@@ -28,6 +28,7 @@ from autoseg.workspace import read_model
 
 BYTES_AT_ONCE = 2**20
 PREDICTIONS, GATED, POSTPROCESSED = "autoseg_prediction.jsonl", "autoseg_gate.jsonl", "autoseg_postprocessing.jsonl"
+NOTHING: tuple[Any, ...] = (None, [], {}, "")  # facts that say the same
 MADE_FROM = "made_from.json"  # beside what lies in a folder of its own
 
 
@@ -131,7 +132,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
                 found.append(f"{key} {', '.join(one) or 'none'} (now {', '.join(other) or 'none'})")
             else:
                 found += _differences(one, other)
-        elif one != other:
+        elif one != other and not (one in NOTHING and other in NOTHING):
             found.append(f"{key} {_in_words(one)} (now {_in_words(other)})")
     return found
 

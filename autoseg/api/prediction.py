@@ -16,17 +16,12 @@ from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
 from autoseg.errors import AutosegError, many
 from autoseg.options import options_from, require_known
-from autoseg.workspace import Workspace, task_of
+from autoseg.workspace import ModelFolder, Workspace, task_of
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
-    from autoseg.inference.prediction import Prediction
-from typing import TYPE_CHECKING
-
-from autoseg.workspace import ModelFolder
-
-if TYPE_CHECKING:
     from autoseg.inference.inputs import PredictionInput
+    from autoseg.inference.prediction import Prediction
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def planned_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = root / "Squares" / ("normal" if number < 8 else "abnormal") / f"picture{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Pillow.fromarray(pixels).save(path)
-    plan_and_preprocess(root / "Squares", "slices", workers=1, workspace=root / "workspace", quiet=True)
+    plan_and_preprocess(root / "Squares", planner="slices", workers=1, workspace=root / "workspace", quiet=True)
     return root / "workspace" / "Squares"
 
 
@@ -143,7 +143,7 @@ def planned_balls(tmp_path_factory: pytest.TempPathFactory, make_balls: Callable
     root = tmp_path_factory.mktemp("balls")
     source = make_balls(root, with_ball=5, without=1)
     plan_and_preprocess(
-        source, "projection", workers=1, workspace=root / "workspace", quiet=True, find=("ball",), spacing=2.0, depth=2)
+        source, planner="projection", workers=1, workspace=root / "workspace", quiet=True, find=("ball",), spacing=2.0, depth=2)
     return root / "workspace" / source.name
 
 

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg.device import resolve_device
 from autoseg.errors import many
-from autoseg.inference.choice import Chosen
-from autoseg.inference.inputs import PredictionInput
-from autoseg.inference.prediction import CaseProgress, Prediction
-from autoseg.parallel import Outcome
-from autoseg.settings import parse_settings
-from autoseg.tasks.anomaly.detector import AnomalyDetector
-from autoseg.tasks.anomaly.model import load_detector
-from autoseg.tasks.anomaly.options import PredictOptions
-from autoseg.tasks.anomaly.scores import CaseScore
-
-if TYPE_CHECKING:
-    from rich.table import Table
-from functools import partial
-
 from autoseg.image_io import file_ending, float_ending, write_image
 from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.checkpoints import origin_of
-from autoseg.inference.inputs import read_input
+from autoseg.inference.choice import Chosen
+from autoseg.inference.inputs import PredictionInput, read_input
+from autoseg.inference.prediction import CaseProgress, Prediction
+from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin, OutputFolder
-from autoseg.tasks.anomaly.detector import ScoredCase
+from autoseg.settings import parse_settings
+from autoseg.tasks.anomaly.detector import AnomalyDetector, ScoredCase
+from autoseg.tasks.anomaly.model import load_detector
+from autoseg.tasks.anomaly.options import PredictOptions
 from autoseg.tasks.anomaly.pictures import draw_panels
-from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, SliceScore, write_scores, write_slice_scores
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, write_scores, write_slice_scores
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
 
 SHOWN = 3  # slices of a case's panels
 

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError
-from autoseg.inference.choice import Chosen
-from autoseg.inference.inputs import PredictionInput
-from autoseg.inference.prediction import CaseProgress, Prediction
-from autoseg.parallel import Outcome
-from autoseg.settings import parse_settings
-from autoseg.tasks.localization.locator import Locator
-from autoseg.tasks.localization.model import load_locator
-from autoseg.tasks.localization.options import PredictOptions
-
-if TYPE_CHECKING:
-    from rich.table import Table
-from functools import partial
-
 from autoseg.image import Image
 from autoseg.image_io import file_ending, float_ending, part_of, write_image
 from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.checkpoints import origin_of
-from autoseg.inference.inputs import read_input
+from autoseg.inference.choice import Chosen
+from autoseg.inference.inputs import PredictionInput, read_input
+from autoseg.inference.prediction import CaseProgress, Prediction
+from autoseg.parallel import Outcome
 from autoseg.provenance import Origin, OutputFolder, remove_recorded
+from autoseg.settings import parse_settings
 from autoseg.tasks.localization.locations import LOCATIONS, Location, write_locations
-from autoseg.tasks.localization.locator import LocatedImage
+from autoseg.tasks.localization.locator import LocatedImage, Locator
+from autoseg.tasks.localization.model import load_locator
+from autoseg.tasks.localization.options import PredictOptions
 from autoseg.tasks.localization.picture import draw_location
 from autoseg.tasks.localization.placement import Placement
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def cropped(image: Image, placement: Placement, slice_: float, thickness_mm: float = 0) -> Image:

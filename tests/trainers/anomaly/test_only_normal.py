@@ -118,7 +118,7 @@ def write_volumes(
 def planned(source: Path, **wishes: Any) -> Path:
     """The workspace in which it is planned."""
     workspace = source.parent / "workspace"
-    plan_and_preprocess(source, "slices", workers=1, workspace=workspace, quiet=True, **wishes)
+    plan_and_preprocess(source, planner="slices", workers=1, workspace=workspace, quiet=True, **wishes)
     return workspace
 
 

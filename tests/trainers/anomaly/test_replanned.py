@@ -45,7 +45,7 @@ def call(folder: Path, changed: dict[str, str]) -> None:
 
 
 def plan(folder: Path) -> None:
-    planning.plan_and_preprocess(folder, "slices", workers=1, workspace=folder.parent / "workspace", quiet=True)
+    planning.plan_and_preprocess(folder, planner="slices", workers=1, workspace=folder.parent / "workspace", quiet=True)
 
 
 def job_of(folder: Path) -> Job[AnomalySettings]:
