@@ -200,35 +200,9 @@ class FoldFolder:
     def validation(self) -> Path:
         return self.root / "validation"
 
-    @property
-    def scores_csv(self) -> Path:
-        """A detector's scores of its validation cases."""
-        return self.validation / "scores.csv"
-
-    @property
-    def slice_scores_csv(self) -> Path:
-        return self.validation / "slice_scores.csv"
-
-    def panels_png(self, case: str) -> Path:
-        """Real, generated and difference of a validation case."""
-        return self.validation / "panels" / f"{case}.png"
-
-    def samples_png(self, epochs_done: int) -> Path:
-        """What a detector's generator gave after so many epochs."""
-        return self.samples / f"epoch_{epochs_done:05d}.png"
-
-    @property
-    def locations_csv(self) -> Path:
-        """What a locator answered of its validation cases, and what is true."""
-        return self.validation / "locations.csv"
-
-    def picture_png(self, case: str) -> Path:
-        """The projection of a validation case with the found line and the true one."""
-        return self.validation / "pictures" / f"{case}.png"
-
-    @property
-    def samples(self) -> Path:
-        return self.root / "samples"
+    def validated(self, name: str) -> Path:
+        """Return a file that a task writes of the validation cases, by its name."""
+        return self.validation / name
 
     @property
     def summary_json(self) -> Path:

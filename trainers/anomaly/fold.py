@@ -11,9 +11,11 @@ from autoseg.console import Report
 from autoseg.files import remove_leftovers
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
-from autoseg.tasks.anomaly.pictures import draw_samples
+from autoseg.tasks.anomaly.pictures import draw_samples, panels_png, samples_png
 from autoseg.tasks.anomaly.prediction import draw_highest
 from autoseg.tasks.anomaly.scores import (
+    SCORES,
+    SLICE_SCORES,
     CaseScore,
     SliceScore,
     read_scores,
@@ -57,7 +59,7 @@ def train_networks(
 
     def draw(epochs_done: int) -> None:
         if epochs_done % settings.sample_epochs == 0 or epochs_done >= schedule.epochs:
-            draw_samples(job.fold_folder.samples_png(epochs_done), learner.samples(SAMPLES).numpy(),
+            draw_samples(samples_png(job.fold_folder, epochs_done), learner.samples(SAMPLES).numpy(),
                          f"{job.model.recipe}, fold {job.fold}: generated after epoch {epochs_done}")
 
     train(Run(
@@ -91,10 +93,10 @@ def validate_fold(
             scored = detector.score_case(
                 name, stored.read(), np.array(stored.blank), truths=stored.truths, truth=stored.case_truth,
                 progress=partial(tell, number))
-            draw_highest(place.panels_png(name), scored)
+            draw_highest(panels_png(place, name), scored)
             cases[name], slices[name] = scored.case, scored.slices
-            write_slice_scores(place.slice_scores_csv, [row for rows in slices.values() for row in rows])
-            write_scores(place.scores_csv, list(cases.values()))  # last: a case that is there has all its slices
+            write_slice_scores(place.validated(SLICE_SCORES), [row for rows in slices.values() for row in rows])
+            write_scores(place.validated(SCORES), list(cases.values()))  # last: a case that is there has all its slices
         tell(number, 1.0)
     summary = summarize(list(cases.values()), [row for rows in slices.values() for row in rows])
     write_summary(place.summary_json, summary)
@@ -103,9 +105,9 @@ def validate_fold(
 
 def _existing_scores(place: FoldFolder) -> tuple[dict[str, CaseScore], dict[str, list[SliceScore]]]:
     """Return what an earlier run wrote, by case."""
-    cases = {case.case: case for case in read_scores(place.scores_csv)} if place.scores_csv.exists() else {}
+    cases = {case.case: case for case in read_scores(place.validated(SCORES))} if place.validated(SCORES).exists() else {}
     slices: dict[str, list[SliceScore]] = {name: [] for name in cases}
-    for row in read_slice_scores(place.slice_scores_csv) if place.slice_scores_csv.exists() else ():
+    for row in read_slice_scores(place.validated(SLICE_SCORES)) if place.validated(SLICE_SCORES).exists() else ():
         if row.case in slices:
             slices[row.case].append(row)
     return cases, slices

@@ -9,10 +9,10 @@ import torch
 
 from autoseg.console import Report
 from autoseg.files import remove_leftovers
-from autoseg.tasks.localization.locations import ValidatedLocation, read_validated, write_validated
+from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation, read_validated, write_validated
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.model import load_locator
-from autoseg.tasks.localization.picture import draw_location
+from autoseg.tasks.localization.picture import draw_location, picture_png
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.store import StoredProjection
 from autoseg.tasks.localization.summary import LocationSummary, summarize, write_summary
@@ -87,13 +87,13 @@ def validate_fold(
     loaded = load_locator(job.model, [job.fold], device)
     AGREEMENT.require_same_plans(job, loaded.description, data.plans.without_cases())
     locator = Locator(loaded, device)
-    rows = read_validated(place.locations_csv) if place.locations_csv.exists() else []
+    rows = read_validated(place.validated(LOCATIONS)) if place.validated(LOCATIONS).exists() else []
     outdated = {row.case for row in rows if not _is_true_still(row, data)}
     rows = [row for row in rows if row.case not in outdated]
     for number, name in enumerate(data.validation):
         if not any(row.case == name for row in rows):
             rows += _validate(locator, data.stored[name], place)
-            write_validated(place.locations_csv, rows)
+            write_validated(place.validated(LOCATIONS), rows)
         report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
     summary = summarize(rows)
     write_summary(place.summary_json, summary)
@@ -106,7 +106,7 @@ def _validate(locator: Locator, case: StoredProjection, place: FoldFolder) -> It
     located = locator.locate(channels, case.name)
     whole = _row(case, "whole", located, 0, None if level is None else case.slice_of(level.row))
     true_row = None if level is None else level.row
-    draw_location(place.picture_png(case.name), channels, located.response, located.answer.row, located.found, true_row,
+    draw_location(picture_png(place, case.name), channels, located.response, located.answer.row, located.found, true_row,
                   _title(whole))
     yield whole
     if level is None:

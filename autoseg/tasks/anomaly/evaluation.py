@@ -228,8 +228,8 @@ def validation_scores(model: ModelFolder, folds: Iterable[int | str]) -> tuple[l
     """Return the scores of the cases and slices that these folds validated on. Raises AutosegError where a file is missing or
     damaged."""
     places = [model.fold(fold) for fold in folds]
-    cases = [row for place in places for row in read_scores(place.scores_csv)]
-    return cases, [row for place in places for row in read_slice_scores(place.slice_scores_csv)]
+    cases = [row for place in places for row in read_scores(place.validated(SCORES))]
+    return cases, [row for place in places for row in read_slice_scores(place.validated(SLICE_SCORES))]
 
 
 def pooled(model: ModelFolder, folds: int) -> AnomalySummary:

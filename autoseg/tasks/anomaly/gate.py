@@ -20,7 +20,7 @@ from autoseg.provenance import GATED, OutputFolder
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.prediction import origin_of_detector
-from autoseg.tasks.anomaly.scores import read_scores
+from autoseg.tasks.anomaly.scores import SCORES, read_scores
 from autoseg.workspace import ModelFolder
 
 PERCENTILE = 99.0
@@ -72,7 +72,7 @@ def threshold_of(folder: ModelFolder, folds: Sequence[str], percentile: float = 
     """
     if not 0 < percentile <= 100:
         raise AutosegError(f"--gate-percentile is {percentile:g}, but a percentile lies above 0 and is 100 at most.")
-    files = [folder.fold(fold).scores_csv for fold in folds]
+    files = [folder.fold(fold).validated(SCORES) for fold in folds]
     normal = [row.score for file in files if file.exists() for row in read_scores(file) if row.truth == "normal"]
     if not normal:
         raise AutosegError(

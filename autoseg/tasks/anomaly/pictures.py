@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg.plotting import new_figure, save_png
+from autoseg.workspace import FoldFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 SLICE_IN = 2.2  # edge of a slice in a panel
 SAMPLE_IN = 1.0  # edge of a sample
 COLUMNS = ("real", "generated", "difference")
+SAMPLES = "samples"  # folder of a fold
+
+
+def panels_png(fold: FoldFolder, case: str) -> Path:
+    """Return where the panels of a validation case are stored."""
+    return fold.validation / "panels" / f"{case}.png"
+
+
+def samples_png(fold: FoldFolder, epochs_done: int) -> Path:
+    """Return where what the generator gave after so many epochs is stored."""
+    return fold.root / SAMPLES / f"epoch_{epochs_done:05d}.png"
 
 
 def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Sequence[str], title: str) -> None:

@@ -38,7 +38,7 @@ def pooled(model: ModelFolder, folds: int) -> LocationSummary:
     Every case counts once, as the fold that did not train on it located it. Raises AutosegError where a fold's file is missing or
     damaged.
     """
-    summary = summarize([row for fold in range(folds) for row in read_validated(model.fold(fold).locations_csv)])
+    summary = summarize([row for fold in range(folds) for row in read_validated(model.fold(fold).validated(LOCATIONS))])
     write_summary(model.summary_json, summary)
     return summary
 

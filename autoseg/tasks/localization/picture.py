@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg.plotting import BLUE, GRAY, VERMILION, new_figure, save_png
+from autoseg.workspace import FoldFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,11 @@ PROFILE_IN, GAP_IN = 1.3, 0.15
 LEFT_IN, RIGHT_IN, BELOW_IN, LEGEND_IN, LINE_IN = 0.6, 0.2, 0.5, 0.3, 0.2
 LETTERS_PER_IN = 13  # of the title
 DPI = 110
+
+
+def picture_png(fold: FoldFolder, case: str) -> Path:
+    """Return where the projection of a validation case, with the found line and the true one, is stored."""
+    return fold.validation / "pictures" / f"{case}.png"
 
 
 def draw_location(

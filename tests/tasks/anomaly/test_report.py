@@ -21,9 +21,18 @@ from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.dcgan import GanShape
 from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.anomaly.options import SearchSettings
-from autoseg.tasks.anomaly.pictures import draw_panels, draw_samples
+from autoseg.tasks.anomaly.pictures import draw_panels, draw_samples, panels_png, samples_png
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, Truth, case_score, write_scores, write_slice_scores
+from autoseg.tasks.anomaly.scores import (
+    SCORES,
+    SLICE_SCORES,
+    CaseScore,
+    SliceScore,
+    Truth,
+    case_score,
+    write_scores,
+    write_slice_scores,
+)
 from autoseg.tasks.anomaly.store import SlicesDescription, write_slices
 from autoseg.tasks.anomaly.summary import summarize, write_summary
 from autoseg.training_log import Epoch, write_log
@@ -85,8 +94,8 @@ def write_fold(model: ModelFolder, number: int) -> None:
     fold, rng = model.fold(number), np.random.default_rng(number)
     found = [scores_of(case) for case in FOLDS[number]]
     cases, slices = [case for case, _ in found], [entry for _, entries in found for entry in entries]
-    write_scores(fold.scores_csv, cases)
-    write_slice_scores(fold.slice_scores_csv, slices)
+    write_scores(fold.validated(SCORES), cases)
+    write_slice_scores(fold.validated(SLICE_SCORES), slices)
     write_summary(fold.summary_json, summarize(cases, slices))
     write_log(fold.log_jsonl, [Epoch(
         epoch=epoch, learning_rate=2e-4, training_loss=2.0, validation_loss=None, dice={}, mean_dice=None, smoothed_dice=None,
@@ -94,10 +103,10 @@ def write_fold(model: ModelFolder, number: int) -> None:
             "generator_loss": 1 + epoch / 4, "discriminator_loss": 1.4 - epoch / 10, "D(x)": 0.5 + epoch / 20,
             "D(G(z))": 0.5 - epoch / 20}) for epoch in range(8)])
     for epochs in (4, 8):
-        draw_samples(fold.samples_png(epochs), np.clip(rng.normal(size=(16, 1, 64, 64)) / 2, -1, 1), f"epoch {epochs}")
+        draw_samples(samples_png(fold, epochs), np.clip(rng.normal(size=(16, 1, 64, 64)) / 2, -1, 1), f"epoch {epochs}")
     for case in FOLDS[number]:
         real = np.clip(rng.normal(size=(3, 1, 64, 64)) / 2, -1, 1)
-        draw_panels(fold.panels_png(case), real, real * 0.5, [f"slice {i}" for i in range(3)], f"case {case}")
+        draw_panels(panels_png(fold, case), real, real * 0.5, [f"slice {i}" for i in range(3)], f"case {case}")
     fold.checkpoint_final.write_bytes(b"weights")
 
 
@@ -184,8 +193,8 @@ def test_without_abnormal_cases_the_scores_are_shown_and_the_rest_is_said_in_wor
     model = write_detector(folder)
     for number, fold in enumerate(map(model.fold, range(2))):
         normal = [scores_of(case) for case in FOLDS[number] if CASES[case] == "normal"]
-        write_scores(fold.scores_csv, [case for case, _ in normal])
-        write_slice_scores(fold.slice_scores_csv, [entry for _, entries in normal for entry in entries])
+        write_scores(fold.validated(SCORES), [case for case, _ in normal])
+        write_slice_scores(fold.validated(SLICE_SCORES), [entry for _, entries in normal for entry in entries])
     page = page_of(folder)
     assert "AUROC not known No abnormal case is known (4 normal cases)." in page.text
     assert "No abnormal slice is known (12 normal slices)." in page.text
@@ -225,9 +234,9 @@ def train(folder: DatasetFolder, configuration: str, recipe: str) -> None:
 
 def test_damaged_files_are_named_and_hide_nothing_else(folder: DatasetFolder, page_of: PageOf) -> None:
     model = write_detector(folder)
-    model.fold(0).slice_scores_csv.write_text("case\n")
-    model.fold(0).samples_png(8).write_bytes(b"no picture")
-    model.fold(1).panels_png("sick_1").write_bytes(b"\x89PNG")
+    model.fold(0).validated(SLICE_SCORES).write_text("case\n")
+    samples_png(model.fold(0), 8).write_bytes(b"no picture")
+    panels_png(model.fold(1), "sick_1").write_bytes(b"\x89PNG")
     model.model_json.write_text("{}")
     text = page_of(folder).text
     for expected in ("slice_scores.csv has the columns case.", "epoch_00008.png cannot be shown", "sick_1.png cannot be shown",
@@ -249,8 +258,8 @@ def test_a_dataset_planned_both_ways_has_both_on_its_page(folder: DatasetFolder,
 def test_names_from_outside_are_text(folder: DatasetFolder) -> None:
     model = write_detector(folder, "a<b>&c")
     hostile = '"><script>alert(1)'
-    write_scores(model.fold(1).scores_csv, [scores_of("sick_1")[0].model_copy(update={"case": hostile})])
-    draw_panels(model.fold(1).panels_png(hostile), np.zeros((1, 1, 8, 8)), np.zeros((1, 1, 8, 8)), ["x"], hostile)
+    write_scores(model.fold(1).validated(SCORES), [scores_of("sick_1")[0].model_copy(update={"case": hostile})])
+    draw_panels(panels_png(model.fold(1), hostile), np.zeros((1, 1, 8, 8)), np.zeros((1, 1, 8, 8)), ["x"], hostile)
     page = build_report(folder)
     assert "<script" not in page and "a<b>" not in page
     ids = re.findall(r' id="([^"]+)"', page)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from autoseg.tasks.localization.evaluation import pooled
-from autoseg.tasks.localization.locations import Part, ValidatedLocation, write_validated
+from autoseg.tasks.localization.locations import LOCATIONS, Part, ValidatedLocation, write_validated
 from autoseg.tasks.localization.summary import Absent, LocationSummary, read_summary, summarize, write_summary
 from autoseg.tasks.localization.tables import in_words, location_table
 from autoseg.workspace import ModelFolder
@@ -83,8 +83,8 @@ def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_folds_are_taken_together(tmp_path: Path) -> None:
     model = ModelFolder(tmp_path)
-    write_validated(model.fold(0).locations_csv, ROWS[:2])
-    write_validated(model.fold(1).locations_csv, ROWS[2:])
+    write_validated(model.fold(0).validated(LOCATIONS), ROWS[:2])
+    write_validated(model.fold(1).validated(LOCATIONS), ROWS[2:])
     assert pooled(model, 2) == summarize(ROWS) == read_summary(model.summary_json)
 
 

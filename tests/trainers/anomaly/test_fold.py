@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from autoseg.errors import AutosegError
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
-from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
+from autoseg.tasks.anomaly.pictures import SAMPLES, panels_png
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, read_scores, read_slice_scores
 from autoseg.tasks.anomaly.summary import read_summary
 from autoseg.trainers import loop
 from autoseg.trainers.anomaly import fold as detector_fold
@@ -63,17 +64,17 @@ def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
         assert 0 < epoch.values["D(x)"] < 1 and 0 < epoch.values["D(G(z))"] < 1
     assert log[2].training_loss == log[2].values["encoder_loss"]
     assert {epoch.learning_rate for epoch in log} == {2e-4} and log[0].validation_loss is None
-    samples = sorted(path.name for path in place.samples.iterdir())
+    samples = sorted(path.name for path in (place.root / SAMPLES).iterdir())
     assert samples == ["epoch_00003.png", "epoch_00004.png"]  # every third, and the last
     validated = load_data(job).validation
-    pictures = [place.progress_png, *place.samples.iterdir(), *(place.panels_png(case) for case in validated)]
+    pictures = [place.progress_png, *(place.root / SAMPLES).iterdir(), *(panels_png(place, case) for case in validated)]
     assert not any(is_blank(picture) for picture in pictures)
     assert {name.partition(".")[0] for name in load_file(place.checkpoint_final)} == {"generator", "discriminator", "encoder"}
-    scores = read_scores(place.scores_csv)
+    scores = read_scores(place.validated(SCORES))
     assert sorted(score.case for score in scores) == sorted(validated)
     assert {score.case: score.truth for score in scores} == {
         case: "normal" if int(case[-2:]) < 8 else "abnormal" for case in validated}
-    assert [row.case for row in read_slice_scores(place.slice_scores_csv)] == [score.case for score in scores]
+    assert [row.case for row in read_slice_scores(place.validated(SLICE_SCORES))] == [score.case for score in scores]
     assert summary == read_summary(place.summary_json)
     assert not list(job.folder.root.rglob(".tmp-*"))
 
@@ -84,13 +85,13 @@ def test_a_finished_fold_is_left_as_it_is_and_its_validation_made_again_where_it
     job = make_job()
     train_fold(job)
     weights = job.fold_folder.checkpoint_final.stat().st_mtime_ns
-    first = job.fold_folder.scores_csv.read_text()
+    first = job.fold_folder.validated(SCORES).read_text()
     train_fold(job)
-    assert job.fold_folder.scores_csv.read_text() == first
-    for path in (job.fold_folder.scores_csv, job.fold_folder.summary_json):
+    assert job.fold_folder.validated(SCORES).read_text() == first
+    for path in (job.fold_folder.validated(SCORES), job.fold_folder.summary_json):
         path.unlink()
     train_fold(job)
-    assert job.fold_folder.scores_csv.read_text() == first and job.fold_folder.summary_json.exists()
+    assert job.fold_folder.validated(SCORES).read_text() == first and job.fold_folder.summary_json.exists()
     assert job.fold_folder.checkpoint_final.stat().st_mtime_ns == weights
 
 
@@ -154,7 +155,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
         patch.setattr(AnomalyDetector, "score_case", killed)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    first = read_scores(job.fold_folder.scores_csv)
+    first = read_scores(job.fold_folder.validated(SCORES))
     assert [score.case for score in first] == scored and not job.fold_folder.summary_json.exists()
 
     def counted(self: AnomalyDetector, name: str, *arguments: Any, **named: Any) -> Any:
@@ -164,7 +165,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
     monkeypatch.setattr(AnomalyDetector, "score_case", counted)
     train_fold(job)
     assert sorted(scored) == sorted(load_data(job).validation)
-    after = read_scores(job.fold_folder.scores_csv)
+    after = read_scores(job.fold_folder.validated(SCORES))
     assert after[0] == first[0] and len(after) == len(scored)
 
 

@@ -17,8 +17,9 @@ from autoseg.api.tasks import plan_projection
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image_io import read_label
-from autoseg.tasks.localization.locations import read_validated, write_validated
+from autoseg.tasks.localization.locations import LOCATIONS, read_validated, write_validated
 from autoseg.tasks.localization.locator import Located, Locator
+from autoseg.tasks.localization.picture import picture_png
 from autoseg.tasks.localization.store import open_projection
 from autoseg.tasks.localization.summary import read_summary
 from autoseg.trainers import loop
@@ -64,10 +65,10 @@ def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
     place, data = job.fold_folder, load_data(job)
     log = read_log(place.log_jsonl)
     assert len(log) == 2 and all(epoch.validation_loss is not None and set(epoch.dice) == {"ball"} for epoch in log)
-    rows = read_validated(place.locations_csv)
+    rows = read_validated(place.validated(LOCATIONS))
     assert [row.case for row in rows if row.part == "whole"] == data.validation
     assert summary == read_summary(place.summary_json)
-    for picture in (place.progress_png, *(place.picture_png(case) for case in data.validation)):
+    for picture in (place.progress_png, *(picture_png(place, case) for case in data.validation)):
         assert Pillow.open(picture).size[0] > 100
     assert {name.partition(".")[0] for name in load_file(place.checkpoint_final)} == {"network"}
     assert not list(job.folder.root.rglob(".tmp-*"))
@@ -110,14 +111,14 @@ def test_validation_counts_slices_as_the_files_do(
         {"train": ["ball_0"], "val": [*WITH_BALL, "ball_4"]},
         {"train": [*WITH_BALL, "ball_4"], "val": ["ball_0"]}])
     summary = train_fold(job)
-    whole = {row.case: row for row in read_validated(job.fold_folder.locations_csv) if row.part == "whole"}
+    whole = {row.case: row for row in read_validated(job.fold_folder.validated(LOCATIONS)) if row.part == "whole"}
     for case in WITH_BALL:
         row = whole[case]
         assert row.is_there and row.true_slice == pytest.approx(middle_in_file(case, source)) and row.slice_mm == 3.0
         assert row.found and row.error_slices == pytest.approx(0, abs=0.1) and row.confidence > 0.8
     assert not whole["ball_4"].is_there and not whole["ball_4"].found
     assert whole["ball_4"].true_slice is None and whole["ball_4"].error_mm is None
-    parts = [row for row in read_validated(job.fold_folder.locations_csv) if row.part != "whole"]
+    parts = [row for row in read_validated(job.fold_folder.validated(LOCATIONS)) if row.part != "whole"]
     assert {(row.case, row.part) for row in parts} <= {(case, part) for case in whole for part in ("before", "after")}
     assert len(parts) >= 3 and not any(row.found or row.is_there for row in parts) and "ball_4" not in {r.case for r in parts}
     assert (summary.cases, summary.found, summary.without_level.count, summary.parts.count) == (3, 3, 1, len(parts))
@@ -139,7 +140,7 @@ def test_parts_are_the_rows_before_and_after_in_the_cases_own_slices(
     monkeypatch.setattr(Locator, "_respond", first_row)
     job = make_job(band=1)
     train_fold(job)
-    rows = read_validated(job.fold_folder.locations_csv)
+    rows = read_validated(job.fold_folder.validated(LOCATIONS))
     assert all((row.slice, row.confidence) == (round(row.slice, 3), round(row.confidence, 4)) for row in rows)
     for row, (case, count) in zip(rows, seen, strict=True):
         stored = open_projection(job.folder.preprocessed("projection"), row.case)
@@ -159,26 +160,26 @@ def test_a_finished_fold_is_left_as_it_is_and_its_validation_made_again_where_it
     job = make_job()
     train_fold(job)
     weights = job.fold_folder.checkpoint_final.stat().st_mtime_ns
-    first = job.fold_folder.locations_csv.read_text()
+    first = job.fold_folder.validated(LOCATIONS).read_text()
     train_fold(job)
-    assert job.fold_folder.locations_csv.read_text() == first
-    for path in (job.fold_folder.locations_csv, job.fold_folder.summary_json):
+    assert job.fold_folder.validated(LOCATIONS).read_text() == first
+    for path in (job.fold_folder.validated(LOCATIONS), job.fold_folder.summary_json):
         path.unlink()
     train_fold(job)
-    assert job.fold_folder.locations_csv.read_text() == first and job.fold_folder.summary_json.exists()
+    assert job.fold_folder.validated(LOCATIONS).read_text() == first and job.fold_folder.summary_json.exists()
     assert job.fold_folder.checkpoint_final.stat().st_mtime_ns == weights
 
 
 def test_rows_of_cases_whose_level_was_corrected_are_made_again(make_job: MakeJob, without_pictures: None) -> None:
     job = make_job()
     train_fold(job)
-    first = read_validated(job.fold_folder.locations_csv)
+    first = read_validated(job.fold_folder.validated(LOCATIONS))
     wrong = [row.model_copy(update={"true_slice": row.true_slice + 5, "slice": 1.0}) if row.true_slice is not None else row
              for row in first]
     assert wrong != first
-    write_validated(job.fold_folder.locations_csv, wrong)
+    write_validated(job.fold_folder.validated(LOCATIONS), wrong)
     train_fold(job)
-    assert sorted(read_validated(job.fold_folder.locations_csv), key=str) == sorted(first, key=str)
+    assert sorted(read_validated(job.fold_folder.validated(LOCATIONS)), key=str) == sorted(first, key=str)
 
 
 def test_fold_all_is_trained_and_not_validated(make_job: MakeJob, without_pictures: None) -> None:
@@ -220,7 +221,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
         patch.setattr(Locator, "locate", killed)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    first = read_validated(job.fold_folder.locations_csv)
+    first = read_validated(job.fold_folder.validated(LOCATIONS))
     assert {row.case for row in first} == set(located) and not job.fold_folder.summary_json.exists()
     before = list(located)
 
@@ -231,7 +232,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
     monkeypatch.setattr(Locator, "locate", counted)
     train_fold(job)
     assert not set(located[len(before):]) & set(before) and set(located) == set(load_data(job).validation)
-    after = read_validated(job.fold_folder.locations_csv)
+    after = read_validated(job.fold_folder.validated(LOCATIONS))
     assert after[:len(first)] == first and len({(row.case, row.part) for row in after}) == len(after)
 
 
@@ -247,7 +248,7 @@ def test_the_summary_is_the_last_thing_that_is_written(
         patch.setattr(locator_fold, "write_summary", killed)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    assert {row.case for row in read_validated(job.fold_folder.locations_csv)} == set(load_data(job).validation)
+    assert {row.case for row in read_validated(job.fold_folder.validated(LOCATIONS))} == set(load_data(job).validation)
     assert not job.fold_folder.summary_json.exists()
     train_fold(job)
     assert job.fold_folder.summary_json.exists()

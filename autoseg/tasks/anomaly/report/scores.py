@@ -11,7 +11,8 @@ from autoseg.reporting.blocks import Block, Figure, Picture, Table, Text, figure
 from autoseg.reporting.figures import box_rows, roc_lines
 from autoseg.tasks.anomaly.figure import groups
 from autoseg.tasks.anomaly.model import AnomalyDescription
-from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, read_scores, read_slice_scores
+from autoseg.tasks.anomaly.pictures import panels_png
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, read_scores, read_slice_scores
 from autoseg.tasks.anomaly.summary import AnomalySummary, scored_cases, scored_slices, summarize
 from autoseg.wording import JOINED, counted, fixed, number, with_interval
 from autoseg.workspace import FoldFolder
@@ -31,8 +32,8 @@ Detector = ModelArtefacts[AnomalyDescription, Scores, AnomalySummary]
 
 def read_results(fold: FoldFolder, troubles: list[str]) -> Scores | None:
     """Read the scores of a fold's validation; None where there is no case."""
-    cases = read_if_there(troubles, fold.scores_csv, read_scores) or []
-    slices = read_if_there(troubles, fold.slice_scores_csv, read_slice_scores) or []
+    cases = read_if_there(troubles, fold.validated(SCORES), read_scores) or []
+    slices = read_if_there(troubles, fold.validated(SLICE_SCORES), read_slice_scores) or []
     return Scores(cases, slices) if cases else None
 
 
@@ -116,4 +117,4 @@ def _panel(case: CaseScore, fold: AnyFold) -> Picture:
     known = {"normal": "normal", "abnormal": "abnormal", None: "not known whether normal"}[case.truth]
     said = (f"Slices of case {case.case} beside the closest ones that the generator of fold {fold.name} knows, and how they "
             f"differ. Score {number(case.score)}, {known}.")
-    return Picture(fold.folder.panels_png(case.case), f"{case.case}: score {number(case.score)}, {known}", said)
+    return Picture(panels_png(fold.folder, case.case), f"{case.case}: score {number(case.score)}, {known}", said)

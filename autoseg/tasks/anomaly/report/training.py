@@ -9,6 +9,7 @@ from autoseg.reporting.artefacts import FoldArtefacts
 from autoseg.reporting.blocks import Block, Explained, Figure, Folded, Heading, Picture, Table, Text, figures
 from autoseg.reporting.figures import curves
 from autoseg.reporting.training import NO_EPOCH, folds_table, over_epochs, recipe_and_settings
+from autoseg.tasks.anomaly.pictures import SAMPLES
 from autoseg.tasks.anomaly.report.scores import Detector, Scores
 from autoseg.wording import counted, times
 
@@ -53,7 +54,7 @@ def _of_fold(name: str, fold: FoldArtefacts[Scores]) -> list[Block]:
         Figure(f"D(x) and D(G(z)), fold {fold.name}", curves(f"Answers of the discriminator of {where}",
                                                               _series(fold, BELIEFS), (0, 1)))]
     trouble: list[Block] = []
-    newest = max(fold.folder.samples.glob("*.png"), default=None)
+    newest = max((fold.folder.root / SAMPLES).glob("*.png"), default=None)
     if newest is not None:
         try:
             said = f"Slices that the generator of {where} makes, in rows, from the file {newest.name}."

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from autoseg.reporting.artefacts import FoldArtefacts, ModelArtefacts, read_if_there
 from autoseg.reporting.blocks import Block, Figure, Picture, Table, Text, figures, pictures
 from autoseg.reporting.figures import box_rows, dots
-from autoseg.tasks.localization.locations import Part, ValidatedLocation, read_validated
+from autoseg.tasks.localization.locations import LOCATIONS, Part, ValidatedLocation, read_validated
 from autoseg.tasks.localization.model import LocatorDescription
+from autoseg.tasks.localization.picture import picture_png
 from autoseg.tasks.localization.summary import NEAR_MM, Absent, CaseError, Errors, LocationSummary, Share, summarize
 from autoseg.tasks.localization.tables import in_words
 from autoseg.wording import JOINED, MISSING, counted, fixed, interval, with_interval
@@ -23,7 +24,7 @@ WHERE: dict[Part, str] = {"whole": "the whole case", "before": "the part before 
 
 def read_results(fold: FoldFolder, troubles: list[str]) -> Rows | None:
     """Read the rows of a fold's validation; None where there is none."""
-    return read_if_there(troubles, fold.locations_csv, read_validated) or None
+    return read_if_there(troubles, fold.validated(LOCATIONS), read_validated) or None
 
 
 def pooled(folds: Sequence[Rows]) -> LocationSummary:
@@ -132,4 +133,4 @@ def _picture(error: CaseError, fold: FoldArtefacts[Rows], rows: Rows) -> Picture
     note = " ".join([f"{error.error_slices:.2f} slices; confidence {error.confidence:.2f}, {found}; fold {fold.name}.",
                      *(f"Given only {WHERE[row.part]}: wrongly found, slice {row.slice:.1f}, confidence {row.confidence:.2f}."
                        for row in rows if row.case == error.case and row.found and not row.is_there)])
-    return Picture(fold.folder.picture_png(error.case), f"{error.case}: {off}", said, note)
+    return Picture(picture_png(fold.folder, error.case), f"{error.case}: {off}", said, note)
