@@ -14,13 +14,13 @@ from rich.table import Column
 
 from autoseg.wording import rough_duration
 
-Report = Callable[[float, str], None]
+ShowProgress = Callable[[float, str], None]
 """Called with the share of the work that is done (0..1) and a word about it."""
 
 SECONDS_BETWEEN_LINES = 30
 WIDTH_BESIDE_TITLE = 80  # characters that bar, time and text take
 
-_outer: list[Report] = []  # where progress goes while a longer job shows its own
+_outer: list[ShowProgress] = []  # where progress goes while a longer job shows its own
 _told: set[str] = set()
 _bars: list[Console] = []  # of the bar that is shown now: what is printed through it stands above the bar
 
@@ -48,7 +48,7 @@ def show_once(text: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> Iterator[Report]:
+def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> Iterator[ShowProgress]:
     """A function that shows how far the work of the block is; inside a longer job, that job's progress shows it.
 
     spent_s: seconds that earlier runs spent on the share that is done already; None where they are not known.
@@ -66,7 +66,7 @@ def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> I
 
 
 @contextlib.contextmanager
-def inside(report: Report) -> Iterator[None]:
+def inside(report: ShowProgress) -> Iterator[None]:
     """What the block would show as its own progress goes to `report`, the progress of a longer job that it is part of."""
     _outer.append(report)
     try:
@@ -75,7 +75,7 @@ def inside(report: Report) -> Iterator[None]:
         _outer.pop()
 
 
-def counted(report: Report, total: int) -> Callable[[object], None]:
+def counted(report: ShowProgress, total: int) -> Callable[[object], None]:
     """A function to be called with each finished item; reports the share of `total`."""
     done = 0
 

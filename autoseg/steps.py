@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.plan import Frozen
@@ -74,7 +74,7 @@ class Steps:
         return name in self._whole and self._made_from.get(name) == digest
 
     @contextlib.contextmanager
-    def run(self, name: str, overall: Report, made_from: str = "") -> Iterator[Report]:
+    def run(self, name: str, overall: ShowProgress, made_from: str = "") -> Iterator[ShowProgress]:
         """A step. The block reports the share of it that is done, `overall` hears the share of all steps. made_from: see
         `is_made_from`.
 

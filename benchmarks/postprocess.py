@@ -34,7 +34,7 @@ from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_label
 from autoseg.planners.segmentation.anatomy import measure_labels
-from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
+from autoseg.planners.segmentation.fingerprint import MeasuredVolume, build_fingerprint
 from autoseg.planners.segmentation.unions import with_unions
 from autoseg.postprocessing.rules import apply_rules
 from autoseg.postprocessing.selection import candidate_rules, choose_rules
@@ -157,7 +157,7 @@ def unions(volume: Path, repeat: int) -> None:
     of_case = CaseFingerprint(
         spacing_mm=SPACING_MM, shape=labels.shape, shape_after_crop=labels.shape, share_kept=1, orientation="LPS",
         labels=measured, foreground_components=components)
-    inspection = Inspection(case, [], measured=Measured(of_case, np.zeros((1, 2), np.float32), in_foreground=True))
+    inspection = Inspection(case, [], measured=MeasuredVolume(of_case, np.zeros((1, 2), np.float32), in_foreground=True))
     fingerprint = with_unions(build_fingerprint(dataset, [inspection]), dataset, workers=1)
     write_json(volume.with_suffix(".json"), fingerprint)
 

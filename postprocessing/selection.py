@@ -13,7 +13,7 @@ import numpy as np
 from autoseg import image_io
 from autoseg.best import DropDetached, DropSmall, KeepLargest, Rule, TriedRule
 from autoseg.components.graph import ComponentGraph, component_graph
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import Pair, read_pair
@@ -96,7 +96,7 @@ class _CaseDice(NamedTuple):
 
 def choose_rules(
     cases: Sequence[Pair], labels: Labels, candidates: Sequence[Rule], workers: int | None = None,
-    progress: Report | None = None,
+    progress: ShowProgress | None = None,
 ) -> list[TriedRule]:
     """The candidates that were accepted, in the order in which they are to be applied, then those that were not.
 
@@ -141,7 +141,7 @@ def _without(candidate: int, of_case: _CaseDice) -> _CaseDice:
 
 def _try_all(
     cases: Sequence[Pair], labels: Labels, accepted: Sequence[Rule], candidates: Sequence[Rule], workers: int | None,
-    progress: Report | None,
+    progress: ShowProgress | None,
 ) -> dict[str, _CaseDice]:
     voxels = [image_io.number_of_voxels(pair.reference) for pair in cases]
     processes = workers if sum(voxels) > WORTH_A_PROCESS else 1

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.errors import AutosegError
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
@@ -80,7 +80,7 @@ class Run:
     settings: TrainingSettings
     folder: FoldFolder
     schedule: Schedule
-    report: Report
+    report: ShowProgress
     validation_batches: int = 0
     after_epoch: Callable[[int], None] | None = None
     history: list[Epoch] = field(default_factory=list)

@@ -16,7 +16,7 @@ from autoseg.api.selection import find_best, is_current
 from autoseg.api.tasks import Task
 from autoseg.api.training import cross_validation, job_for, require_configuration, train
 from autoseg.best import Best
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.dataset import find_dataset, load_dataset
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
@@ -162,7 +162,7 @@ def _folds(
 
 def _finish(
     folder: DatasetFolder, task: Task, models: Sequence[ModelFolder], recipes: Sequence[str], steps: Steps, wanted: _Wanted,
-    workers: int | None, overall: Report, quiet: bool,
+    workers: int | None, overall: ShowProgress, quiet: bool,
 ) -> str:
     """Find the best of the models, or pool each cross-validation where they are not compared; return the digest of what the
     report is then made from."""
@@ -178,7 +178,7 @@ def _finish(
 
 
 def _train(
-    folder: DatasetFolder, folds: Sequence[_Fold], steps: Steps, wanted: _Wanted, overall: Report, quiet: bool
+    folder: DatasetFolder, folds: Sequence[_Fold], steps: Steps, wanted: _Wanted, overall: ShowProgress, quiet: bool
 ) -> None:
     """Train what is not complete, in order; folds that were begun go on with their own settings."""
     waiting = [fold for fold in folds if not fold.is_complete]

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from autoseg import image_io, layouts
-from autoseg.console import Report, counted
+from autoseg.console import ShowProgress, counted
 from autoseg.dataset import Labels, load_labels
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.case import BYTES_PER_VOXEL, CaseSummary, Pair, case_summary, compare, labels_that_occur
@@ -68,7 +68,7 @@ def made_from(pairs: Sequence[Pair], labels: Labels | None, tolerance_mm: float 
 
 def evaluate_folder(
     reference_dir: Path, prediction_dir: Path, labels: Labels | None = None, workers: int | None = None,
-    tolerance_mm: float = TOLERANCE_MM, report: Report | None = None,
+    tolerance_mm: float = TOLERANCE_MM, report: ShowProgress | None = None,
 ) -> Summary:
     """Evaluate every reference against the prediction of the same name, whatever the endings.
 
@@ -90,7 +90,7 @@ def evaluate_folder(
 
 def evaluate_pairs(
     pairs: Sequence[Pair], labels: Labels | None, failed: dict[str, str] | None = None, workers: int | None = None,
-    tolerance_mm: float = TOLERANCE_MM, report: Report | None = None,
+    tolerance_mm: float = TOLERANCE_MM, report: ShowProgress | None = None,
 ) -> Summary:
     """Evaluate given files, several at once where they are large.
 

@@ -26,7 +26,7 @@ def check_dataset_level(
     patient, stray files, odd dataset.json.
 
     digests: of training and test cases, as `check_case` gives them. case_labels_suffice: whether a case that is called normal or
-    abnormal may be without a label, as it may for anomaly detectors.
+    abnormal may be without a label.
     """
     return [
         *_unlabelled(dataset, case_labels_suffice), *_duplicates(dataset, digests), *_training_in_test(dataset, digests),

@@ -27,7 +27,7 @@ GRAY, COLOUR = ("gray",), ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSlices:
     """What slices of one case are planned from.
 
     channels, shape (Z, Y, X): of the image. picture: whether it is a single slice. gray: whether a picture has no colour.
@@ -53,7 +53,7 @@ class ImageFormat:
     channel_names: tuple[str, ...]
 
 
-def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measured | None:
+def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> MeasuredSlices | None:
     """Measure a case, in whatever direction it may be cut."""
     if checked.image is None:
         return None
@@ -65,13 +65,13 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
         slice_truths(label, case_label, axis, count, request.normal_by, dataset.labels.ignore)
         for axis, count in enumerate((z, y, x)))
     picture, needs_samples = is_picture(array), any(map(is_ct, dataset.channel_names))
-    return Measured(
+    return MeasuredSlices(
         geometry=geometry, channels=len(array), shape=(z, y, x), picture=picture, gray=picture and is_gray(array),
         constant=all(channel.min() == channel.max() for channel in array), truths=(along_z, along_y, along_x),
         samples=sample_intensities(array, None, nonzero_box(array), None)[0] if needs_samples else None)
 
 
-def common_format(request: Request, inspections: Sequence[Inspection[Measured]]) -> ImageFormat:
+def common_format(request: Request, inspections: Sequence[Inspection[MeasuredSlices]]) -> ImageFormat:
     """Return whether the images are pictures or volumes, gray or colour: as dataset.json says, else as most training cases are.
 
     Raises AutosegError where slices along an axis were asked for, and all cases are pictures.
@@ -88,7 +88,7 @@ def common_format(request: Request, inspections: Sequence[Inspection[Measured]])
     return ImageFormat(are_pictures, dataset.channel_names or _channels_of(alike))
 
 
-def _channels_of(cases: Sequence[Measured]) -> tuple[str, ...]:
+def _channels_of(cases: Sequence[MeasuredSlices]) -> tuple[str, ...]:
     """Those of most cases; pictures without colour are gray, however many channels their files have."""
     counts = Counter(1 if case.gray else case.channels for case in cases)
     channels = counts.most_common(1)[0][0] if counts else 1
@@ -99,7 +99,7 @@ def _channels_of(cases: Sequence[Measured]) -> tuple[str, ...]:
     return tuple(f"channel_{number}" for number in range(channels))
 
 
-def findings(request: Request, inspections: Sequence[Inspection[Measured]]) -> list[Finding]:
+def findings(request: Request, inspections: Sequence[Inspection[MeasuredSlices]]) -> list[Finding]:
     """Return all that is wrong with the dataset. What a detector cannot take is an error here."""
     common, training = common_format(request, inspections), set(request.dataset.training)
     judged = []
@@ -110,7 +110,7 @@ def findings(request: Request, inspections: Sequence[Inspection[Measured]]) -> l
     return inspection_findings(request.dataset, judged)
 
 
-def _misfit(case: Case, found: Measured, common: ImageFormat) -> Finding | None:
+def _misfit(case: Case, found: MeasuredSlices, common: ImageFormat) -> Finding | None:
     """Return why a case cannot be cut like the others; None where it can."""
     code: Code = "channels"
     planned = len(common.channel_names)

@@ -11,7 +11,7 @@ import numpy as np
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.intensities import IntensityWindow, common_windows, window_in_words
-from autoseg.planners.anomaly.measuring import ImageFormat, Measured, common_format
+from autoseg.planners.anomaly.measuring import ImageFormat, MeasuredSlices, common_format
 from autoseg.planners.anomaly.request import Request
 from autoseg.planners.request import Planned, Progress, measured_cases
 from autoseg.preprocessing.store import stored_cases
@@ -32,7 +32,7 @@ PREFERRED: tuple[Axis, ...] = ("axial", "sagittal", "coronal")
 
 
 def plan(
-    request: Request, usable: Dataset, inspections: Sequence[Inspection[Measured]], workers: int | None = None,
+    request: Request, usable: Dataset, inspections: Sequence[Inspection[MeasuredSlices]], workers: int | None = None,
     progress: Progress | None = None,
 ) -> Planned[SlicePlans]:
     """Decide how the training cases are cut. usable: the dataset without cases that have errors. workers, progress: not needed.
@@ -109,12 +109,12 @@ def require_normal_slices(plans: SlicePlans, normal: Mapping[str, int]) -> None:
         f"{FEWEST_CASES} cases, as it is validated on others than it is trained on; slices of one value do not count. {remedy}")
 
 
-def _normal_slices(name: str, measured: Measured, plans: SlicePlans) -> int:
+def _normal_slices(name: str, measured: MeasuredSlices, plans: SlicePlans) -> int:
     truths = measured.truths[cut_along(measured.geometry, plans.axis)]
     return sum(may_be_trained_on(truths, [False] * len(truths), plans.source.case_labels.get(name)))
 
 
-def _axis(cases: Sequence[Measured], common: ImageFormat, asked: Axis | None) -> tuple[Axis | None, str]:
+def _axis(cases: Sequence[MeasuredSlices], common: ImageFormat, asked: Axis | None) -> tuple[Axis | None, str]:
     if common.pictures:
         return None, "pictures are one slice each"
     if asked is not None:
@@ -127,7 +127,7 @@ def _axis(cases: Sequence[Measured], common: ImageFormat, asked: Axis | None) ->
     return chosen, f"slices lie farthest apart along it (median distance of neighbours: {listed})"
 
 
-def _windows(dataset: Dataset, cases: Mapping[str, Measured], common: ImageFormat) -> tuple[IntensityWindow | None, ...]:
+def _windows(dataset: Dataset, cases: Mapping[str, MeasuredSlices], common: ImageFormat) -> tuple[IntensityWindow | None, ...]:
     """CT: over all cases that are not called abnormal."""
     samples = {name: measured.samples for name, measured in cases.items()
                if measured.samples is not None and dataset.case_labels.get(name) != "abnormal"}

@@ -12,7 +12,7 @@ from autoseg.intensities import is_ct
 from autoseg.planners.localization.request import Request
 from autoseg.planners.sampling import sample_intensities
 from autoseg.tasks.localization.level import Known, known_level, middle_half, values_of
-from autoseg.tasks.localization.placement import Placement
+from autoseg.tasks.localization.placement import ProjectionPlacement
 from autoseg.tasks.localization.projecting import no_volume, place
 from autoseg.verification.case import ONE_VALUE, CheckedCase
 from autoseg.verification.findings import LEAVE_OUT, Finding
@@ -20,7 +20,7 @@ from autoseg.verification.inspection import Inspection, inspection_findings
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredProjection:
     """What the projection of one case is planned from.
 
     channels: of the image. placement: of its projection. known: of the level. slab: share of the extent along the projected axis,
@@ -29,7 +29,7 @@ class Measured:
     """
 
     channels: int
-    placement: Placement
+    placement: ProjectionPlacement
     known: Known
     slab: float | None
     samples: np.ndarray | None
@@ -55,7 +55,7 @@ class Measured:
         return (level.last - level.first + 1) * self.placement.slice_mm if level and level.last > level.first else None
 
 
-def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measured | None:
+def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> MeasuredProjection | None:
     """Measure a case; None where it cannot be projected, which is an error."""
     image, file, target = checked.image, checked.case.images[0], request.target
     if image is None:
@@ -77,10 +77,10 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
         slab = None if half is None else share_around_middle(half, placement.box[placement.axes.projected])
     needs_samples = any(map(is_ct, dataset.channel_names))
     samples = sample_intensities(image.array, None, placement.box, None)[0] if needs_samples else None
-    return Measured(len(image.array), placement, known, slab, samples)
+    return MeasuredProjection(len(image.array), placement, known, slab, samples)
 
 
-def _check_level(checked: CheckedCase, known: Known, placement: Placement, request: Request) -> None:
+def _check_level(checked: CheckedCase, known: Known, placement: ProjectionPlacement, request: Request) -> None:
     """Note a point outside of the image, a level where it holds only zeros, and a label that reaches its end."""
     case, target, axis, level = checked.case, request.target, request.axis, known.level
     mm = target.points.get(case.name)
@@ -105,6 +105,6 @@ def share_around_middle(span: tuple[float, float], box: tuple[int, int]) -> floa
     return min(1.0, 2 * farthest / (stop - start))
 
 
-def findings(request: Request, inspections: Sequence[Inspection[Measured]]) -> list[Finding]:
+def findings(request: Request, inspections: Sequence[Inspection[MeasuredProjection]]) -> list[Finding]:
     """Return all that is wrong with the dataset."""
     return inspection_findings(request.dataset, inspections)

@@ -12,7 +12,7 @@ from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, many
 from autoseg.intensities import WINDOW_PERCENTILES, common_windows, window_in_words
 from autoseg.plan import Topology
-from autoseg.planners.localization.measuring import Measured
+from autoseg.planners.localization.measuring import MeasuredProjection
 from autoseg.planners.localization.request import Request
 from autoseg.planners.request import Planned, Progress, measured_cases
 from autoseg.preprocessing.store import stored_cases
@@ -43,7 +43,7 @@ STEPS_PER_ROOT_OF_CASES, FEWEST_STEPS, MOST_STEPS, STEPS_PER_EPOCH = 90, 300, 30
 
 
 def plan(
-    request: Request, usable: Dataset, inspections: Sequence[Inspection[Measured]], workers: int | None = None,
+    request: Request, usable: Dataset, inspections: Sequence[Inspection[MeasuredProjection]], workers: int | None = None,
     progress: Progress | None = None,
 ) -> Planned[ProjectionPlans]:
     """Decide how the training cases are projected. usable: the dataset without cases that have errors. workers, progress: not
@@ -78,7 +78,7 @@ def plan(
             "batch_size": f"{batch_size} projections, at most {MOST_PER_BATCH}, that a network at 8 GB has room for"}))
 
 
-def _general_reasons(request: Request, measured: Sequence[Measured]) -> dict[str, str]:
+def _general_reasons(request: Request, measured: Sequence[MeasuredProjection]) -> dict[str, str]:
     return {
         "target": _about_target(request.target, measured),
         "axis": "as asked for, or z; the header says which way it runs in each image",
@@ -99,7 +99,7 @@ def _seen(options: PlanOptions) -> tuple[Seen, ...]:
     return SEEN if options.channels is None else tuple(name for asked in options.channels for name in SEEN if name == asked)
 
 
-def _require_level(dataset: Dataset, cases: Mapping[str, Measured], target: Target) -> None:
+def _require_level(dataset: Dataset, cases: Mapping[str, MeasuredProjection], target: Target) -> None:
     """Raises AutosegError where it is seen in fewer than two cases."""
     having = [name for name, case in cases.items() if case.known.level is not None]
     if len(having) >= FEWEST_CASES:
@@ -111,7 +111,7 @@ def _require_level(dataset: Dataset, cases: Mapping[str, Measured], target: Targ
         f"{FEWEST_CASES}, as it is validated on others than it is trained on. {remedy}")
 
 
-def _about_target(target: Target, cases: Sequence[Measured]) -> str:
+def _about_target(target: Target, cases: Sequence[MeasuredProjection]) -> str:
     where = f"the middle of {target.name}'s extent" if len(target.labels) == 1 else target.name
     if not target.labels:
         where = "the points of a list"
@@ -122,7 +122,7 @@ def _about_target(target: Target, cases: Sequence[Measured]) -> str:
             + (f", and not known of {unknown}, which are neither trained nor validated on" if unknown else ""))
 
 
-def _slab(cases: Sequence[Measured], asked: float | None) -> tuple[float, str]:
+def _slab(cases: Sequence[MeasuredProjection], asked: float | None) -> tuple[float, str]:
     if asked is not None:
         return asked, "as asked for"
     needed = [case.slab for case in cases if case.slab is not None]
@@ -133,7 +133,7 @@ def _slab(cases: Sequence[Measured], asked: float | None) -> tuple[float, str]:
         f"holds the middle half of what is found in {SLAB_PERCENTILE} % of the cases, in steps of {SLAB_STEP:.0%}")
 
 
-def _pixel_mm(cases: Sequence[Measured], labels: int, asked: float | None) -> tuple[float, str]:
+def _pixel_mm(cases: Sequence[MeasuredProjection], labels: int, asked: float | None) -> tuple[float, str]:
     """labels: how many are found together."""
     if asked is not None:
         return asked, "as asked for"
@@ -152,7 +152,7 @@ def _pixel_mm(cases: Sequence[Measured], labels: int, asked: float | None) -> tu
     return float(f"{wanted_mm:.3g}"), why
 
 
-def _require_pixels(cases: Sequence[Measured], options: PlanOptions) -> None:
+def _require_pixels(cases: Sequence[MeasuredProjection], options: PlanOptions) -> None:
     """Raises AutosegError where pixels or a size were asked for that make projections too large or too small."""
     sizes = {"These sizes": [options.size] if options.size else []}
     if options.spacing:
@@ -165,7 +165,7 @@ def _require_pixels(cases: Sequence[Measured], options: PlanOptions) -> None:
                                f"have {SMALLEST} to {LARGEST}. Choose others, or leave it to what is measured.")
 
 
-def _position(cases: Sequence[Measured]) -> tuple[bool, str]:
+def _position(cases: Sequence[MeasuredProjection]) -> tuple[bool, str]:
     """Whether the place of a row in the scan says where the level is: where the standard deviation of the level's is small."""
     places = [(case.placement.row_of(case.known.level.slice) + 0.5) / case.placement.pixels[0]
               for case in cases if case.known.level is not None]
@@ -177,7 +177,7 @@ def _position(cases: Sequence[Measured]) -> tuple[bool, str]:
 
 
 def _network(
-    cases: Sequence[Measured], pixel_mm: float, options: PlanOptions
+    cases: Sequence[MeasuredProjection], pixel_mm: float, options: PlanOptions
 ) -> tuple[Topology, tuple[int, int], str, str]:
     """A UNet 3+ (Huang et al. 2020), and (rows, columns) that its strides divide; why each is so."""
     median_mm = np.median([case.extents_mm for case in cases], axis=0)

@@ -23,7 +23,7 @@ from autoseg.versions import versions
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredVolume:
     """What the fingerprint is made from, of one case.
 
     samples: (C, 10 000) float32, intensities of foreground voxels, or where the case has none (in_foreground False) of non-zero
@@ -35,7 +35,7 @@ class Measured:
     in_foreground: bool
 
 
-def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions] | None = None) -> Measured | None:
+def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions] | None = None) -> MeasuredVolume | None:
     """Measure a case; None for test cases. request: not needed."""
     is_test = checked.case.label is None and bool(dataset.labels.foreground)
     if checked.image is None or is_test:
@@ -49,10 +49,10 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions
         spacing_mm=geometry.spacing_mm, shape=shape, shape_after_crop=cropped,
         share_kept=round(float(np.prod(cropped) / np.prod(shape)), 6), orientation=geometry.orientation,
         labels=measured, foreground_components=components)
-    return Measured(fingerprint, *sample_intensities(array, labels, box, dataset.labels.ignore))
+    return MeasuredVolume(fingerprint, *sample_intensities(array, labels, box, dataset.labels.ignore))
 
 
-def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[Measured]]) -> Fingerprint:
+def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[MeasuredVolume]]) -> Fingerprint:
     """The fingerprint over those training cases of `dataset` that have no errors; more may have been inspected.
 
     Intensities are pooled over the cases' samples; cases without foreground count only where none has any. Raises
@@ -70,7 +70,7 @@ def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[Measure
         labels=_pooled_labels(list(cases.values()), dataset.labels), cases=cases)
 
 
-def _pooled_intensities(measured: Sequence[Measured]) -> dict[str, IntensityStatistics]:
+def _pooled_intensities(measured: Sequence[MeasuredVolume]) -> dict[str, IntensityStatistics]:
     chosen = [case for case in measured if case.in_foreground] or measured
     pooled = np.concatenate([case.samples for case in chosen], axis=1)
     statistics = {}

@@ -8,7 +8,7 @@ from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.plan import Plans
 from autoseg.planners.request import Planned, Progress, Request
-from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
+from autoseg.planners.segmentation.fingerprint import MeasuredVolume, build_fingerprint
 from autoseg.planners.segmentation.planners import CONFIGURATIONS, PLANNERS
 from autoseg.planners.segmentation.unions import with_unions
 from autoseg.tasks.segmentation.options import PlanOptions
@@ -40,13 +40,13 @@ def require_known(options: PlanOptions) -> None:
     PLANNERS[options.planner].budget_for(options.memory_gb)
 
 
-def findings(request: Request[PlanOptions], inspections: Sequence[Inspection[Measured]]) -> list[Finding]:
+def findings(request: Request[PlanOptions], inspections: Sequence[Inspection[MeasuredVolume]]) -> list[Finding]:
     """Return all that is wrong with the dataset; every training case needs a label."""
     return inspection_findings(request.dataset, inspections, case_labels_suffice=False)
 
 
 def plan(
-    request: Request[PlanOptions], usable: Dataset, inspections: Sequence[Inspection[Measured]], workers: int | None = None,
+    request: Request[PlanOptions], usable: Dataset, inspections: Sequence[Inspection[MeasuredVolume]], workers: int | None = None,
     progress: Progress | None = None,
 ) -> Planned[Plans]:
     """Make the fingerprint and the plans. usable: the dataset without cases that have errors.

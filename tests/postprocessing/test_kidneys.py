@@ -20,7 +20,7 @@ from autoseg.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.image import Image
 from autoseg.image_io import read_label, write_label
 from autoseg.planners.segmentation.anatomy import measure_labels
-from autoseg.planners.segmentation.fingerprint import Measured, build_fingerprint
+from autoseg.planners.segmentation.fingerprint import MeasuredVolume, build_fingerprint
 from autoseg.planners.segmentation.unions import with_unions
 from autoseg.postprocessing.files import postprocess_files
 from autoseg.postprocessing.rules import apply_rules
@@ -109,14 +109,14 @@ def fingerprint(masks: list[Path]) -> Fingerprint:
     return with_unions(build_fingerprint(dataset, inspections), dataset, workers=1)
 
 
-def inspected(case: Case, path: Path) -> Inspection[Measured]:
+def inspected(case: Case, path: Path) -> Inspection[MeasuredVolume]:
     label = read_label(path)
     shape = label.array.shape[1:]
     measured, components = measure_labels(label.array[0], label.geometry.spacing_mm, None)
     found = CaseFingerprint(
         spacing_mm=label.geometry.spacing_mm, shape=shape, shape_after_crop=shape, share_kept=1, orientation="LPS",
         labels=measured, foreground_components=components)
-    return Inspection(case, [], measured=Measured(found, np.zeros((1, 2), np.float32), in_foreground=True))
+    return Inspection(case, [], measured=MeasuredVolume(found, np.zeros((1, 2), np.float32), in_foreground=True))
 
 
 @pytest.fixture(scope="module")

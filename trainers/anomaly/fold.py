@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.files import remove_leftovers
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
@@ -38,7 +38,7 @@ SAMPLES = 64  # in a picture
 KEPT_FOR_VALIDATION = 0.2  # of --max-hours
 
 
-def steps(job: Job[AnomalySettings], data: AnomalyData, report: Report) -> FoldSteps[AnomalySettings, AnomalySummary]:
+def steps(job: Job[AnomalySettings], data: AnomalyData, report: ShowProgress) -> FoldSteps[AnomalySettings, AnomalySummary]:
     """Return the steps that train a fold to its end, then score its validation cases."""
     return FoldSteps(
         cases=data.cases_of(job.fold),
@@ -50,7 +50,7 @@ def steps(job: Job[AnomalySettings], data: AnomalyData, report: Report) -> FoldS
 
 
 def train_networks(
-    job: Job[AnomalySettings], data: AnomalyData, settings: AnomalySettings, device: torch.device, report: Report
+    job: Job[AnomalySettings], data: AnomalyData, settings: AnomalySettings, device: torch.device, report: ShowProgress
 ) -> None:
     """Build the recipe's learner and its batches, and run the loop; every few epochs a picture of what is generated."""
     slices = normal_slices(data.training_cases)
@@ -68,7 +68,7 @@ def train_networks(
 
 
 def validate_fold(
-    job: Job[AnomalySettings], data: AnomalyData, settings: AnomalySettings, device: torch.device, report: Report
+    job: Job[AnomalySettings], data: AnomalyData, settings: AnomalySettings, device: torch.device, report: ShowProgress
 ) -> AnomalySummary | None:
     """Score the validation cases: write `scores.csv`, `slice_scores.csv`, panels, and last `summary.json` into `validation/`.
 

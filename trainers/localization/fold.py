@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.files import remove_leftovers
 from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation, read_validated, write_validated
 from autoseg.tasks.localization.locator import Located, Locator
@@ -32,7 +32,7 @@ SAME_SLICE = 0.01  # rows on disk are rounded
 
 
 def steps(
-    job: Job[LocalizationSettings], data: LocalizationData, report: Report
+    job: Job[LocalizationSettings], data: LocalizationData, report: ShowProgress
 ) -> FoldSteps[LocalizationSettings, LocationSummary]:
     """Return the steps that train a fold to its end, then locate the level in its validation cases."""
     return FoldSteps(
@@ -44,7 +44,8 @@ def steps(
 
 
 def train_locator(
-    job: Job[LocalizationSettings], data: LocalizationData, settings: LocalizationSettings, device: torch.device, report: Report
+    job: Job[LocalizationSettings], data: LocalizationData, settings: LocalizationSettings, device: torch.device,
+    report: ShowProgress,
 ) -> None:
     """Build the recipe's learner and its batches, and run the loop."""
     plans = data.plans
@@ -73,7 +74,7 @@ def _too_large(plans: ProjectionPlans, settings: LocalizationSettings) -> str:
 
 
 def validate_fold(
-    job: Job[LocalizationSettings], data: LocalizationData, device: torch.device, report: Report
+    job: Job[LocalizationSettings], data: LocalizationData, device: torch.device, report: ShowProgress
 ) -> LocationSummary | None:
     """Locate the level in the validation cases: write `locations.csv`, pictures, and last `summary.json` into `validation/`.
 

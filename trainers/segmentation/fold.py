@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.files import remove_leftovers
@@ -31,7 +31,9 @@ USUAL_GB = 8  # that most plans are for
 BATCH_THREADS = 6  # on a machine with an accelerator; on the CPU the network takes all cores
 
 
-def steps(job: Job[SegmentationSettings], data: SegmentationData, report: Report) -> FoldSteps[SegmentationSettings, Summary]:
+def steps(
+    job: Job[SegmentationSettings], data: SegmentationData, report: ShowProgress
+) -> FoldSteps[SegmentationSettings, Summary]:
     """Return the steps that train a fold to its end, then predict its validation cases at full size."""
     return FoldSteps(
         cases=data.cases_of(job.fold),
@@ -42,7 +44,8 @@ def steps(job: Job[SegmentationSettings], data: SegmentationData, report: Report
 
 
 def train_network(
-    job: Job[SegmentationSettings], data: SegmentationData, settings: SegmentationSettings, device: torch.device, report: Report
+    job: Job[SegmentationSettings], data: SegmentationData, settings: SegmentationSettings, device: torch.device,
+    report: ShowProgress,
 ) -> None:
     """Build the recipe's learner and its batches, and run the loop."""
     configuration = data.effective(settings)
@@ -81,7 +84,7 @@ def require_predictable(modules: dict[str, nn.Module], configuration: Configurat
 
 
 def validate_fold(
-    job: Job[SegmentationSettings], data: SegmentationData, device: torch.device, report: Report
+    job: Job[SegmentationSettings], data: SegmentationData, device: torch.device, report: ShowProgress
 ) -> Summary | None:
     """Predict the validation cases at full size into `validation/`, and write their `summary.json` in nnU-Net's form.
 

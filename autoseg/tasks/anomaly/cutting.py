@@ -28,7 +28,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Placement:
+class SlicePlacement:
     """Where the slices of an image lie in it.
 
     shape: (Z, Y, X) of the image, voxels. array_axis: 0, 1 or 2 of (Z, Y, X): slice i holds the voxels with index i along it.
@@ -72,7 +72,7 @@ class Cut:
 
     slices: np.ndarray
     blank: np.ndarray
-    placement: Placement
+    placement: SlicePlacement
 
 
 def cut_image(image: Image, case: str, plans: SlicePlans) -> Cut:
@@ -101,7 +101,7 @@ def cut_image(image: Image, case: str, plans: SlicePlans) -> Cut:
     return cut
 
 
-def place_back(values: np.ndarray, placement: Placement) -> np.ndarray:
+def place_back(values: np.ndarray, placement: SlicePlacement) -> np.ndarray:
     """Values of slices on the grid of the image that they were cut from.
 
     values: (N, S, S) float32. Returns (1, Z, Y, X) float32; padding is left out, growing is linear.
@@ -118,13 +118,13 @@ def place_back(values: np.ndarray, placement: Placement) -> np.ndarray:
     return volume
 
 
-def place(geometry: Geometry, shape: tuple[int, int, int], axis: Axis | None, image_size: int) -> Placement:
+def place(geometry: Geometry, shape: tuple[int, int, int], axis: Axis | None, image_size: int) -> SlicePlacement:
     """Where the slices of an image lie and how they are turned. shape: (Z, Y, X). axis: None for pictures, kept as they are."""
     array_axis, (rows_axis, rows_flipped), (columns_axis, columns_flipped) = _turned(geometry, axis)
     extents_mm = [shape[a] * geometry.spacing_mm[a] for a in (rows_axis, columns_axis)]
     pixels = [min(image_size, max(1, round(image_size * extent / max(extents_mm)))) for extent in extents_mm]
     starts = [(image_size - n) // 2 for n in pixels]
-    return Placement(
+    return SlicePlacement(
         shape=shape, array_axis=array_axis, rows_axis=rows_axis, columns_axis=columns_axis,
         flipped=(rows_flipped, columns_flipped), rows=(starts[0], starts[0] + pixels[0]),
         columns=(starts[1], starts[1] + pixels[1]), image_size=image_size)

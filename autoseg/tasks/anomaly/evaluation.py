@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autoseg import image_io, layouts
-from autoseg.console import Report, counted
+from autoseg.console import ShowProgress, counted
 from autoseg.dataset import Labels, find_dataset, grid_differences, load_dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.csv_table import columns_of
@@ -94,7 +94,7 @@ class _Judged(NamedTuple):
 
 
 def evaluate_scores(
-    prediction: Path, references: Mapping[str, Reference], workers: int | None = None, report: Report | None = None,
+    prediction: Path, references: Mapping[str, Reference], workers: int | None = None, report: ShowProgress | None = None,
 ) -> Evaluation:
     """`scores.csv`, `slice_scores.csv` and the anomaly maps of a folder against `references` (by case name).
 
@@ -129,7 +129,7 @@ def _may_be_a_map(path: Path) -> bool:
     return float_ending(ending) == ending
 
 
-def _judge_all(work: list[_Work], workers: int | None, report: Report | None) -> tuple[list[_Judged], dict[str, str]]:
+def _judge_all(work: list[_Work], workers: int | None, report: ShowProgress | None) -> tuple[list[_Judged], dict[str, str]]:
     voxels = [image_io.number_of_voxels(one.reference.label) if one.reference.label else 0 for one in work]
     finished = counted(report or (lambda share, text: None), len(work))
     judged, failed = [], {}
@@ -206,7 +206,7 @@ def holds(prediction: Path) -> bool:
 
 def evaluate(
     reference: str, prediction: Path, labels: Labels | None, output: Path, options: Frozen, place: Workspace,
-    workers: int | None, report: Report,
+    workers: int | None, report: ShowProgress,
 ) -> Evaluated:
     """Measure how well the anomaly scores of a folder tell abnormal from normal, and whether its maps show where.
 

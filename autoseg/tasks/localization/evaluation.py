@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.csv_table import columns_of
@@ -24,7 +24,7 @@ def holds(prediction: Path) -> bool:
 
 def evaluate(
     reference: str, prediction: Path, labels: Labels | None, output: Path, options: Frozen, place: Workspace,
-    workers: int | None, report: Report,
+    workers: int | None, report: ShowProgress,
 ) -> Evaluated:
     """Raise AutosegError: there is nothing to compare a locator's answers with."""
     raise AutosegError(

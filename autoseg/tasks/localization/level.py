@@ -10,7 +10,7 @@ import numpy as np
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.tasks.localization.placement import Axes, Placement
+from autoseg.tasks.localization.placement import Axes, ProjectionPlacement
 from autoseg.tasks.localization.plan import Target
 
 Values = tuple[int, ...]
@@ -74,7 +74,7 @@ class Known(NamedTuple):
     level: Level | None
 
 
-def known_level(target: Target, labels: Labels, case: str, label: np.ndarray | None, placement: Placement) -> Known:
+def known_level(target: Target, labels: Labels, case: str, label: np.ndarray | None, placement: ProjectionPlacement) -> Known:
     """What the dataset says of a case. label: (Z, Y, X) integers, or None. placement: of the case's projection."""
     if target.labels:
         return Known(False, None) if label is None else Known(
@@ -85,7 +85,7 @@ def known_level(target: Target, labels: Labels, case: str, label: np.ndarray | N
     return Known(True, None if mm is None else level_of_point(mm, placement))
 
 
-def level_of_point(mm: float, placement: Placement) -> Level | None:
+def level_of_point(mm: float, placement: ProjectionPlacement) -> Level | None:
     """Of a point along the axis, mm in DICOM's frame; None where it is outside of the volume."""
     slice_ = placement.slice_at(mm)
     return Level(slice_, slice_, slice_) if -0.5 <= slice_ <= placement.slices - 0.5 else None

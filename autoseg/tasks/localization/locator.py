@@ -16,7 +16,7 @@ from autoseg.preprocessing.resample import area_matrix
 from autoseg.tasks.localization.answer import Answer, answer_of
 from autoseg.tasks.localization.model import LoadedLocator, LocatorDescription
 from autoseg.tasks.localization.options import LocationSettings
-from autoseg.tasks.localization.placement import Placement
+from autoseg.tasks.localization.placement import ProjectionPlacement
 from autoseg.tasks.localization.projecting import PADDING, Projection, position_of, project_image
 
 
@@ -39,7 +39,7 @@ class LocatedImage:
     slice: float
 
     @property
-    def placement(self) -> Placement:
+    def placement(self) -> ProjectionPlacement:
         return self.projection.placement
 
 

@@ -42,7 +42,7 @@ def axes_of(geometry: Geometry, axis: WorldAxis, project: WorldAxis) -> Axes:
 
 
 @dataclass(frozen=True)
-class Placement:
+class ProjectionPlacement:
     """Where a projection lies in its volume.
 
     geometry, shape (Z, Y, X): of the volume. axis: the patient's, that the rows run along. box: of the volume, that was

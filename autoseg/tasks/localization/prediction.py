@@ -25,13 +25,13 @@ from autoseg.tasks.localization.locator import LocatedImage, Locator
 from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.localization.options import PredictOptions
 from autoseg.tasks.localization.picture import draw_location
-from autoseg.tasks.localization.placement import Placement
+from autoseg.tasks.localization.placement import ProjectionPlacement
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def cropped(image: Image, placement: Placement, slice_: float, thickness_mm: float = 0) -> Image:
+def cropped(image: Image, placement: ProjectionPlacement, slice_: float, thickness_mm: float = 0) -> Image:
     """The part of a volume (C, Z, Y, X) around a place along the placement's axis; a view, of all channels and values as read.
 
     slice_: as `Placement` counts them, may lie between two. thickness_mm: as many slices as come closest to it, those whose

@@ -15,7 +15,7 @@ from autoseg.image import Geometry, Image
 from autoseg.intensities import own_window, require_usable_values
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
 from autoseg.preprocessing.resample import area_matrix
-from autoseg.tasks.localization.placement import Axes, Placement, axes_of
+from autoseg.tasks.localization.placement import Axes, ProjectionPlacement, axes_of
 from autoseg.tasks.localization.plan import ProjectionPlans, Seen, WorldAxis
 
 PADDING = -1.0  # what lies outside of a projection
@@ -26,7 +26,7 @@ class Projection:
     """channels: (n·C, rows, columns) float32 in [-1, 1], for each of the image's those that were planned (`plans.seen`)."""
 
     channels: np.ndarray
-    placement: Placement
+    placement: ProjectionPlacement
 
 
 def project_image(image: Image, case: str, plans: ProjectionPlans) -> Projection:
@@ -59,12 +59,12 @@ def position_of(rows: int) -> np.ndarray:
     return np.linspace(-1, 1, rows, dtype=np.float32) if rows > 1 else np.zeros(1, np.float32)
 
 
-def place(image: Image, axis: WorldAxis, project: WorldAxis, pixel_mm: float) -> Placement:
+def place(image: Image, axis: WorldAxis, project: WorldAxis, pixel_mm: float) -> ProjectionPlacement:
     """Where the projection of a volume lies in it: in the box that holds its non-zero voxels."""
     geometry, box, axes = image.geometry, nonzero_box(image.array), axes_of(image.geometry, axis, project)
     rows, columns = (pixels_of(geometry, box, each, pixel_mm) for each in (axes.rows, axes.columns))
     _, z, y, x = image.array.shape
-    return Placement(geometry, (z, y, x), axis, axes, box, (rows, columns))
+    return ProjectionPlacement(geometry, (z, y, x), axis, axes, box, (rows, columns))
 
 
 def pixels_of(geometry: Geometry, box: Box, array_axis: int, pixel_mm: float) -> int:
@@ -88,7 +88,7 @@ def central_slab(size: int, share: float) -> tuple[int, int]:
     return outside, size - outside
 
 
-def _project(volume: np.ndarray, placement: Placement, plans: ProjectionPlans, low: float, high: float) -> np.ndarray:
+def _project(volume: np.ndarray, placement: ProjectionPlacement, plans: ProjectionPlans, low: float, high: float) -> np.ndarray:
     """(channels that are seen, rows, columns) of the box (Z, Y, X) of one channel; values from `low` to `high` become -1 to 1."""
     axes = placement.axes
     start, stop = central_slab(volume.shape[axes.projected], plans.slab)

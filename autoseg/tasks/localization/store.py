@@ -19,7 +19,7 @@ from autoseg.preprocessing.store import CaseToMake, Part, StoredCase, StoredDesc
 from autoseg.provenance import Origin
 from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.level import Level, known_level
-from autoseg.tasks.localization.placement import Placement, axes_of
+from autoseg.tasks.localization.placement import ProjectionPlacement, axes_of
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
 from autoseg.tasks.localization.projecting import project_image
 
@@ -139,7 +139,7 @@ def _project_and_store(job: CaseToMake, plans: ProjectionPlans, folder: Path) ->
     return list(job.origins)
 
 
-def _in_projection(level: Level, placement: Placement) -> StoredLevel:
+def _in_projection(level: Level, placement: ProjectionPlacement) -> StoredLevel:
     edge = 0.5 if level.last > level.first else 0.0  # of a slice
     rows = sorted((placement.row_of(level.first - edge), placement.row_of(level.last + edge)))
     column = None if level.column is None else placement.column_of(level.column)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from autoseg.best import Member, ensemble_name
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import (
@@ -51,7 +51,7 @@ class _Ensemble:
 
 def predict_pairs(
     folder: DatasetFolder, dataset: Dataset, validated: Sequence[Sequence[str]], models: Sequence[ModelFolder],
-    members: Sequence[Member], device: torch.device, report: Report, workers: int | None = None,
+    members: Sequence[Member], device: torch.device, report: ShowProgress, workers: int | None = None,
 ) -> dict[tuple[Member, ...], Summary]:
     """Predict and evaluate every pair of models on all validation cases; what an earlier run finished stays.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autoseg.console import Report
+from autoseg.console import ShowProgress
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import pooled_folds as pooled
@@ -25,7 +25,7 @@ def holds(prediction: Path) -> bool:
 
 def evaluate(
     reference: str, prediction: Path, labels: Labels | None, output: Path, options: EvaluateOptions, place: Workspace,
-    workers: int | None, report: Report,
+    workers: int | None, report: ShowProgress,
 ) -> Evaluated:
     """Measure overlap, surface distances, volumes and lesions of segmentations against references of the same name.
 

@@ -15,7 +15,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.roc import Truth
 from autoseg.image import Geometry
 from autoseg.options import options_from
-from autoseg.planners.anomaly.measuring import ImageFormat, Measured, common_format, findings
+from autoseg.planners.anomaly.measuring import ImageFormat, MeasuredSlices, common_format, findings
 from autoseg.planners.anomaly.planning import plan
 from autoseg.planners.anomaly.request import prepare
 from autoseg.tasks.anomaly.options import PlanOptions
@@ -34,25 +34,25 @@ def made(cases: int = 2, **changes: Any) -> Dataset:
 
 
 def volume(spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), direction: tuple[float, ...] | None = None,
-           truth: Truth = "normal", **changes: Any) -> Measured:
+           truth: Truth = "normal", **changes: Any) -> MeasuredSlices:
     geometry = Geometry(spacing_mm) if direction is None else Geometry(spacing_mm, direction=direction)
-    return replace(Measured(geometry=geometry, channels=1, shape=(3, 4, 5), picture=False, gray=False, constant=False,
+    return replace(MeasuredSlices(geometry=geometry, channels=1, shape=(3, 4, 5), picture=False, gray=False, constant=False,
                             truths=([truth] * 3, [truth] * 4, [truth] * 5), samples=None), **changes)
 
 
-def picture(channels: int = 1, gray: bool = True, **changes: Any) -> Measured:
+def picture(channels: int = 1, gray: bool = True, **changes: Any) -> MeasuredSlices:
     return volume(channels=channels, gray=gray, picture=True, shape=(1, 4, 5), **changes)
 
 
-def inspected(dataset: Dataset, *cases: Measured) -> list[Inspection[Measured]]:
+def inspected(dataset: Dataset, *cases: MeasuredSlices) -> list[Inspection[MeasuredSlices]]:
     return [Inspection(case, [], case.name, measured) for case, measured in zip(dataset.training, cases, strict=True)]
 
 
-def planned(dataset: Dataset, *cases: Measured, **options: Any) -> SlicePlans:
+def planned(dataset: Dataset, *cases: MeasuredSlices, **options: Any) -> SlicePlans:
     return plan(prepare(dataset, PlanOptions(**options)), dataset, inspected(dataset, *cases)).plans
 
 
-def format_of(dataset: Dataset, *cases: Measured, **options: Any) -> ImageFormat:
+def format_of(dataset: Dataset, *cases: MeasuredSlices, **options: Any) -> ImageFormat:
     return common_format(prepare(dataset, PlanOptions(**options)), inspected(dataset, *cases))
 
 
@@ -64,7 +64,7 @@ def format_of(dataset: Dataset, *cases: Measured, **options: Any) -> ImageFormat
     ([volume((1, 1, 1))] * 2, "axial"),
     ([volume((0.995, 1, 1))] * 2, "axial"),
 ])
-def test_slices_are_cut_where_they_lie_farthest_apart_in_the_patient(cases: list[Measured], axis: str) -> None:
+def test_slices_are_cut_where_they_lie_farthest_apart_in_the_patient(cases: list[MeasuredSlices], axis: str) -> None:
     dataset = made()
     plans = planned(dataset, *cases)
     assert plans.axis == axis and "farthest apart" in plans.reasons["axis"] and plans.options == PlanOptions()
@@ -85,7 +85,7 @@ def test_channels_are_those_of_dataset_json_else_those_of_most_cases() -> None:
         format_of(three, colour, colour, colour, axis="axial")
 
 
-def found_of(*cases: Measured) -> list[Finding]:
+def found_of(*cases: MeasuredSlices) -> list[Finding]:
     dataset = made(len(cases), labels=Labels(values={"background": 0}), channel_names=(), layout="folders")
     return findings(prepare(dataset, PlanOptions()), inspected(dataset, *cases))
 
@@ -99,7 +99,7 @@ def found_of(*cases: Measured) -> list[Finding]:
     (volume(constant=True), volume(), "one_value", "the image has the same value everywhere"),
 ])
 def test_cases_that_cannot_be_cut_like_the_others_are_errors_with_a_remedy(
-    case: Measured, others: Measured, code: str, problem: str
+    case: MeasuredSlices, others: MeasuredSlices, code: str, problem: str
 ) -> None:
     found, = found_of(case, others, others)
     assert (found.severity, found.case, found.code) == ("error", "case_0", code) and "--skip-bad-cases" in found.remedy

@@ -11,7 +11,7 @@ import pytest
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
-from autoseg.planners.localization.measuring import Measured, findings, measure, share_around_middle
+from autoseg.planners.localization.measuring import MeasuredProjection, findings, measure, share_around_middle
 from autoseg.planners.localization.request import Request
 from autoseg.planners.request import inspect
 from autoseg.tasks.localization.options import PlanOptions
@@ -40,7 +40,7 @@ def with_label(first: int, stop: int, left: int = 1, right: int = 4) -> np.ndarr
     return label
 
 
-def inspected(dataset: Dataset, target: Target = L3, axis: Any = "z", project: Any = "x") -> Inspection[Measured]:
+def inspected(dataset: Dataset, target: Target = L3, axis: Any = "z", project: Any = "x") -> Inspection[MeasuredProjection]:
     inspection, = inspect(Request(dataset, PlanOptions(), target, axis, project), measure, workers=1)
     return inspection
 
@@ -94,7 +94,7 @@ def test_a_point_has_a_place_and_no_height(tmp_path: Path) -> None:
     assert measured.slab is None and measured.height_mm is None
 
 
-def told(inspection: Inspection[Measured]) -> list[tuple[str, str, str]]:
+def told(inspection: Inspection[MeasuredProjection]) -> list[tuple[str, str, str]]:
     return [(finding.code, finding.problem, finding.remedy) for finding in inspection.findings]
 
 

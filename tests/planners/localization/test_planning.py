@@ -12,12 +12,12 @@ import pytest
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry
-from autoseg.planners.localization.measuring import Measured
+from autoseg.planners.localization.measuring import MeasuredProjection
 from autoseg.planners.localization.planning import MEMORY_VALUES, plan
 from autoseg.planners.localization.request import Request, prepare, target_of
 from autoseg.tasks.localization.level import Known, Level
 from autoseg.tasks.localization.options import PlanOptions
-from autoseg.tasks.localization.placement import Placement, axes_of
+from autoseg.tasks.localization.placement import ProjectionPlacement, axes_of
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.topology.values import values_put_out
 from autoseg.verification.inspection import Inspection
@@ -36,18 +36,21 @@ def made(cases: int, **changes: Any) -> Dataset:
 def measured(
     shape: tuple[int, int, int] = (240, 160, 60), spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), height: int = 32,
     has_level: bool = True, is_known: bool = True, **changes: Any,
-) -> Measured:
+) -> MeasuredProjection:
     """A volume that lies straight, without zeros, seen along x; what is found is `height` slices high."""
     geometry = Geometry(spacing_mm)
     axes = axes_of(geometry, "z", "x")
     z, y, x = shape
-    placement = Placement(geometry, shape, "z", axes, ((0, z), (0, y), (0, x)), (z, y))
+    placement = ProjectionPlacement(geometry, shape, "z", axes, ((0, z), (0, y), (0, x)), (z, y))
     level = Level(slice=50, first=50 - height / 2, last=50 + height / 2 - 1, column=3.0) if has_level else None
-    return Measured(**{"channels": 1, "placement": placement, "known": Known(is_known, level if is_known else None), "slab": 0.3,
+    return MeasuredProjection(**{"channels": 1, "placement": placement, "known": Known(is_known, level if is_known else None),
+        "slab": 0.3,
                        "samples": None, **changes})
 
 
-def planned(*cases: Measured, options: PlanOptions = DEFAULTS, target: Target = TARGET, **dataset: Any) -> ProjectionPlans:
+def planned(
+    *cases: MeasuredProjection, options: PlanOptions = DEFAULTS, target: Target = TARGET, **dataset: Any
+) -> ProjectionPlans:
     source = made(len(cases), **dataset)
     inspections = [Inspection(case, [], case.name, entry) for case, entry in zip(source.training, cases, strict=True)]
     return plan(Request(source, options, target, "z", "x"), source, inspections).plans
@@ -166,7 +169,7 @@ def test_ct_has_a_window_over_all_cases_and_other_channels_have_none() -> None:
     ([measured(has_level=False)] * 2, TARGET, "L3 is in none of its 2 training cases.* Name another label with --find"),
     ([measured(is_known=False)] * 2, Target(name="point", points={}), "point is in none of its 2 .* Add points to the list."),
 ])
-def test_it_must_be_in_two_cases_at_least(cases: list[Measured], target: Target, words: str) -> None:
+def test_it_must_be_in_two_cases_at_least(cases: list[MeasuredProjection], target: Target, words: str) -> None:
     with pytest.raises(AutosegError, match=words):
         planned(*cases, target=target)
 
@@ -250,7 +253,7 @@ def test_projections_that_are_too_large_or_too_small_are_refused(options: dict[s
 
 def test_the_network_sees_positions_where_the_level_lies_at_the_same_share_of_scans() -> None:
     """By hand: levels at slices 40 to 58 of 240 lie 0.8 % apart; the head is up, so that rows count from slice 239 down."""
-    def at(slice_: int) -> Measured:
+    def at(slice_: int) -> MeasuredProjection:
         return measured(**{"known": Known(True, Level(slice=slice_, first=slice_ - 16, last=slice_ + 15, column=3.0))})
 
     alike = planned(*[at(40 + 2 * number) for number in range(10)])

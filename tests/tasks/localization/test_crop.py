@@ -12,19 +12,19 @@ from scipy.spatial.transform import Rotation
 
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, write_image
-from autoseg.tasks.localization.placement import Placement, axes_of
+from autoseg.tasks.localization.placement import ProjectionPlacement, axes_of
 from autoseg.tasks.localization.plan import WorldAxis
 from autoseg.tasks.localization.prediction import cropped
 
 OBLIQUE = Rotation.from_euler("xyz", (25, -15, 40), degrees=True).as_matrix()
 
 
-def placement_of(image: Image, axis: WorldAxis = "z") -> Placement:
+def placement_of(image: Image, axis: WorldAxis = "z") -> ProjectionPlacement:
     """Of a projection of the whole volume along another axis."""
     shape = image.array.shape[1:]
     project: WorldAxis = "y" if axis == "x" else "x"
     axes = axes_of(image.geometry, axis, project)
-    return Placement(image.geometry, shape, axis, axes, tuple((0, size) for size in shape), (10, 10))  # type: ignore[arg-type]
+    return ProjectionPlacement(image.geometry, shape, axis, axes, tuple((0, size) for size in shape), (10, 10))  # type: ignore[arg-type]
 
 
 def volume(channels: int = 1, dtype: type = np.int16, direction: np.ndarray | None = None) -> Image:

@@ -12,7 +12,7 @@ from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry
 from autoseg.tasks.localization.level import Known, Level, known_level, level_of_label, level_of_point, middle_half, values_of
-from autoseg.tasks.localization.placement import Placement, axes_of
+from autoseg.tasks.localization.placement import ProjectionPlacement, axes_of
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 
 GEOMETRY = Geometry((2.0, 1.0, 1.0), (0.0, 0.0, 100.0))  # slices lie at 100, 102, ..., 118 mm
@@ -29,8 +29,8 @@ def label_with(*parts: tuple[int, tuple[int, int], tuple[int, int]]) -> np.ndarr
     return label
 
 
-def placement() -> Placement:
-    return Placement(GEOMETRY, (10, 8, 6), "z", AXES, ((0, 10), (0, 8), (0, 6)), (10, 8))
+def placement() -> ProjectionPlacement:
+    return ProjectionPlacement(GEOMETRY, (10, 8, 6), "z", AXES, ((0, 10), (0, 8), (0, 6)), (10, 8))
 
 
 def test_the_level_is_the_middle_of_the_labels_extent() -> None:

@@ -13,18 +13,18 @@ from scipy.spatial.transform import Rotation
 
 from autoseg.image import Geometry, Image
 from autoseg.preprocessing.crop import Box
-from autoseg.tasks.localization.placement import Axes, Placement, axes_of
+from autoseg.tasks.localization.placement import Axes, ProjectionPlacement, axes_of
 
 SAGITTAL_SCAN = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # x to the back, y to the feet, z to the right
 WHOLE: Box = ((0, 20), (0, 6), (0, 8))
 
 
-def placed(axis: Any = "z", project: Any = "x", geometry: Geometry | None = None, **changes: Any) -> Placement:
+def placed(axis: Any = "z", project: Any = "x", geometry: Geometry | None = None, **changes: Any) -> ProjectionPlacement:
     """A volume of 20 × 6 × 8 voxels of 2 × 3 × 1.5 mm, projected as a whole, a row per slice."""
     lies = geometry or Geometry((2.0, 3.0, 1.5), (5.0, -7.0, 11.0))
     wanted: dict[str, Any] = {"shape": (20, 6, 8), "axis": axis, "axes": axes_of(lies, axis, project), "box": WHOLE,
                               "pixels": (20, 6), **changes}
-    return Placement(lies, **wanted)
+    return ProjectionPlacement(lies, **wanted)
 
 
 def oblique(seed: int) -> Geometry:
@@ -99,7 +99,7 @@ def test_the_same_place_has_the_same_millimetres_in_every_orientation(
         for image in in_every_orientation(Image(volume, geometry)):
             axes = axes_of(image.geometry, "z", "x")
             shape = image.array.shape[1:]
-            placement = Placement(image.geometry, shape, "z", axes, tuple((0, n) for n in shape),
+            placement = ProjectionPlacement(image.geometry, shape, "z", axes, tuple((0, n) for n in shape),
                                   (shape[axes.rows], shape[axes.columns]))
             row = placement.slice_of(4.25)
             assert placement.world_of(row) == pytest.approx(expected.world_of(expected.slice_of(4.25)))
