@@ -228,8 +228,11 @@ class OutputFolder:
 
     def begin_all(self, outputs: Mapping[str, Sequence[Path]], result: BaseModel | dict[str, Any] | None = None) -> None:
         """As `begin`, for several outputs. outputs: name to the files that it is made from."""
-        for output in outputs:
-            (self.folder / output).unlink(missing_ok=True)
+        for output, inputs in outputs.items():
+            path = self.folder / output
+            if path.resolve() in [file.resolve() for file in inputs]:
+                raise AutosegError(f"{path} is what it would be made from. Choose another folder with -o.")
+            path.unlink(missing_ok=True)
         self._append([self._entry(output, inputs, result) for output, inputs in outputs.items()])
 
     def note(self, case: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any]) -> None:

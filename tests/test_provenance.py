@@ -176,3 +176,13 @@ def test_temporary_names_hold_host_and_process_and_only_dead_or_old_ones_are_rem
     os.utime(old, (0, 0))
     remove_leftovers(tmp_path)
     assert [path.exists() for path in (dead, of_another_host, old)] == [False, True, False]
+
+
+def test_an_output_that_is_its_own_input_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").symlink_to(tmp_path / "a.txt")
+    outputs = OutputFolder(tmp_path / "out", Origin.of(model="m"), overwrite=True)
+    with pytest.raises(AutosegError, match="is what it would be made from"):
+        outputs.begin("a.txt", [tmp_path / "a.txt"])
+    assert (tmp_path / "out" / "a.txt").read_text() == "precious"

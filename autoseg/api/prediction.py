@@ -109,6 +109,7 @@ def predict_files(
     """
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
     inputs = opened.prediction.inputs(Path(input))
+    _require_elsewhere(inputs, Path(output))
     opened.prediction.check_output(Path(output), overwrite)  # before the gate takes its time
     gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
     found, failed = dict[str, Any](), {}
@@ -135,6 +136,14 @@ def predict_files(
         {name: one.path for name, one in made.items()}, failed, sum(one.was_there for one in made.values()),
         opened.prediction.made(len(made), len(extra)), opened.prediction.done, opened.prediction.compare_with, rows, extra,
         opened.prediction.notes(rows), gated)
+
+
+def _require_elsewhere(inputs: Sequence[PredictionInput], output: Path) -> None:
+    """Raise AutosegError where images lie in the output folder: a prediction could take the place of its own image."""
+    for image in (image for item in inputs for image in item.images):
+        if output.resolve() in (image.parent.resolve(), image.resolve().parent):
+            raise AutosegError(f"{output} holds the images that are to be predicted ({image.name}). Choose another folder with "
+                               "-o: prediction leaves its input as it is.")
 
 
 def predict(

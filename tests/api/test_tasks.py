@@ -185,6 +185,18 @@ def test_a_bad_case_is_named_and_a_second_run_does_nothing(place: Place, task: T
 
 
 @EVERY
+def test_an_image_is_never_taken_for_its_own_output(place: Place, task: Task, tmp_path: Path) -> None:
+    images = shutil.copytree(place.source / "imagesTs", tmp_path / "images")
+    (images / "alone.nii.gz").write_bytes((images / "synthetic_005_0000.nii.gz").read_bytes())
+    before, link = files_in(images), tmp_path / "link"
+    link.symlink_to(images)
+    for output in (images, link):
+        with pytest.raises(AutosegError, match="holds the images that are to be predicted .* leaves its input as it is"):
+            predict_files(images, output, model=place.model(task).root, device="cpu", overwrite=True, quiet=True)
+    assert files_in(images) == before
+
+
+@EVERY
 def test_two_commands_at_the_same_time_keep_each_others_entries(place: Place, task: Task, tmp_path: Path) -> None:
     """Each predicts half of the images into the same folder; a third run finds all of them done."""
     images, output = tmp_path / "images", tmp_path / "out"
