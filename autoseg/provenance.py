@@ -76,7 +76,7 @@ def _file_digest(path: Path, stamp: str) -> str:
 
 
 class Origin(Frozen):
-    """What an artefact was made from. facts: plain values (texts, numbers, lists, objects) by name."""
+    """The facts that an artefact was made from. facts: plain values (texts, numbers, lists, objects) by name."""
 
     facts: dict[str, Any]
 
@@ -87,7 +87,7 @@ class Origin(Frozen):
 
     @property
     def digest(self) -> str:
-        """See `digest_of`; equal for equal facts."""
+        """Return the digest of the facts (see `digest_of`); equal for equal facts."""
         return digest_of(self.facts)
 
     def differences(self, now: Origin) -> list[str]:
@@ -147,10 +147,11 @@ def _in_words(value: Any) -> str:
 
 
 class Entry(Frozen):
-    """One line of an output folder's record: what became of a case.
+    """One line of an output folder's record: the outcome of a case.
 
-    output: name of its file, or of the case where it has none. origin: digest of what made it. inputs: stamps of the files that
-    it was made from. result: what is known of it, as plain values. failed: why nothing was made; then the output is not there.
+    output: the name of its file, or of the case where it has none. origin: digest of what made it. inputs: stamps of the files
+    that it was made from. result: what is known of it, as plain values. failed: why nothing was made; then the output is not
+    there.
     """
 
     output: str
@@ -161,7 +162,7 @@ class Entry(Frozen):
 
 
 class Header(Frozen):
-    """A line of the record that says what made the outputs after it."""
+    """A line of the record that tells what made the outputs after it."""
 
     origin: dict[str, Any]
     versions: dict[str, str]
@@ -176,9 +177,9 @@ class OutputFolder:
     def __init__(
         self, folder: Path, origin: Origin, overwrite: bool = False, record: str = PREDICTIONS, refuses_others: bool = True
     ) -> None:
-        """origin: what makes the outputs. overwrite: make every output again that is asked for. Outputs of the same origin stay
-        in the record; those of others stay as files, but a later run refuses them. record: name of the record's file.
-        refuses_others: whether outputs of another origin are an error without `overwrite`; else they count as not there.
+        """Open the record. origin: what makes the outputs. overwrite: make every output again that is asked for. Outputs of the
+        same origin stay in the record; those of others stay as files, but a later run refuses them. record: name of the record's
+        file. refuses_others: whether outputs of another origin are an error without `overwrite`; else they count as not there.
 
         Raises AutosegError where the folder cannot be written.
         """
@@ -195,12 +196,12 @@ class OutputFolder:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing of this origin is in the record."""
+        """Tell whether nothing of this origin is in the record."""
         return not any(entry.origin == self.origin.digest and not entry.failed for entry in self._entries.values())
 
     @property
     def results(self) -> dict[str, dict[str, Any]]:
-        """The results of this origin's outputs by the outputs' names, sorted; what other processes appended is among them."""
+        """Return the results of this origin's outputs by the outputs' names, sorted, with those that other processes appended."""
         self._read()
         return {name: entry.result for name, entry in sorted(self._entries.items())
                 if entry.origin == self.origin.digest and entry.result is not None}
@@ -227,7 +228,7 @@ class OutputFolder:
         self.begin_all({output: inputs}, result)
 
     def begin_all(self, outputs: Mapping[str, Sequence[Path]], result: BaseModel | dict[str, Any] | None = None) -> None:
-        """As `begin`, for several outputs. outputs: name to the files that it is made from."""
+        """Begin several outputs as `begin` does. outputs: name to the files that it is made from."""
         for output in outputs:
             (self.folder / output).unlink(missing_ok=True)
         self._append([self._entry(output, inputs, result) for output, inputs in outputs.items()])

@@ -31,7 +31,7 @@ Progress = Callable[[object], None]  # called with each case that is done
 
 @dataclass(frozen=True)
 class Request(Generic[Options]):
-    """What is to be planned. dataset: whose cases are inspected. options: as the user gave them."""
+    """A request for plans. dataset: the one whose cases are inspected. options: as the user gave them."""
 
     dataset: Dataset
     options: Options
@@ -39,7 +39,7 @@ class Request(Generic[Options]):
 
 @dataclass(frozen=True)
 class Planned(Generic[PlansType]):
-    """What planning gives. fingerprint: None where the task has none."""
+    """The result of planning. fingerprint: None where the task has none."""
 
     plans: PlansType
     fingerprint: Fingerprint | None = None

@@ -24,7 +24,7 @@ def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:
 
 
 def draw_progress(path: Path, history: list[Epoch], title: str) -> None:
-    """What each epoch gave, as a PNG: losses; Dice per class, or what else the recipe logs; learning rate and seconds."""
+    """Draw each epoch's results as a PNG: losses; Dice per class, or what else the recipe logs; learning rate and seconds."""
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(10, 9)

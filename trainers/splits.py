@@ -45,7 +45,7 @@ def five_fold_splits(cases: list[str], folds: int = USUAL_FOLDS) -> Splits:
 
 @dataclass(frozen=True)
 class MadeSplits:
-    """notes: what the user should know of how they were made."""
+    """The splits that were made. notes: what the user should know about how they were made."""
 
     splits: Splits
     notes: list[str]

@@ -18,7 +18,7 @@ SETTINGS = ("momentum=0.9", "learning_rate=0.05")
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made: the report of the cross-validation, and the evaluation of the test images."""
+    """The results of the demo: the report of the cross-validation, and the evaluation of the test images."""
 
     report: Path
     summary_json: Path

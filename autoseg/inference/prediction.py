@@ -37,7 +37,7 @@ class Prediction(ABC):
     @property
     @abstractmethod
     def channel_names(self) -> tuple[str, ...]:
-        """The channels of the images that the models take."""
+        """Return the channels of the images that the models take."""
 
     @abstractmethod
     def in_words(self, chosen: Chosen) -> str:

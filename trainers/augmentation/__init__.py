@@ -27,7 +27,7 @@ class Augmentation:
     transforms: TransformSet = AUGMENTATIONS["default"]
 
     def draw_spatial(self, rng: np.random.Generator) -> SpatialDraw | None:
-        """Draw what moves voxels; None where nothing does."""
+        """Draw the transform that moves voxels; None where nothing moves them."""
         return draw_spatial(self.patch_size, self.transforms, rng)
 
     def apply(

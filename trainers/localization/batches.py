@@ -26,7 +26,7 @@ SPREAD = 0.06  # of the rows: standard deviation of how far before or after what
 
 @dataclass(frozen=True)
 class InMemory:
-    """channels: (C, rows, columns) float32 in [-1, 1]. level: None where it is not there."""
+    """A projection in memory. channels: (C, rows, columns) float32 in [-1, 1]. level: None where it is not there."""
 
     channels: torch.Tensor
     level: StoredLevel | None
@@ -34,8 +34,8 @@ class InMemory:
 
 @dataclass
 class LocatorBatch:
-    """image: (B, C, rows, columns) float32 in [-1, 1] and beyond where intensities were changed. target: (B, 1, rows, columns)
-    float32, the share of each pixel that the band covers. Both on the device."""
+    """A batch of projections. image: (B, C, rows, columns) float32 in [-1, 1] and beyond where intensities were changed. target:
+    (B, 1, rows, columns) float32, the share of each pixel that the band covers. Both on the device."""
 
     image: torch.Tensor
     target: torch.Tensor
@@ -52,9 +52,9 @@ def read_projections(cases: Sequence[StoredProjection]) -> list[InMemory]:
 
 
 class LocatorBatches:
-    """Projections drawn evenly from all. The draw depends on `seed` and the batch's number alone.
+    """Batches of projections that are drawn evenly from all. The draw depends only on `seed` and the batch's number.
 
-    Of each batch, `absent_share` show the rows before or after what is to be found, and `window_share` some rows from anywhere;
+    In each batch, `absent_share` show the rows before or after what is to be found, and `window_share` some rows from anywhere;
     the others are whole. Each lies in the middle of `size` pixels, moved and changed at random, and padded.
     """
 

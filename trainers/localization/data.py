@@ -28,7 +28,7 @@ AGREEMENT = Agreement(
 
 @dataclass(frozen=True)
 class LocalizationData(FoldData[ProjectionPlans, StoredProjection]):
-    """See `FoldData`. stored: projections of the cases of which it is known whether and where the level is."""
+    """A fold's data (see `FoldData`). stored: projections of the cases of which it is known whether and where the level is."""
 
 
 def load_data(job: Job[LocalizationSettings]) -> LocalizationData:

@@ -78,8 +78,8 @@ def validate_fold(
 ) -> LocationSummary | None:
     """Locate the level in the validation cases: write `locations.csv`, pictures, and last `summary.json` into `validation/`.
 
-    Of a case with the level, its rows before and those after what is to be found are looked at, too: there it must not be found.
-    Cases that have rows already are left as they are. Raises AutosegError where a case cannot be looked at.
+    In a case with the level, the rows before and those after it are looked at, too: there it must not be found. Cases that have
+    rows already are left as they are. Raises AutosegError where a case cannot be looked at.
     """
     if not data.validation:
         return None
