@@ -20,9 +20,9 @@ ShowProgress = Callable[[float, str], None]
 SECONDS_BETWEEN_LINES = 30
 WIDTH_BESIDE_TITLE = 80  # characters that bar, time and text take
 
-_outer: list[ShowProgress] = []  # where progress goes while a longer job shows its own
+_outer: list[ShowProgress] = []  # receive progress while a longer job shows its own
 _told: set[str] = set()
-_bars: list[Console] = []  # of the bar that is shown now: what is printed through it stands above the bar
+_bars: list[Console] = []  # console of the bar that is shown now: prints above the bar
 
 
 def show(content: Any) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from autoseg.plan import Frozen, IntensityStatistics
 
-LINKED_SHARE = 0.9  # of a label's components touch another label: nearly always
+LINKED_SHARE = 0.9  # share of a label's components that touch another label: nearly always
 
 
 class LabelOfCase(Frozen):

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-MOST_SCANS = 12  # more cases than this under one name are numbered on, as a rule, not scans of one patient
-MANY_STEMS = 5  # with so many names it is the rule all the same: slices of volumes
+MOST_SCANS = 12  # more cases than this under one name are usually a running number, not one patient
+MANY_STEMS = 5  # with so many names they are patients after all: slices of volumes
 SHOWN_PATIENTS, SHOWN_CASES, WRITTEN_PATIENTS = 3, 4, 50
 
 # sub-01_ses-2_run-1_T1w: subject, then entities, then words

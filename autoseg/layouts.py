@@ -18,7 +18,7 @@ from autoseg.errors import AutosegError, many, some
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 IGNORE = "ignore"
 GROUPS_EXAMPLE = '{"patient_7": ["case_a", "case_b"], ...} or {"case_a": "patient_7", ...}'
-CaseLabel = Literal["normal", "abnormal"]  # of a whole case
+CaseLabel = Literal["normal", "abnormal"]  # the label of a whole case
 CASE_LABELS: tuple[CaseLabel, ...] = ("normal", "abnormal")
 CASE_LABELS_EXAMPLE = '{"case_a": "normal", "case_b": "abnormal", ...}'
 NNUNET_EXAMPLE = (

@@ -28,8 +28,8 @@ from autoseg.workspace import read_model
 
 BYTES_AT_ONCE = 2**20
 PREDICTIONS, GATED, POSTPROCESSED = "autoseg_prediction.jsonl", "autoseg_gate.jsonl", "autoseg_postprocessing.jsonl"
-NOTHING: tuple[Any, ...] = (None, [], {}, "")  # facts that say the same
-MADE_FROM = "made_from.json"  # beside what lies in a folder of its own
+NOTHING: tuple[Any, ...] = (None, [], {}, "")  # values that mean the same
+MADE_FROM = "made_from.json"  # lies beside an artefact that has a folder of its own
 
 
 def digest_of(content: Any) -> str:
@@ -128,7 +128,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         one, other = before.get(key), now.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
             are_named = all(isinstance(value, dict) for value in [*one.values(), *other.values()])
-            if are_named and one.keys() != other.keys():  # whole things are others: their names say enough
+            if are_named and one.keys() != other.keys():  # the things themselves differ: their names are enough
                 found.append(f"{key} {', '.join(one) or 'none'} (now {', '.join(other) or 'none'})")
             else:
                 found += _differences(one, other)
@@ -286,7 +286,7 @@ class OutputFolder:
                 self._headers.append(Header.model_validate(content))
         except (ValueError, TypeError, ValidationError) as error:
             if self.overwrite or not line.rstrip().endswith(b"}"):
-                return  # the rest of a line that a killed process left
+                return  # the rest of a line that a killed process did not finish
             raise AutosegError(f"{self._path} is damaged: it holds a line that does not fit ({_short(error)}). Choose another "
                                "folder with -o, or replace what is there with --overwrite.") from error
 

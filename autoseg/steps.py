@@ -16,7 +16,7 @@ from autoseg.plan import Frozen
 from autoseg.workspace import read_model
 
 SECONDS_BETWEEN_WRITES = 15.0
-SHORTEST_MEASURED = 0.02  # share of a step from which its length can be told
+SHORTEST_MEASURED = 0.02  # share of a step after which its length can be estimated
 
 
 class Step(NamedTuple):

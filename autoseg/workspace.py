@@ -16,7 +16,7 @@ from autoseg.errors import AutosegError
 from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
-PLANS = "plans*.json"  # of whatever task
+PLANS = "plans*.json"  # plans of any task
 MODEL_REMEDY = "Remove it: autoseg run, or autoseg_train with --continue, writes it again."
 SPLITS_REMEDY = "Correct it, or remove it to have it made anew."
 

@@ -49,7 +49,7 @@ def inspect(
     request: Request[Any], measure: Callable[..., Measured | None], workers: int | None = None
 ) -> Iterator[Inspection[Measured]]:
     """Check and measure every case of the request's dataset (see `run_inspections`). measure: the function of the task's room."""
-    alone = replace(request, dataset=without_cases(request.dataset))  # goes to the workers with each case
+    alone = replace(request, dataset=without_cases(request.dataset))  # sent to the workers with each case
     return run_inspections(request.dataset, functools.partial(measure, request=alone), workers)
 
 

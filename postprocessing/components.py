@@ -50,7 +50,7 @@ def looked_at(rule: Rule) -> frozenset[int]:
 
 def _beside_the_largest(graph: ComponentGraph, rule: KeepLargest, present: np.ndarray) -> np.ndarray:
     joined = graph.join(rule.labels, present)
-    order = np.argsort(-joined.voxels, kind="stable")  # of equally large ones, the first in (z, y, x) order is kept
+    order = np.argsort(-joined.voxels, kind="stable")  # of equally large components, the first in (z, y, x) order is kept
     goes = np.ones(len(order), bool)
     goes[order[: rule.count]] = False
     in_question = goes & (joined.voxels * graph.voxel_ml <= rule.spared_ml * (1 + TOLERANCE))

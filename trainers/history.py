@@ -12,7 +12,7 @@ from autoseg.training_log import Epoch
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SMOOTHING = 0.9  # of the validation Dice, per epoch
+SMOOTHING = 0.9  # share of the old average of the validation Dice that an epoch keeps
 
 
 def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:

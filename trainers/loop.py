@@ -126,7 +126,7 @@ def is_over(run: Run) -> bool:
 def train_epoch(run: Run) -> Epoch:
     """Make all iterations of one epoch, and the online validation after them."""
     number, started = run.next_epoch, time.monotonic()
-    torch.manual_seed(run.settings.seed + number)  # what networks draw, such as dropout: the same in a run that goes on
+    torch.manual_seed(run.settings.seed + number)  # random parts of networks, such as dropout, repeat when a run is continued
     steps: list[dict[str, float]] = []
     rate = 0.0
     batches = run.training.batches(number * run.schedule.iterations, run.schedule.iterations)

@@ -51,7 +51,7 @@ class MadeSplits:
     notes: list[str]
 
 
-NO_SPLITS = MadeSplits([], [])  # of fold "all"
+NO_SPLITS = MadeSplits([], [])  # splits of fold "all"
 
 
 def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Collection[str]] | None) -> MadeSplits:

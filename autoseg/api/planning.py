@@ -157,7 +157,7 @@ def _plan(
     for configuration in task.planner.chosen(planned.plans, task.plan_options()):
         forget_outdated(usable.training, folder.preprocessed(configuration), partial(
             task.store.case_origin, configuration=configuration, dataset=usable, plans=planned.plans))
-    if task.info.is_default or not folder.plans_of(tasks.default_task().info).exists():  # else the latter rely on what is there
+    if task.info.is_default or not folder.plans_of(tasks.default_task().info).exists():  # else those plans need the old files
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
         write_json(folder.dataset_json, used)
     if planned.fingerprint is not None:

@@ -110,7 +110,7 @@ def predict_files(
     """
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
     inputs = opened.prediction.inputs(Path(input))
-    opened.prediction.check_output(Path(output), overwrite)  # before the gate takes its time
+    opened.prediction.check_output(Path(output), overwrite)  # checked before the gate, which takes long
     gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
     found, failed = dict[str, Any](), {}
     with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:
@@ -126,7 +126,7 @@ def predict_files(
                 failed[outcome.item.name] = str(outcome.error)
             else:
                 found[outcome.item.name] = outcome.value
-    made = {item.name: found[item.name] for item in inputs if item.name in found}  # what was there came first
+    made = {item.name: found[item.name] for item in inputs if item.name in found}  # earlier outputs came first
     rows = [one.row for one in made.values() if one.row is not None]
     extra = {name: one.extra for name, one in made.items() if one.extra is not None}
     table = opened.prediction.table(rows) if rows else None

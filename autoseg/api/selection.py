@@ -107,7 +107,7 @@ def is_current(folder: DatasetFolder, task: Task, models: Sequence[ModelFolder])
     try:
         dataset, best = read_model(folder.dataset_json, Dataset), read_model(folder.best_json, Best)
     except AutosegError:
-        return False  # of another version
+        return False  # written by another version
     if best.references != references_digest(dataset):
         return False
     compared = [candidate.members for candidate in best.candidates]
@@ -188,7 +188,7 @@ def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], s
     """Return reference and prediction of each validation case. Raises AutosegError where a prediction is missing."""
     predictions = prediction_files(folder, members, summary)
     if gone := [path for path in predictions.values() if not path.exists()]:
-        which = training_flags(folder.model(members[0].configuration, members[0].recipe))  # those of ensembles were just made
+        which = training_flags(folder.model(members[0].configuration, members[0].recipe))  # an ensemble's files were just made
         raise AutosegError(
             f"{len(gone)} of {len(predictions)} validation predictions are gone, such as {gone[0]}. To make them again: "
             + command_line(folder, "autoseg_train", *_folds_of(gone), *which, "--continue"))

@@ -130,7 +130,7 @@ def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: b
     if quiet:
         return
     for note in data.notes:
-        console.show_once(note)  # of all folds
+        console.show_once(note)  # a note on all folds
     console.show_all(notes)
 
 

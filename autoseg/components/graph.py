@@ -26,7 +26,7 @@ def label_components(labels: np.ndarray) -> tuple[np.ndarray, int]:
     Returns (Z, Y, X) unsigned integers, 0 where `labels` is 0 and else 1..n, and n. Memory: the result, and
     connected-components-3d's tables (Silversmith 2021).
     """
-    values = np.require(labels, requirements=("C", "W"))  # it refuses what is read-only, such as Pillow's arrays
+    values = np.require(labels, requirements=("C", "W"))  # the library refuses read-only arrays, such as Pillow's
     if values.dtype == bool:
         values = values.view(np.uint8)  # version 4.1.1 refuses lines of bool, such as [[[1, 0, 1]]]
     components, number = cc3d.connected_components(values, connectivity=CONNECTIVITY, return_N=True)

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from autoseg.voxels import count_pairs, slabs
 
-HALF_OF_THE_NEIGHBOURS = [steps for steps in product((-1, 0, 1), repeat=3) if steps > (0, 0, 0)]  # the others are theirs
+HALF_OF_THE_NEIGHBOURS = [steps for steps in product((-1, 0, 1), repeat=3) if steps > (0, 0, 0)]  # the rest by symmetry
 LARGE = 1000  # surface voxels of a component from which a tree of its own is worth keeping
 
 

@@ -11,7 +11,7 @@ from autoseg.errors import AutosegError
 
 RESAMPLES = 2000
 LEVEL = 0.95
-Z = 1.959963984540054  # that the middle 95 % of a normal distribution lies within
+Z = 1.959963984540054  # the middle 95 % of a normal distribution lie within ± Z
 SEED = 12345
 DRAWS_AT_ONCE = 2**22
 

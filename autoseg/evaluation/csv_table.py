@@ -15,7 +15,7 @@ from autoseg.files import write_text
 from autoseg.plan import Frozen
 
 Row = TypeVar("Row", bound=Frozen)
-YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as a row's cell says it
+YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as written in a cell
 
 
 class Line(NamedTuple):

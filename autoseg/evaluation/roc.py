@@ -15,7 +15,7 @@ from autoseg.evaluation.confidence import Interval, percentile_intervals, resamp
 from autoseg.plan import Frozen
 
 Truth = Literal["normal", "abnormal"]
-NORMAL_PERCENTILE = 95.0  # of the normal scores: the threshold that sensitivity is given at
+NORMAL_PERCENTILE = 95.0  # percentile of the normal scores: the threshold for the sensitivity
 
 
 class Scored(NamedTuple):

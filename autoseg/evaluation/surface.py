@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 from autoseg.errors import AutosegError
 
 NAN = float("nan")
-ROUNDING = 1e-6  # of the tolerance: headers hold spacings as float32
+ROUNDING = 1e-6  # share of the tolerance: headers hold spacings as float32
 
 
 @dataclass(frozen=True)

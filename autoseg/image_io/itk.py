@@ -110,7 +110,7 @@ def _geometry(path: Path, reader: sitk.ImageFileReader) -> Geometry:
 
 def _unreadable(path: Path, error: RuntimeError) -> AutosegError:
     message = str(error)
-    meta = path.suffix.lower() in (".mha", ".mhd")  # which gives an untrue reason
+    meta = path.suffix.lower() in (".mha", ".mhd")  # SimpleITK gives a wrong reason for these
     reason = "MetaImage" if meta else message.strip().splitlines()[-1].strip()
     if any(sign in message for sign in SIGNS_OF_TRUNCATION):
         return truncated(path, reason)

@@ -38,7 +38,7 @@ def _one_channel(path: Path, array: np.ndarray) -> np.ndarray:
 def _rounded(path: Path, array: np.ndarray) -> np.ndarray:
     """Round slice by slice, so that a volume of floats is not held twice."""
     lowest, highest = float(array.min()), float(array.max())
-    if not max(-lowest, highest) < LARGEST_VALUE:  # so that NaN fails, too
+    if not max(-lowest, highest) < LARGEST_VALUE:  # written this way, NaN fails, too
         raise AutosegError(
             f"{path}: a label holds whole numbers, but this file holds values from {lowest:.4g} to {highest:.4g}. "
             "Correct it, or leave the case out."

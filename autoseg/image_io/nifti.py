@@ -70,7 +70,7 @@ class NiftiHeader:
             for name, offset in zip(SFORM_ROWS, (header.get_sform() @ voxel)[:3], strict=True):
                 header[name][3] = offset
         if int(header["qform_code"]) > 0:
-            with contextlib.suppress(HeaderDataError, ValueError):  # beside an sform, one that is no rotation places nothing
+            with contextlib.suppress(HeaderDataError, ValueError):  # beside an sform, a qform that is no rotation is not used
                 for name, offset in zip(QFORM_OFFSETS, (_qform(header, sizes) @ voxel)[:3], strict=True):
                     header[name] = offset
         for name in ("slice_code", "slice_start", "slice_end"):

@@ -10,7 +10,7 @@ from autoseg.networks.upsampled import convolve_upsampled
 from autoseg.plan import Norm, Topology
 
 RELU = 0.0  # negative slope
-ABSENT = 10.0  # by which the logits of a class that is not there are lowered: about e^10 in odds, and finite in any mean
+ABSENT = 10.0  # what is subtracted from an absent class's logits: about e^10 in odds, and finite in any mean
 
 
 class UNet3Plus(nn.Module):
@@ -62,7 +62,7 @@ class UNet3Plus(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Logits:
         *by_level, (*_, bottleneck) = self._encode(x)
-        levels = [bottleneck]  # of the decoder so far, finest first
+        levels = [bottleneck]  # the decoder's levels so far, finest first
         for level in reversed(range(len(self.decoder))):
             sources = [*by_level.pop(), *levels]  # popped, so that prediction can free them
             levels.insert(0, self.decoder[level](_from_all_scales(self.skips[level], sources)))

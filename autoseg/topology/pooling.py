@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SMALLEST_EDGE = 4  # voxels that pooling leaves of an axis, at least
+SMALLEST_EDGE = 4  # least voxels that pooling leaves along an axis
 SIMILAR_RATIO = 2  # spacings that differ by less than this count as equal
 
 

@@ -26,8 +26,8 @@ from autoseg.workspace import DatasetFolder
 
 SUMMARIES = {
     CONFIGURATION: "2D slices for anomaly detectors (-tr anogan): which way volumes are cut, and which slices are normal"}
-FEWEST_CASES = 2  # with normal slices: one to train on, one to validate on
-EQUALLY_COARSE = 0.99  # of the largest spacing: of such axes the first of these is cut along
+FEWEST_CASES = 2  # cases with normal slices: one to train on, one to validate on
+EQUALLY_COARSE = 0.99  # share of the largest spacing: slices are cut along the first such axis
 PREFERRED: tuple[Axis, ...] = ("axial", "sagittal", "coronal")
 
 

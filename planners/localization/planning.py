@@ -28,17 +28,17 @@ from autoseg.workspace import DatasetFolder
 
 SUMMARIES = {
     CONFIGURATION: "2D projections for locators (-tr locator): which level is found, and in what picture of the volume"}
-FEWEST_CASES = 2  # that hold what is to be found: one to train on, one to validate on
+FEWEST_CASES = 2  # cases that hold the target: one to train on, one to validate on
 SLAB_STEP, USUAL_SLAB = 0.05, 0.5
-SLAB_PERCENTILE = 90  # of what the cases need
-ROWS_OF_TARGET = 16  # that what is found covers, in the median case
+SLAB_PERCENTILE = 90  # percentile of the slabs that the cases need
+ROWS_OF_TARGET = 16  # rows that the target covers, in the median case
 LONGER = "the longer edge of the median projection"
 FEWEST_PIXELS, MOST_PIXELS, USUAL_PIXELS = 64, 512, 128  # along that; the last where only points are known
 ALIKE, FEWEST_FOR_POSITION = 0.1, 10  # standard deviation of where in the scan the level lies, as a share of it
 SMALLEST, LARGEST = 4, 4096  # pixels that an edge may have
 MOST_STAGES, BASE_FEATURES = 5, 16  # Huang et al. 2020
 MOST_PER_BATCH, FEWEST_PER_BATCH = 8, 2
-MEMORY_VALUES = 0.75 * 12 * 8.5e7  # that a UNet 3+ may put out for a batch at 8 GB (see LEFT_BY_LOSS of segmentation)
+MEMORY_VALUES = 0.75 * 12 * 8.5e7  # values that a UNet 3+ may put out per batch at 8 GB (see segmentation's LEFT_BY_LOSS)
 STEPS_PER_ROOT_OF_CASES, FEWEST_STEPS, MOST_STEPS, STEPS_PER_EPOCH = 90, 300, 3000, 25
 
 

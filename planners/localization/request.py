@@ -49,7 +49,7 @@ def _number(path: Path, number: int, text: str) -> float | None:
     return value
 
 
-PROJECTED: dict[WorldAxis, WorldAxis] = {"x": "y", "y": "x", "z": "x"}  # away, where nothing else is asked for
+PROJECTED: dict[WorldAxis, WorldAxis] = {"x": "y", "y": "x", "z": "x"}  # axis along which: axis projected away, by default
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def prepare(source: Dataset, options: PlanOptions) -> Request:
     if options.points is None:
         return Request(source, options, target_of(source.labels, options.find), axis, project)
     points = read_points(options.points, [case.name for case in source.training])
-    options = options.model_copy(update={"points": options.points.absolute()})  # so that it is found from any folder
+    options = options.model_copy(update={"points": options.points.absolute()})  # a path that is valid from any folder
     target = Target(name=" ".join(options.find) or "the point", points=points)
     return Request(_without_labels(source), options, target, axis, project)
 

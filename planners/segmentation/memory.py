@@ -15,7 +15,7 @@ from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import SMALLEST_BATCH, values_put_out
 
 REFERENCE_BATCH = {2: 12, 3: 2}
-FIRST_PATCH_EDGE = {2: 2048, 3: 256}  # of the square or cube with as many voxels as the first patch
+FIRST_PATCH_EDGE = {2: 2048, 3: 256}  # edge of the square or cube with as many voxels as the first patch
 
 
 @dataclass(frozen=True)

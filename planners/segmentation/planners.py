@@ -14,8 +14,8 @@ from autoseg.plan import Plans
 from autoseg.planners.segmentation import default
 from autoseg.planners.segmentation.memory import Budget
 
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")  # that a planner may plan, as the data suggest
-LEFT_BY_LOSS = 0.75  # of the memory: the recipe unet3plus compares every level at full resolution, which takes the rest
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")  # what a planner may plan, depending on the data
+LEFT_BY_LOSS = 0.75  # share of the memory: the recipe unet3plus compares all levels at full resolution, which takes the rest
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from autoseg.parallel import run_parallel
 from autoseg.planners.segmentation.anatomy import range_over, rounded
 from autoseg.verification.case import LABEL_BYTES
 
-MAIN_SHARE = 0.05  # of the union's volume in its case: 20 times less than the whole is a part, hardly a slip of the pen
+MAIN_SHARE = 0.05  # share of the union's volume in its case: what is larger is a part, hardly a slip of the pen
 WORTH_A_PROCESS = 2**28  # voxels of all label files below which further processes cost more than they save
 
 Union = tuple[int, ...]

@@ -46,7 +46,7 @@ class GanLearner:
         torch.manual_seed(settings.seed)
         self.settings, self.device, self.shape = settings, device, shape
         self.dtype = resolve_precision(settings.precision, device)
-        if self.dtype == torch.float16:  # what "auto" is on CUDA; a GAN's losses need the range of bfloat16
+        if self.dtype == torch.float16:  # "auto" on CUDA; a GAN's losses need the range of bfloat16
             self.dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
         self.generator = Generator(shape)
         self.discriminator = Discriminator(shape, settings.spectral_norm)

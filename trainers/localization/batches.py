@@ -19,9 +19,9 @@ from autoseg.trainers.localization.augmentation import STILL, Motion, draw_motio
 from autoseg.trainers.localization.settings import LocalizationSettings
 
 SHARE_OF_FREE_MEMORY = 0.5
-SHORTEST_WINDOW = 0.25  # of the rows
+SHORTEST_WINDOW = 0.25  # share of the rows
 FEWEST_ROWS = 8
-SPREAD = 0.06  # of the rows: standard deviation of how far before or after what is to be found a part of a scan ends
+SPREAD = 0.06  # share of the rows: standard deviation of the gap between the end of a partial scan and the target
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class LocatorBatches:
         """Return rows of a case as the network sees them: (C, rows, columns), and the band (1, rows, columns)."""
         image, inside = moved(case.channels, rows, motion, self.size, self.position)
         if rng is not None:
-            seen = len(case.channels)  # what comes after them is no intensity
+            seen = len(case.channels)  # further channels are no intensities
             image = torch.cat((change_intensities(image[:seen], rng, AUGMENTATIONS["default"]), image[seen:]))
         image = torch.where(inside, image, torch.tensor(PADDING))
         target = torch.zeros(1, *self.size)

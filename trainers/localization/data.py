@@ -22,7 +22,7 @@ from autoseg.workspace import read_model
 
 AGREEMENT = Agreement(
     LocatorDescription, fields=("recipe", "plans", "network", "position", "band", "location"),
-    plans_may_differ={"versions": True, "reasons": True, "epochs": True, "batch_size": True},  # the latter two: how it is trained
+    plans_may_differ={"versions": True, "reasons": True, "epochs": True, "batch_size": True},  # last two: only for training
     plans_digest=lambda its: plans_digest(its.plans))
 
 

@@ -17,7 +17,7 @@ from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
 
 SHARE_OF_FREE_MEMORY = 0.25
-LABEL_BYTES = 2  # of a voxel, at most
+LABEL_BYTES = 2  # most bytes of a label value
 
 
 class CaseInMemory:
