@@ -13,7 +13,7 @@ from autoseg.workspace import ModelFolder
 
 
 class KeepLargest(Frozen):
-    """Keep the `count` largest connected components of the union of `labels` (values); the others become background.
+    """A rule: keep the `count` largest connected components of the union of `labels` (values); the others become background.
 
     spared_ml, spared_mm: smaller components are spared where they are no larger than `spared_ml` and no farther than
     `spared_mm` from those that are kept, as specks were in the training labels. 0 spares none.

@@ -1,4 +1,4 @@
-"""What images' intensities become before a network that takes no patches of volumes sees them: a window, scaled."""
+"""Windows that scale the intensities of images for networks that take slices or projections, not patches of volumes."""
 
 from __future__ import annotations
 

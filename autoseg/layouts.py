@@ -35,7 +35,7 @@ class CaseFiles(NamedTuple):
 
 
 class LabelValues(NamedTuple):
-    """The values that `autoseg.dataset.Labels` holds."""
+    """The label values and their meaning, in the form that `autoseg.dataset.Labels` holds."""
 
     values: dict[str, int | tuple[int, ...]]
     regions_class_order: tuple[int, ...] | None

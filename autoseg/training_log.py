@@ -1,4 +1,4 @@
-"""`log.jsonl`: what each epoch of a fold gave, a line each. Training writes it, the report reads it."""
+"""`log.jsonl`: the results of each epoch of a fold, a line each. Training writes it, the report reads it."""
 
 from __future__ import annotations
 

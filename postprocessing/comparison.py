@@ -1,4 +1,4 @@
-"""Which model or ensemble is the best: all on the same validation cases, differences beside their chance."""
+"""The best model or ensemble: all are compared on the same validation cases, each difference with interval and p-value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which components of a segmentation a sequence of rules leaves. Every rule takes away whole components, never parts."""
+"""The components of a segmentation that a sequence of rules leaves. Every rule takes away whole components, never parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""predict_files: what models make of files. predict: labels of an array in memory."""
+"""predict_files: predictions for files, by trained models. predict: labels of an array in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all commands share: flags, and what becomes of errors."""
+"""The flags that commands share, and how a command ends where an error stops it."""
 
 from __future__ import annotations
 

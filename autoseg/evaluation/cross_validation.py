@@ -27,7 +27,7 @@ State = Literal["missing", "unfinished", "not validated", "complete"]
 
 
 class FoldState(NamedTuple):
-    """A fold's state. missing: never begun. unfinished: training was stopped. not validated: without validation/summary.json."""
+    """A fold's state. missing: never begun. unfinished: training stopped. not validated: trained, no validation/summary.json."""
 
     fold: str
     state: State

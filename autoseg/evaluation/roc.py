@@ -34,7 +34,7 @@ class RocCurve(NamedTuple):
 
 
 class Detection(Frozen):
-    """How well scores separate abnormal from normal.
+    """The measures of how well scores tell abnormal from normal.
 
     normal, abnormal, unknown: how many of each; the unknown count for nothing else. auroc: area under the ROC curve, the share
     of pairs of an abnormal and a normal entry in which the abnormal one has the higher score, ties half. average_precision:

@@ -80,7 +80,7 @@ class NiftiHeader:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The file that holds the voxels, their place in it, and their meaning."""
+    """The file that holds the voxels, their place in it, and what they mean."""
 
     header: NiftiHeader
     data_path: Path

@@ -1,4 +1,4 @@
-"""What prediction asks of a task: its models opened, ready for files."""
+"""What every task gives to prediction: its models, opened and ready for files."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Spacing = tuple[float, float, float]
 
 
 class CaseProperties(Frozen):
-    """The way of a case from the original grid to the resampled one, and back.
+    """The steps of a case from the original grid to the resampled one; prediction takes them back.
 
     shape_original, spacing_mm: (z, y, x) of the image as it was read, voxels and mm.
     transpose: axis of the image as read that became axis 0, 1, 2. All that follows is in the transposed frame:

@@ -1,4 +1,4 @@
-"""What each kind of network makes of a pooling: features and convolutions by stage."""
+"""The shape of each kind of network over a pooling: features and convolutions by stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only shows between cases, and in the dataset's folder."""
+"""Checks of a dataset as a whole: between its cases, and in its folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Planners of segmentation by name: `PLANNERS[name](dataset, fingerprint, memory_gb) -> Plans`.
 
-All share the rules of nnU-Net v2. `default` and `resenc_*` plan what nnU-Net 2.8.1 plans with its default planner and its
-presets ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` as `default`, with patches for which a UNet 3+ has the memory.
+All share the rules of nnU-Net v2. `default` and `resenc_*` plan what nnU-Net 2.8.1 plans with its default planner and its presets
+ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` plans as `default` does, but patches for which a UNet 3+ has the memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""In how many components unions of labels come, and how large and how far away specks are: what post-processing may learn."""
+"""The components of unions of labels: how many, and how large and how far away specks are; post-processing learns from them."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def draw_latent(count: int, latent: int, device: torch.device, generator: torch.
 
 
 class GanLearner:
-    """Generator against discriminator; after their share of the training comes the encoder (see `trainers.learner.Learner`).
+    """A GAN in training, and after its share of the training its encoder (see `autoseg.trainers.loop.Learner`).
 
     modules: "generator" is the moving average that is used in the end.
     """
