@@ -13,7 +13,7 @@ from autoseg.workspace import ModelFolder
 
 
 class KeepLargest(Frozen):
-    """Keep the `count` largest connected components of the union of `labels` (values); the others become background.
+    """A rule: keep the `count` largest connected components of the union of `labels` (values); the others become background.
 
     spared_ml, spared_mm: smaller components are spared where they are no larger than `spared_ml` and no farther than
     `spared_mm` from those that are kept, as specks were in the training labels. 0 spares none.
@@ -27,7 +27,7 @@ class KeepLargest(Frozen):
 
 
 class DropSmall(Frozen):
-    """Components of the union of `labels` that are smaller than `below_ml` become background."""
+    """A rule: components of the union of `labels` that are smaller than `below_ml` become background."""
 
     kind: Literal["drop_small"] = "drop_small"
     labels: tuple[int, ...]
@@ -35,7 +35,7 @@ class DropSmall(Frozen):
 
 
 class DropDetached(Frozen):
-    """Components of `label` that touch no voxel of the values `anchors` become background.
+    """A rule: components of `label` that touch no voxel of the values `anchors` become background.
 
     Two voxels touch where they share a face, an edge or a corner.
     """
@@ -54,7 +54,7 @@ def rule_facts(rules: Iterable[Rule]) -> list[dict[str, Any]]:
 
 
 class TriedRule(Frozen):
-    """A candidate rule and what it did to the pooled validation predictions. says: the rule in words.
+    """A candidate rule, and its effect on the pooled validation predictions. says: the rule in words.
 
     accepted: whether it is applied; then it is applied after those that stand before it. dice_before, dice_after: mean
     Dice over classes and cases. classes_before, classes_after: by class key (see `evaluation.metrics.class_keys`).
@@ -78,7 +78,7 @@ class Member(Frozen):
 
     @property
     def name(self) -> str:
-        """See `model_name`."""
+        """Return the model's name (see `model_name`)."""
         return model_name(self.configuration, self.recipe)
 
     def __hash__(self) -> int:
@@ -86,7 +86,7 @@ class Member(Frozen):
 
 
 class Difference(Frozen):
-    """Mean over the cases of (candidate − best) in mean Dice, with a 95 % bootstrap interval over the cases.
+    """The mean over the cases of (candidate − best) in mean Dice, with a 95 % bootstrap interval over the cases.
 
     p_value: two-sided Wilcoxon signed-rank test over the same pairs (Wilcoxon 1945); 1 where all pairs are equal.
     """
@@ -98,7 +98,7 @@ class Difference(Frozen):
 
 
 class Candidate(Frozen):
-    """A model or an ensemble on the pooled validation cases of all folds.
+    """The results of a model or an ensemble on the pooled validation cases of all folds.
 
     dice: mean over classes of the classes' means over the cases. classes: by class key. difference: to the candidate
     with the highest Dice; None for that one itself. is_worse: whether the difference is more than chance.
@@ -113,15 +113,16 @@ class Candidate(Frozen):
 
     @property
     def name(self) -> str:
-        """See `ensemble_name`."""
+        """Return the ensemble's name (see `ensemble_name`)."""
         return ensemble_name(self.members)
 
 
 class Best(Frozen):
-    """What `autoseg find-best` chose for a dataset.
+    """The choice that `autoseg find-best` made for a dataset.
 
-    members: their probabilities are averaged. rules: all that were tried, accepted ones first, in the order in which they
-    are applied. reason: why these members. candidates: all that were compared, best Dice first. names: class key to name.
+    members: their probabilities are averaged. rules: all rules that were tried, accepted ones first, in the order in which they
+    are applied. reason: the reason for these members. candidates: all that were compared, best Dice first. names: class key to
+    name.
     references: digest of the label files that the candidates were compared with.
     """
 
@@ -138,12 +139,12 @@ class Best(Frozen):
 
     @property
     def name(self) -> str:
-        """See `ensemble_name`."""
+        """Return the ensemble's name (see `ensemble_name`)."""
         return ensemble_name(self.members)
 
     @property
     def postprocessing(self) -> tuple[Rule, ...]:
-        """The accepted rules, in order."""
+        """Return the accepted rules, in order."""
         return tuple(tried.rule for tried in self.rules if tried.accepted)
 
 
@@ -154,10 +155,10 @@ def member_of(model: ModelFolder, folds: Iterable[int | str]) -> Member:
 
 
 def model_name(configuration: str, recipe: str) -> str:
-    """"3d_fullres" for the default recipe, else "3d_fullres/multiscale"."""
+    """Return a model's name: "3d_fullres" for the default recipe, else a name such as "3d_fullres/multiscale"."""
     return configuration if recipe == "default" else f"{configuration}/{recipe}"
 
 
 def ensemble_name(members: Iterable[Member]) -> str:
-    """"2d + 3d_fullres"; of a single model its own name."""
+    """Return an ensemble's name, such as "2d + 3d_fullres"; for a single model, return the model's own name."""
     return " + ".join(member.name for member in members)

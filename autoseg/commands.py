@@ -10,12 +10,12 @@ from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, 
 
 
 def command_line(folder: DatasetFolder, program: str, *arguments: str) -> str:
-    """`program`, such as "autoseg find-best", for this dataset; names the workspace where commands would take another."""
+    """Return a line with `program`, such as "autoseg find-best", for this dataset; it names the workspace if commands need it."""
     return shlex.join([*program.split(), folder.name, *arguments, *folder.workspace_flags])
 
 
 def as_flag(value: object) -> str:
-    """A value as --set takes it."""
+    """Return a value in the form in which --set takes it."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (tuple, list)):
@@ -24,12 +24,12 @@ def as_flag(value: object) -> str:
 
 
 def model_flags(configuration: str, recipe: str) -> list[str]:
-    """Which model a command means; the default recipe goes without saying. recipe: or the name that the model was given."""
+    """Return the flags that name a model; the default recipe needs none. recipe: or the name that the model was given."""
     return ["-c", configuration, *(["-tr", recipe] if recipe != "default" else [])]
 
 
 def training_flags(model: ModelFolder) -> list[str]:
-    """Which model autoseg_train is to train: configuration, recipe, and its name where that is another."""
+    """Return the flags that tell autoseg_train which model to train: configuration, recipe, and its name if that is another."""
     recipe = str(described(model).get("recipe", model.recipe))
     name = ["--name", model.recipe] if recipe != model.recipe else []
     return [*model_flags(model.configuration, recipe), *name]

@@ -20,9 +20,9 @@ ShowProgress = Callable[[float, str], None]
 SECONDS_BETWEEN_LINES = 30
 WIDTH_BESIDE_TITLE = 80  # characters that bar, time and text take
 
-_outer: list[ShowProgress] = []  # where progress goes while a longer job shows its own
+_outer: list[ShowProgress] = []  # receive progress while a longer job shows its own
 _told: set[str] = set()
-_bars: list[Console] = []  # of the bar that is shown now: what is printed through it stands above the bar
+_bars: list[Console] = []  # console of the bar that is shown now: prints above the bar
 
 
 def show(content: Any) -> None:
@@ -49,7 +49,7 @@ def show_once(text: str) -> None:
 
 @contextlib.contextmanager
 def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> Iterator[ShowProgress]:
-    """A function that shows how far the work of the block is; inside a longer job, that job's progress shows it.
+    """Yield a function that shows how far the work of the block is; inside a longer job, that job's progress shows it.
 
     spent_s: seconds that earlier runs spent on the share that is done already; None where they are not known.
     """
@@ -67,7 +67,7 @@ def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> I
 
 @contextlib.contextmanager
 def inside(report: ShowProgress) -> Iterator[None]:
-    """What the block would show as its own progress goes to `report`, the progress of a longer job that it is part of."""
+    """Send what the block would show as its own progress to `report`, the progress of a longer job that contains it."""
     _outer.append(report)
     try:
         yield
@@ -76,7 +76,7 @@ def inside(report: ShowProgress) -> Iterator[None]:
 
 
 def counted(report: ShowProgress, total: int) -> Callable[[object], None]:
-    """A function to be called with each finished item; reports the share of `total`."""
+    """Return a function that is called with each finished item, and reports the share of `total`."""
     done = 0
 
     def finish(item: object) -> None:
@@ -89,7 +89,7 @@ def counted(report: ShowProgress, total: int) -> Callable[[object], None]:
 
 @contextlib.contextmanager
 def _bar(title: str) -> Iterator[Progress]:
-    """A bar with one task. Where the line is short the title stands above it, so that time and text are not cut."""
+    """Yield a bar with one task. Where the line is short the title stands above it, so that time and text are not cut."""
     console = Console()
     is_wide = console.width - len(title) >= WIDTH_BESIDE_TITLE
     if not is_wide:
@@ -109,14 +109,14 @@ def _bar(title: str) -> Iterator[Progress]:
 
 
 class _Clock:
-    """The time that work took, and will take."""
+    """A clock that tells how long work took, and will take."""
 
     def __init__(self, spent_s: float | None) -> None:
         self._spent_s, self._started = spent_s or 0.0, time.monotonic()
         self._first_share = None if spent_s is None else 0.0
 
     def read(self, share: float) -> str:
-        """"12 min, 33 min left": as fast as the shares since the first one that was reported went."""
+        """Return the time in words, such as "12 min, 33 min left", from the speed since the first share that was reported."""
         if self._first_share is None:
             self._first_share = share
         elapsed = self._spent_s + time.monotonic() - self._started
@@ -126,7 +126,7 @@ class _Clock:
 
 
 class _Lines:
-    """For log files: a line every half minute, and one when the work is complete."""
+    """Progress for log files: a line every half minute, and one when the work is complete."""
 
     def __init__(self, title: str, clock: _Clock) -> None:
         self.title, self.clock = title, clock

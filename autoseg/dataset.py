@@ -24,7 +24,7 @@ NUMBERED_NAME = re.compile(r"^(?:Dataset|Task)(\d+)(?!\d)")
 
 
 class Labels(Frozen):
-    """What the label values mean.
+    """The meaning of the label values.
 
     values: name to label value (a class), or to several (a region: the union of these values), background included.
     regions_class_order: in region datasets, the value that each region is painted with, in painting order.
@@ -43,30 +43,30 @@ class Labels(Frozen):
 
     @property
     def has_regions(self) -> bool:
-        """Whether any entry is a union of several values: then each region has its own sigmoid output."""
+        """Tell whether any entry is a union of several values: then each region has its own sigmoid output."""
         return any(isinstance(value, tuple) and len(value) > 1 for value in self.values.values())
 
     @property
     def foreground(self) -> dict[str, tuple[int, ...]]:
-        """Name to the label values that belong to it, without background and ignore, in dataset.json's order."""
+        """Return the label values of each name, without background and ignore, in dataset.json's order."""
         tuples = {name: (v if isinstance(v, tuple) else (v,)) for name, v in self.values.items()}
         return {name: v for name, v in tuples.items() if v != (0,) and v != (self.ignore,)}
 
     @property
     def output_channels(self) -> int:
-        """Channels of a network's logits: one per region, or background and one per class up to the highest value."""
+        """Return the number of a network's logits: one per region, or background and one per class up to the highest value."""
         if self.has_regions:
             return len(self.foreground)
         return max((v for values in self.foreground.values() for v in values), default=0) + 1
 
     @property
     def known_values(self) -> tuple[int, ...]:
-        """Every value that a label file may hold, ascending."""
+        """Return every value that a label file may hold, ascending."""
         known = {0} | {v for values in self.foreground.values() for v in values}
         return tuple(sorted(known | ({self.ignore} if self.ignore is not None else set())))
 
     def from_logits(self, logits: np.ndarray) -> np.ndarray:
-        """Label values (Z, Y, X), uint8 (uint16 above 255), from logits (output_channels, Z, Y, X).
+        """Return label values (Z, Y, X), uint8 (uint16 above 255), from logits (output_channels, Z, Y, X).
 
         Classes: the highest logit. Regions: where a region's logit is positive (probability above one half) it is
         painted with its entry of regions_class_order, later regions over earlier ones.
@@ -120,12 +120,12 @@ class Dataset(Frozen):
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """The dataset of a folder that holds dataset.json, in nnU-Net v2's or the Decathlon's layout, or else the folders normal
-    and abnormal (one of them at least), in which each image is a case.
+    """Return the dataset of a folder that holds dataset.json (nnU-Net v2's or the Decathlon's layout), or else the folders normal
+    and abnormal (at least one of them), in which each image is a case.
 
-    No image is opened and files need not exist: what is wrong with them is `verify`'s to find. Given a dataset's folder
-    in the workspace, follows it to the user's own. Raises AutosegError where dataset.json is missing, is no JSON, lacks
-    an entry or contradicts itself, or where there is not a single case.
+    No image is opened and files need not exist: `verify` finds what is wrong with them. Where `folder` is a dataset's in the
+    workspace, the user's own is taken. Raises AutosegError where dataset.json is missing, is no JSON, lacks an entry or
+    contradicts itself, or where there is not a single case.
     """
     source = folder / "dataset.json"
     if not folder.is_dir():
@@ -154,12 +154,12 @@ def load_dataset(folder: Path) -> Dataset:
 
 
 def _without_missing_label(case: Case) -> Case:
-    """A case that is called normal or abnormal needs no label file, though others have one."""
+    """Return a case that is called normal or abnormal; it needs no label file, so a missing one is left out."""
     return case if case.label is None or case.label.exists() else case.model_copy(update={"label": None})
 
 
 def load_labels(source: Path) -> Labels:
-    """What the label values mean, from a dataset.json. Raises AutosegError where it is missing or contradicts itself."""
+    """Return the meaning of the label values in dataset.json. Raises AutosegError where it is missing or contradicts itself."""
     content = read_json(source)
     if not isinstance(content, dict):
         raise AutosegError(f"{source} holds no object, expected {layouts.NNUNET_EXAMPLE}")
@@ -229,7 +229,7 @@ def _require_unique_names(dataset: Dataset, source: Path) -> None:
 
 
 def find_dataset(argument: str, workspace: Workspace) -> Path:
-    """The folder of the dataset that a command line means.
+    """Return the folder of the dataset that a command line means.
 
     argument: a path to a dataset's folder, or the name ("Dataset004_Hippocampus") or number ("4", "004") of one under
     the workspace, $AUTOSEG_RAW or $nnUNet_raw, in this order. Raises AutosegError that lists what there is where
@@ -256,7 +256,7 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
 
 
 def require_there(source: Path, folder: DatasetFolder) -> None:
-    """Raises AutosegError where the user's folder that `folder` was planned from is gone, with the way to go on."""
+    """Raise AutosegError where the user's folder that `folder` was planned from is gone, with the way to go on."""
     if not source.is_dir():
         again = shlex.join([*folder.workspace_flags, "PATH"])
         raise AutosegError(
@@ -265,13 +265,13 @@ def require_there(source: Path, folder: DatasetFolder) -> None:
 
 
 def numbered(argument: str, names: Iterable[str]) -> list[str]:
-    """The names that have the number ("4", "004") that `argument` is; none where it is no number."""
+    """Return the names that have the number ("4", "004") that `argument` is; none where it is no number."""
     numbers = {name: NUMBERED_NAME.match(name) for name in names}
     return [name for name, match in numbers.items() if match and argument.isdigit() and int(match[1]) == int(argument)]
 
 
 def known_datasets(workspace: Workspace) -> dict[str, Path]:
-    """Name to the user's folder, for each dataset under the workspace, $AUTOSEG_RAW and $nnUNet_raw; the first one counts."""
+    """Return each dataset's user folder by name, under the workspace, $AUTOSEG_RAW and $nnUNet_raw; the first one counts."""
     roots = [workspace.root, *(Path(os.environ[name]) for name in RAW_VARIABLES if os.environ.get(name))]
     known: dict[str, Path] = {}
     for root in roots:
@@ -285,7 +285,7 @@ def known_datasets(workspace: Workspace) -> dict[str, Path]:
 
 
 def _users_folder(folder: Path) -> Path:
-    """The folder itself, or where it is a dataset's folder in a workspace, the user's own that it was planned from."""
+    """Return the folder itself, or where it is a dataset's folder in a workspace, the user's folder that it was planned from."""
     try:
         content = read_json(folder / "dataset.json")
     except AutosegError:
@@ -296,10 +296,10 @@ def _users_folder(folder: Path) -> Path:
 
 
 def read_case(case: Case, dataset: Dataset) -> tuple[Image, Image | None]:
-    """A case's image, all channels stacked (C, Z, Y, X), and its label (1, Z, Y, X), or None where it has none.
+    """Return a case's image, all channels stacked (C, Z, Y, X), and its label (1, Z, Y, X), or None where it has none.
 
-    Raises AutosegError, naming case and file, where a file is missing or unreadable, where channels or label do not lie
-    on one grid, or where their number is not that of dataset.json. Label values are `verify`'s to judge.
+    Raises AutosegError, naming case and file, where a file is missing or unreadable, where channels or label do not lie on one
+    grid, or where their number is not that of dataset.json. `verify` judges the label values.
     """
     channels = [_read(case, path) for path in case.images]
     label = None if case.label is None else _read(case, case.label, is_label=True)
@@ -315,7 +315,7 @@ def read_case(case: Case, dataset: Dataset) -> tuple[Image, Image | None]:
 
 
 def grid_differences(image: Image, other: Image) -> str:
-    """How the grids of two images differ, in words; empty where they coincide."""
+    """Return in words how the grids of two images differ; "" where they coincide."""
     shape, other_shape = image.array.shape[1:], other.array.shape[1:]
     if shape != other_shape:
         return f"shape (z, y, x) {other_shape} against {shape}"
@@ -323,7 +323,7 @@ def grid_differences(image: Image, other: Image) -> str:
 
 
 def wrong_channel_count(channels: Sequence[Image], dataset: Dataset) -> str:
-    """In words, where the files of a case do not hold the channels that dataset.json names; empty where they do."""
+    """Return in words what is wrong where a case's files do not hold the channels that dataset.json names; "" where they do."""
     found = sum(image.array.shape[0] for image in channels)
     if found == len(dataset.channel_names) or not dataset.channel_names:
         return ""
@@ -332,7 +332,7 @@ def wrong_channel_count(channels: Sequence[Image], dataset: Dataset) -> str:
 
 
 def stack_channels(channels: list[Image]) -> Image:
-    """One image (C, Z, Y, X) from the images of a case, on the first one's grid; `channels` is emptied.
+    """Return one image (C, Z, Y, X) from the images of a case, on the first one's grid; `channels` is emptied.
 
     The dtype is that of the files where they share one, the smallest common integer type, else float32.
     """

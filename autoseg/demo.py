@@ -23,7 +23,7 @@ DrawTumour = Callable[[np.random.Generator, Ellipsoid], Ellipsoid | None]
 
 
 def large_tumour(rng: np.random.Generator, kidney: Ellipsoid) -> Ellipsoid:
-    """In the front of the kidney, reaching out of it."""
+    """Return a tumour in the front of the kidney that reaches out of it."""
     centre, radii = kidney
     place = centre + np.array([rng.uniform(-0.3, 0.3), -radii[1] * 0.8, 0])
     return place, np.array([0.25, 0.13, 0.12]) * rng.uniform(0.8, 1.3)
@@ -33,9 +33,9 @@ def synthetic_case(
     rng: np.random.Generator, about: tuple[int, int, int], tumour: DrawTumour = large_tumour, tumour_hu: float = TUMOUR,
     noise_hu: float = NOISE_HU,
 ) -> tuple[Image, np.ndarray]:
-    """One image, (1, Z, Y, X) int16 in HU, and its label, (Z, Y, X) uint8, of slightly varying size and spacing.
+    """Return one image, (1, Z, Y, X) int16 in HU, and its label, (Z, Y, X) uint8, of slightly varying size and spacing.
 
-    tumour: where one lies in or on a kidney; None for no tumour. tumour_hu: its intensity. noise_hu: standard deviation.
+    tumour: draws a tumour in or on a kidney; None for no tumour. tumour_hu: its intensity. noise_hu: standard deviation.
     """
     shape = tuple(size + int(rng.integers(-2, 3)) for size in about)
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")

@@ -20,7 +20,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device for "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps". Raises AutosegError."""
+    """Return the device for "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps". Raises AutosegError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -37,7 +37,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def _require_usable(name: str, device: torch.device) -> None:
-    """A device may be there and yet run nothing: taken by others, too old for this torch, or without memory."""
+    """Raise AutosegError where a device exists but runs nothing: taken by others, too old for this torch, or without memory."""
     try:
         torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
@@ -46,7 +46,7 @@ def _require_usable(name: str, device: torch.device) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on whatever device; torch says so in the message only, but on CUDA."""
+    """Tell whether an allocation failed on any device; except on CUDA, only the text of torch's error says so."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
@@ -59,7 +59,7 @@ def release_cached_memory(device: torch.device) -> None:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself (AVX512-BF16, AMX); elsewhere emulation costs more than it saves."""
+    """Tell whether the processor multiplies bfloat16 itself (AVX512-BF16, AMX); elsewhere emulation costs more than it saves."""
     capability = torch.backends.cpu.get_cpu_capability()
     mkldnn_bf16 = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     if mkldnn_bf16 is None or "AVX512" not in capability:
@@ -69,7 +69,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def cpu_flags() -> set[str]:
-    """The processor's feature flags on Linux; empty elsewhere."""
+    """Return the processor's feature flags on Linux; empty elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             line = next((line for line in file if line.startswith("flags")), "")
@@ -79,7 +79,7 @@ def cpu_flags() -> set[str]:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """The dtype of matrix products: for "auto", float16 on CUDA, bfloat16 on a CPU that has it, else float32."""
+    """Return the dtype of matrix products: for "auto", float16 on CUDA, bfloat16 on a CPU that has it, else float32."""
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
     if device.type == "cuda":
@@ -88,16 +88,16 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """Convolutions and matrix products inside the block run in `dtype`; nothing is done for float32."""
+    """Return a context in which convolutions and matrix products run in `dtype`; it does nothing for float32."""
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
 
 
 def to_device(network: nn.Module, device: torch.device, dimensions: int) -> nn.Module:
-    """The same network on `device`, its weights laid out as `memory_format` says, in memory of their own.
+    """Move a network to `device`, with its weights laid out as `memory_format` says and in memory of their own.
 
-    Weights that a safetensors file was mapped for would otherwise keep the whole file in memory beside the copies.
+    Weights that are mapped from a safetensors file would otherwise keep the whole file in memory beside the copies.
     """
     network.to(device)
     layout = memory_format(device, dimensions)
@@ -108,7 +108,7 @@ def to_device(network: nn.Module, device: torch.device, dimensions: int) -> nn.M
 
 
 def memory_format(device: torch.device, dimensions: int) -> torch.memory_format:
-    """How networks and their inputs are laid out: channels last on the CPU, where it is faster in bfloat16."""
+    """Return the memory layout of networks and their inputs: channels last on the CPU, where it is faster in bfloat16."""
     if device.type != "cpu":
         return torch.contiguous_format
     return torch.channels_last if dimensions == 2 else torch.channels_last_3d

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class AutosegError(Exception):
-    """Something that the user's data, flags or disk caused.
+    """An error that the user's data, flags or disk caused.
 
     The message is one or more full sentences: what was found, what was expected, what to do, with the case and file.
     Commands print it without a traceback and exit with 1.
@@ -14,11 +14,11 @@ class AutosegError(Exception):
 
 
 def some(names: Iterable[object], most: int = 5) -> str:
-    """The first of many names, as a message lists them: "a, b, c, d, e, ..."."""
+    """Return the first of many names, as a message lists them: "a, b, c, d, e, ..."."""
     texts = [str(name) for name in names]
     return ", ".join(texts[:most]) + (", ..." if len(texts) > most else "")
 
 
 def many(count: int, noun: str) -> str:
-    """"1 case", "2 cases"."""
+    """Return a number with its noun: "1 case", "2 cases"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

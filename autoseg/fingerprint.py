@@ -11,11 +11,11 @@ from typing import ClassVar
 
 from autoseg.plan import Frozen, IntensityStatistics
 
-LINKED_SHARE = 0.9  # of a label's components touch another label: nearly always
+LINKED_SHARE = 0.9  # share of a label's components that touch another label: nearly always
 
 
 class LabelOfCase(Frozen):
-    """One label value in one case.
+    """The measures of one label value in one case.
 
     volume_ml, components: of the whole label. smallest_ml, largest_ml: of its components. touches: for each other label
     value, how many of this label's components touch it (share a face, an edge or a corner of a voxel). inside: the label
@@ -33,9 +33,9 @@ class LabelOfCase(Frozen):
 class UnionOfCase(Frozen):
     """The components of a union of label values in one case.
 
-    main_components: those of at least 5 % of the union's volume, and the largest in any case; the others are specks, such
-    as a slip of the pen. smallest_ml: of all components. largest_speck_ml: 0 without specks. farthest_speck_mm: from the
-    main components, between the centres of voxels.
+    main_components: the number of those of at least 5 % of the union's volume, and the largest in any case; the others are
+    specks, such as a slip of the pen. smallest_ml: of all components. largest_speck_ml: 0 without specks. farthest_speck_mm: from
+    the main components, between the centres of voxels.
     """
 
     components: int
@@ -46,7 +46,7 @@ class UnionOfCase(Frozen):
 
 
 class CaseFingerprint(Frozen):
-    """One training case, axes (z, y, x) as in the file.
+    """The measures of one training case, axes (z, y, x) as in the file.
 
     spacing_mm: mm. shape: voxels of the image. shape_after_crop: voxels of the box that holds all non-zero voxels.
     share_kept: voxels of that box by voxels of the image, 0 to 1. orientation: where x, y and z run to, such as "LPS".
@@ -65,7 +65,7 @@ class CaseFingerprint(Frozen):
 
 
 class Range(Frozen):
-    """Over the cases that hold the label."""
+    """The range of a measure over the cases that hold the label."""
 
     minimum: float
     median: float
@@ -73,7 +73,7 @@ class Range(Frozen):
 
 
 class LabelOfDataset(Frozen):
-    """One label value over all training cases.
+    """The measures of one label value over all training cases.
 
     name: in dataset.json. cases: how many hold it. volume_ml, components: per case. smallest_ml: of all components.
     touches: for each other label value, the share of all this label's components that touch it, 0 to 1.
@@ -107,12 +107,12 @@ class UnionOfDataset(Frozen):
 
 
 def union_key(labels: Sequence[int]) -> str:
-    """"1+2": how a union of label values is called in fingerprint.json."""
+    """Return the key of a union of label values in fingerprint.json, such as "1+2"."""
     return "+".join(map(str, labels))
 
 
 def linked(labels: Mapping[str, LabelOfDataset]) -> list[tuple[int, int]]:
-    """(a, b): label values of which at least 9 of 10 of a's components touch b."""
+    """Return the pairs (a, b) of label values of which at least 9 of 10 of a's components touch b."""
     return [
         (int(value), int(other)) for value, label in labels.items() for other, share in label.touches.items()
         if share >= LINKED_SHARE
@@ -120,7 +120,7 @@ def linked(labels: Mapping[str, LabelOfDataset]) -> list[tuple[int, int]]:
 
 
 class Fingerprint(Frozen):
-    """What is measured over all training cases.
+    """The measures over all training cases.
 
     foreground_intensities: by channel index. orientations: number of cases with each. labels: by label value. unions: by
     label values ("1+2"): each label, each region, labels of which one (nearly) always touches the other, all foreground.

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-MOST_SCANS = 12  # more cases than this under one name are numbered on, as a rule, not scans of one patient
-MANY_STEMS = 5  # with so many names it is the rule all the same: slices of volumes
+MOST_SCANS = 12  # more cases than this under one name are usually a running number, not one patient
+MANY_STEMS = 5  # with so many names they are patients after all: slices of volumes
 SHOWN_PATIENTS, SHOWN_CASES, WRITTEN_PATIENTS = 3, 4, 50
 
 # sub-01_ses-2_run-1_T1w: subject, then entities, then words
@@ -33,10 +33,10 @@ Together = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Patients:
-    """together: patient to cases, of patients with several cases; every other case is a patient of its own.
+    """The patients. together: patient to cases, of patients with several cases; every other case is a patient of its own.
 
-    suspected: likewise, what names suggest but do not prove; nothing is grouped by it. patterns: of the names that
-    `together` was read from; empty where dataset.json says it.
+    suspected: patients that names suggest but do not prove; nothing is grouped by them. patterns: of the names that `together`
+    was read from; empty where dataset.json says it.
     """
 
     together: Together
@@ -44,7 +44,7 @@ class Patients:
     patterns: tuple[str, ...] = ()
 
     def groups(self, cases: Iterable[str]) -> list[list[str]]:
-        """All `cases`, those of one patient in one list; sorted."""
+        """Return all `cases`, those of one patient in one list; sorted."""
         several = {case: patient for patient, members in self.together.items() for case in members}
         found: dict[tuple[str, bool], list[str]] = defaultdict(list)
         for case in sorted(cases):
@@ -53,11 +53,11 @@ class Patients:
 
 
 def patients_of(cases: Sequence[str], declared: Mapping[str, str]) -> Patients:
-    """Who the cases belong to. declared: `groups` of dataset.json, case to group; it may name other cases, too.
+    """Return the patients of the cases. declared: `groups` of dataset.json, case to group; it may name other cases, too.
 
-    Where `groups` is given, it alone counts: cases that it does not name are patients of their own, and are suspected
-    where their names say something else. Else names count that can hardly mean anything else (BIDS subjects; a common
-    beginning and a visit, a side or a point in time at the end).
+    Where `groups` is given, it alone counts: cases that it does not name are patients of their own, and are suspected where their
+    names say something else. Else only names that can hardly mean anything else count (BIDS subjects; a common beginning and a
+    visit, a side or a point in time at the end).
     """
     by_name = _patients_in_names(cases)
     if not declared:
@@ -73,7 +73,7 @@ def patients_of(cases: Sequence[str], declared: Mapping[str, str]) -> Patients:
 
 
 def suspicion(suspected: Together) -> tuple[str, str]:
-    """(problem, remedy) in words, with the `groups` entry to write. suspected: not empty."""
+    """Return a suspicion as (problem, remedy) in words, with the `groups` entry to write. suspected: not empty."""
     cases = sum(map(len, suspected.values()))
     entry = ", ".join(
         f"{json.dumps(patient, ensure_ascii=False)}: {json.dumps(members, ensure_ascii=False)}"
@@ -88,7 +88,7 @@ def suspicion(suspected: Together) -> tuple[str, str]:
 
 
 def listed_patients(together: Together) -> str:
-    """The first few patients with their cases, in words, and how many there are."""
+    """Return in words the first few patients with their cases, and how many there are."""
     shown = [f"{patient}: {', '.join(members[:SHOWN_CASES])}{', ...' if len(members) > SHOWN_CASES else ''}"
              for patient, members in list(together.items())[:SHOWN_PATIENTS]]
     more = f"; ... {len(together)} patients in all" if len(together) > SHOWN_PATIENTS else ""
@@ -116,7 +116,7 @@ def _patients_in_names(cases: Sequence[str]) -> Patients:
 
 
 def _stem(case: str) -> tuple[str, frozenset[str]]:
-    """A name without all that tells scans of one patient apart, and the kinds of what was taken off."""
+    """Return a name without all that distinguishes scans of one patient, and the kinds of what was taken off."""
     if match := BIDS.fullmatch(case):
         return match["stem"], frozenset({"BIDS subject"})
     kinds = set()
@@ -127,7 +127,7 @@ def _stem(case: str) -> tuple[str, frozenset[str]]:
 
 
 def _is_patient(stem: str, members: int, kinds: frozenset[str], cases: int) -> bool:
-    """Whether the cases of a stem are scans of one patient, not a running number (scan1, scan2, ... of everybody)."""
+    """Tell whether the cases of a stem are scans of one patient, not a running number (scan1, scan2, ... of everybody)."""
     numbered = kinds.intersection(NUMBERED)
     if not numbered:
         return True
@@ -139,7 +139,7 @@ def _is_patient(stem: str, members: int, kinds: frozenset[str], cases: int) -> b
 
 
 def _short_endings(cases: Iterable[str]) -> Together:
-    """Stems that several cases share up to a short number or letter, where it looks like a scan's and not a running number.
+    """Return stems that several cases share up to a short number or letter that looks like a scan's, not like a running number.
 
     Scans are counted anew in each patient, and there are several patients with several scans.
     """

@@ -14,7 +14,7 @@ WORLD_AXES = (("R", "L"), ("A", "P"), ("I", "S"))  # towards smaller and larger 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the voxels of a (Z, Y, X) grid lie in the world.
+    """The place of a (Z, Y, X) grid of voxels in the world.
 
     World coordinates are millimetres in DICOM's frame (LPS: left, posterior, superior), as in SimpleITK.
 
@@ -29,34 +29,34 @@ class Geometry:
     direction: tuple[float, ...] = IDENTITY_DIRECTION
 
     def world_axes(self) -> tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]:
-        """For array axes z, y, x: the world axis (0 x, 1 y, 2 z) that each is closest to, each world axis once, and whether it
-        runs towards larger world coordinates (left, posterior, superior)."""
+        """Return for array axes z, y, x the world axis (0 x, 1 y, 2 z) that each is closest to, each world axis once, and whether
+        it runs towards larger world coordinates (left, posterior, superior)."""
         matrix = np.reshape(self.direction, (3, 3))
         x, y, z = max(permutations(range(3)), key=lambda order: sum(abs(matrix[row, axis]) for axis, row in enumerate(order)))
         return (z, bool(matrix[z, 2] > 0)), (y, bool(matrix[y, 1] > 0)), (x, bool(matrix[x, 0] > 0))
 
     @property
     def orientation(self) -> str:
-        """Where the array axes x, y, z run to: one letter each of L/R, A/P, S/I, by the world axis that each is closest to.
+        """Return the directions of axes x, y, z: one letter each of L/R, A/P, S/I, by the world axis that each is closest to.
 
         The identity is "LPS".
         """
         return "".join(WORLD_AXES[world][forward] for world, forward in reversed(self.world_axes()))
 
     def affine(self) -> np.ndarray:
-        """(4, 4) float64: voxel index (x, y, z, 1) to world position (x, y, z, 1), mm, LPS."""
+        """Return the (4, 4) float64 matrix from voxel index (x, y, z, 1) to world position (x, y, z, 1), mm, LPS."""
         affine = np.eye(4)
         affine[:3, :3] = np.reshape(self.direction, (3, 3)) * np.array(self.spacing_mm[::-1])
         affine[:3, 3] = self.origin_mm
         return affine
 
     def from_voxel(self, zyx: tuple[int, int, int]) -> Geometry:
-        """Of the part of the grid that begins at this voxel: every voxel keeps its place."""
+        """Return the geometry of the part of the grid that begins at this voxel: every voxel keeps its place."""
         x, y, z = (self.affine() @ [*zyx[::-1], 1.0])[:3]
         return replace(self, origin_mm=(float(x), float(y), float(z)))
 
     def differences(self, other: Geometry, shape: tuple[int, ...], tolerance: float = 0.01) -> list[str]:
-        """What differs between two grids of `shape` (Z, Y, X), in words; empty where they coincide.
+        """Return in words what differs between two grids of `shape` (Z, Y, X); empty where they coincide.
 
         Grids coincide where no corner voxel of one lies farther than `tolerance` of a voxel (of the finest spacing)
         from the same voxel of the other, but at least 0.001 mm is allowed: headers are written with few digits.
@@ -75,7 +75,7 @@ class Geometry:
 
 @dataclass
 class Image:
-    """array: (C, Z, Y, X), the file's own dtype (slope applied where the file has one); 2D images have Z = 1.
+    """An image. array: (C, Z, Y, X), the file's own dtype (slope applied where the file has one); 2D images have Z = 1.
 
     geometry: of the (Z, Y, X) grid.
     header: what the file's writer needs to give the same grid back; opaque to all but `image_io`.

@@ -1,4 +1,4 @@
-"""What images' intensities become before a network that takes no patches of volumes sees them: a window, scaled."""
+"""Windows that scale the intensities of images for networks that take slices or projections, not patches of volumes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ WINDOW_PERCENTILES = (0.5, 99.5)
 
 
 class IntensityWindow(Frozen):
-    """Of one channel: values that become the lowest and the highest, in the images' own unit (HU in CT)."""
+    """The values of one channel that become the lowest and the highest, in the images' own unit (HU in CT)."""
 
     low: float
     high: float
 
 
 def is_ct(channel_name: str) -> bool:
-    """Whether a channel's intensities have an absolute unit (HU)."""
+    """Tell whether a channel's intensities have an absolute unit (HU)."""
     return channel_name.lower() == "ct"
 
 
 def own_window(values: np.ndarray, percentiles: tuple[float, float] = WINDOW_PERCENTILES) -> tuple[float, float]:
-    """Between two percentiles of the non-zero values; of all, or the range, where that is no window."""
+    """Return two percentiles of the non-zero values as a window; of all values, or their range, where that is no window."""
     for chosen in (values[values != 0], values):
         low, high = np.percentile(chosen, percentiles) if chosen.size else (0.0, 0.0)
         if high > low:
@@ -36,7 +36,7 @@ def own_window(values: np.ndarray, percentiles: tuple[float, float] = WINDOW_PER
 def common_windows(
     channel_names: tuple[str, ...], samples: Mapping[str, np.ndarray], percentiles: tuple[float, float] = WINDOW_PERCENTILES
 ) -> tuple[IntensityWindow | None, ...]:
-    """For each CT channel from the one to the other percentile over all cases; other channels have none.
+    """Return a window for each CT channel from the one to the other percentile over all cases; other channels have none.
 
     samples: (C, N) intensities of each case, by its name.
     """
@@ -49,7 +49,7 @@ def common_windows(
 
 
 def window_in_words(name: str, window: IntensityWindow | None, percentiles: tuple[float, float] = WINDOW_PERCENTILES) -> str:
-    """How a channel is scaled, and where that comes from."""
+    """Return in words how a channel is scaled, and where that comes from."""
     low, high = percentiles
     if window is None:
         return f"{name}: each image from its own {low:g} to its {high:g} percentile"
@@ -57,7 +57,7 @@ def window_in_words(name: str, window: IntensityWindow | None, percentiles: tupl
 
 
 def require_usable_values(array: np.ndarray, case: str) -> None:
-    """Raises AutosegError, naming the case, for NaN or infinite values, and where an image (C, Z, Y, X) has one value alone."""
+    """Raise AutosegError, naming the case, for NaN or infinite values, and where an image (C, Z, Y, X) has one value alone."""
     ranges = [(channel.min(), channel.max()) for channel in array]
     if not np.isfinite(ranges).all():
         raise AutosegError(

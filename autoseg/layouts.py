@@ -18,7 +18,7 @@ from autoseg.errors import AutosegError, many, some
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 IGNORE = "ignore"
 GROUPS_EXAMPLE = '{"patient_7": ["case_a", "case_b"], ...} or {"case_a": "patient_7", ...}'
-CaseLabel = Literal["normal", "abnormal"]  # of a whole case
+CaseLabel = Literal["normal", "abnormal"]  # the label of a whole case
 CASE_LABELS: tuple[CaseLabel, ...] = ("normal", "abnormal")
 CASE_LABELS_EXAMPLE = '{"case_a": "normal", "case_b": "abnormal", ...}'
 NNUNET_EXAMPLE = (
@@ -35,7 +35,7 @@ class CaseFiles(NamedTuple):
 
 
 class LabelValues(NamedTuple):
-    """As `autoseg.dataset.Labels` has them."""
+    """The label values and their meaning, in the form that `autoseg.dataset.Labels` holds."""
 
     values: dict[str, int | tuple[int, ...]]
     regions_class_order: tuple[int, ...] | None
@@ -43,29 +43,29 @@ class LabelValues(NamedTuple):
 
 
 def is_decathlon(content: dict[str, Any]) -> bool:
-    """Whether dataset.json lists its training files, as the Decathlon (and nnU-Net v1) does."""
+    """Tell whether dataset.json lists its training files, as the Decathlon's (and nnU-Net v1's) does."""
     return isinstance(content.get("training"), list) and "channel_names" not in content
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder, sorted, without those that an operating system leaves behind (._*, .DS_Store)."""
+    """Return the files of a folder, sorted, without those that an operating system leaves behind (._*, .DS_Store)."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The visible files of a folder that are named like images or labels that are read, sorted."""
+    """Return the visible files of a folder whose endings are those of readable images, sorted."""
     return [path for path in visible_files(folder) if path.name.lower().endswith(image_io.ENDINGS)]
 
 
 def stem(path: Path) -> str:
-    """A file's name without its ending (.nii.gz as a whole)."""
+    """Return a file's name without its ending (.nii.gz as a whole)."""
     return path.name[:len(path.name) - len(image_io.file_ending(path))]
 
 
 def required(content: dict[str, Any], key: str, expected: str, source: Path) -> Any:
-    """The entry of dataset.json. Raises AutosegError that says what is there and what it should look like."""
+    """Return an entry of dataset.json. Raises AutosegError that says what is there and what it should look like."""
     if key in content:
         return content[key]
     raise AutosegError(
@@ -74,7 +74,7 @@ def required(content: dict[str, Any], key: str, expected: str, source: Path) -> 
 
 
 def channel_names(content: dict[str, Any], source: Path) -> tuple[str, ...]:
-    """Names by channel, from `channel_names`, or `modality` as the Decathlon calls them."""
+    """Return the names by channel, from `channel_names`, or from `modality`, the Decathlon's word for it."""
     key = "channel_names" if "channel_names" in content else "modality"
     key = key if key in content else "channel_names"
     names = required(content, key, f'"{key}": {{"0": "MRI"}}, one entry per channel', source)
@@ -87,7 +87,7 @@ def channel_names(content: dict[str, Any], source: Path) -> tuple[str, ...]:
 
 
 def label_values(content: dict[str, Any], source: Path) -> LabelValues:
-    """Labels of dataset.json, written name to value (nnU-Net v2) or value to name (Decathlon)."""
+    """Return the labels of dataset.json, written name to value (nnU-Net v2) or value to name (Decathlon)."""
     labels = required(content, "labels", '"labels": {"background": 0, "organ": 1}', source)
     if not isinstance(labels, dict):
         raise AutosegError(f'{source}: "labels" is {labels!r}, expected names and values: {{"background": 0, "organ": 1}}.')
@@ -137,10 +137,10 @@ def _ignore_value(values: dict[str, int | tuple[int, ...]], source: Path) -> int
 
 
 def groups(content: dict[str, Any], cases: Collection[str], source: Path) -> dict[str, str]:
-    """Case to group, from the optional entry `groups`: {group: [cases]} or {case: group}; `cases` are those there are.
+    """Return case to group, from the optional entry `groups`: {group: [cases]} or {case: group}. cases: all that the dataset has.
 
-    A case whose name another one has as its group belongs to that group. Raises AutosegError for an entry that is neither,
-    for unknown cases, and for cases in two groups.
+    Where a case's name is the group of another case, it belongs to that group, too. Raises AutosegError for an entry that is
+    neither, for unknown cases, and for cases in two groups.
     """
     entries = content.get("groups")
     if entries is None:
@@ -167,7 +167,7 @@ def groups(content: dict[str, Any], cases: Collection[str], source: Path) -> dic
 
 
 def case_labels(content: dict[str, Any], cases: Collection[str], source: Path) -> dict[str, CaseLabel]:
-    """Case to "normal" or "abnormal", from the optional entry `case_labels`; `cases` are those there are.
+    """Return case to "normal" or "abnormal", from the optional entry `case_labels`. cases: all that the dataset has.
 
     Raises AutosegError for an entry of another form, other words, and unknown cases.
     """
@@ -187,12 +187,12 @@ def case_labels(content: dict[str, Any], cases: Collection[str], source: Path) -
 
 
 def has_labelled_folders(folder: Path) -> bool:
-    """Whether a folder without dataset.json holds a folder normal or abnormal with an image."""
+    """Tell whether a folder without dataset.json holds a folder normal or abnormal with an image."""
     return any(image_files(folder / word) for word in CASE_LABELS)
 
 
 def labelled_folders(folder: Path) -> tuple[list[CaseFiles], dict[str, CaseLabel]]:
-    """Cases of the folders normal and abnormal, one per image, named like the file without its ending; and which is which.
+    """Return the cases of the folders normal and abnormal, one per image, named like its file without ending; and their labels.
 
     Raises AutosegError where two images would be the same case.
     """
@@ -209,7 +209,7 @@ def labelled_folders(folder: Path) -> tuple[list[CaseFiles], dict[str, CaseLabel
 
 
 def decathlon_cases(folder: Path, content: dict[str, Any]) -> tuple[list[CaseFiles], list[CaseFiles]]:
-    """Training and test cases that dataset.json lists, whether their files exist or not."""
+    """Return training and test cases that dataset.json lists, whether their files exist or not."""
     source = folder / "dataset.json"
     training = [_listed_case(folder, entry, source) for entry in content["training"]]
     test = [_listed_case(folder, entry, source)._replace(label=None) for entry in content.get("test") or []]
@@ -236,12 +236,12 @@ def _listed_case(folder: Path, entry: Any, source: Path) -> CaseFiles:
 
 
 def located(folder: Path, written: str) -> Path:
-    """A path of dataset.json: relative to the dataset's folder, or absolute; environment variables are filled in."""
+    """Return a path of dataset.json: relative to the dataset's folder, or absolute; environment variables are filled in."""
     return folder / os.path.normpath(os.path.expandvars(written))
 
 
 def section_cases(folder: Path, section: Any) -> list[CaseFiles]:
-    """Training cases of the optional `dataset` section: {case: {"images": [...], "label": ...}}."""
+    """Return the training cases of the optional `dataset` section: {case: {"images": [...], "label": ...}}."""
     source = folder / "dataset.json"
     if not isinstance(section, dict):
         raise AutosegError(f'{source}: "dataset" is no object, expected {{"case": {{"images": [...], "label": "..."}}}}.')
@@ -258,7 +258,7 @@ def section_cases(folder: Path, section: Any) -> list[CaseFiles]:
 
 
 def folder_cases(images: Path, labels: Path | None, ending: str, channels: int) -> list[CaseFiles]:
-    """Cases of imagesTr and labelsTr (`labels`; None for test images), or of either alone.
+    """Return the cases of imagesTr and labelsTr (`labels`; None for test images), or of either alone.
 
     A case has one file per channel, `{case}_{channel, 4 digits}{ending}`, whether each exists or not; where no case has
     a second file, one file holds all channels (RGB images).

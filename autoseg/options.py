@@ -28,8 +28,8 @@ def option(default: Any, meaning: str, **arguments: Any) -> Any:
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of a command line. field: of the options. name: as it is typed. whom: plurals of the tasks whose models take it.
-    arguments: that `argparse.ArgumentParser.add_argument` takes; where the flag is not given, its value is None."""
+    """A flag of a command line. field: of the options. name: as the user types it. whom: plurals of the tasks whose models take
+    it. arguments: those for `argparse.ArgumentParser.add_argument`; where the flag is not given, its value is None."""
 
     field: str
     name: str

@@ -28,7 +28,7 @@ MEMORY_OF_A_WORKER = 150 * 2**20  # bytes that the interpreter and its libraries
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item]):
-    """What became of one item: a value, or the error that stopped it."""
+    """The outcome of one item: a value, or the error that stopped it."""
 
     item: Item
     value: Any = None
@@ -36,14 +36,14 @@ class Outcome(Generic[Item]):
 
 
 def number_of_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def free_memory_bytes() -> int:
-    """Memory that can be taken without swapping, within the limit of this process's control group where it has one."""
+    """Return the bytes that can be taken without swapping, within the limit of this process's control group where it has one."""
     free = int(psutil.virtual_memory().available)
     try:
         with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit, \
@@ -55,7 +55,7 @@ def free_memory_bytes() -> int:
 
 
 def number_of_workers(bytes_per_item: int, requested: int | None = None) -> int:
-    """How many items of `bytes_per_item` can be worked on at once: at least 1, at most `requested` or the cores."""
+    """Return how many items of `bytes_per_item` can be worked on at once: at least 1, at most `requested` or the cores."""
     by_memory = int(free_memory_bytes() * SHARE_OF_FREE_MEMORY) // (bytes_per_item + MEMORY_OF_A_WORKER)
     return max(1, min(requested or number_of_cores(), by_memory))
 
@@ -94,7 +94,7 @@ def run_parallel(
 def _run_pool(
     function: Callable[[Item], Any], waiting: deque[Item], workers: int, lost: list[Item]
 ) -> Iterator[Outcome[Item]]:
-    """Outcomes of the items that are `waiting`, until all are done or a worker is killed.
+    """Yield outcomes of the items that are `waiting`, until all are done or a worker is killed.
 
     Items are taken from `waiting` as they begin. Those in flight when a worker is killed are appended to `lost`.
     """
@@ -139,10 +139,10 @@ def _leave_interrupt_to_parent() -> None:
 
 @contextlib.contextmanager
 def _cores_shared_by(workers: int) -> Iterator[None]:
-    """Workers that are started inside the block use their part of the cores for matrix products and for reading.
+    """Give the workers that are started inside the block their part of the cores for matrix products and for reading.
 
-    The libraries read these variables when they are first imported. A worker imports the user's own script before it
-    runs anything of ours, so it must be born with them.
+    The libraries read these variables when they are first imported. A worker imports the user's own script before it runs
+    anything of ours, so they must be set before it starts.
     """
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(max(1, number_of_cores() // workers))))

@@ -22,7 +22,7 @@ class Frozen(BaseModel):
 
 
 class IntensityStatistics(Frozen):
-    """Foreground intensities of one channel over all training cases, in the images' own unit (HU in CT)."""
+    """Statistics of one channel's foreground intensities over all training cases, in the images' own unit (HU in CT)."""
 
     mean: float
     std: float
@@ -34,8 +34,8 @@ class IntensityStatistics(Frozen):
 class Topology(Frozen):
     """A network's shape, finest stage first. Axis order (z, y, x), or (y, x) in 2D.
 
-    name: of the network, see `autoseg.networks`. features: channels of each stage. strides: by which each stage is coarser
-    than the one before it; the first stage's is 1. kernel_sizes: of each stage.
+    name: of the network, see `autoseg.networks`. features: channels of each stage. strides: the factors by which each stage is
+    coarser than the one before it; the first stage's is 1. kernel_sizes: of each stage.
     convs_per_stage: convolutions in each encoder stage, or residual blocks of two in a residual encoder.
     decoder_convs_per_stage: convolutions in each decoder stage, one entry fewer; None for as many as the encoder's.
     norm: of the sample (instance norm) or of the batch (batch norm).
@@ -64,22 +64,22 @@ class Topology(Frozen):
 
     @property
     def dimensions(self) -> int:
-        """2 or 3."""
+        """Return the number of dimensions, 2 or 3."""
         return len(self.strides[0])
 
     @property
     def stages(self) -> int:
-        """Resolutions, the finest and the coarsest included."""
+        """Return the number of resolutions, the finest and the coarsest included."""
         return len(self.features)
 
     @property
     def convs_up(self) -> tuple[int, ...]:
-        """Convolutions of each decoder stage, finest first."""
+        """Return the number of convolutions in each decoder stage, finest first."""
         return self.decoder_convs_per_stage or self.convs_per_stage[:-1]
 
 
 class Configuration(Frozen):
-    """One way to look at the dataset. Axes are already transposed; (z, y, x), or (y, x) in 2D.
+    """One way to see the dataset: a grid, a patch and a network. Axes are already transposed; (z, y, x), or (y, x) in 2D.
 
     spacing_mm: of the resampled grid, mm. In 2D, slices keep the distance that they have.
     median_shape: of the resampled training cases, voxels. patch_size: voxels of the resampled grid.
@@ -100,14 +100,14 @@ class Configuration(Frozen):
 
     @property
     def dimensions(self) -> int:
-        """2 or 3."""
+        """Return the number of dimensions, 2 or 3."""
         return len(self.patch_size)
 
 
 class Plans(Frozen):
-    """Everything that was decided for a dataset.
+    """The plans for a dataset: everything that was decided.
 
-    planner: who decided. memory_gb: of the GPU that it is for, GB; None for the planner's own.
+    planner: the one that decided. memory_gb: memory of the GPU that they are for, GB; None for the planner's usual one.
     transpose: array axis of the raw image that becomes axis 0, 1, 2 (coarsest spacing first).
     foreground_intensities: by channel index, as a string.
     """

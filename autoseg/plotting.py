@@ -87,5 +87,5 @@ def svg(figure: Figure, alternative: str) -> Markup:
     text = target.getvalue()
     text = ANY_ID.sub("", text[text.index("<svg"):])
     opening, rest = text.split(">", 1)
-    opening = re.sub(r' (width|height)="[^"]*"', "", opening)  # the page says how wide it is
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening)  # the page sets the width
     return Markup(f'{opening} role="img" aria-label="{escape(alternative)}">{rest}')

@@ -28,8 +28,8 @@ from autoseg.workspace import read_model
 
 BYTES_AT_ONCE = 2**20
 PREDICTIONS, GATED, POSTPROCESSED = "autoseg_prediction.jsonl", "autoseg_gate.jsonl", "autoseg_postprocessing.jsonl"
-NOTHING: tuple[Any, ...] = (None, [], {}, "")  # facts that say the same
-MADE_FROM = "made_from.json"  # beside what lies in a folder of its own
+NOTHING: tuple[Any, ...] = (None, [], {}, "")  # values that mean the same
+MADE_FROM = "made_from.json"  # lies beside an artefact that has a folder of its own
 
 
 def digest_of(content: Any) -> str:
@@ -76,7 +76,7 @@ def _file_digest(path: Path, stamp: str) -> str:
 
 
 class Origin(Frozen):
-    """What an artefact was made from. facts: plain values (texts, numbers, lists, objects) by name."""
+    """The facts that an artefact was made from. facts: plain values (texts, numbers, lists, objects) by name."""
 
     facts: dict[str, Any]
 
@@ -87,7 +87,7 @@ class Origin(Frozen):
 
     @property
     def digest(self) -> str:
-        """See `digest_of`; equal for equal facts."""
+        """Return the digest of the facts (see `digest_of`); equal for equal facts."""
         return digest_of(self.facts)
 
     def differences(self, now: Origin) -> list[str]:
@@ -128,7 +128,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         one, other = before.get(key), now.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
             are_named = all(isinstance(value, dict) for value in [*one.values(), *other.values()])
-            if are_named and one.keys() != other.keys():  # whole things are others: their names say enough
+            if are_named and one.keys() != other.keys():  # the things themselves differ: their names are enough
                 found.append(f"{key} {', '.join(one) or 'none'} (now {', '.join(other) or 'none'})")
             else:
                 found += _differences(one, other)
@@ -147,10 +147,11 @@ def _in_words(value: Any) -> str:
 
 
 class Entry(Frozen):
-    """One line of an output folder's record: what became of a case.
+    """One line of an output folder's record: the outcome of a case.
 
-    output: name of its file, or of the case where it has none. origin: digest of what made it. inputs: stamps of the files that
-    it was made from. result: what is known of it, as plain values. failed: why nothing was made; then the output is not there.
+    output: the name of its file, or of the case where it has none. origin: digest of what made it. inputs: stamps of the files
+    that it was made from. result: what is known of it, as plain values. failed: why nothing was made; then the output is not
+    there.
     """
 
     output: str
@@ -161,7 +162,7 @@ class Entry(Frozen):
 
 
 class Header(Frozen):
-    """A line of the record that says what made the outputs after it."""
+    """A line of the record that tells what made the outputs after it."""
 
     origin: dict[str, Any]
     versions: dict[str, str]
@@ -176,9 +177,9 @@ class OutputFolder:
     def __init__(
         self, folder: Path, origin: Origin, overwrite: bool = False, record: str = PREDICTIONS, refuses_others: bool = True
     ) -> None:
-        """origin: what makes the outputs. overwrite: make every output again that is asked for. Outputs of the same origin stay
-        in the record; those of others stay as files, but a later run refuses them. record: name of the record's file.
-        refuses_others: whether outputs of another origin are an error without `overwrite`; else they count as not there.
+        """Open the record. origin: what makes the outputs. overwrite: make every output again that is asked for. Outputs of the
+        same origin stay in the record; those of others stay as files, but a later run refuses them. record: name of the record's
+        file. refuses_others: whether outputs of another origin are an error without `overwrite`; else they count as not there.
 
         Raises AutosegError where the folder cannot be written.
         """
@@ -195,12 +196,12 @@ class OutputFolder:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing of this origin is in the record."""
+        """Tell whether nothing of this origin is in the record."""
         return not any(entry.origin == self.origin.digest and not entry.failed for entry in self._entries.values())
 
     @property
     def results(self) -> dict[str, dict[str, Any]]:
-        """The results of this origin's outputs by the outputs' names, sorted; what other processes appended is among them."""
+        """Return the results of this origin's outputs by the outputs' names, sorted, with those that other processes appended."""
         self._read()
         return {name: entry.result for name, entry in sorted(self._entries.items())
                 if entry.origin == self.origin.digest and entry.result is not None}
@@ -227,7 +228,7 @@ class OutputFolder:
         self.begin_all({output: inputs}, result)
 
     def begin_all(self, outputs: Mapping[str, Sequence[Path]], result: BaseModel | dict[str, Any] | None = None) -> None:
-        """As `begin`, for several outputs. outputs: name to the files that it is made from."""
+        """Begin several outputs as `begin` does. outputs: name to the files that it is made from."""
         for output, inputs in outputs.items():
             path = self.folder / output
             if path.resolve() in [file.resolve() for file in inputs]:
@@ -288,7 +289,7 @@ class OutputFolder:
                 self._headers.append(Header.model_validate(content))
         except (ValueError, TypeError, ValidationError) as error:
             if self.overwrite or not line.rstrip().endswith(b"}"):
-                return  # the rest of a line that a killed process left
+                return  # the rest of a line that a killed process did not finish
             raise AutosegError(f"{self._path} is damaged: it holds a line that does not fit ({_short(error)}). Choose another "
                                "folder with -o, or replace what is there with --overwrite.") from error
 

@@ -16,14 +16,14 @@ from autoseg.plan import Frozen
 from autoseg.workspace import read_model
 
 SECONDS_BETWEEN_WRITES = 15.0
-SHORTEST_MEASURED = 0.02  # share of a step from which its length can be told
+SHORTEST_MEASURED = 0.02  # share of a step after which its length can be estimated
 
 
 class Step(NamedTuple):
-    """name: such as "2d default fold 3". kind: steps of one kind take about as long as each other.
+    """A step of a run. name: such as "2d default fold 3". kind: steps of one kind take about as long as each other.
 
-    guess_s: what is expected until one of its kind was measured. is_scaled: whether nothing is known of its length: the
-    guesses of all such steps are off by one factor, so that a step of another kind that was measured mends them.
+    guess_s: the seconds that are expected until a step of its kind was measured. is_scaled: whether nothing is known of its
+    length: the guesses of all such steps are wrong by the same factor, so a measured step of another kind corrects them.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Step(NamedTuple):
 
 
 class RunRecord(Frozen):
-    """run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished. made_from: of
-    some steps, a digest of what their result was made from."""
+    """The content of run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished.
+    made_from: of some steps, a digest of what their result was made from."""
 
     remedy: ClassVar[str] = "Remove it: it says no more than how long each step took."
 
@@ -48,12 +48,12 @@ class RunRecord(Frozen):
 
 
 def read_record(path: Path) -> RunRecord:
-    """run.json, or an empty record where there is none. Raises AutosegError where it is damaged."""
+    """Read run.json, or return an empty record where there is none. Raises AutosegError where it is damaged."""
     return read_model(path, RunRecord) if path.exists() else RunRecord()
 
 
 class Steps:
-    """Runs steps one after the other, reports the share of all of them, and keeps their times in run.json."""
+    """A runner of steps, one after the other, that reports the share of all of them and keeps their times in run.json."""
 
     def __init__(self, path: Path, steps: Sequence[Step]) -> None:
         self._path, self._steps = path, {step.name: step for step in steps}
@@ -62,11 +62,11 @@ class Steps:
 
     @property
     def spent_s(self) -> float:
-        """Seconds that these steps took so far, those of killed runs included."""
+        """Return the seconds that these steps took so far, those of killed runs included."""
         return sum(self._seconds.get(name, 0.0) for name in self._steps)
 
     def know(self, is_whole: Mapping[str, bool]) -> None:
-        """Take over which steps are finished, by name, from who knows better: other commands finish or undo steps, too."""
+        """Take over the names of the finished steps from a better source: other commands finish or undo steps, too."""
         self._whole = {name for name in self._whole if is_whole.get(name, True)} | {name for name in is_whole if is_whole[name]}
 
     def is_made_from(self, name: str, digest: str) -> bool:
@@ -75,12 +75,12 @@ class Steps:
 
     @contextlib.contextmanager
     def run(self, name: str, overall: ShowProgress, made_from: str = "") -> Iterator[ShowProgress]:
-        """A step. The block reports the share of it that is done, `overall` hears the share of all steps. made_from: see
+        """Run a step. The block reports the share of it that is done, `overall` gets the share of all steps. made_from: see
         `is_made_from`.
 
-        That stays 0 as long as there are scaled steps and none was measured: then nobody knows how long the job takes.
-        Where the block ends without an exception, the step is whole. Where it raises an AutosegError before it reported
-        anything, it was refused, and not begun: run.json stays as it was, or absent.
+        The share of all steps stays 0 as long as there are scaled steps and none was measured: the length of the job is not
+        known. Where the block ends without an exception, the step is whole. Where it raises an AutosegError before it reported
+        anything, it was refused and not begun: run.json stays as it was, or absent.
         """
         before, started, written = self._seconds.get(name, 0.0), time.monotonic(), time.monotonic()
         is_begun = is_refused = False
@@ -114,7 +114,7 @@ class Steps:
                 self._write()
 
     def _left_s(self, running: str, share: float) -> float | None:
-        """Expected seconds of what is left, from the steps that are whole and the share of the one that is running."""
+        """Return the seconds that are left, as expected from the finished steps and the running one; None if unknown."""
         means = self._mean_s(running, share)
         scaled = {step.kind for step in self._steps.values() if step.is_scaled}
         if scaled and not scaled & means.keys():
@@ -124,7 +124,7 @@ class Steps:
         return left + expected[running] * (1 - share)
 
     def _mean_s(self, running: str, share: float) -> dict[str, float]:
-        """By kind, what its steps took."""
+        """Return the mean seconds of the steps of each kind that were measured."""
         measured: dict[str, list[float]] = defaultdict(list)
         for name in self._whole & self._steps.keys() & self._seconds.keys():
             measured[self._steps[name].kind].append(self._seconds[name])
@@ -134,7 +134,7 @@ class Steps:
         return {kind: sum(seconds) / len(seconds) for kind, seconds in measured.items()}
 
     def _expected_s(self, means: Mapping[str, float]) -> dict[str, float]:
-        """Of every step: as long as those of its kind took; else the guess, scaled as the guesses of other kinds were off."""
+        """Return each step's expected seconds: its kind's mean; else the guess, scaled as other kinds' guesses were wrong."""
         known = {step.kind: step.guess_s for step in self._steps.values() if step.is_scaled and step.kind in means}
         scale = sum(means[kind] for kind in known) / sum(known.values()) if known else 1.0
         return {

@@ -1,4 +1,4 @@
-"""`log.jsonl`: what each epoch of a fold gave, a line each. Training writes it, the report reads it."""
+"""`log.jsonl`: the results of each epoch of a fold, a line each. Training writes it, the report reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoseg.plan import Frozen
 
 
 class Epoch(Frozen):
-    """One epoch. Losses are means over its batches; Dice is that of the online validation's patches, pooled.
+    """The results of one epoch. Losses are means over its batches; Dice is that of the online validation's patches, pooled.
 
     dice: by class; None where the class was neither there nor predicted. smoothed_dice: exponential moving average of
     the mean Dice, 0.9 to 0.1. learning_rate: in the epoch's last step. seconds: the epoch with its validation.
@@ -32,12 +32,12 @@ class Epoch(Frozen):
 
 
 def write_log(path: Path, history: list[Epoch]) -> None:
-    """One JSON object per line and epoch."""
+    """Write one JSON object per line and epoch."""
     write_text(path, "".join(json.dumps(epoch.model_dump()) + "\n" for epoch in history))
 
 
 def read_log(path: Path) -> list[Epoch]:
-    """The epochs of a fold so far; none where the file is not there. Raises AutosegError where it is damaged."""
+    """Return the epochs of a fold so far; none where there is no file. Raises AutosegError where it is damaged."""
     if not path.exists():
         return []
     try:

@@ -9,7 +9,7 @@ RECORDED = ("autoseg", "torch", "numpy", "scipy", "SimpleITK", "nibabel", "blosc
 
 
 def versions() -> dict[str, str]:
-    """Package name to installed version, and Python's own; read from package metadata, without importing any."""
+    """Return package name to installed version, and Python's own; read from package metadata, without importing any."""
     found = {"python": platform.python_version()}
     for name in RECORDED:
         try:

@@ -12,7 +12,7 @@ TABLE_SIZE = 2**20  # values below this are counted in a table, others are sorte
 
 
 def slabs(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Slices of axis 0 that cover an array of `shape` in pieces of about 4 million voxels, at least one layer each."""
+    """Yield slices of axis 0 that cover an array of `shape` in pieces of about 4 million voxels, at least one layer each."""
     layer = max(1, int(np.prod(shape[1:], dtype=np.int64)))
     step = max(1, SLAB_VOXELS // layer)
     for start in range(0, shape[0], step):
@@ -20,7 +20,7 @@ def slabs(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def count_values(labels: np.ndarray) -> dict[int, int]:
-    """Label value to number of voxels, ascending. labels: (Z, Y, X) integers."""
+    """Return the number of voxels of each label value, ascending. labels: (Z, Y, X) integers."""
     counts: Counter[int] = Counter()
     for part in slabs(labels.shape):
         slab = labels[part]
@@ -31,7 +31,7 @@ def count_values(labels: np.ndarray) -> dict[int, int]:
 
 
 def joint_counts(reference: np.ndarray, prediction: np.ndarray) -> dict[tuple[int, int], int]:
-    """(reference value, predicted value) to number of voxels. Both (Z, Y, X) non-negative integers, of one shape."""
+    """Count the voxels of each (reference value, predicted value). Both (Z, Y, X) non-negative integers, of one shape."""
     counts: Counter[tuple[int, int]] = Counter()
     for part in slabs(reference.shape):
         mine, theirs = reference[part], prediction[part]
@@ -43,7 +43,7 @@ def joint_counts(reference: np.ndarray, prediction: np.ndarray) -> dict[tuple[in
 
 
 def count_pairs(mine: np.ndarray, theirs: np.ndarray) -> dict[tuple[int, int], int]:
-    """(value of `mine`, value of `theirs`) to number of entries. Both flat, non-negative integers, of one length."""
+    """Count the entries of each (value of `mine`, value of `theirs`). Both flat, non-negative integers, of one length."""
     if mine.size == 0:
         return {}
     base = int(theirs.max()) + 1
@@ -52,7 +52,7 @@ def count_pairs(mine: np.ndarray, theirs: np.ndarray) -> dict[tuple[int, int], i
 
 
 def _counts(values: np.ndarray) -> dict[int, int]:
-    """Value to number of entries, of a flat integer array."""
+    """Return the number of entries of each value of a flat integer array."""
     if values.size == 0:
         return {}
     if values.min() >= 0 and values.max() < TABLE_SIZE:

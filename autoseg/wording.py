@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-Bounds = tuple[float, float] | None  # of an interval
+Bounds = tuple[float, float] | None  # the two ends of an interval
 MISSING = "–"  # stands on the page for a value that is not known
-UNKNOWN = "-"  # the same in a terminal
+UNKNOWN = "-"  # the same, in a terminal
 JOINED = "\u00a0"  # a space at which no line breaks
 
 

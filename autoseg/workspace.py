@@ -16,7 +16,7 @@ from autoseg.errors import AutosegError
 from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
-PLANS = "plans*.json"  # of whatever task
+PLANS = "plans*.json"  # plans of any task
 MODEL_REMEDY = "Remove it: autoseg run, or autoseg_train with --continue, writes it again."
 SPLITS_REMEDY = "Correct it, or remove it to have it made anew."
 
@@ -51,7 +51,7 @@ class DatasetFolder:
 
     @property
     def workspace_flags(self) -> list[str]:
-        """`--workspace DIR`, or nothing where commands that are typed here and now find this workspace by themselves."""
+        """Return `--workspace DIR`, or nothing where commands that are typed here and now find this workspace by themselves."""
         root = self.root.resolve().parent
         return [] if Workspace.at(None).root.resolve() == root else ["--workspace", str(root)]
 
@@ -81,7 +81,7 @@ class DatasetFolder:
 
     @property
     def findings_json(self) -> Path:
-        """What the checks found when the dataset was planned."""
+        """Return the file of what the checks found when the dataset was planned."""
         return self.root / "findings.json"
 
     @property
@@ -103,12 +103,12 @@ class DatasetFolder:
         return ModelFolder(self.root / "models" / configuration / recipe)
 
     def ensemble(self, name: str) -> Path:
-        """Validation predictions of an ensemble, all folds together. name: such as "2d + 3d_fullres"."""
+        """Return the folder of an ensemble's validation predictions, all folds together. name: such as "2d + 3d_fullres"."""
         return self.root / "ensembles" / re.sub(r"[^\w+.-]+", "_", name.replace(" ", ""))
 
     @property
     def postprocessed(self) -> Path:
-        """Validation predictions of the chosen members after the chosen post-processing."""
+        """Return the folder of the chosen members' validation predictions after the chosen post-processing."""
         return self.root / "postprocessed"
 
     def models(self) -> list[ModelFolder]:
@@ -125,7 +125,7 @@ class DatasetFolder:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """Folds of one configuration and recipe."""
+    """A model: folds of one configuration and recipe."""
 
     root: Path
 
@@ -143,24 +143,24 @@ class ModelFolder:
 
     @property
     def dataset(self) -> DatasetFolder:
-        """The dataset in whose folder the model is stored."""
+        """Return the dataset in whose folder the model is stored."""
         return DatasetFolder(self.root.parents[2])
 
     @property
     def summary_json(self) -> Path:
-        """The cross-validation: validation cases of all folds together."""
+        """Return the file of the cross-validation: validation cases of all folds together."""
         return self.root / "summary.json"
 
     def fold(self, fold: int | str) -> FoldFolder:
         return FoldFolder(self.root / f"fold_{fold}")
 
     def finished_folds(self) -> list[str]:
-        """Folds with final weights: "0".."4", "all"; sorted."""
+        """Return the folds with final weights: "0".."4", "all"; sorted."""
         found = self.root.glob("fold_*/checkpoint_final.safetensors")
         return sorted(path.parent.name.removeprefix("fold_") for path in found)
 
     def begun_folds(self) -> list[str]:
-        """Folds with a state to go on from, or final weights; sorted."""
+        """Return the folds with a state to go on from, or final weights; sorted."""
         found = self.root.glob("fold_*/training_state.pt")
         return sorted({path.parent.name.removeprefix("fold_") for path in found} | set(self.finished_folds()))
 
@@ -185,7 +185,7 @@ class FoldFolder:
 
     @property
     def cases_json(self) -> Path:
-        """Which cases it trains and validates on, as they were when it began."""
+        """Return the file that lists the cases that the fold trains and validates on, as they were when it began."""
         return self.root / "cases.json"
 
     @property
@@ -206,7 +206,7 @@ class FoldFolder:
 
     @property
     def summary_json(self) -> Path:
-        """Of this fold's validation cases; the last thing that a finished fold writes."""
+        """Return the file of this fold's validation cases, the last that a finished fold writes."""
         return self.validation / "summary.json"
 
 

@@ -31,7 +31,7 @@ Progress = Callable[[object], None]  # called with each case that is done
 
 @dataclass(frozen=True)
 class Request(Generic[Options]):
-    """What is to be planned. dataset: whose cases are inspected. options: as the user gave them."""
+    """A request for plans. dataset: the one whose cases are inspected. options: as the user gave them."""
 
     dataset: Dataset
     options: Options
@@ -39,7 +39,7 @@ class Request(Generic[Options]):
 
 @dataclass(frozen=True)
 class Planned(Generic[PlansType]):
-    """What planning gives. fingerprint: None where the task has none."""
+    """The result of planning. fingerprint: None where the task has none."""
 
     plans: PlansType
     fingerprint: Fingerprint | None = None
@@ -49,7 +49,7 @@ def inspect(
     request: Request[Any], measure: Callable[..., Measured | None], workers: int | None = None
 ) -> Iterator[Inspection[Measured]]:
     """Check and measure every case of the request's dataset (see `run_inspections`). measure: the function of the task's room."""
-    alone = replace(request, dataset=without_cases(request.dataset))  # goes to the workers with each case
+    alone = replace(request, dataset=without_cases(request.dataset))  # sent to the workers with each case
     return run_inspections(request.dataset, functools.partial(measure, request=alone), workers)
 
 

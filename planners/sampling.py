@@ -16,7 +16,7 @@ SEED = 1234
 def sample_intensities(
     array: np.ndarray, labels: np.ndarray | None, box: Box, ignore: int | None, count: int = SAMPLES_PER_CASE
 ) -> tuple[np.ndarray, bool]:
-    """Intensities of `count` foreground voxels per channel, drawn with replacement, always by the same seed.
+    """Draw intensities of `count` foreground voxels per channel, with replacement, always by the same seed.
 
     array: (C, Z, Y, X). labels: (Z, Y, X), or None. box: only voxels inside it are drawn. Returns (C, count) float32,
     and whether they come from foreground; without foreground, they come from the non-zero voxels, or from all.
@@ -35,7 +35,7 @@ def sample_intensities(
 
 
 def _drawn(image: np.ndarray, wanted: Sequence[np.ndarray], count: int) -> np.ndarray:
-    """image: (C, Z, Y, X). wanted: a mask (z, Y, X) for each slab of it."""
+    """Draw intensities of masked voxels. image: (C, Z, Y, X). wanted: a mask (z, Y, X) for each slab of it."""
     random = np.random.RandomState(SEED)
     ends = np.cumsum([np.count_nonzero(mask) for mask in wanted])
     ranks = np.stack([random.randint(0, ends[-1], count) for _ in image])  # the r-th wanted voxel in C order

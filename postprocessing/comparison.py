@@ -1,4 +1,4 @@
-"""Which model or ensemble is the best: all on the same validation cases, differences beside their chance."""
+"""The best model or ensemble: all are compared on the same validation cases, each difference with interval and p-value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLASSES_IN_TABLE = 8
 
 
 def candidates_table(best: Best) -> Table:
-    """Every model and ensemble, the highest Dice first; the chosen one is marked."""
+    """Return a table of every model and ensemble, the highest Dice first; the chosen one is marked."""
     keys = list(best.names) if len(best.names) <= CLASSES_IN_TABLE else []
     cases = best.candidates[0].cases
     table = plain_table(
@@ -36,7 +36,7 @@ def candidates_table(best: Best) -> Table:
 
 
 def rules_table(best: Best) -> Table | str:
-    """Every rule of post-processing that was tried, with what it did to the mean Dice."""
+    """Return a table of every rule of post-processing that was tried, with its effect on the mean Dice."""
     if not best.rules:
         return "Post-processing: the fingerprint suggests no rule."
     table = plain_table("Post-processing: rules that were tried")
@@ -67,11 +67,11 @@ Members = tuple[Member, ...]
 
 
 def compare(summaries: Mapping[Members, Summary]) -> list[Candidate]:
-    """Every model and ensemble, the highest mean Dice first.
+    """Return every model and ensemble, the highest mean Dice first.
 
-    summaries: by members, each over the same cases (all folds together). Each candidate is paired, case by case, with the
-    best one: the difference in the mean Dice over a case's classes, its 95 % bootstrap interval and the Wilcoxon
-    signed-rank test. A candidate is worse where its mean is lower and either of the two calls that more than chance.
+    summaries: by members, each over the same cases (all folds together). Each candidate is paired, case by case, with the best
+    one: the difference in the mean Dice over a case's classes, its 95 % bootstrap interval and the Wilcoxon signed-rank test. A
+    candidate is worse where its mean is lower and, by the interval or by the test, this is more than chance.
     Raises AutosegError where the cases differ.
     """
     _require_same_cases(summaries)
@@ -89,9 +89,9 @@ def compare(summaries: Mapping[Members, Summary]) -> list[Candidate]:
 
 
 def choose(candidates: Sequence[Candidate]) -> tuple[Candidate, str]:
-    """The simplest candidate that is not worse than the best, and why.
+    """Return the simplest candidate that is not worse than the best, and why.
 
-    Simplest is who has the fewest members; among as many, who has the higher Dice. candidates: as `compare` gives them.
+    The simplest has the fewest members; among equals, the higher Dice. candidates: as `compare` returns them.
     """
     best = candidates[0]
     chosen = min((c for c in candidates if not c.is_worse), key=lambda c: len(c.members))
@@ -106,7 +106,7 @@ def choose(candidates: Sequence[Candidate]) -> tuple[Candidate, str]:
 
 
 def in_words(difference: Difference) -> str:
-    """"-0.0021 (95 % interval -0.0048 to +0.0004, p = 0.12)"; a single case has no interval, and "unknown" without any."""
+    """Return "-0.0021 (95 % interval -0.0048 to +0.0004, p = 0.12)"; a single case gives no interval, no case "unknown"."""
     if difference.mean != difference.mean:
         return "unknown, as no case holds a class"
     interval = "" if difference.low != difference.low else f"95 % interval {difference.low:+.4f} to {difference.high:+.4f}, "
@@ -125,7 +125,7 @@ def _rank(summary: Summary) -> float:
 
 
 def _dice_of_cases(summary: Summary) -> list[float]:
-    """Each case's mean, in the order of the cases' names."""
+    """Return each case's mean Dice, in the order of the cases' names."""
     cases = sorted(summary.metric_per_case, key=lambda case: case.case)
     return [case.mean_dice for case in cases]
 

@@ -1,4 +1,4 @@
-"""Which components of a segmentation a sequence of rules leaves. Every rule takes away whole components, never parts."""
+"""The components of a segmentation that a sequence of rules leaves. Every rule takes away whole components, never parts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TOLERANCE = 1e-5  # relative; measures in rules are written with six digits, and
 
 
 def surviving(graph: ComponentGraph, rules: Sequence[Rule], present: np.ndarray | None = None) -> np.ndarray:
-    """(n + 1,) bool: the components that are left after the rules, one after the other.
+    """Return (n + 1,) bool: the components that are left after the rules, one after the other.
 
-    A rule can make an earlier one apply again (what touched a component that is gone is detached now), so after each
-    rule, the earlier ones are applied again until nothing more goes: applying all to the result changes nothing.
+    A rule can make an earlier one apply again (what touched a component that is gone is detached now), so after each rule, the
+    earlier ones are applied again until nothing more is removed: applying all to the result changes nothing.
     present: (n + 1,) bool, components to begin with; None for all. Background, 0, is never among them.
     """
     left = graph.everything() if present is None else present
@@ -26,7 +26,7 @@ def surviving(graph: ComponentGraph, rules: Sequence[Rule], present: np.ndarray 
 
 
 def settle(graph: ComponentGraph, rules: Sequence[Rule], present: np.ndarray) -> np.ndarray:
-    """What is left when the last of `rules` joins the others, of components that the others leave as they are."""
+    """Return what is left when the last of `rules` joins the others, of components that the others leave as they are."""
     while len(gone := dropped(graph, rules[-1], present)):
         present = present.copy()
         present[gone] = False
@@ -35,7 +35,7 @@ def settle(graph: ComponentGraph, rules: Sequence[Rule], present: np.ndarray) ->
 
 
 def dropped(graph: ComponentGraph, rule: Rule, present: np.ndarray) -> np.ndarray:
-    """Numbers of the components that one rule takes away from those that are `present`."""
+    """Return the numbers of the components that one rule takes away from those that are `present`."""
     if isinstance(rule, KeepLargest):
         return _beside_the_largest(graph, rule, present)
     if isinstance(rule, DropSmall):
@@ -44,13 +44,13 @@ def dropped(graph: ComponentGraph, rule: Rule, present: np.ndarray) -> np.ndarra
 
 
 def looked_at(rule: Rule) -> frozenset[int]:
-    """The label values whose components decide what a rule takes away."""
+    """Return the label values whose components decide what a rule takes away."""
     return frozenset((rule.label, *rule.anchors) if isinstance(rule, DropDetached) else rule.labels)
 
 
 def _beside_the_largest(graph: ComponentGraph, rule: KeepLargest, present: np.ndarray) -> np.ndarray:
     joined = graph.join(rule.labels, present)
-    order = np.argsort(-joined.voxels, kind="stable")  # of equally large ones, the first in (z, y, x) order is kept
+    order = np.argsort(-joined.voxels, kind="stable")  # of equally large components, the first in (z, y, x) order is kept
     goes = np.ones(len(order), bool)
     goes[order[: rule.count]] = False
     in_question = goes & (joined.voxels * graph.voxel_ml <= rule.spared_ml * (1 + TOLERANCE))

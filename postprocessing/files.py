@@ -49,7 +49,7 @@ def begin(inputs: Sequence[Path], output_folder: Path, rules: Sequence[Rule], ov
 
 
 def output_paths(inputs: Sequence[Path], output_folder: Path) -> dict[Path, Path]:
-    """Each input to the file that its labels are written to. Raises AutosegError as `postprocess_files` does."""
+    """Return for each input the file that its labels are written to. Raises AutosegError where `postprocess_files` does."""
     taken: dict[Path, Path] = {}
     for path in inputs:
         if output_folder.resolve() in (path.parent.resolve(), path.resolve().parent):

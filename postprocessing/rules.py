@@ -16,7 +16,7 @@ NAMES_IN_A_RULE = 6  # a union of more labels is named by some of them
 
 
 def apply_rules(labels: np.ndarray, spacing_mm: tuple[float, float, float], rules: Sequence[Rule]) -> np.ndarray:
-    """A copy of `labels` without the components that the rules, one after the other, take away.
+    """Return a copy of `labels` without the components that the rules, one after the other, take away.
 
     labels: (Z, Y, X) non-negative integers; the result has their dtype. spacing_mm: (z, y, x). A removed voxel becomes
     background; no other voxel changes. Applying the rules again changes nothing. Without foreground, or where a rule's
@@ -37,18 +37,18 @@ def apply_rules(labels: np.ndarray, spacing_mm: tuple[float, float, float], rule
 
 
 def label_names(labels: Labels) -> dict[int, str]:
-    """Label value to its name; "label 2" for a value that is only named as a part of regions."""
+    """Return the name of each label value; "label 2" for a value that is only named as a part of regions."""
     alone = {values[0]: name for name, values in labels.foreground.items() if len(values) == 1}
     return {value: alone.get(value, f"label {value}") for value in sorted({v for vs in labels.foreground.values() for v in vs})}
 
 
 def region_names(labels: Labels) -> dict[frozenset[int], str]:
-    """Label values to the name of the region that they make up."""
+    """Return the name of each region by the label values that make it up."""
     return {frozenset(values): name for name, values in labels.foreground.items() if len(values) > 1}
 
 
 def describe(rule: Rule, names: Mapping[int, str], regions: Mapping[frozenset[int], str] | None = None) -> str:
-    """A rule in words: "keep the 2 largest components of kidney ∪ tumour". names: by label value. regions: by values."""
+    """Return a rule in words: "keep the 2 largest components of kidney ∪ tumour". names: by label value. regions: by values."""
     if isinstance(rule, KeepLargest):
         which = "the largest component" if rule.count == 1 else f"the {rule.count} largest components"
         kept = f"keep {which} of {_union(rule.labels, names, regions)}"

@@ -26,7 +26,7 @@ from autoseg.voxels import count_pairs, count_values, slabs
 
 
 def candidate_rules(fingerprint: Fingerprint, labels: Labels) -> list[Rule]:
-    """Every rule worth a try, each once; of two that gain the same, the one that stands first is to be preferred.
+    """Return every rule worth a try, each once; of two that gain the same, the one that stands first is to be preferred.
 
     - keep the largest components of all foreground, of each class or region, and of unions of linked labels (see
       `Fingerprint.unions`): as many as a training case has main ones, at most and in the median. Where a training case
@@ -71,12 +71,12 @@ def _drop_small(fingerprint: Fingerprint, labels: Labels) -> Iterator[DropSmall]
 
 
 def rounded_up(measure: float) -> float:
-    """To two significant digits, never below `measure`."""
+    """Round to two significant digits, never below `measure`."""
     return float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(repr(measure)))
 
 
 def rounded_down(measure: float) -> float:
-    """To two significant digits, never above `measure`."""
+    """Round to two significant digits, never above `measure`."""
     return float(Context(prec=2, rounding=ROUND_FLOOR).create_decimal(repr(measure)))
 
 
@@ -86,26 +86,25 @@ WORTH_A_PROCESS = 2**28  # voxels of all cases below which further processes cos
 
 
 class _CaseDice(NamedTuple):
-    """Of one case. before: (classes,) Dice, nan where neither has the class. after: (candidates, classes)."""
+    """The Dice of one case. before: (classes,) Dice, nan where neither has the class. after: (candidates, classes)."""
 
     before: np.ndarray
     after: np.ndarray
     taken: list[frozenset[int]]
-    """Of each candidate, the label values of the components that go with it."""
+    """The label values of the components that each candidate removes."""
 
 
 def choose_rules(
     cases: Sequence[Pair], labels: Labels, candidates: Sequence[Rule], workers: int | None = None,
     progress: ShowProgress | None = None,
 ) -> list[TriedRule]:
-    """The candidates that were accepted, in the order in which they are to be applied, then those that were not.
+    """Return the candidates that were accepted, in the order in which they are to be applied, then those that were not.
 
-    A candidate is accepted where the mean Dice over the classes rises and no class's falls; a class's Dice is its mean
-    over the cases, those left out in which neither reference nor prediction holds it (as nnU-Net counts). The best one is
-    taken first, of equal ones the first; then the others are tried on top of it, until none is left that helps. A rejected
-    one's Dice is on top of all that were accepted.
+    A candidate is accepted where the mean Dice over the classes rises and no class's falls; a class's Dice is its mean over the
+    cases in which reference or prediction holds it (as nnU-Net counts). The best one is taken first, of equal ones the first;
+    then the others are tried on top of it, until none helps. The Dice of a rejected one is measured after all that were accepted.
 
-    cases: validation predictions of all folds. workers: at most so many processes. progress: called with the share of a
+    cases: validation predictions of all folds. workers: the highest number of processes. progress: called with the share of a
     round and a word. Raises AutosegError where there is no case, or one cannot be read.
     """
     if not cases:
@@ -129,12 +128,12 @@ def choose_rules(
 
 
 def _acts(rule: Rule, candidate: int, of_case: _CaseDice) -> bool:
-    """Whether a rule takes anything from a case, or could after another candidate took something that it looks at."""
+    """Tell whether a rule takes anything from a case, or could after another candidate took something that it looks at."""
     return bool(of_case.taken[candidate]) or any(taken & looked_at(rule) for taken in of_case.taken)
 
 
 def _without(candidate: int, of_case: _CaseDice) -> _CaseDice:
-    """For the candidates that still wait; right only where the one that was accepted does not act."""
+    """Return the Dice of the candidates that still wait; right only where the one that was accepted does not act."""
     taken = [values for which, values in enumerate(of_case.taken) if which != candidate]
     return _CaseDice(of_case.before, np.delete(of_case.after, candidate, axis=0), taken)
 
@@ -160,7 +159,7 @@ def _try_all(
 def _tried(
     dice: Mapping[str, _CaseDice], candidates: Sequence[Rule], labels: Labels, say: Callable[[Rule], str]
 ) -> list[TriedRule]:
-    """Each candidate; `accepted` where it helps."""
+    """Return each candidate as a tried rule; `accepted` where it helps."""
     keys = list(class_keys(labels))
     cases = [dice[case] for case in sorted(dice)]
     before = _class_means(np.stack([of_case.before for of_case in cases]))
@@ -177,7 +176,7 @@ def _tried(
 
 
 def _class_means(dice: np.ndarray) -> list[float]:
-    """dice: (cases, classes)."""
+    """Return each class's mean over the cases. dice: (cases, classes)."""
     return [mean_without_nan(of_class.tolist()) for of_class in dice.T]
 
 
@@ -186,7 +185,7 @@ def _by_key(keys: Sequence[str], dice: Sequence[float]) -> dict[str, float | Non
 
 
 def _try_case(pair: Pair, labels: Labels, accepted: Sequence[Rule], candidates: Sequence[Rule]) -> _CaseDice:
-    """The prediction is labelled once: rules take away whole components, so that counts per component say it all."""
+    """Try the candidates. The prediction is labelled once: rules take away whole components, so counts per component suffice."""
     reference, prediction = read_pair(pair)
     graph = component_graph(prediction.array[0], prediction.geometry.spacing_mm)
     overlap = _Overlap(graph, reference.array[0], labels)
@@ -199,7 +198,7 @@ def _try_case(pair: Pair, labels: Labels, accepted: Sequence[Rule], candidates: 
 
 
 class _Overlap:
-    """Voxels that each component of a prediction shares with each class of its reference.
+    """The voxels that each component of a prediction shares with each class of its reference.
 
     One entry per component, value of the reference and class that the component belongs to; ignored voxels in none.
     """
@@ -217,7 +216,7 @@ class _Overlap:
         self._component, self._class, self._n_pred, self._tp = np.array(entries, np.int64).reshape(-1, 4).T
 
     def dice(self, present: np.ndarray) -> np.ndarray:
-        """(classes,): 2·TP / (2·TP + FP + FN) with the components that are `present`; nan where both are empty."""
+        """Return (classes,): 2·TP / (2·TP + FP + FN) with the components that are `present`; nan where both are empty."""
         is_there, number = present[self._component], len(self._n_ref)
         n_pred = np.bincount(self._class, self._n_pred * is_there, number)
         tp = np.bincount(self._class, self._tp * is_there, number)
@@ -226,7 +225,7 @@ class _Overlap:
 
 
 def _joint_counts(graph: ComponentGraph, reference: np.ndarray) -> Counter[tuple[int, int]]:
-    """(component, value of the reference) to number of voxels, background's component left out."""
+    """Count the voxels of each (component, value of the reference), without the background's component."""
     inner = reference[graph.box]
     counts: Counter[tuple[int, int]] = Counter()
     for part in slabs(inner.shape):

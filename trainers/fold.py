@@ -23,9 +23,9 @@ SummaryType = TypeVar("SummaryType")
 class FoldSteps(Generic[SettingsType, SummaryType]):
     """The steps of a fold of one task.
 
-    cases: of the fold. describe: writes model.json, or checks the existing one. train: ends with final weights. too_large: what
-    was trained on, and what to take instead, where memory ran out: "64 images at a time. Take fewer ...". validate: returns the
-    summary of the validation, None where there is none.
+    cases: those of the fold. describe: writes model.json, or checks the existing one. train: ends with final weights. too_large:
+    says, where memory ran out, what was trained on and what to take instead: "64 images at a time. Take fewer ...". validate:
+    returns the summary of the validation, None where there is none.
     """
 
     cases: Origin

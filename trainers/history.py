@@ -12,7 +12,7 @@ from autoseg.training_log import Epoch
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SMOOTHING = 0.9  # of the validation Dice, per epoch
+SMOOTHING = 0.9  # share of the old average of the validation Dice that an epoch keeps
 
 
 def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:
@@ -24,7 +24,7 @@ def smoothed(history: list[Epoch], mean_dice: float | None) -> float | None:
 
 
 def draw_progress(path: Path, history: list[Epoch], title: str) -> None:
-    """What each epoch gave, as a PNG: losses; Dice per class, or what else the recipe logs; learning rate and seconds."""
+    """Draw each epoch's results as a PNG: losses; Dice per class, or what else the recipe logs; learning rate and seconds."""
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(10, 9)

@@ -35,11 +35,11 @@ DescriptionType = TypeVar("DescriptionType", bound=Description)
 
 @dataclass(frozen=True)
 class Job(Generic[SettingsType]):
-    """What is to be trained.
+    """A job of training: what is trained, and how.
 
     task: what the model does. recipe: name of the recipe, and built_by: the recipe itself. settings: None to continue with those
-    that the unfinished fold was started with. defaults: of the recipe for this dataset. name: of the model, where it is not that
-    of its recipe.
+    that the unfinished fold was started with. defaults: of the recipe for this dataset. name: the model's, where it differs from
+    the recipe's.
     """
 
     folder: DatasetFolder
@@ -55,28 +55,28 @@ class Job(Generic[SettingsType]):
 
     @property
     def model(self) -> ModelFolder:
-        """The folder of the model that the fold belongs to."""
+        """Return the folder of the model that the fold belongs to."""
         return self.folder.model(self.configuration, self.name or self.recipe)
 
     @property
     def fold_folder(self) -> FoldFolder:
-        """The folder of the fold."""
+        """Return the folder of the fold."""
         return self.model.fold(self.fold)
 
     @property
     def plans_json(self) -> Path:
-        """The dataset's plans for this task."""
+        """Return the dataset's plans for this task."""
         return self.folder.root / self.task.plans_file
 
     @property
     def splits_json(self) -> Path:
-        """The dataset's folds for this task."""
+        """Return the dataset's folds for this task."""
         return self.folder.root / self.task.splits_file
 
 
 @dataclass(frozen=True)
 class FoldData(Generic[PlansType, StoredType]):
-    """What a fold is trained and validated on.
+    """The cases that a fold is trained and validated on.
 
     stored: preprocessed cases by name. splits: of all folds; none for fold "all". training, validation: names of this fold's
     cases. notes: what the user should know of the folds.
@@ -91,12 +91,12 @@ class FoldData(Generic[PlansType, StoredType]):
 
     @property
     def folds(self) -> int:
-        """The number of folds."""
+        """Return the number of folds."""
         return len(self.splits)
 
     @property
     def plans_digest(self) -> str:
-        """Digest of the plans that all stored cases were preprocessed by."""
+        """Return the digest of the plans that all stored cases were preprocessed by."""
         return next(iter(self.stored.values())).description.plans
 
     def cases_of(self, fold: str) -> Origin:
@@ -164,7 +164,7 @@ def _settings_of(state: Path, settings: type[SettingsType]) -> SettingsType:
 
 
 class CasesOfFold(Origin):
-    """`cases.json`: what a fold was begun with."""
+    """The content of `cases.json`: the cases that a fold was begun with."""
 
     remedy: ClassVar[str] = "Begin this fold anew with --restart."
 
@@ -203,11 +203,11 @@ def changed_cases(job: Job[Any], now: Origin) -> list[str]:
 
 @dataclass(frozen=True)
 class Agreement(Generic[DescriptionType]):
-    """What the folds of a model of one task must agree in.
+    """The entries in which the folds of a model of one task must agree.
 
     description: the class of its `model.json`. fields: of the description, or of the settings in it, that must be equal.
-    plans_may_differ: entries of the plans that need not be, as pydantic's `exclude` names them. plans_digest: gives that of the
-    plans that the described model's cases were preprocessed by.
+    plans_may_differ: entries of the plans that need not be equal, as pydantic's `exclude` names them. plans_digest: returns the
+    digest of the plans that the described model's cases were preprocessed by.
     """
 
     description: type[DescriptionType]

@@ -30,7 +30,7 @@ class Batches(Protocol):
 
 
 class Learner(Protocol):
-    """Networks, optimizers, and what one training step does. A recipe builds it, and `loop.py` runs it.
+    """The networks, the optimizers, and what one training step does. A recipe builds it, and `loop.py` runs it.
 
     modules: by name; their weights are the checkpoint. optimizers: by name.
     """
@@ -46,7 +46,7 @@ class Learner(Protocol):
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the training is over before its last epoch."""
+        """Tell whether the training is over before its last epoch."""
 
     def training_step(self, batch: Any) -> dict[str, float]:
         """Make one optimizer step; return losses and other values by name, "loss" among them. The log keeps their means."""
@@ -69,7 +69,7 @@ SECONDS_BETWEEN_PICTURES = 30
 class Run:
     """A training in progress. next_epoch: the first one that is not finished.
 
-    validation: `validation_batches` of it are used by the online validation after each epoch; None for no online validation.
+    validation: the online validation takes `validation_batches` of it after each epoch; None for no online validation.
     after_epoch: called with the epochs that are done, once they are in the log.
     """
 
@@ -126,7 +126,7 @@ def is_over(run: Run) -> bool:
 def train_epoch(run: Run) -> Epoch:
     """Make all iterations of one epoch, and the online validation after them."""
     number, started = run.next_epoch, time.monotonic()
-    torch.manual_seed(run.settings.seed + number)  # what networks draw, such as dropout: the same in a run that goes on
+    torch.manual_seed(run.settings.seed + number)  # random parts of networks, such as dropout, repeat when a run is continued
     steps: list[dict[str, float]] = []
     rate = 0.0
     batches = run.training.batches(number * run.schedule.iterations, run.schedule.iterations)

@@ -42,7 +42,7 @@ class OneNetworkLearner:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the schedule's rate has fallen so low that more epochs would change nothing."""
+        """Tell whether the schedule's rate has fallen so low that more epochs would change nothing."""
         return self.rate.is_exhausted
 
     def step(self, image: torch.Tensor, loss: Callable[[Logits], torch.Tensor]) -> dict[str, float]:

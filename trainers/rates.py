@@ -14,7 +14,7 @@ class Rate(Protocol):
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether more epochs would change nothing."""
+        """Tell whether more epochs would change nothing."""
 
     def at(self, progress: float) -> float:
         """Return the rate where this share (0..1) of the training is done."""
@@ -30,7 +30,7 @@ class Rate(Protocol):
 
 
 class Polynomial:
-    """(1 - progress)^0.9 (Isensee et al. 2021)."""
+    """A polynomial decay of the rate: (1 - progress)^0.9 (Isensee et al. 2021)."""
 
     def __init__(self, settings: OptimizerSettings) -> None:
         self.first = settings.learning_rate
@@ -53,9 +53,9 @@ class Polynomial:
 
 
 class Plateau:
-    """Constant; × `factor` whenever the moving average of the training loss has not improved for `patience` epochs.
+    """A constant rate, × `factor` whenever the moving average of the training loss has not improved for `patience` epochs.
 
-    Exhausted when it has fallen below `floor` (Zhao and Zeng 2019). The epochs are counted anew after each fall.
+    It is exhausted when it has fallen below `floor` (Zhao and Zeng 2019). The epochs are counted anew after each fall.
     """
 
     def __init__(self, settings: OptimizerSettings) -> None:

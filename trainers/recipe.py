@@ -16,10 +16,10 @@ from autoseg.trainers.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, and how.
+    """A recipe: what is trained, and how.
 
-    build: makes the learner; each task says in its `recipes.py` what it is called with. settings: defaults, where the user sets
-    nothing else; their class says which settings there are, and which task the recipe is for. summary: what it is, in a line.
+    build: makes the learner; the `recipes.py` of each task says what it is called with. settings: defaults, where the user sets
+    nothing else; their class says which settings there are, and which task the recipe is for. summary: a one-line description.
     """
 
     build: Callable[..., Any]

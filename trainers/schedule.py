@@ -13,13 +13,13 @@ SHORTEST_EPOCH = 5
 
 
 class Schedule:
-    """Epochs, iterations per epoch, and the share of the training that is done.
+    """The length of a training: epochs, iterations per epoch, and the share that is done.
 
     With `max_hours` the first steps are timed, iterations per epoch are chosen so that at least 20 epochs fit, and
     after each epoch the number of epochs is estimated anew, so that the share reaches 1 when the time is over.
 
-    elapsed_s: seconds of training before this run of the process (a training that goes on). reserve: share of the time that is
-    kept for the validation at the end.
+    elapsed_s: seconds of training before this run of the process (where a training continues). reserve: the share of the time
+    that is kept for the validation at the end.
     """
 
     def __init__(self, settings: TrainingSettings, elapsed_s: float = 0.0, reserve: float = 0.1) -> None:
@@ -32,7 +32,7 @@ class Schedule:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds of training so far, earlier runs of the process included."""
+        """Return the seconds of training so far, earlier runs of the process included."""
         return time.monotonic() - self.started
 
     def progress(self, epoch: int, iteration: int) -> float:

@@ -45,13 +45,13 @@ def five_fold_splits(cases: list[str], folds: int = USUAL_FOLDS) -> Splits:
 
 @dataclass(frozen=True)
 class MadeSplits:
-    """notes: what the user should know of how they were made."""
+    """The splits that were made. notes: what the user should know about how they were made."""
 
     splits: Splits
     notes: list[str]
 
 
-NO_SPLITS = MadeSplits([], [])  # of fold "all"
+NO_SPLITS = MadeSplits([], [])  # splits of fold "all"
 
 
 def make_splits(patients: Patients, cases: list[str], labels: Mapping[str, Collection[str]] | None) -> MadeSplits:

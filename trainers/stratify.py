@@ -92,4 +92,4 @@ def _label_cost(given: np.ndarray, taken: np.ndarray, difference: np.ndarray, we
         return values
 
     cost: np.ndarray = alone(given, 1)[:, None] + alone(taken, -1)[None, :] - 2 * (given * weights) @ taken.T
-    return cost.round(9)  # so that equal costs are equal on every machine
+    return cost.round(9)  # equal costs stay equal on every machine

@@ -24,7 +24,7 @@ def supervise(loss: Loss, topology: Topology, labels: Labels, settings: Supervis
 
 
 class DeepSupervision:
-    """Weighted sum of `loss` over decoder levels, each at its own resolution or brought up to the label's."""
+    """The weighted sum of `loss` over decoder levels, each at its own resolution or brought up to the label's."""
 
     def __init__(self, loss: Loss, settings: SupervisionSettings) -> None:
         self.loss = loss
@@ -47,7 +47,7 @@ class DeepSupervision:
 class ClassificationGuided:
     """The loss of all levels, and the binary cross-entropy of which classes the patch holds (Huang et al. 2020).
 
-    In a patch with voxels of the ignore label a class that is not seen may yet be there: only those that are seen count.
+    In a patch with voxels of the ignore label a class that is not seen may still be there: only those that are seen count.
     """
 
     def __init__(self, levels: LevelsLoss, labels: Labels) -> None:

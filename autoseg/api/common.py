@@ -70,7 +70,7 @@ def in_workspace(dataset: str, place: Workspace) -> DatasetFolder:
     """Return the folder of a dataset in the workspace, whether it was planned or not."""
     there = {folder.name: folder for folder in place.planned_datasets()}
     named = [dataset] if dataset in there else numbered(dataset, there)
-    if len(named) == 1:  # the user's own folder may be gone: not all that is done needs it
+    if len(named) == 1:  # the user's own folder may be gone; not every verb needs it
         return there[named[0]]
     return place.dataset(load_dataset(find_dataset(dataset, place)).name)
 

@@ -12,13 +12,13 @@ from autoseg.api.running import run
 from autoseg.demo import NAME, make_synthetic_dataset
 from autoseg.evaluation.summary import Summary
 
-EPOCHS, ITERATIONS = 4, 20  # of each fold: enough to see kidneys and tumours found
+EPOCHS, ITERATIONS = 4, 20  # per fold: enough to find kidneys and tumours
 SETTINGS = ("momentum=0.9", "learning_rate=0.05")
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made: the report of the cross-validation, and the evaluation of the test images."""
+    """The results of the demo: the report of the cross-validation, and the evaluation of the test images."""
 
     report: Path
     summary_json: Path
@@ -30,7 +30,7 @@ def demo(output: PathLike, quiet: bool = False) -> DemoResult:
     root = Path(output)
     workspace = root / "workspace"
     source = root / NAME
-    if not (source / "dataset.json").exists():  # it is written last
+    if not (source / "dataset.json").exists():  # written last
         make_synthetic_dataset(root)
     result = run(source, configurations=["3d_fullres"], epochs=EPOCHS, iterations=ITERATIONS, settings=SETTINGS,
                  workspace=workspace, quiet=quiet)

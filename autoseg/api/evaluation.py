@@ -1,4 +1,4 @@
-"""evaluate: outputs of models against what is true."""
+"""evaluate: outputs of models, compared with the truth."""
 
 from __future__ import annotations
 

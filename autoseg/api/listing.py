@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ListedSetting:
-    """key: as --set takes it. choices: names that it takes; () for numbers. defaults: by recipe, as --set takes them."""
+    """A setting. key: as --set takes it. choices: allowed names; () for numbers. defaults: by recipe, as --set takes them."""
 
     key: str
     meaning: str
@@ -33,8 +33,8 @@ class ListedSetting:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """recipes, networks, losses: by name, each with what it is in a line. settings: of the recipes of each task, by the first of
-    these recipes."""
+    """All that a user can choose from. recipes, networks, losses: a one-line description of each, by name. settings: those that
+    the recipes of a task have, by the first of these recipes."""
 
     recipes: Mapping[str, str]
     networks: Mapping[str, str]
@@ -110,7 +110,7 @@ def _settings_table(title: str, settings: tuple[ListedSetting, ...]) -> Table:
 
 
 def _defaults(by_recipe: Mapping[str, str]) -> str:
-    """That of the first recipe that has the setting, and of the others where theirs differ."""
+    """Return the default of the first recipe that has the setting, and those of the other recipes where they differ."""
     (_, first), *others = by_recipe.items()
     return "\n".join([first, *(f"{value} ({name})" for name, value in others if value != first)])
 

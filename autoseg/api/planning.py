@@ -28,9 +28,10 @@ from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 @dataclass(frozen=True)
 class PlanResult:
-    """name, folder: of the dataset in the workspace. configurations: that were preprocessed. written: names of the files there.
-    next_flags: of autoseg_train, that train on this. counts: what is worth saying of the preprocessed cases, with `in_words`;
-    None where the task has nothing. failed: cases that could not be preprocessed, with the reason."""
+    """The result of planning and preprocessing. name, folder: of the dataset in the workspace. configurations: those that were
+    preprocessed. written: names of the files there. next_flags: the flags of autoseg_train that train on this. counts: what is
+    worth saying of the preprocessed cases, with `in_words`; None where the task has nothing. failed: cases that could not be
+    preprocessed, with the reason."""
 
     name: str
     folder: Path
@@ -92,10 +93,10 @@ def plan_where_needed(
     task: Task, source: Dataset, folder: DatasetFolder, options: Mapping[str, Any], planner: str | None = None,
     workers: int | None = None, skip_bad_cases: bool = False, quiet: bool = False,
 ) -> PlanResult:
-    """As `plan_and_preprocess`, but plans that were made for these cases stay: only what is missing is preprocessed.
+    """Do what `plan_and_preprocess` does, but keep plans that were made for these cases, and preprocess only what is missing.
 
-    planner, options: what is not given, or None, is as the dataset was planned with. Raises AutosegError where it was planned
-    with others.
+    planner, options: where one is not given, or None, the dataset keeps what it was planned with. Raises AutosegError where it
+    was planned with others.
     """
     made_from = read_origin(_planned_from(task, folder))
     before = {} if made_from is None else {name: value for name, value in made_from.facts["options"].items() if value is not None}
@@ -156,7 +157,7 @@ def _plan(
     for configuration in task.planner.chosen(planned.plans, task.plan_options()):
         forget_outdated(usable.training, folder.preprocessed(configuration), partial(
             task.store.case_origin, configuration=configuration, dataset=usable, plans=planned.plans))
-    if task.info.is_default or not folder.plans_of(tasks.default_task().info).exists():  # else the latter rely on what is there
+    if task.info.is_default or not folder.plans_of(tasks.default_task().info).exists():  # else those plans need the old files
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
         write_json(folder.dataset_json, used)
     if planned.fingerprint is not None:

@@ -18,7 +18,7 @@ from autoseg.workspace import Workspace, read_model
 
 @dataclass(frozen=True)
 class PostprocessResult:
-    """written: files by the input's name (those that were there already included). failed: reasons. rules: in words."""
+    """The results. written: files by the input's name, with those that were there already. failed: reasons. rules: in words."""
 
     written: dict[str, Path]
     failed: dict[str, str]
@@ -75,7 +75,7 @@ def _best_json(rules: PathLike | None, dataset: PathLike | None, place: Workspac
 
 
 def _label_files(source: Path) -> list[Path]:
-    """The label files of a folder, or the one file. Raises AutosegError where there is none."""
+    """Return the label files of a folder, or the one file. Raises AutosegError where there is none."""
     if source.is_file():
         return [source]
     found = layouts.image_files(source)

@@ -1,4 +1,4 @@
-"""predict_files: what models make of files. predict: labels of an array in memory."""
+"""predict_files: predictions for files, by trained models. predict: labels of an array in memory."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GateResult:
-    """flagged: cases that are unlike what the gate's model was trained on, or that it could not score, with the reason. cases:
-    that went through. threshold: the score above which one is flagged, and where it comes from, in words. path: of the table."""
+    """The result of a gate. flagged: cases that are unlike what the gate's model was trained on, or that it could not score, with
+    the reason. cases: those that went through. threshold: the score above which a case is flagged, and its origin, in words.
+    path: the file of the table."""
 
     flagged: dict[str, str]
     cases: int
@@ -72,11 +73,11 @@ class OpenedGate:
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What a prediction wrote.
+    """The result of a prediction.
 
     written: the file of each case (those that were already there included), in the order of the images. failed: reasons by case.
-    rows: of the table of all cases, in the same order, where the task has one. extra: further files by case. gate: what the gate
-    said, where there was one. made, done: what was made ("3 segmentation(s)") and what became of an image ("segmented").
+    rows: the rows of the table of all cases, in the same order, where the task has one. extra: further files by case. gate: what
+    the gate said, where there was one. made, done: what was made ("3 segmentation(s)") and what became of an image ("segmented").
     compare_with: what `autoseg evaluate` compares the outputs with, and when; None where nothing does. notes: what the user
     should know.
     """
@@ -126,7 +127,7 @@ def predict_files(
                 failed[outcome.item.name] = str(outcome.error)
             else:
                 found[outcome.item.name] = outcome.value
-    made = {item.name: found[item.name] for item in inputs if item.name in found}  # what was there came first
+    made = {item.name: found[item.name] for item in inputs if item.name in found}  # earlier outputs came first
     rows = [one.row for one in made.values() if one.row is not None]
     extra = {name: one.extra for name, one in made.items() if one.extra is not None}
     table = opened.prediction.table(rows) if rows else None

@@ -34,8 +34,8 @@ KEPT_FOR_THE_END = 0.05  # share of --max-hours that finding the best and the re
 
 @dataclass(frozen=True)
 class RunResult:
-    """best: what was chosen; None where models of the task are not compared. models: that are trained. report: the page to
-    open."""
+    """The result of a run. best: the choice; None where models of the task are not compared. models: those that are trained.
+    report: the page to open."""
 
     best: Best | None
     models: list[ModelFolder]
@@ -66,7 +66,7 @@ class _Fold:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """How each fold is to be trained."""
+    """The settings that all folds are to be trained with."""
 
     epochs: int | None
     iterations: int | None
@@ -199,7 +199,7 @@ def _train(
 
 
 def _hours(max_hours: float | None, spent_s: float, waiting: int, folds: int) -> float | None:
-    """For the next fold: an even part of what is left. Raises AutosegError where nothing is."""
+    """Return the hours of the next fold: an even part of what is left. Raises AutosegError where nothing is left."""
     if max_hours is None:
         return None
     left = max_hours * (1 - KEPT_FOR_THE_END) - spent_s / 3600

@@ -40,7 +40,7 @@ from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 @dataclass(frozen=True)
 class BestResult:
-    """best, and the file that holds it. left_out: models without a complete cross-validation, and what they lack."""
+    """The choice, and the file that holds it. left_out: models without a complete cross-validation, and what they lack."""
 
     best: Best
     path: Path
@@ -107,7 +107,7 @@ def is_current(folder: DatasetFolder, task: Task, models: Sequence[ModelFolder])
     try:
         dataset, best = read_model(folder.dataset_json, Dataset), read_model(folder.best_json, Best)
     except AutosegError:
-        return False  # of another version
+        return False  # written by another version
     if best.references != references_digest(dataset):
         return False
     compared = [candidate.members for candidate in best.candidates]
@@ -124,7 +124,7 @@ def _complete_models(
     folder: DatasetFolder, task: Task, dataset: Dataset, configurations: Sequence[str] | None, recipes: Sequence[str] | None,
     workers: int | None,
 ) -> tuple[dict[ModelFolder, Summary], dict[str, tuple[Missing, ...]]]:
-    """Models that all folds are there of, with their results against today's labels; and what the others lack, by name."""
+    """Return the models with all folds, with their results against today's labels; and what the other models lack, by name."""
     train = command_line(folder, "autoseg_train", *map(str, range(USUAL_FOLDS)))
     splits = folder.splits_of(task.info)
     folds = number_of_folds(splits)
@@ -154,14 +154,14 @@ def _complete_models(
 
 
 def _lacks(name: str, missing: Sequence[Missing]) -> str:
-    """"2d, default: fold 1 is missing, fold 3 is unfinished"."""
+    """Return in words what a model lacks, such as "2d, default: fold 1 is missing, fold 3 is unfinished"."""
     return f"{name}: {', '.join(lack.words for lack in missing)}"
 
 
 def _require_known_cases(
     folder: DatasetFolder, task: Task, dataset: Dataset, summaries: Mapping[Members, Summary]
 ) -> None:
-    """Raises AutosegError where a model validated a case that the dataset does not have, or not with a label, any more."""
+    """Raise AutosegError where a model validated a case that the dataset does not have, or not with a label, any more."""
     labelled = {case.name for case in dataset.training if case.label is not None}
     for (member, *_), summary in summaries.items():
         if gone := sorted({case.case for case in summary.metric_per_case} - labelled):
@@ -185,10 +185,10 @@ def _pairs(
 
 
 def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], summary: Summary) -> list[Pair]:
-    """Reference and prediction of each validation case. Raises AutosegError where a prediction is gone."""
+    """Return reference and prediction of each validation case. Raises AutosegError where a prediction is missing."""
     predictions = prediction_files(folder, members, summary)
     if gone := [path for path in predictions.values() if not path.exists()]:
-        which = training_flags(folder.model(members[0].configuration, members[0].recipe))  # those of ensembles were just made
+        which = training_flags(folder.model(members[0].configuration, members[0].recipe))  # an ensemble's files were just made
         raise AutosegError(
             f"{len(gone)} of {len(predictions)} validation predictions are gone, such as {gone[0]}. To make them again: "
             + command_line(folder, "autoseg_train", *_folds_of(gone), *which, "--continue"))
@@ -197,7 +197,7 @@ def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], s
 
 
 def _folds_of(predictions: Sequence[Path]) -> list[str]:
-    """Whose validation they are."""
+    """Return the folds that made these validation predictions."""
     return sorted({path.parents[1].name.removeprefix("fold_") for path in predictions})
 
 
@@ -212,7 +212,7 @@ def _rules(
 def _postprocess(
     folder: DatasetFolder, dataset: Dataset, files: Sequence[Pair], rules: Sequence[TriedRule], workers: int | None
 ) -> None:
-    """The validation cases after the accepted rules, and their evaluation; nothing where none was accepted."""
+    """Write the validation cases after the accepted rules, and their evaluation; nothing where no rule was accepted."""
     if folder.postprocessed.exists():
         shutil.rmtree(folder.postprocessed)
     accepted = [tried.rule for tried in rules if tried.accepted]

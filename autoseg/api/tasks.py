@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Part:
-    """A module that is imported when something of it is first used."""
+    """A module that is imported when one of its names is first used."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -48,10 +48,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Task:
-    """What a model does, and the parts that plan, store, train, predict, evaluate and report it (see above).
+    """A task: what a model does, and the parts that plan, store, train, predict, evaluate and report it (see above).
 
-    plans: what planning decides. plan_options, predict_options, evaluate_options: what a user may ask of each; the flags of the
-    command line come from them.
+    plans: the model of what planning decides. plan_options, predict_options, evaluate_options: the models of what a user may ask
+    of each; the flags of the command line come from them.
     """
 
     info: TaskInfo
@@ -144,7 +144,7 @@ def find_recipe(name: str) -> tuple[Task, Recipe]:
 
 
 def planning_flags() -> list[Flag]:
-    """Return the flags of planning; who plans, and so for which task, is said by --planner."""
+    """Return the flags of planning; --planner says who plans, and so for which task."""
     return [flag for flag in flags_of({task.info: task.plan_options for task in TASKS}) if flag.field != "planner"]
 
 

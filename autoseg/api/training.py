@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """folder: of the fold. configuration: that was trained. summary: of its validation, in_words: the same in a few words; None
-    and "" for fold "all"."""
+    """The result of training a fold. folder: of the fold. configuration: the one that was trained. summary: of its validation,
+    and in_words: the same in a few words; None and "" for fold "all"."""
 
     folder: Path
     configuration: str
@@ -35,8 +35,9 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """summary: of all folds' validation cases together, and its file; None while folds are missing. missing: what it lacks, and
-    what to type for it. averages: whether models of the task can be averaged, so that find_best compares them."""
+    """The state of a cross-validation. summary: of all folds' validation cases together, and its file; None while folds are
+    missing. missing: what it lacks, and what to type for it. averages: whether models of the task can be averaged, so that
+    find_best compares them."""
 
     configuration: str
     recipe: str
@@ -129,7 +130,7 @@ def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: b
     if quiet:
         return
     for note in data.notes:
-        console.show_once(note)  # of all folds
+        console.show_once(note)  # a note on all folds
     console.show_all(notes)
 
 

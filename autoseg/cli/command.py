@@ -1,4 +1,4 @@
-"""What all commands share: flags, and what becomes of errors."""
+"""The flags that commands share, and how a command ends where an error stops it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autoseg import api
 
 @dataclass(frozen=True)
 class Command:
-    """A verb. add_flags: fills its parser, without importing anything heavy. run: flags -> api call -> exit code."""
+    """A verb. add_flags: adds its flags, without importing anything heavy. run: turns flags into an api call and an exit code."""
 
     name: str
     summary: str
@@ -23,7 +23,7 @@ class Command:
 
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:
-    """The flag that every command takes."""
+    """Add the flag that every command takes."""
     parser.add_argument(
         "--workspace", metavar="DIR",
         help="where autoseg keeps what it makes (default: $AUTOSEG_WORKSPACE, else ./autoseg_workspace)",
@@ -31,7 +31,7 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
 
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """The dataset, as every command names it."""
+    """Add the dataset, which every command names in the same way."""
     parser.add_argument(
         "dataset", metavar="DATASET",
         help="path of a dataset folder, or name or number of one in the workspace, $AUTOSEG_RAW or $nnUNet_raw",
@@ -39,13 +39,13 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
-    """For commands that work on several cases at once."""
+    """Add the flag of commands that work on several cases at once."""
     parser.add_argument("-np", dest="workers", type=_one_or_more, metavar="N",
                         help="at most so many processes (default: one per core, fewer where memory is short)")
 
 
 def add_planner(parser: argparse.ArgumentParser, default: str | None = "default") -> None:
-    """For commands that plan. default: None for the planner of the recipe's task."""
+    """Add the flag of commands that plan. default: None for the planner of the recipe's task."""
     parser.add_argument("--planner", default=default,
                         help=f"rules by which is planned, and with them for what: {of_tasks('planner')}; autoseg recipes lists "
                              f"all planners (default: {default or 'that of the recipe'})")
@@ -61,14 +61,14 @@ def add_options(parser: argparse.ArgumentParser, flags: Sequence[api.Flag]) -> N
 
 
 def of_tasks(word: str) -> str:
-    """Return a word of each task, such as its planner, with whose it is: "slices (anomaly detectors), ..."."""
+    """Return a word of each task, such as its planner, with the name of its models: "slices (anomaly detectors), ..."."""
     said = {info.plural: getattr(info, word) for info in api.task_infos()}
     words = {plural: its if isinstance(its, str) else " ".join(its) for plural, its in said.items() if its}
     return ", ".join(f"{its} ({plural})" for plural, its in words.items())
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """For commands that run networks."""
+    """Add the flag of commands that run networks."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
 
 
@@ -79,7 +79,7 @@ def _one_or_more(text: str) -> int:
 
 
 def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], int]:
-    """The entry point of a command that has a program of its own."""
+    """Return the entry point of a command that has a program of its own."""
 
     def run(arguments: Sequence[str] | None) -> int:
         parser = argparse.ArgumentParser(prog=program, description=command.summary, allow_abbrev=False)
@@ -118,7 +118,7 @@ def _run(run: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | 
 
 
 def command_like(flags: argparse.Namespace, program: str, *arguments: str) -> str:
-    """A line to type next: `program` with the dataset and the workspace as they were typed."""
+    """Return a line to type next: `program` with the dataset and the workspace as the user typed them."""
     workspace = ["--workspace", flags.workspace] if flags.workspace else []
     return shlex.join([*program.split(), flags.dataset, *arguments, *workspace])
 

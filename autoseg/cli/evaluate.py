@@ -1,4 +1,4 @@
-"""autoseg evaluate: outputs of models against what is true."""
+"""autoseg evaluate: outputs of models, compared with the truth."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the verb and its flags, run it; the exit code."""
+    """Read the verb and its flags, and run it; return the exit code."""
     return execute(_run, arguments)
 
 

@@ -1,4 +1,4 @@
-"""autoseg_predict: what trained models make of new images."""
+"""autoseg_predict: predictions for new images, by trained models."""
 
 from __future__ import annotations
 

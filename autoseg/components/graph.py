@@ -26,7 +26,7 @@ def label_components(labels: np.ndarray) -> tuple[np.ndarray, int]:
     Returns (Z, Y, X) unsigned integers, 0 where `labels` is 0 and else 1..n, and n. Memory: the result, and
     connected-components-3d's tables (Silversmith 2021).
     """
-    values = np.require(labels, requirements=("C", "W"))  # it refuses what is read-only, such as Pillow's arrays
+    values = np.require(labels, requirements=("C", "W"))  # the library refuses read-only arrays, such as Pillow's
     if values.dtype == bool:
         values = values.view(np.uint8)  # version 4.1.1 refuses lines of bool, such as [[[1, 0, 1]]]
     components, number = cc3d.connected_components(values, connectivity=CONNECTIVITY, return_N=True)
@@ -37,8 +37,8 @@ def label_components(labels: np.ndarray) -> tuple[np.ndarray, int]:
 class Joined:
     """The components of a union of label values, each made of components of single values.
 
-    members: (m,) numbers of the single values' components. of: (m,) which component of the union each belongs to, 0 to
-    k - 1, in the order of their first members. voxels: (k,) of each component of the union.
+    members: (m,) numbers of the single values' components. of: (m,) the component of the union that each belongs to, 0 to k - 1,
+    in the order of their first members. voxels: (k,) the size of each component of the union.
     """
 
     members: np.ndarray
@@ -48,7 +48,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class ComponentGraph:
-    """The components of every label value of a volume, and which of them touch: one labelling answers for all unions.
+    """The components of every label value of a volume, and which of them touch: one labelling serves all unions.
 
     components: (z, y, x) unsigned integers, 1..n, of the part of the volume inside `box` (the foreground and a rim of one
     voxel). values: (n + 1,) label value of each component, 0 for background. voxels: (n + 1,) int64, 0 for background.
@@ -67,24 +67,24 @@ class ComponentGraph:
 
     @cached_property
     def touching(self) -> np.ndarray:
-        """(m, 2) numbers of components that share a face, an edge or a corner, each pair once, ascending."""
+        """Return (m, 2) numbers of components that share a face, an edge or a corner, each pair once, ascending."""
         return self.surfaces.touching()
 
     @cached_property
     def surfaces(self) -> Surfaces:
-        """For which of them touch, and for distances."""
+        """Return the surfaces of the components, which tell which of them touch, and how far they lie apart."""
         return Surfaces(self.components, self.spacing_mm)
 
     def everything(self) -> np.ndarray:
-        """(n + 1,) bool: true for every component, false for background."""
+        """Return (n + 1,) bool: true for every component, false for background."""
         present = np.ones(len(self.values), bool)
         present[0] = False
         return present
 
     def join(self, labels: Sequence[int], present: np.ndarray) -> Joined:
-        """The components of the union of `labels`, of those components only that are `present` ((n + 1,) bool).
+        """Return the components of the union of `labels`, of those components only that are `present` ((n + 1,) bool).
 
-        The same as labelling the union anew, by the graph alone: components that touch belong together.
+        The result is the same as labelling the union anew, but comes from the graph alone: components that touch belong together.
         """
         members = np.flatnonzero(present & np.isin(self.values, labels))
         if len(labels) == 1:

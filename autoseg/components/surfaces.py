@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from autoseg.voxels import count_pairs, slabs
 
-HALF_OF_THE_NEIGHBOURS = [steps for steps in product((-1, 0, 1), repeat=3) if steps > (0, 0, 0)]  # the others are theirs
+HALF_OF_THE_NEIGHBOURS = [steps for steps in product((-1, 0, 1), repeat=3) if steps > (0, 0, 0)]  # the rest by symmetry
 LARGE = 1000  # surface voxels of a component from which a tree of its own is worth keeping
 
 
@@ -28,7 +28,7 @@ class Surfaces:
     def nearest_mm(
         self, members: np.ndarray, group: np.ndarray, others: np.ndarray, limit_mm: float = float("inf")
     ) -> np.ndarray:
-        """mm from each group of components to the nearest of `others`, between the centres of voxels.
+        """Return the distance in mm from each group of components to the nearest of `others`, between the centres of voxels.
 
         members: component numbers. group: of each member, the group that it belongs to; the result is in the order of
         their numbers. others: component numbers. inf where it is not less than `limit_mm`, or where there are no others.
@@ -49,10 +49,10 @@ class Surfaces:
         return of_groups
 
     def touching(self) -> np.ndarray:
-        """(m, 2) numbers of components that share a face, an edge or a corner, each pair once, ascending.
+        """Return (m, 2) numbers of components that share a face, an edge or a corner, each pair once, ascending.
 
-        Where two touch, two of their surface voxels do: one that shares but a corner with the other component either has
-        a face towards something else itself, or lies beside a voxel of its own component that touches, too.
+        Where two components touch, two of their surface voxels touch: one that shares but a corner with the other component
+        either has a face towards something else itself, or lies beside a voxel of its own component that touches, too.
         """
         (voxels, _), flat = self._voxels, self._components.reshape(-1)
         shape = self._components.shape
@@ -71,7 +71,7 @@ class Surfaces:
         return np.array(sorted({(min(pair), max(pair)) for pair in pairs}), np.int64).reshape(-1, 2)
 
     def _trees_of(self, numbers: np.ndarray) -> Iterator[cKDTree]:
-        """Trees that hold the surfaces of some components: large ones have their own, which is kept; small ones share one."""
+        """Yield trees that hold the surfaces of components: large ones have their own, which is kept; small ones share one."""
         _, starts = self._voxels
         is_large = starts[numbers + 1] - starts[numbers] >= LARGE
         for number in numbers[is_large].tolist():
@@ -82,7 +82,7 @@ class Surfaces:
             yield cKDTree(self._points_mm(numbers[~is_large])[0])
 
     def _points_mm(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(p, 3) positions (z, y, x) of the surface voxels of components, one after the other, and how many each has."""
+        """Return (p, 3) mm positions (z, y, x) of the components' surface voxels, one after the other, and how many each has."""
         voxels, starts = self._voxels
         sizes = starts[numbers + 1] - starts[numbers]
         ends = np.cumsum(sizes)
@@ -91,7 +91,7 @@ class Surfaces:
 
     @cached_property
     def _voxels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Index in the flat volume of every surface voxel, by component, and where each component's begin."""
+        """Return the index in the flat volume of every surface voxel, ordered by component, and where each component begins."""
         layer = int(np.prod(self._components.shape[1:]))
         found = []
         for part in slabs(self._components.shape):
@@ -105,7 +105,7 @@ class Surfaces:
 
 
 def _surface(components: np.ndarray) -> np.ndarray:
-    """(z, y, x) bool: voxels of components with a face towards anything else, or on the array's border."""
+    """Return (z, y, x) bool: voxels of components with a face towards anything else, or on the array's border."""
     enclosed = np.ones(components.shape, bool)
     for axis, size in enumerate(components.shape):
         if size == 1:

@@ -23,14 +23,14 @@ BYTES_PER_VOXEL = 12  # reference, prediction, the components of one of them, an
 
 
 class Volumes(Frozen):
-    """Of one class in one case, ml."""
+    """The volumes of one class in one case, ml."""
 
     prediction: float
     reference: float
 
 
 class CaseSummary(Frozen):
-    """One case. metrics: by class key, then by metric.
+    """The metrics of one case. metrics: by class key, then by metric.
 
     Dice, IoU, NSD, lesion_F1: 0 to 1. HD95, ASSD: mm. volume_error_ml: prediction − reference. FP, TP, FN, TN, n_pred,
     n_ref: voxels. lesion_TP, lesion_FP, lesion_FN: components. All but the volume error and the numbers are nan where
@@ -48,7 +48,7 @@ class CaseSummary(Frozen):
 
     @property
     def mean_dice(self) -> float:
-        """Over the classes that reference or prediction hold; nan where neither holds any."""
+        """Return the mean Dice over the classes that reference or prediction hold; nan where neither holds any."""
         return mean_without_nan([float(of_class["Dice"]) for of_class in self.metrics.values()])
 
 
@@ -64,7 +64,7 @@ class Pair(NamedTuple):
 
 
 class Surface(NamedTuple):
-    """Of one class in one case; see `surface.SurfaceDistances`."""
+    """The surface distances of one class in one case; see `surface.SurfaceDistances`."""
 
     hd95_mm: float
     assd_mm: float
@@ -72,7 +72,7 @@ class Surface(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """What is counted and measured in one case. surfaces, lesions: by class key, of the classes that occur in it."""
+    """The counts and distances of one case. surfaces, lesions: by class key, of the classes that occur in it."""
 
     pair: Pair
     joint: dict[tuple[int, int], int]
@@ -82,7 +82,7 @@ class Compared(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    """Label volumes (Z, Y, X) in which the voxels of each class have one value. values: by class key."""
+    """The label volumes (Z, Y, X) in which the voxels of each class have one value. values: by class key."""
 
     values: dict[str, int]
     reference: np.ndarray
@@ -108,7 +108,7 @@ def compare(pair: Pair, labels: Labels | None, tolerance_mm: float) -> Compared:
 
 
 def read_pair(pair: Pair) -> tuple[Image, Image]:
-    """Reference and prediction, each (1, Z, Y, X) non-negative integers. Raises AutosegError as `compare` does."""
+    """Return reference and prediction, each (1, Z, Y, X) non-negative integers. Raises AutosegError where `compare` does."""
     reference, prediction = image_io.read_label(pair.reference), image_io.read_label(pair.prediction)
     if differing := grid_differences(reference, prediction):
         raise AutosegError(
@@ -121,13 +121,13 @@ def read_pair(pair: Pair) -> tuple[Image, Image]:
 
 
 def labels_that_occur(*joints: Mapping[tuple[int, int], int]) -> Labels:
-    """One class per value, from counts of (reference value, predicted value)."""
+    """Return labels with one class per value, from counts of (reference value, predicted value)."""
     values = {value for joint in joints for pair in joint for value in pair}
     return Labels(values={"background": 0, **{str(value): value for value in sorted(values - {0})}})
 
 
 def case_summary(entry: Compared, labels: Labels) -> CaseSummary:
-    """All metrics of all classes of `labels`, those that do not occur in the case included."""
+    """Return all metrics of all classes of `labels`, those that do not occur in the case included."""
     counts = counts_by_class(entry.joint, labels)
     volumes_ml = {
         key: Volumes(prediction=of_class.n_pred * entry.voxel_ml, reference=of_class.n_ref * entry.voxel_ml)
@@ -158,9 +158,9 @@ def _surface(distances: SurfaceDistances, tolerance_mm: float) -> Surface:
 
 
 def _layers(reference: np.ndarray, prediction: np.ndarray, labels: Labels) -> Iterator[_Layer]:
-    """Classes of one value together in one layer, each region in one of its own.
+    """Yield the layers of a case: all classes of one value together in one layer, each region in a layer of its own.
 
-    Voxels whose reference is the ignore value are removed from both: they agree with nothing.
+    Voxels whose reference is the ignore value are removed from both: they match nothing.
     """
     if labels.ignore is not None and (ignored := reference == labels.ignore).any():
         reference, prediction = np.where(ignored, 0, reference), np.where(ignored, 0, prediction)
@@ -179,9 +179,9 @@ def _layers(reference: np.ndarray, prediction: np.ndarray, labels: Labels) -> It
 
 
 def _around(boxes: list[tuple[slice, ...]], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The box around all `boxes` and one voxel more, within `shape`; empty where there is none.
+    """Return the box around all `boxes` and one voxel more, within `shape`; empty where there is none.
 
-    With the voxel more, an axis of the box has a single voxel only where the volume has.
+    With this extra voxel, an axis of the box has a single voxel only where the volume has.
     """
     if not boxes:
         return ()
@@ -191,7 +191,7 @@ def _around(boxes: list[tuple[slice, ...]], shape: tuple[int, ...]) -> tuple[sli
 
 
 def _is_one_of(labels: np.ndarray, values: frozenset[int]) -> np.ndarray:
-    """(Z, Y, X) uint8, 0 and 1."""
+    """Return (Z, Y, X) uint8: 1 where the label is one of the values, else 0."""
     mask = np.zeros(labels.shape, bool)
     for value in values:
         mask |= labels == value

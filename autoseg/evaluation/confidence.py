@@ -11,7 +11,7 @@ from autoseg.errors import AutosegError
 
 RESAMPLES = 2000
 LEVEL = 0.95
-Z = 1.959963984540054  # that the middle 95 % of a normal distribution lies within
+Z = 1.959963984540054  # the middle 95 % of a normal distribution lie within ± Z
 SEED = 12345
 DRAWS_AT_ONCE = 2**22
 
@@ -19,17 +19,17 @@ Interval = tuple[float, float]
 
 
 def bootstrap_interval(values: Sequence[float] | np.ndarray, seed: int = SEED) -> Interval:
-    """95 % percentile bootstrap interval of the mean of per-case values (Efron 1979), 2000 resamples of the cases.
+    """Return the 95 % percentile bootstrap interval of the mean of values per case (Efron 1979), from 2000 resamples of cases.
 
-    Values that are nan or infinite are left out. (nan, nan) where fewer than two are left: one case bounds nothing.
+    Values that are nan or infinite are left out. (nan, nan) where fewer than two are left: a single case gives no interval.
     """
     return percentile_intervals(resampled_means(np.reshape(np.asarray(values, float), (-1, 1)), seed))[0]
 
 
 def proportion_interval(count: int, of: int) -> Interval:
-    """95 % interval of a share of cases (Wilson 1927), which says something where all of them, or none, are counted, too.
+    """Return the 95 % interval of a share of cases (Wilson 1927), which is also useful where all of them, or none, are counted.
 
-    count: that something holds for, of `of` cases, at least one.
+    count: the cases that are counted. of: all cases, at least one.
     """
     share, weight = count / of, Z**2 / of
     middle = (share + weight / 2) / (1 + weight)
@@ -38,7 +38,7 @@ def proportion_interval(count: int, of: int) -> Interval:
 
 
 def resampled_means(values: np.ndarray, seed: int = SEED) -> np.ndarray:
-    """Means of the columns of `values` (cases, columns) in each resample of the cases: (resamples, columns), float64.
+    """Return the means of the columns of `values` (cases, columns) in each resample of the cases: (resamples, columns), float64.
 
     Values that are nan or infinite are left out. nan where a resample holds none of them, and throughout a column that
     holds fewer than two.
@@ -59,9 +59,9 @@ def resampled_means(values: np.ndarray, seed: int = SEED) -> np.ndarray:
 
 
 def resampled_cases(cases: int, seed: int = SEED, width: int = 0) -> Iterator[np.ndarray]:
-    """How often each case is drawn in each of the 2000 resamples, some resamples at a time: (resamples, cases), float64.
+    """Yield how often each case is drawn in each of the 2000 resamples, some resamples at a time: (resamples, cases), float64.
 
-    width: values in each resample that are worked on at once where they are more than the cases, which bounds the memory.
+    width: the values per resample that the caller holds at once, if they are more than the cases; it bounds the memory.
     """
     rng = np.random.default_rng(seed)
     step = max(1, DRAWS_AT_ONCE // max(cases, width))
@@ -70,7 +70,7 @@ def resampled_cases(cases: int, seed: int = SEED, width: int = 0) -> Iterator[np
 
 
 def percentile_intervals(means: np.ndarray) -> list[Interval]:
-    """The middle 95 % of each column of `means` (resamples, columns); (nan, nan) where all are nan."""
+    """Return the middle 95 % of each column of `means` (resamples, columns); (nan, nan) where all are nan."""
     tails = 100 * (1 - LEVEL) / 2
     found = []
     for column in means.T:
@@ -81,7 +81,7 @@ def percentile_intervals(means: np.ndarray) -> list[Interval]:
 
 
 def paired_comparison(candidate: Sequence[float], best: Sequence[float]) -> Difference:
-    """Mean of (candidate − best) over the cases, its bootstrap interval and a two-sided Wilcoxon signed-rank test.
+    """Return the mean of (candidate − best) over the cases, its bootstrap interval and a two-sided Wilcoxon signed-rank test.
 
     candidate, best: one value per case (mean Dice), in the same order. Pairs of which one is nan are left out; where
     none is left, mean and interval are nan and p is 1. Raises AutosegError where the numbers of values differ.

@@ -27,7 +27,7 @@ State = Literal["missing", "unfinished", "not validated", "complete"]
 
 
 class FoldState(NamedTuple):
-    """missing: never begun. unfinished: training was stopped. not validated: trained, but without validation/summary.json."""
+    """A fold's state. missing: never begun. unfinished: training stopped. not validated: trained, no validation/summary.json."""
 
     fold: str
     state: State
@@ -45,12 +45,12 @@ def number_of_folds(splits: Path) -> int:
 
 
 def fold_states(model: ModelFolder, folds: int) -> list[FoldState]:
-    """What there is of each fold of a cross-validation."""
+    """Return the state of each fold of a cross-validation."""
     return [FoldState(str(fold), state_of(model.fold(fold))) for fold in range(folds)]
 
 
 def incomplete_folds(model: ModelFolder, folds: int) -> list[FoldState]:
-    """The folds that a cross-validation still lacks."""
+    """Return the folds that a cross-validation still lacks."""
     return [state for state in fold_states(model, folds) if state.state != "complete"]
 
 
@@ -72,7 +72,7 @@ def evaluate_changed_labels(model: ModelFolder, folds: int, dataset: Dataset, wo
 
 
 def pooled_folds(model: ModelFolder, folds: int) -> Summary:
-    """The pooled results of a model whose folds are all complete; written to the model's summary.json and summary.csv.
+    """Pool the results of a model whose folds are all complete, and write them to the model's summary.json and summary.csv.
 
     Every training case counts once, as the fold that did not train on it predicted it.
     """
@@ -83,7 +83,7 @@ def pooled_folds(model: ModelFolder, folds: int) -> Summary:
 
 
 def cases_by_fold(models: Sequence[ModelFolder], folds: int) -> list[list[str]]:
-    """The validation cases of each fold, which the models must share.
+    """Return the validation cases of each fold, which the models must share.
 
     Raises AutosegError where a fold of one model validated on other cases than that of another: it may have trained on them.
     """
@@ -100,7 +100,7 @@ def cases_by_fold(models: Sequence[ModelFolder], folds: int) -> list[list[str]]:
 
 
 def prediction_files(folder: DatasetFolder, members: Sequence[Member], summary: Summary) -> dict[str, Path]:
-    """Case name to its validation prediction by a model or an ensemble, where the workspace lies now.
+    """Return each case's validation prediction by a model or an ensemble, by the case's name, at the workspace's present place.
 
     summary: of these members; the folders that it names may be those of another machine.
     """
@@ -118,16 +118,16 @@ def _validated(fold: FoldFolder) -> list[str]:
 
 
 class Missing(NamedTuple):
-    """What a cross-validation lacks, such as "folds 1, 3 are unfinished", and the command line that makes it."""
+    """A part that a cross-validation lacks, such as "folds 1, 3 are unfinished", and the command line that makes it."""
 
     words: str
     command: str
 
 
 def missing_folds(folder: DatasetFolder, model: ModelFolder, folds: int) -> list[Missing]:
-    """What a model's cross-validation still lacks; nothing where it is complete.
+    """Return what a model's cross-validation still lacks; nothing where it is complete.
 
-    Folds that were begun go on with their own settings; one that was not gets those of the model's other folds.
+    Folds that were begun go on with their own settings; a fold that was not begun gets the settings of the model's other folds.
     """
     by_state: dict[State, list[str]] = {}
     for fold, state in incomplete_folds(model, folds):
@@ -142,13 +142,13 @@ def missing_folds(folder: DatasetFolder, model: ModelFolder, folds: int) -> list
 
 
 def _flags(model: ModelFolder) -> list[str]:
-    """Those that the model's other folds were trained with."""
+    """Return the flags that the model's other folds were trained with."""
     flags = described(model).get("flags", [])
     return [str(flag) for flag in flags] if isinstance(flags, list) else []
 
 
 def state_of(fold: FoldFolder) -> State:
-    """What there is of a fold."""
+    """Return the state of a fold."""
     if fold.checkpoint_final.exists():
         return "complete" if fold.summary_json.exists() else "not validated"
     return "unfinished" if fold.training_state.exists() else "missing"

@@ -15,18 +15,18 @@ from autoseg.files import write_text
 from autoseg.plan import Frozen
 
 Row = TypeVar("Row", bound=Frozen)
-YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as a row's cell says it
+YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as written in a cell
 
 
 class Line(NamedTuple):
-    """number: in the file, from 1. cells: by column, without the spaces around them."""
+    """A row of a table. number: of the line in the file, from 1. cells: by column, without the spaces around them."""
 
     number: int
     cells: dict[str, str]
 
 
 def columns_of(path: Path) -> list[str]:
-    """The names in a file's first line; none where it cannot be read as a table."""
+    """Return the names in a file's first line; none where it cannot be read as a table."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:  # Excel puts a mark at the start
             return [column.strip() for column in next(csv.reader(file, strict=True), [])]
@@ -35,7 +35,7 @@ def columns_of(path: Path) -> list[str]:
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = (), remedy: str = "") -> list[Line]:
-    """The rows below a line of column names, which may stand in any order; empty rows are left out.
+    """Return the rows below a line of column names, which may stand in any order; empty rows are left out.
 
     remedy: a sentence that ends every message. Raises AutosegError where the file is missing or cannot be read, lacks a
     required column or has one that is not expected, or where a row has another number of cells.
@@ -62,7 +62,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
 
 
 def write_rows(path: Path, kind: type[Row], rows: Sequence[Row], derived: Sequence[str] = ()) -> None:
-    """A CSV file whose columns are the fields of `kind`, then its properties that `derived` names; None is an empty cell."""
+    """Write a CSV file with the fields of `kind` as columns, then the properties named in `derived`; None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*kind.model_fields, *derived])
@@ -75,7 +75,7 @@ def write_rows(path: Path, kind: type[Row], rows: Sequence[Row], derived: Sequen
 def read_rows(
     path: Path, kind: type[Row], key: Callable[[Row], Hashable], remedy: str, derived: Sequence[str] = ()
 ) -> list[Row]:
-    """What write_rows wrote, in the file's order; what is derived is not read. key: a row's name, which no other has.
+    """Read what write_rows wrote, in the file's order, without derived columns. key: gives a row's name, which must be unique.
 
     remedy: a sentence that ends every message. Raises AutosegError where the file is missing or damaged, or holds a row twice.
     """

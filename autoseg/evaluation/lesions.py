@@ -15,10 +15,10 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class LesionCounts:
-    """Components (26-connectivity) of one class.
+    """The numbers of components (26-connectivity) of one class.
 
-    tp: of the reference, with at least one predicted voxel. fn: of the reference, without. fp: of the prediction,
-    without a voxel of the reference.
+    tp: components of the reference with at least one predicted voxel. fn: those without. fp: components of the prediction without
+    a voxel of the reference.
     """
 
     tp: int
@@ -27,13 +27,13 @@ class LesionCounts:
 
     @property
     def f1(self) -> float:
-        """2·TP / (2·TP + FP + FN), 0 to 1; nan where neither reference nor prediction has a component."""
+        """Return 2·TP / (2·TP + FP + FN), 0 to 1; nan where neither reference nor prediction has a component."""
         found = 2 * self.tp + self.fp + self.fn
         return 2 * self.tp / found if found else NAN
 
 
 def lesion_counts(reference: np.ndarray, prediction: np.ndarray) -> LesionCounts:
-    """Of two masks (Z, Y, X), bool, on one grid. Raises AutosegError where the shapes differ."""
+    """Count the components of two masks (Z, Y, X), bool, on one grid. Raises AutosegError where the shapes differ."""
     if reference.shape != prediction.shape:
         raise AutosegError(f"The prediction has shape (z, y, x) {prediction.shape}, its reference {reference.shape}.")
     counts = lesion_counts_by_value(reference != 0, prediction != 0)
@@ -41,7 +41,7 @@ def lesion_counts(reference: np.ndarray, prediction: np.ndarray) -> LesionCounts
 
 
 def lesion_counts_by_value(reference: np.ndarray, prediction: np.ndarray) -> dict[int, LesionCounts]:
-    """Of every value other than 0 that occurs in one of two label volumes (Z, Y, X), integers or bool, of one shape.
+    """Count the components of each value but 0 in one of two label volumes (Z, Y, X), integers or bool, of one shape.
 
     Memory: the numbered components of one volume at a time.
     """
@@ -56,7 +56,7 @@ def lesion_counts_by_value(reference: np.ndarray, prediction: np.ndarray) -> dic
 
 
 def _components_by_value(labels: np.ndarray, other: np.ndarray) -> dict[int, tuple[int, int]]:
-    """Value to its number of components in `labels` that `other` overlaps with the same value, and of the others."""
+    """Return for each value how many of its components in `labels` overlap with that value in `other`, and how many do not."""
     components, number = label_components(labels)
     value_of = np.zeros(number + 1, labels.dtype)
     overlapped = np.zeros(number + 1, bool)

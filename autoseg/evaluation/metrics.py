@@ -16,7 +16,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class ConfusionCounts:
-    """Voxels of one class or region: true positives, false positives, false negatives, true negatives."""
+    """The numbers of voxels of one class or region: true positives, false positives, false negatives, true negatives."""
 
     tp: int
     fp: int
@@ -25,29 +25,29 @@ class ConfusionCounts:
 
     @property
     def n_pred(self) -> int:
-        """Predicted voxels."""
+        """Return the number of predicted voxels."""
         return self.tp + self.fp
 
     @property
     def n_ref(self) -> int:
-        """Reference voxels."""
+        """Return the number of reference voxels."""
         return self.tp + self.fn
 
     @property
     def dice(self) -> float:
-        """2·TP / (2·TP + FP + FN), 0 to 1; nan where prediction and reference are both empty (Dice 1945)."""
+        """Return 2·TP / (2·TP + FP + FN), 0 to 1; nan where prediction and reference are both empty (Dice 1945)."""
         found = 2 * self.tp + self.fp + self.fn
         return 2 * self.tp / found if found else NAN
 
     @property
     def iou(self) -> float:
-        """TP / (TP + FP + FN), 0 to 1; nan where prediction and reference are both empty (Jaccard 1912)."""
+        """Return TP / (TP + FP + FN), 0 to 1; nan where prediction and reference are both empty (Jaccard 1912)."""
         union = self.tp + self.fp + self.fn
         return self.tp / union if union else NAN
 
 
 def confusion_counts(reference: np.ndarray, prediction: np.ndarray, labels: Labels) -> dict[str, ConfusionCounts]:
-    """Counts for each class, or region, other than background; keyed as in nnU-Net's summary ("1", "(1, 2)").
+    """Count the voxels of each class or region other than background; keys are those of nnU-Net's summary ("1", "(1, 2)").
 
     reference, prediction: (Z, Y, X) non-negative integers on one grid. Voxels whose reference is the ignore value do
     not count at all. Memory: a few slabs. Raises AutosegError where the shapes differ.
@@ -58,7 +58,7 @@ def confusion_counts(reference: np.ndarray, prediction: np.ndarray, labels: Labe
 
 
 def counts_by_class(joint: Mapping[tuple[int, int], int], labels: Labels) -> dict[str, ConfusionCounts]:
-    """As `confusion_counts`, from the number of voxels of each (reference value, predicted value)."""
+    """Return what `confusion_counts` does, from the number of voxels of each (reference value, predicted value)."""
     pairs = {pair: number for pair, number in joint.items() if labels.ignore is None or pair[0] != labels.ignore}
     total = sum(pairs.values())
     counts = {}
@@ -71,12 +71,12 @@ def counts_by_class(joint: Mapping[tuple[int, int], int], labels: Labels) -> dic
 
 
 def class_keys(labels: Labels) -> dict[str, frozenset[int]]:
-    """Key in nnU-Net's summary to the label values that belong to it: "1" for a class, "(1, 2)" for a region."""
+    """Return the label values by key in nnU-Net's summary: "1" for a class, "(1, 2)" for a region."""
     return {_key(labels, name): frozenset(values) for name, values in labels.foreground.items()}
 
 
 def class_names(labels: Labels) -> dict[str, str]:
-    """Key in nnU-Net's summary to the name in dataset.json."""
+    """Return the names in dataset.json, by the key in nnU-Net's summary."""
     return {_key(labels, name): name for name in labels.foreground}
 
 
@@ -86,11 +86,11 @@ def _key(labels: Labels, name: str) -> str:
 
 
 def mean_without_nan(values: list[float]) -> float:
-    """The mean of the values that are not nan; nan where there is none."""
+    """Return the mean of the values that are not nan; nan where there is none."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else NAN
 
 
 def mean_of_finite(values: list[float]) -> float:
-    """The mean of the values that are neither nan nor infinite; nan where there is none."""
+    """Return the mean of the values that are neither nan nor infinite; nan where there is none."""
     return mean_without_nan([value for value in values if not np.isinf(value)])

@@ -15,11 +15,11 @@ from autoseg.evaluation.confidence import Interval, percentile_intervals, resamp
 from autoseg.plan import Frozen
 
 Truth = Literal["normal", "abnormal"]
-NORMAL_PERCENTILE = 95.0  # of the normal scores: the threshold that sensitivity is given at
+NORMAL_PERCENTILE = 95.0  # percentile of the normal scores: the threshold for the sensitivity
 
 
 class Scored(NamedTuple):
-    """One case or slice. case: whose it is."""
+    """The score of one case or slice. case: the case that it belongs to."""
 
     case: str
     score: float
@@ -27,14 +27,14 @@ class Scored(NamedTuple):
 
 
 class RocCurve(NamedTuple):
-    """fpr, tpr: share of the normal and of the abnormal entries at or above each threshold, float64, from (0, 0) to (1, 1)."""
+    """The shares of normal and abnormal entries (fpr, tpr) at or above each threshold, float64, from (0, 0) to (1, 1)."""
 
     fpr: np.ndarray
     tpr: np.ndarray
 
 
 class Detection(Frozen):
-    """How well scores tell abnormal from normal.
+    """The measures of how well scores tell abnormal from normal.
 
     normal, abnormal, unknown: how many of each; the unknown count for nothing else. auroc: area under the ROC curve, the share
     of pairs of an abnormal and a normal entry in which the abnormal one has the higher score, ties half. average_precision:
@@ -56,36 +56,36 @@ class Detection(Frozen):
 
 
 def roc_curve(scores: np.ndarray, abnormal: np.ndarray) -> RocCurve:
-    """One point for each distinct score, the highest first. scores (N,) float; abnormal (N,) bool; both groups must be there."""
+    """Return a point for each distinct score, highest first. scores (N,) float; abnormal (N,) bool; both groups must be there."""
     above = _above(*_by_score(scores, abnormal), np.ones((1, len(scores))))
     return RocCurve(*(np.append(0.0, counts[0] / counts[0, -1]) for counts in (above.normal, above.abnormal)))
 
 
 def roc_of(entries: Sequence[Scored]) -> RocCurve:
-    """Of the entries whose truth is known; both groups must be there."""
+    """Return the curve of the entries whose truth is known; both groups must be there."""
     known = [entry for entry in entries if entry.truth is not None]
     return roc_curve(np.array([entry.score for entry in known]), np.array([entry.truth == "abnormal" for entry in known], bool))
 
 
 def auroc(scores: np.ndarray, abnormal: np.ndarray) -> float:
-    """Area under the ROC curve, as U / (n1 n2) of Mann and Whitney. scores (N,); abnormal (N,) bool. nan without both groups."""
+    """Return the ROC curve's area, Mann and Whitney's U / (n1 n2); nan without both groups. scores: (N,). abnormal: (N,) bool."""
     return float(_auroc(_above(*_by_score(scores, abnormal), np.ones((1, len(scores)))))[0])
 
 
 def auroc_of_counts(normal: np.ndarray, abnormal: np.ndarray) -> float:
-    """AUROC where entries were counted by value: (values,), lowest value first. nan without both groups."""
+    """Return the AUROC of entries that were counted by value: (values,), lowest value first. nan without both groups."""
     return float(_auroc(_Above(*(np.cumsum(counts[::-1], dtype=float)[None] for counts in (normal, abnormal))))[0])
 
 
 def average_precision(scores: np.ndarray, abnormal: np.ndarray) -> float:
-    """Sum over the distinct scores, highest first, of precision × step in recall. nan where nothing is abnormal."""
+    """Return the sum over the distinct scores, highest first, of precision × step in recall. nan where nothing is abnormal."""
     return float(_average_precision(_above(*_by_score(scores, abnormal), np.ones((1, len(scores)))))[0])
 
 
 def detection(entries: Sequence[Scored], noun: str) -> Detection:
-    """Of cases or slices. noun: what an entry is, for the words ("case", "slice").
+    """Measure how well cases or slices are detected. noun: what an entry is, for the words ("case", "slice").
 
-    The intervals resample cases (2000 times, with all their entries), as slices of one case are alike.
+    The intervals resample cases (2000 times, with all their entries), because slices of one case are alike.
     """
     known = [entry for entry in entries if entry.truth is not None]
     scores = np.array([entry.score for entry in known])
@@ -118,14 +118,14 @@ def _missing(counts: dict[str, int], noun: str) -> str:
 
 
 class _Above(NamedTuple):
-    """Weights of the normal and abnormal entries with at least each distinct score, highest first: (weightings, scores)."""
+    """The weights of the normal and abnormal entries with at least each distinct score, highest first: (weightings, scores)."""
 
     normal: np.ndarray
     abnormal: np.ndarray
 
 
 def _by_score(scores: np.ndarray, abnormal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order by falling score, where in it each distinct score begins, and which entries are abnormal in it."""
+    """Return the order by falling score, where in it each distinct score begins, and which entries are abnormal in it."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
@@ -139,7 +139,7 @@ def _above(order: np.ndarray, starts: np.ndarray, abnormal: np.ndarray, weights:
 
 
 def _auroc(above: _Above) -> np.ndarray:
-    """The trapezoid rule; (weightings,)."""
+    """Return the AUROC by the trapezoid rule; (weightings,)."""
     normal, abnormal = (np.pad(counts, ((0, 0), (1, 0))) for counts in above)
     with np.errstate(invalid="ignore", divide="ignore"):
         areas: np.ndarray = (np.diff(normal) * (abnormal[:, 1:] + abnormal[:, :-1])).sum(axis=1) / (
@@ -157,7 +157,7 @@ def _average_precision(above: _Above) -> np.ndarray:
 
 
 def _intervals(scores: np.ndarray, abnormal: np.ndarray, case: np.ndarray, cases: int) -> tuple[Interval, Interval]:
-    """Of AUROC and average precision; resamples without a group are left out. case (N,): number of each entry's case."""
+    """Return the intervals of AUROC and average precision, from resamples with both groups. case (N,): each entry's case."""
     order, starts, ordered = _by_score(scores, abnormal)
     found = []
     for times in resampled_cases(cases, width=len(scores)):

@@ -32,7 +32,7 @@ COUNTED = ("FN", "FP", "TN", "TP", "n_pred", "n_ref", "lesion_TP", "lesion_FP", 
 
 
 class Summary(Frozen):
-    """As nnU-Net's summary.json, with intervals, volumes and failures besides.
+    """The content of summary.json: nnU-Net's entries, and intervals, volumes and failures besides.
 
     mean: by class key and metric (those of `CaseSummary`, and absolute_volume_error_ml), over the cases where the metric
     is neither nan nor inf. foreground_mean: mean of `mean` over the classes that occur.
@@ -40,8 +40,8 @@ class Summary(Frozen):
     than two have the metric. missed: by class key, cases whose reference holds the class while the prediction does not;
     false_alarms: the other way round. Both lack a finite HD95 and ASSD.
     names: in dataset.json, by class key. failed: what kept a case from being evaluated, by case name.
-    tolerance_mm: of NSD. made_from: digest of the files and labels that were compared (see `made_from`); empty for a folder that
-    a user had evaluated, and for several summaries together.
+    tolerance_mm: the tolerance of NSD. made_from: digest of the files and labels that were compared (see `made_from`); empty for
+    a folder that a user had evaluated, and for several summaries together.
     """
 
     remedy: ClassVar[str] = (
@@ -117,7 +117,7 @@ def evaluate_pairs(
 
 
 def without_failures(summary: Summary) -> Summary:
-    """The summary itself. Raises AutosegError, with the first reasons, where a case could not be evaluated."""
+    """Return the summary itself. Raises AutosegError, with the first reasons, where a case could not be evaluated."""
     if summary.failed:
         reasons = "\n".join(f"  {case}: {reason}" for case, reason in list(summary.failed.items())[:3])
         raise AutosegError(
@@ -127,7 +127,7 @@ def without_failures(summary: Summary) -> Summary:
 
 
 def pooled_summary(summaries: Sequence[Summary]) -> Summary:
-    """The cases of several summaries (the folds of a cross-validation) as those of one: means and intervals anew.
+    """Pool the cases of several summaries (the folds of a cross-validation) into one, with means and intervals computed anew.
 
     Raises AutosegError where their tolerances differ, or where a case is in more than one of them.
     """
@@ -148,14 +148,14 @@ def pooled_summary(summaries: Sequence[Summary]) -> Summary:
 
 
 def metric_values(cases: Iterable[CaseSummary], key: str, metric: str) -> list[float]:
-    """A class's metric in each case, absolute_volume_error_ml included; nan where the case's file does not have it."""
+    """Return a class's metric in each case, absolute_volume_error_ml included; nan where the case's file does not have it."""
     if metric == "absolute_volume_error_ml":
         return [abs(value) for value in metric_values(cases, key, "volume_error_ml")]
     return [float(case.metrics.get(key, {}).get(metric, math.nan)) for case in cases]
 
 
 def has_several_lesions(summary: Summary, key: str) -> bool:
-    """Whether any reference holds more than one component of the class, so that its lesion-wise F1 says something."""
+    """Tell whether any reference holds more than one component of the class, so that its lesion-wise F1 is useful."""
     found = [metric_values(summary.metric_per_case, key, name) for name in ("lesion_TP", "lesion_FN")]
     return any(tp + fn > 1 for tp, fn in zip(*found, strict=True))
 
@@ -187,7 +187,7 @@ def write_csv(path: Path, summary: Summary) -> None:
 def _summarize(
     cases: Sequence[CaseSummary], names: Mapping[str, str], failed: dict[str, str], tolerance_mm: float
 ) -> Summary:
-    """names: of all classes, by class key, in their order."""
+    """Summarize cases. names: of all classes, by class key, in their order."""
     mean = {
         key: {name: mean_of_finite(metric_values(cases, key, name)) for name in (*RATED, *COUNTED)} for key in names
     }
@@ -206,7 +206,7 @@ def _summarize(
 
 
 def _mean_over_classes(resampled: np.ndarray) -> np.ndarray:
-    """(resamples, classes, metrics) -> (resamples, metrics); classes that a resample does not hold are left out."""
+    """Average (resamples, classes, metrics) to (resamples, metrics); classes that a resample does not hold are left out."""
     known = ~np.isnan(resampled)
     with np.errstate(invalid="ignore"):
         means: np.ndarray = np.where(known, resampled, 0).sum(axis=1) / known.sum(axis=1)
@@ -214,13 +214,13 @@ def _mean_over_classes(resampled: np.ndarray) -> np.ndarray:
 
 
 def _found_alone(cases: Sequence[CaseSummary], key: str, there: str, absent: str) -> int:
-    """Cases with voxels of the one kind and none of the other."""
+    """Return the number of cases with voxels of the one kind and none of the other."""
     pairs = zip(metric_values(cases, key, there), metric_values(cases, key, absent), strict=True)
     return sum(here > 0 and gone == 0 for here, gone in pairs)
 
 
 def label_files(folder: Path) -> dict[str, Path]:
-    """The label files of a folder by case name. Raises AutosegError where it is no folder, or two are of one case."""
+    """Return a folder's label files by case name. Raises AutosegError where it is no folder, or two files are of one case."""
     if not folder.is_dir():
         raise AutosegError(f"{folder} is no folder. Expected a folder of label files.")
     files: dict[str, Path] = {}
@@ -236,7 +236,7 @@ def _names(files: Mapping[str, Path]) -> str:
 
 
 def labels_beside(reference_dir: Path, prediction_dir: Path) -> Labels | None:
-    """What the values mean, by a dataset.json in either folder or in the one above the references; None without one."""
+    """Return the meaning of the values from a dataset.json in either folder or the one above the references; None without one."""
     for folder in (prediction_dir, reference_dir, reference_dir.resolve().parent):
         if (folder / "dataset.json").is_file():
             return load_labels(folder / "dataset.json")

@@ -23,15 +23,15 @@ from scipy.spatial import cKDTree
 from autoseg.errors import AutosegError
 
 NAN = float("nan")
-ROUNDING = 1e-6  # of the tolerance: headers hold spacings as float32
+ROUNDING = 1e-6  # share of the tolerance: headers hold spacings as float32
 
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """From each surface voxel of one mask to the nearest one of the other.
+    """The distances from each surface voxel of one mask to the nearest one of the other.
 
-    ref_to_pred_mm, pred_to_ref_mm: flat float64, mm, one entry per surface voxel of the reference, of the prediction.
-    Where one mask alone is empty, all distances to it are inf.
+    ref_to_pred_mm, pred_to_ref_mm: flat float64, mm, one entry per surface voxel of the reference or of the prediction. Where one
+    mask alone is empty, all distances to it are inf.
     """
 
     ref_to_pred_mm: np.ndarray
@@ -39,7 +39,7 @@ class SurfaceDistances:
 
     @property
     def hd95_mm(self) -> float:
-        """The larger of the two directed 95th percentiles (Huttenlocher et al. 1993, as in Metrics Reloaded), mm.
+        """Return the larger of the two directed 95th percentiles (Huttenlocher et al. 1993, as in Metrics Reloaded), mm.
 
         nan where both masks are empty, inf where one is.
         """
@@ -49,14 +49,14 @@ class SurfaceDistances:
 
     @property
     def assd_mm(self) -> float:
-        """Average symmetric surface distance: mean over the distances of both surfaces together (Heimann et al. 2009), mm.
+        """Return the average symmetric surface distance: the mean over the distances of both surfaces (Heimann et al. 2009), mm.
 
         nan where both masks are empty, inf where one is.
         """
         return float(self._all_mm.mean()) if self._all_mm.size else NAN
 
     def nsd(self, tolerance_mm: float) -> float:
-        """Normalised surface Dice: share of both surfaces' voxels within `tolerance_mm` of the other surface, 0 to 1.
+        """Return the normalised surface Dice: share of both surfaces' voxels within `tolerance_mm` of the other surface, 0 to 1.
 
         Nikolov et al. 2018, with voxels for areas. nan where both masks are empty, 0 where one is.
         """
@@ -70,7 +70,7 @@ class SurfaceDistances:
 def surface_distances(
     reference: np.ndarray, prediction: np.ndarray, spacing_mm: tuple[float, float, float]
 ) -> SurfaceDistances:
-    """Between two masks (Z, Y, X), bool, on one grid of `spacing_mm` (z, y, x). Raises AutosegError where shapes differ."""
+    """Measure between two masks (Z, Y, X), bool, on one grid of `spacing_mm` (z, y, x). Raises AutosegError if shapes differ."""
     if reference.shape != prediction.shape:
         raise AutosegError(f"The prediction has shape (z, y, x) {prediction.shape}, its reference {reference.shape}.")
     return surface_distances_by_value(reference.astype(bool), prediction.astype(bool), spacing_mm).get(
@@ -80,7 +80,7 @@ def surface_distances(
 def surface_distances_by_value(
     reference: np.ndarray, prediction: np.ndarray, spacing_mm: tuple[float, float, float]
 ) -> dict[int, SurfaceDistances]:
-    """Of every value other than 0 that occurs in one of two label volumes (Z, Y, X), of one shape.
+    """Measure for every value other than 0 that occurs in one of two label volumes (Z, Y, X), of one shape.
 
     Memory: 2 bytes per voxel, and the surfaces.
     """
@@ -92,7 +92,7 @@ def surface_distances_by_value(
 
 
 def surface_voxels(labels: np.ndarray) -> dict[int, np.ndarray]:
-    """Value, other than 0, to the flat indices (C order, ascending) of its surface in `labels` (Z, Y, X), integers."""
+    """Return for each value but 0 the flat indices (C order, ascending) of its surface in `labels` (Z, Y, X), integers."""
     edge = np.full(labels.shape, labels.size == 1)
     for axis, size in enumerate(labels.shape):
         if size > 1:
@@ -121,7 +121,7 @@ def _distances(
 
 
 def _nearest_mm(points: np.ndarray, others: np.ndarray, shared: np.ndarray) -> np.ndarray:
-    """From each point to the nearest of `others`; inf where there is none. shared: points that are one of them."""
+    """Return the distance from each point to the nearest of `others`; inf without any. shared: points that are one of them."""
     distances_mm = np.full(len(points), 0.0 if len(others) else np.inf)
     if len(others) and not shared.all():
         tree = cKDTree(others, compact_nodes=False, balanced_tree=False)

@@ -14,11 +14,11 @@ CLASSES_IN_CASE_TABLE = 8
 
 
 def summary_table(summary: Summary) -> Table:
-    """Each class's means over the cases, with the 95 % interval of Dice, and the foreground's.
+    """Return a table of each class's means over the cases, with the 95 % interval of Dice, and of the foreground's.
 
-    HD95 and ASSD are means over the cases in which both reference and prediction hold the class; in how many only one
-    does is said under "missed/false" where there is any. Lesion-wise F1 is shown for the classes of which some
-    reference holds more than one component. A dash stands for what is not defined or not in the file.
+    HD95 and ASSD are means over the cases in which both reference and prediction hold the class; the column "missed/false" counts
+    the cases in which only one does, if any. Lesion-wise F1 is shown for the classes of which some reference holds more than one
+    component. A dash stands for what is not defined or not in the file.
     """
     several = {key for key in summary.mean if has_several_lesions(summary, key)}
     one_sided = any(summary.missed.values()) or any(summary.false_alarms.values())
@@ -40,7 +40,7 @@ def summary_table(summary: Summary) -> Table:
 
 
 def cases_table(summary: Summary) -> Table:
-    """Each case's mean Dice and, for up to eight classes, each class's Dice."""
+    """Return a table of each case's mean Dice and, for up to eight classes, each class's Dice."""
     keys = list(summary.mean) if len(summary.mean) <= CLASSES_IN_CASE_TABLE else []
     table = Table(title="Dice of each case")
     table.add_column("case")
@@ -53,7 +53,7 @@ def cases_table(summary: Summary) -> Table:
 
 
 def failures_table(failed: Mapping[str, str]) -> Table:
-    """What kept cases from being evaluated, by case name; cases of one reason share a row."""
+    """Return a table of what kept cases from being evaluated, by case name; cases with the same reason share a row."""
     cases_by_reason: dict[str, list[str]] = {}
     for case, reason in failed.items():
         cases_by_reason.setdefault(reason, []).append(case)
@@ -64,7 +64,7 @@ def failures_table(failed: Mapping[str, str]) -> Table:
 
 
 def _cells(mean: dict[str, float], confidence: dict[str, tuple[float, float]]) -> list[str]:
-    """Dice with its interval, IoU, HD95, ASSD, NSD, mean absolute volume error."""
+    """Return the cells of Dice with its interval, IoU, HD95, ASSD, NSD and mean absolute volume error."""
     return [
         cell(mean.get("Dice"), confidence.get("Dice")), cell(mean.get("IoU")), significant_cell(mean.get("HD95")),
         significant_cell(mean.get("ASSD")), cell(mean.get("NSD")), significant_cell(mean.get("absolute_volume_error_ml")),

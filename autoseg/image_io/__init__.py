@@ -40,31 +40,31 @@ GIT_LFS_POINTER = b"version https://git-lfs"
 
 
 def read_image(path: Path) -> Image:
-    """An image file's array (C, Z, Y, X) in the file's own dtype, float32 where the file has a slope.
+    """Read an image file as an array (C, Z, Y, X) in the file's own dtype, float32 where the file has a slope.
 
-    C is 1 but for files of several channels: a fourth axis, a colour (transparency is left out), a voxel's components.
-    2D images have Z = 1, and there the spacing along z is that of the longer side of a pixel.
+    C is 1 except for files of several channels: a fourth axis, a colour (transparency is left out), a voxel's components. 2D
+    images have Z = 1, and there the spacing along z is that of the longer side of a pixel.
     """
     return _reader(path).read(path)  # type: ignore[no-any-return]
 
 
 def read_label(path: Path) -> Image:
-    """A label file's array (1, Z, Y, X) of integers: the file's own, or the smallest that hold its whole values.
+    """Read a label file as an array (1, Z, Y, X) of integers: the file's own dtype, or the smallest that holds its whole values.
 
-    Values stored as floating point, or with a slope, must be whole within 0.001. A colour picture must be gray in truth
-    (its channels equal). Raises AutosegError where they are not.
+    Values stored as floating point, or with a slope, must be whole within 0.001. A colour picture must be gray (its channels
+    equal). Raises AutosegError where they are not.
     """
     module = _reader(path)
     return whole_numbers(path, getattr(module, "read_label", module.read)(path))
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
-    """Shape (C, Z, Y, X), geometry and bytes per voxel and channel that `read_image` would give; reads headers only."""
+    """Return shape (C, Z, Y, X), geometry and bytes per voxel and channel that `read_image` would give; only headers are read."""
     return _reader(path).read_geometry(path)  # type: ignore[no-any-return]
 
 
 def number_of_voxels(path: Path) -> int:
-    """Voxels by all channels, by the header; 0 where that cannot be read, which is left to whoever reads the file."""
+    """Return the voxels of all channels, by the header; 0 where it cannot be read: whoever reads the file will say so."""
     try:
         return math.prod(map(int, read_geometry(path)[0]))
     except AutosegError:
@@ -97,16 +97,16 @@ def write_image(path: Path, array: np.ndarray, like: Image) -> None:
 
 @runtime_checkable
 class PlacedHeader(Protocol):
-    """A file's header that says itself where the grid lies."""
+    """A file's header that itself says where the grid lies."""
 
     def from_voxel(self, xyz: tuple[int, int, int]) -> Any:
-        """The same header for the part of the grid that begins at this voxel."""
+        """Return the same header for the part of the grid that begins at this voxel."""
 
 
 def part_of(image: Image, axis: int, start: int, stop: int) -> Image:
-    """The slices from `start` to `stop` (half open) along an axis of the grid (0, 1, 2 of Z, Y, X); a view.
+    """Return the slices from `start` to `stop` (half open) along an axis of the grid (0, 1, 2 of Z, Y, X); a view.
 
-    Every voxel keeps its place in the world, in the files that are written of it or on its grid, too.
+    Every voxel keeps its place in the world, also in the files that are written from it or on its grid.
     """
     begin = [0, 0, 0]
     begin[axis] = start
@@ -118,18 +118,18 @@ def part_of(image: Image, axis: int, start: int, stop: int) -> Image:
 
 
 def file_ending(path: str | Path) -> str:
-    """The ending with its dot, lower case, .nii.gz as a whole; cut so many characters off a name to get its stem."""
+    """Return the ending with its dot, lower case, .nii.gz as a whole; to get the stem, cut as many characters off the name."""
     path = Path(path)
     return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
 
 
 def label_ending(ending: str) -> str:
-    """The ending of a prediction for an image with `ending`: the same unless that is only read (JPEG, MGZ, pairs)."""
+    """Return the ending of a prediction for an image with `ending`: the same, unless that is only read (JPEG, MGZ, pairs)."""
     return WRITTEN_INSTEAD.get(ending.lower(), ending.lower())
 
 
 def float_ending(ending: str) -> str:
-    """The ending of a map of floating point for an image with `ending`: TIFF where pictures hold whole numbers only."""
+    """Return the ending of a floating-point map for an image with `ending`: TIFF where pictures hold whole numbers only."""
     written = label_ending(ending)
     return ".tif" if written in WITHOUT_FLOATS else written
 
@@ -143,7 +143,7 @@ def _module(ending: str) -> Any:
 
 
 def _reader(path: Path) -> Any:
-    """The module that reads this file, after what can be said about any file."""
+    """Return the module that reads this file, after the checks that apply to any file."""
     ending = file_ending(path)
     if path.is_dir():
         raise AutosegError(f"{path} is a folder, but an image file was expected. {REMEDIES['.dcm']}")

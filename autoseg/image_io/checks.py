@@ -13,17 +13,17 @@ GET_IT_AGAIN = "Copy or download it again, or leave the case out."
 
 
 def truncated(path: Path, found: str) -> AutosegError:
-    """The message for a file that ends too early; `found` is a clause on what was expected and what is there."""
+    """Return the message for a file that ends too early; `found` is a clause on what was expected and what is there."""
     return AutosegError(f"{path} is truncated: {found}. {GET_IT_AGAIN}")
 
 
 def damaged(path: Path, reason: object) -> AutosegError:
-    """The message for a file whose content contradicts itself."""
+    """Return the message for a file whose content contradicts itself."""
     return AutosegError(f"{path} is damaged: {reason}. {GET_IT_AGAIN}")
 
 
 def not_an_image(path: Path, expected: str, start: bytes) -> AutosegError:
-    """The message for a file that is something else than its name says."""
+    """Return the message for a file that is something else than its name says."""
     return AutosegError(
         f"{path} is not {expected}: it starts with {start[:12]!r}. Check how the file was made, rename it if its "
         "ending is wrong, or leave the case out."
@@ -31,7 +31,7 @@ def not_an_image(path: Path, expected: str, start: bytes) -> AutosegError:
 
 
 def complex_values(path: Path) -> AutosegError:
-    """The message for complex voxels, which no network here takes."""
+    """Return the message for complex voxels, which no network here takes."""
     return AutosegError(
         f"{path} holds complex numbers, but images must be real. Save the magnitude (or magnitude and phase as two "
         "channels) and use that."
@@ -41,7 +41,7 @@ def complex_values(path: Path) -> AutosegError:
 def checked_geometry(
     path: Path, spacing_mm: tuple[float, ...], origin_mm: tuple[float, ...], direction: tuple[float, ...]
 ) -> Geometry:
-    """A Geometry (spacing (z, y, x); origin and direction x first, LPS) of finite numbers and independent axes."""
+    """Return a Geometry (spacing (z, y, x); origin and direction x first, LPS) of finite numbers and independent axes."""
     if not all(np.isfinite(v) and v > 0 for v in spacing_mm):
         raise AutosegError(
             f"{path}: its header gives voxels of {_numbers(spacing_mm)} mm (z, y, x), but sizes must be positive "
@@ -60,12 +60,12 @@ def checked_geometry(
 
 
 def flat_spacing_mm(spacing_yx_mm: tuple[float, float]) -> tuple[float, float, float]:
-    """Spacing (z, y, x) of a 2D image: its one slice is as thick as its pixels are long, so that z is never finest."""
+    """Return the spacing (z, y, x) of a 2D image: its slice is as thick as its pixels are long, so that z is never finest."""
     return (max(spacing_yx_mm), *spacing_yx_mm)
 
 
 def channels_and_grid(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """(C, Z, Y, X) of an array with axes (x, y[, z[, further axes]]), at most one further axis longer than 1."""
+    """Return (C, Z, Y, X) of an array with axes (x, y[, z[, further axes]]), at most one further axis longer than 1."""
     if len(shape) < 2 or min(shape) < 1:
         raise AutosegError(
             f"{path} has shape {shape} (x, y, ...), but an image needs two axes or more, none of them empty. "

@@ -20,13 +20,13 @@ from autoseg.image_io.checks import damaged, not_an_image, truncated
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 GEOMETRY = Geometry((1.0, 1.0, 1.0))
 DTYPES = {"I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16, "I": np.int32, "F": np.float32}
-SCALE_OF_BITS = {2: 85, 4: 17}  # by which pillow multiplies gray values of so few bits
+SCALE_OF_BITS = {2: 85, 4: 17}  # factor by which pillow multiplies gray values, by their number of bits
 PALETTES = ("P", "PA")
 GRAY = ("1", "L", "LA", "La", *DTYPES)
 
 
 def read(path: Path) -> Image:
-    """Array (C, 1, Y, X): C is 1 for gray, 3 for colour. Transparency is left out, palettes are looked up."""
+    """Read an array (C, 1, Y, X): C is 1 for gray, 3 for colour. Transparency is left out, palettes are looked up."""
     with _open(path) as picture:
         channels = _channels(path, picture)
         if _is_deep_colour(path):
@@ -37,7 +37,7 @@ def read(path: Path) -> Image:
 
 
 def read_label(path: Path) -> Image:
-    """Array (C, 1, Y, X) as `read`, but of a picture with a palette the entries' numbers, not their colours."""
+    """Read an array (C, 1, Y, X) as `read` does, but from a picture with a palette the entries' numbers, not their colours."""
     with _open(path) as picture:
         if picture.mode in PALETTES:
             return Image(_pixels(path, picture, 1), GEOMETRY)
@@ -45,7 +45,7 @@ def read_label(path: Path) -> Image:
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
-    """(C, 1, Y, X), geometry and bytes per pixel and channel of what `read` would give; reads the header only."""
+    """Return (C, 1, Y, X), geometry and bytes per pixel and channel of what `read` gives; only the header is read."""
     with _open(path) as picture:
         itemsize = 2 if _png_bits(path)[0] == 16 else np.dtype(DTYPES.get(picture.mode, np.uint8)).itemsize
         return (_channels(path, picture), 1, picture.height, picture.width), GEOMETRY, itemsize
@@ -83,7 +83,7 @@ def _open(path: Path) -> Pillow.Image:
 
 
 def _channels(path: Path, picture: Pillow.Image) -> int:
-    """1 for gray pictures and gray palettes, else 3."""
+    """Return 1 for gray pictures and gray palettes, else 3."""
     if picture.mode in GRAY:
         return 1
     if picture.mode not in PALETTES:
@@ -94,7 +94,7 @@ def _channels(path: Path, picture: Pillow.Image) -> int:
 
 
 def _pixels(path: Path, picture: Pillow.Image, channels: int) -> np.ndarray:
-    """(3, 1, Y, X) of colours, or (1, 1, Y, X) of gray values or a palette's indices."""
+    """Return (3, 1, Y, X) of colours, or (1, 1, Y, X) of gray values or a palette's indices."""
     _load(path, picture)
     if channels == 3:
         return np.ascontiguousarray(np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)[:, None])
@@ -115,14 +115,14 @@ def _load(path: Path, picture: Pillow.Image) -> None:
 
 
 def _png_bits(path: Path) -> tuple[int, bool]:
-    """Bits per sample, and whether a pixel is one gray sample; (8, False) for other formats."""
+    """Return the bits per sample, and whether a pixel is one gray sample; (8, False) for other formats."""
     with open(path, "rb") as file:
         start = file.read(26)
     return (start[24], start[25] == 0) if start.startswith(PNG_MAGIC) and len(start) == 26 else (8, False)
 
 
 def _is_deep_colour(path: Path) -> bool:
-    """Whether this is a PNG of 16 bits with several channels, which pillow would cut down to 8 bits."""
+    """Tell whether this is a PNG of 16 bits with several channels, which pillow would cut down to 8 bits."""
     bits, gray = _png_bits(path)
     return bits == 16 and not gray
 

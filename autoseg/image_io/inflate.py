@@ -40,7 +40,7 @@ class GzipReader:
                 raise EOFError("the compressed data end too early")
 
     def _next(self, limit: int) -> bytes:
-        """At most `limit` bytes; none at the end of the data."""
+        """Return at most `limit` bytes; none at the end of the data."""
         while True:
             self._packed = self._packed or self._file.read(INPUT_BYTES)
             if self._member.eof:

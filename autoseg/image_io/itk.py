@@ -27,13 +27,13 @@ SIGNS_OF_TRUNCATION = ("fread got only", "expected", "not read completely")
 
 @dataclass(frozen=True)
 class ItkHeader:
-    """dimensions: 2 where the file's grid is (x, y), else 3. All else of the grid is in the geometry."""
+    """The header of a file. dimensions: 2 where the file's grid is (x, y), else 3. All else of the grid is in the geometry."""
 
     dimensions: int
 
 
 def read(path: Path) -> Image:
-    """Array (C, Z, Y, X), the file's dtype; a fourth axis or a voxel's components give C."""
+    """Read an array (C, Z, Y, X), the file's dtype; a fourth axis or a voxel's components give C."""
     reader = _open(path)
     shape, geometry = _shape(path, reader), _geometry(path, reader)
     try:
@@ -46,7 +46,7 @@ def read(path: Path) -> Image:
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
-    """(C, Z, Y, X), geometry and bytes per voxel and channel of what `read` would give; reads the header only."""
+    """Return (C, Z, Y, X), geometry and bytes per voxel and channel of what `read` gives; only the header is read."""
     reader = _open(path)
     pixel = sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents())
     itemsize = sitk.GetArrayViewFromImage(pixel).dtype.itemsize
@@ -110,7 +110,7 @@ def _geometry(path: Path, reader: sitk.ImageFileReader) -> Geometry:
 
 def _unreadable(path: Path, error: RuntimeError) -> AutosegError:
     message = str(error)
-    meta = path.suffix.lower() in (".mha", ".mhd")  # which gives an untrue reason
+    meta = path.suffix.lower() in (".mha", ".mhd")  # SimpleITK gives a wrong reason for these
     reason = "MetaImage" if meta else message.strip().splitlines()[-1].strip()
     if any(sign in message for sign in SIGNS_OF_TRUNCATION):
         return truncated(path, reason)
@@ -123,7 +123,7 @@ def _unreadable(path: Path, error: RuntimeError) -> AutosegError:
 
 
 def _unwritten(path: Path, temporary: Path, error: RuntimeError) -> AutosegError:
-    """SimpleITK does not say why a write failed: writing a little more asks the disk itself."""
+    """Return the error of a failed write. SimpleITK gives no reason, so a little more is written, to get the disk's reason."""
     try:
         with open(temporary, "ab") as file:
             file.write(bytes(1 << 20))

@@ -15,7 +15,7 @@ LARGEST_VALUE = 2**31
 
 
 def whole_numbers(path: Path, image: Image) -> Image:
-    """`image` with an array (1, Z, Y, X) of integers. Raises AutosegError where its values are not whole numbers."""
+    """Return `image` with an array (1, Z, Y, X) of integers. Raises AutosegError where its values are not whole numbers."""
     array = _one_channel(path, image.array)
     if array.dtype.kind not in "iu":
         array = _rounded(path, array)
@@ -36,9 +36,9 @@ def _one_channel(path: Path, array: np.ndarray) -> np.ndarray:
 
 
 def _rounded(path: Path, array: np.ndarray) -> np.ndarray:
-    """Slice by slice, so that a volume of floats is not held twice."""
+    """Round slice by slice, so that a volume of floats is not held twice."""
     lowest, highest = float(array.min()), float(array.max())
-    if not max(-lowest, highest) < LARGEST_VALUE:  # so that NaN fails, too
+    if not max(-lowest, highest) < LARGEST_VALUE:  # written this way, NaN fails, too
         raise AutosegError(
             f"{path}: a label holds whole numbers, but this file holds values from {lowest:.4g} to {highest:.4g}. "
             "Correct it, or leave the case out."

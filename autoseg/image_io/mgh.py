@@ -17,7 +17,7 @@ from autoseg.image_io.nifti import RAS_TO_LPS
 
 
 def read(path: Path) -> Image:
-    """Array (C, Z, Y, X), the file's dtype in native byte order; frames become channels."""
+    """Read an array (C, Z, Y, X), the file's dtype in native byte order; frames become channels."""
     image = _open(path)
     try:
         stored = np.asanyarray(image.dataobj)
@@ -31,7 +31,7 @@ def read(path: Path) -> Image:
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
-    """(C, Z, Y, X), geometry and bytes per voxel and channel of what `read` would give; reads the header only."""
+    """Return (C, Z, Y, X), geometry and bytes per voxel and channel of what `read` gives; only the header is read."""
     image = _open(path)
     return channels_and_grid(path, image.shape), _geometry(path, image), image.get_data_dtype().itemsize
 

@@ -44,7 +44,7 @@ ALIGNED = 2  # code of a position that another image gives
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """A file's own header: what a prediction needs to lie on exactly the same grid.
+    """A file's own header, which a prediction needs to lie on exactly the same grid.
 
     block: 348 or 540 bytes, little-endian. dimensions: 2 for an image with axes (x, y) only, else 3 or more.
     """
@@ -53,13 +53,13 @@ class NiftiHeader:
     dimensions: int
 
     def parsed(self) -> nib.Nifti1Header:
-        """A copy to change."""
+        """Return a copy that may be changed."""
         return HEADER_BYTES[len(self.block)](self.block, endianness="<", check=False)
 
     def from_voxel(self, xyz: tuple[int, int, int]) -> NiftiHeader:
-        """Of the part of the grid that begins at this voxel: every voxel keeps its place by the sform and by the qform.
+        """Return the header of the part of the grid that begins at this voxel: every voxel keeps its place by sform and qform.
 
-        Where neither has a code, both get the place that was read (see `_geometry`). What is said of the slices' times goes.
+        Where neither has a code, both get the place that was read (see `_geometry`). Slice times are removed.
         """
         header, voxel = self.parsed(), [*xyz, 1.0]
         sizes = _voxel_sizes(header, self.dimensions)
@@ -70,7 +70,7 @@ class NiftiHeader:
             for name, offset in zip(SFORM_ROWS, (header.get_sform() @ voxel)[:3], strict=True):
                 header[name][3] = offset
         if int(header["qform_code"]) > 0:
-            with contextlib.suppress(HeaderDataError, ValueError):  # beside an sform, one that is no rotation places nothing
+            with contextlib.suppress(HeaderDataError, ValueError):  # beside an sform, a qform that is no rotation is not used
                 for name, offset in zip(QFORM_OFFSETS, (_qform(header, sizes) @ voxel)[:3], strict=True):
                     header[name] = offset
         for name in ("slice_code", "slice_start", "slice_end"):
@@ -80,7 +80,7 @@ class NiftiHeader:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the voxels lie in which file, and what they mean."""
+    """The file that holds the voxels, their place in it, and what they mean."""
 
     header: NiftiHeader
     data_path: Path
@@ -99,7 +99,7 @@ class _Layout:
 
 
 def read(path: Path) -> Image:
-    """Array (C, Z, Y, X): the file's dtype, or float32 after a slope; the fourth axis or a voxel's colour gives C."""
+    """Read an array (C, Z, Y, X): the file's dtype, or float32 after a slope; the fourth axis or a voxel's colour gives C."""
     layout = _read_layout(path)
     _check_size(layout)
     stored = np.empty((*layout.shape, layout.samples), layout.dtype)
@@ -119,7 +119,7 @@ def read(path: Path) -> Image:
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
-    """(C, Z, Y, X), geometry and bytes per voxel and channel of what `read` would give; unpacks the header only."""
+    """Return (C, Z, Y, X), geometry and bytes per voxel and channel of what `read` gives; only the header is unpacked."""
     layout = _read_layout(path)
     channels, z, y, x = layout.shape
     itemsize = 4 if layout.scaling != NO_SCALING else min(layout.dtype.itemsize, 8)
@@ -172,7 +172,7 @@ def _reset_meaning(header: nib.Nifti1Header, channels: int) -> None:
 
 
 def _new_header(geometry: Geometry) -> nib.Nifti1Header:
-    """Of an image that came from another format: position in scanner space (code 1), mm."""
+    """Return a header for an image that came from another format: position in scanner space (code 1), mm."""
     header = nib.Nifti1Header()
     header.set_data_shape((1, 1, 1))
     header.set_xyzt_units("mm")
@@ -204,7 +204,7 @@ def _read_layout(path: Path) -> _Layout:
 
 
 def _read_header(path: Path) -> tuple[nib.Nifti1Header, bytes]:
-    """The header as it stands in the file, nothing repaired, and its magic string."""
+    """Return the header as it stands in the file, nothing repaired, and its magic string."""
     with open(path, "rb") as file:
         start = _read_exactly(path, _reader(file), 540, at_least=348)
     sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
@@ -227,7 +227,7 @@ def _read_header(path: Path) -> tuple[nib.Nifti1Header, bytes]:
 
 
 def _reader(file: BinaryIO) -> BinaryIO | GzipReader:
-    """The file, unpacked if its content is packed, whatever its name says."""
+    """Return the file, unpacked if its content is packed, whatever its name says."""
     packed = file.read(2) == GZIP_MAGIC
     file.seek(0)
     return GzipReader(file) if packed else file
@@ -245,7 +245,7 @@ def _read_exactly(path: Path, reader: BinaryIO | GzipReader, size: int, at_least
 
 
 def _check_size(layout: _Layout) -> None:
-    """Before memory is taken: a damaged header can announce any size."""
+    """Raise AutosegError, before memory is taken, where a damaged header announces a size that the file does not have."""
     file_bytes = layout.data_path.stat().st_size
     with open(layout.data_path, "rb") as file:
         possible = file_bytes * (LARGEST_RATIO if isinstance(_reader(file), GzipReader) else 1)
@@ -281,7 +281,7 @@ def _read_voxels(path: Path, layout: _Layout, buffer: memoryview) -> None:
 
 
 def _voxel_type(path: Path, parsed: nib.Nifti1Header) -> tuple[np.dtype, int]:
-    """dtype of one value in the file, and values per voxel."""
+    """Return the dtype of one value in the file, and the values per voxel."""
     dtype = parsed.get_data_dtype()
     if dtype.kind == "c":
         raise complex_values(path)
@@ -310,7 +310,7 @@ def _image_of_pair(path: Path) -> Path:
 
 
 def _geometry(path: Path, parsed: nib.Nifti1Header, dimensions: int) -> Geometry:
-    """The sform's where its code is set, else the qform's, else voxel sizes alone (as ITK: origin 0, axes of LPS)."""
+    """Return the sform's geometry if its code is set, else the qform's, else voxel sizes (as ITK: origin 0, axes of LPS)."""
     pixdim = _voxel_sizes(parsed, dimensions)
     if int(parsed["sform_code"]) > 0:
         affine = np.asarray(parsed.get_sform(), float)
@@ -329,7 +329,7 @@ def _geometry(path: Path, parsed: nib.Nifti1Header, dimensions: int) -> Geometry
 
 
 def _voxel_sizes(parsed: nib.Nifti1Header, dimensions: int) -> np.ndarray:
-    """(x, y, z) in the header's unit."""
+    """Return the voxel sizes (x, y, z) in the header's unit."""
     sizes = np.abs(np.asarray(parsed["pixdim"][1:4], float))
     if dimensions == 2 and not sizes[2] > 0:
         sizes[2] = 1.0
@@ -337,13 +337,13 @@ def _voxel_sizes(parsed: nib.Nifti1Header, dimensions: int) -> np.ndarray:
 
 
 def _without_codes(sizes: np.ndarray) -> np.ndarray:
-    """Voxel to RAS where no code says what the header's affines mean."""
+    """Return the affine from voxel to RAS where no code says what the header's affines mean."""
     affine: np.ndarray = RAS_TO_LPS @ np.diag([*sizes, 1.0])
     return affine
 
 
 def _qform(parsed: nib.Nifti1Header, sizes: np.ndarray) -> np.ndarray:
-    """Voxel to RAS. Raises HeaderDataError or ValueError where it is no rotation."""
+    """Return the qform's affine from voxel to RAS. Raises HeaderDataError or ValueError where it is no rotation."""
     parsed = parsed.copy()
     parsed["pixdim"][1:4] = sizes
     return np.asarray(parsed.get_qform(), float)

@@ -29,9 +29,9 @@ SIGNS_OF_LOST_PAGES = ("invalid page offset", "failed to reshape", "invalid offs
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """has_sidecar: whether voxel sizes came from a file beside the image, so that a prediction gets one too.
+    """A file's header. has_sidecar: whether voxel sizes came from a file beside the image, so that a prediction gets one too.
 
-    dimensions: 2 for one page, 3 for pages that form a volume, be it only one.
+    dimensions: 2 for one page, 3 for pages that form a volume, even a single page.
     """
 
     has_sidecar: bool
@@ -54,7 +54,7 @@ class _Layout:
 
 
 def read(path: Path) -> Image:
-    """Array (C, Z, Y, X), the file's dtype; colours and tifffile's axis C give channels, pages give slices."""
+    """Read an array (C, Z, Y, X), the file's dtype; colours and tifffile's axis C give channels, pages give slices."""
     with _open(path) as tiff:
         layout = _layout(path, tiff)
         axes, stored = layout.axes, _pixels(path, layout.series)
@@ -70,7 +70,7 @@ def read(path: Path) -> Image:
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
-    """(C, Z, Y, X), geometry and bytes per voxel and channel of what `read` would give; reads the header only."""
+    """Return (C, Z, Y, X), geometry and bytes per voxel and channel of what `read` gives; only the header is read."""
     with _open(path) as tiff:
         layout = _layout(path, tiff)
         return layout.shape, layout.geometry, layout.series.dtype.itemsize
@@ -104,7 +104,7 @@ def _open(path: Path) -> tifffile.TiffFile:
 
 
 def _series(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
-    """The images in the file. Where pages are missing, tifffile would give those before and log a line."""
+    """Return the images in the file. Raises AutosegError where pages are missing; tifffile would return the others."""
     try:
         with _Complaints() as complaints:
             series = list(tiff.series)
@@ -117,7 +117,7 @@ def _series(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPageSeries
 
 
 class _Complaints(logging.Handler):
-    """What tifffile logs about a file meanwhile, kept from the user's screen."""
+    """A handler that collects what tifffile logs about a file, and keeps it from the user's screen."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -161,7 +161,7 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> _Layout:
 
 
 def _longest(path: Path, axes: str, among: list[str], sizes: dict[str, int]) -> str:
-    """The one axis of these that is longer than 1, or no axis."""
+    """Return the one axis of these that is longer than 1, or no axis."""
     long = [axis for axis in among if sizes[axis] > 1]
     if len(long) > 1:
         raise AutosegError(
@@ -181,7 +181,7 @@ def _pixels(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
 
 
 def _pixels_by_itk(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
-    """The pixels of compressions that tifffile alone does not know, LZW above all."""
+    """Return the pixels of compressions that tifffile alone does not know, LZW above all."""
     try:
         stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="TIFFImageIO"))
     except RuntimeError as error:
@@ -193,7 +193,7 @@ def _pixels_by_itk(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
 
 
 def _sidecar_spacing_mm(path: Path) -> tuple[tuple[float, float, float], bool]:
-    """Voxel sizes (z, y, x) and whether a sidecar gave them: {case}.json beside {case}.tif or {case}_0000.tif."""
+    """Return voxel sizes (z, y, x) and whether a sidecar gave them: {case}.json beside {case}.tif or {case}_0000.tif."""
     stem = path.stem
     for name in dict.fromkeys((stem, re.sub(r"_\d{4}$", "", stem))):
         sidecar = path.with_name(f"{name}.json")

@@ -24,8 +24,8 @@ Prepared = Iterable[tuple[PredictionInput, Callable[[], Value]]]
 
 @dataclass(frozen=True)
 class Written:
-    """What a prediction wrote of a case. path: its file. row: of the table of all cases, where there is one. extra: a further
-    file. was_there: whether an earlier run of the same models and options had made all of it."""
+    """The files of one case that a prediction wrote. path: the main file. row: of the table of all cases, where there is one.
+    extra: a further file. was_there: whether an earlier run of the same models and options had made all of it."""
 
     path: Path
     row: Any = None

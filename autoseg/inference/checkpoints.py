@@ -23,11 +23,11 @@ Weights = dict[str, torch.Tensor]
 
 
 class Description(Frozen):
-    """What every task's `model.json` says: all that prediction needs but weights.
+    """The entries of `model.json` that every task has; it holds all that prediction needs except weights.
 
     task: what the model does. dataset: its name. configuration_name: folder under `models`. recipe, settings: what was trained
-    and how. name: of the model, where it is not that of its recipe. flags: of autoseg_train, that give these settings. versions:
-    of the packages that trained it. Each task adds its plans, without cases, and its networks.
+    and how. name: the model's, where it differs from the recipe's. flags: those of autoseg_train that give these settings.
+    versions: those of the packages that trained it. Each task adds its plans, without cases, and its networks.
     """
 
     remedy: ClassVar[str] = MODEL_REMEDY
@@ -43,7 +43,7 @@ class Description(Frozen):
 
     @property
     def called(self) -> str:
-        """The name that the user knows the model by: its own, or its recipe's."""
+        """Return the name that the user knows the model by: its own, or its recipe's."""
         return self.name or self.recipe
 
 
@@ -71,7 +71,7 @@ class Loaded(Generic[DescriptionType, NetworkType]):
 
     @property
     def in_words(self) -> str:
-        """ "Dataset004_Hippocampus, 3d_fullres, default, fold 0 1 2 3 4"."""
+        """Return the model in words, such as "Dataset004_Hippocampus, 3d_fullres, default, fold 0 1 2 3 4"."""
         its = self.description
         return f"{its.dataset}, {its.configuration_name}, {its.called}, fold {' '.join(self.folds)}"
 
@@ -90,7 +90,7 @@ def origin_of(models: Sequence[Mapping[str, Any]], **settings: Any) -> Origin:
 
 
 def require_task(folder: ModelFolder, task: str, flag: str = "-m") -> None:
-    """Raise AutosegError where the folder is not a model, or one of another task. flag: that the folder was named by."""
+    """Raise AutosegError where the folder is not a model, or one of another task. flag: the one that named the folder."""
     if not folder.model_json.is_file():
         raise AutosegError(f"{folder.root} is not a trained model: it has no model.json. Train one with autoseg_train, or "
                            f"give the folder that holds model.json with {flag}.")
@@ -151,7 +151,7 @@ def part_of(weights: Weights, module: str) -> Weights:
 
 
 def fill(network: nn.Module, weights: Weights, file: Path) -> None:
-    """Give the network its weights. file: that they come from. Raises AutosegError where names or shapes differ."""
+    """Give the network its weights. file: their file. Raises AutosegError where names or shapes differ."""
     _check_fit(network.state_dict(), weights, file)
     network.load_state_dict(weights, assign=True)
 

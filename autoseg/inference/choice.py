@@ -17,10 +17,11 @@ from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, finished_mo
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a prediction runs.
+    """The models that a prediction runs, and its post-processing.
 
-    task: of the members. members: their outputs are averaged where there are several. why: in words. rules: post-processing, in
-    order; says: the same in words. note: what the user should know about the choice; empty where there is nothing.
+    task: of the members. members: their outputs are averaged where there are several. why: the reason, in words. rules:
+    post-processing, in order; says: the same in words. note: what the user should know about the choice; empty where there is
+    nothing.
     """
 
     task: TaskInfo
@@ -182,7 +183,7 @@ def _choose_to_average(
 def _require_named(
     task: TaskInfo, folder: DatasetFolder, fitting: Sequence[ModelFolder], configuration: Sequence[str], recipe: Sequence[str]
 ) -> None:
-    """Raise AutosegError where a name has no model, or, of what was left open, one has several."""
+    """Raise AutosegError where a named model does not exist, or several models fit what the user left open."""
     lacking = [name for name in configuration if name not in {found.configuration for found in fitting}]
     lacking += [name for name in recipe if name not in {found.recipe for found in fitting}]
     if lacking:

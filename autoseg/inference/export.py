@@ -67,7 +67,7 @@ class Neighbours:
         return cls(lower, upper, share, size_in)
 
     def blend(self, plane: np.ndarray, axis: Literal[1, 2]) -> np.ndarray:
-        """`plane` (K, Y, X), resized along `axis`; itself where the axis stays as it is."""
+        """Return `plane` (K, Y, X), resized along `axis`; `plane` itself where the axis stays as it is."""
         if len(self.lower) == self.size_in:
             return plane
         share = self.share[:, None] if axis == 1 else self.share
@@ -78,7 +78,7 @@ class Neighbours:
         return resized
 
     def blend_row(self, planes: dict[int, np.ndarray], row: int) -> np.ndarray:
-        """Output row `row` from the planes (K, Y, X) of its input rows."""
+        """Return output row `row` from the planes (K, Y, X) of its input rows."""
         lower, upper, share = planes[self.lower[row]], planes[self.upper[row]], self.share[row]
         if share == 0:
             return lower
@@ -89,7 +89,7 @@ class Neighbours:
 
 
 def _neighbours(properties: CaseProperties) -> list[Neighbours]:
-    """For each axis of the transposed grid, from the preprocessed to the original size."""
+    """Return the neighbours for each axis of the transposed grid, from the preprocessed to the original size."""
     apart = anisotropic_axis(properties.spacing_resampled_mm, properties.spacing_transposed_mm)
     sizes = zip(properties.shape_resampled, properties.shape_cropped, strict=True)
     return [

@@ -33,17 +33,17 @@ class PredictionInput:
 
 
 class TakesChannels(Protocol):
-    """The description of a model."""
+    """A description of a model that says which channels it takes."""
 
     @property
     def channel_names(self) -> tuple[str, ...]: ...
 
 
 def list_inputs(path: Path, description: TakesChannels, one_file_each: bool = False) -> list[PredictionInput]:
-    """The cases in a folder of images, or of one image, sorted by name.
+    """Return the cases in a folder of images, or of one image, sorted by name.
 
-    Channels are files `<case>_0000.nii.gz`, `<case>_0001.nii.gz`, ...; a file without such a number is a case with
-    all its channels in itself (for models of one channel, any image). Hidden files (`._*`, `.DS_Store`) are passed by.
+    Channels are files `<case>_0000.nii.gz`, `<case>_0001.nii.gz`, ...; a file without such a number is a case that holds all its
+    channels (for models of one channel, any image). Hidden files (`._*`, `.DS_Store`) are ignored.
     one_file_each: every file is a case with all its channels, whatever its name.
     A case that lacks channels is listed with its problem, so that the others can be predicted.
     Raises AutosegError where `path` does not exist or holds no image.
@@ -70,13 +70,13 @@ def list_inputs(path: Path, description: TakesChannels, one_file_each: bool = Fa
 
 
 def require_complete(item: PredictionInput) -> None:
-    """Raises AutosegError with what is wrong about the case's files."""
+    """Raise AutosegError with what is wrong about the case's files."""
     if item.problem is not None:
         raise AutosegError(f"{item}: {item.problem}")
 
 
 def read_input(item: PredictionInput) -> Image:
-    """All channels of a case, (C, Z, Y, X), on the first file's grid.
+    """Read all channels of a case, (C, Z, Y, X), on the first file's grid.
 
     Raises AutosegError where a file cannot be read, or lies on another grid than the first.
     """
@@ -93,7 +93,7 @@ def read_input(item: PredictionInput) -> Image:
 
 
 def _with_siblings(path: Path, channels: int) -> list[Path]:
-    """One image that a user named; where it is a channel of several, all files of its case."""
+    """Return one image that a user named, or where it is a channel of several, all files of its case."""
     if not path.name.lower().endswith(ENDINGS):
         raise AutosegError(f"{path} is no image that autoseg reads. Images end in {', '.join(ENDINGS)}.")
     match = layouts.CHANNEL_SUFFIX.match(layouts.stem(path))
@@ -104,7 +104,7 @@ def _with_siblings(path: Path, channels: int) -> list[Path]:
 
 
 def _split_names(files: list[Path], channels: int) -> list[tuple[str, int | None, Path]]:
-    """(case, channel or None, file). For models of one channel, `patient_0007` without a `patient_0000` is a name."""
+    """Return (case, channel or None, file). For models of one channel, `patient_0007` without a `patient_0000` is a name."""
     matches = [(file, layouts.CHANNEL_SUFFIX.match(layouts.stem(file))) for file in files]
     first = {match["case"] for _, match in matches if match and int(match["channel"]) == 0}
     return [
@@ -115,7 +115,7 @@ def _split_names(files: list[Path], channels: int) -> list[tuple[str, int | None
 
 
 def _case(name: str, channels: Channels, channel_names: tuple[str, ...]) -> PredictionInput:
-    """A case of numbered files, with what is wrong about them."""
+    """Return a case of numbered files, with the problem where there is one."""
     images = tuple(file for channel in sorted(channels) for file in channels[channel])
     wanted = set(range(len(channel_names)))
     missing = ", ".join(f"{channel:04} ({channel_names[channel]})" for channel in sorted(wanted - channels.keys()))
@@ -133,7 +133,7 @@ def _case(name: str, channels: Channels, channel_names: tuple[str, ...]) -> Pred
 
 
 def _channels_inside(path: Path) -> int:
-    """Channels that one file holds; 0 where its header cannot be read."""
+    """Return the number of channels in a file; 0 where its header cannot be read."""
     try:
         shape, _, _ = read_geometry(path)
     except AutosegError:
@@ -142,7 +142,7 @@ def _channels_inside(path: Path) -> int:
 
 
 def _unique(items: list[PredictionInput]) -> list[PredictionInput]:
-    """Of cases with the same name, all but the first get a problem: they would be written to the same file."""
+    """Give all but the first of cases with the same name a problem: they would be written to the same file."""
     seen: dict[str, PredictionInput] = {}
     checked = []
     for item in items:

@@ -1,4 +1,4 @@
-"""What prediction asks of a task: its models opened, ready for files."""
+"""What every task gives to prediction: its models, opened and ready for files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Prediction(ABC):
     @property
     @abstractmethod
     def channel_names(self) -> tuple[str, ...]:
-        """The channels of the images that the models take."""
+        """Return the channels of the images that the models take."""
 
     @abstractmethod
     def in_words(self, chosen: Chosen) -> str:

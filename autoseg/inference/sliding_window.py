@@ -32,7 +32,7 @@ PredictTile = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Span:
-    """One tile's place along one axis of the image.
+    """The place of one tile along one axis of the image.
 
     image, tile: the same voxels, in the image's and in the tile's own index; they are fewer than the patch where it
         reaches beyond the image. weights: float32, of these voxels; over all spans of an axis, the weights of each
@@ -45,7 +45,7 @@ class Span:
 
 
 def gaussian_weights(patch_size: int) -> np.ndarray:
-    """(patch_size,) float64: a Gaussian with its peak of 1 at patch_size // 2 and a sigma of patch_size / 8.
+    """Return (patch_size,) float64: a Gaussian with its peak of 1 at patch_size // 2 and a sigma of patch_size / 8.
 
     The weight of a voxel in a tile is the product of its axes' weights. This is scipy's `gaussian_filter` of a single
     one (which cuts at 4 sigma, so never inside the patch), hence no weight is zero. Rule of Isensee et al. 2021.
@@ -56,7 +56,7 @@ def gaussian_weights(patch_size: int) -> np.ndarray:
 
 
 def tile_starts(size: int, patch_size: int, step: float = TILE_STEP) -> list[int]:
-    """First voxel of each tile along an axis of `size` voxels: as few as `step` (of a patch) allows, evenly spread.
+    """Return the first voxel of each tile along an axis of `size` voxels: as few as `step` (of a patch) allows, evenly spread.
 
     An axis shorter than the patch has one tile, that reaches as far beyond one end as beyond the other (one voxel
     farther at the upper end where the difference is odd): its start is negative.
@@ -68,7 +68,7 @@ def tile_starts(size: int, patch_size: int, step: float = TILE_STEP) -> list[int
 
 
 def axis_spans(size: int, patch_size: int, step: float = TILE_STEP) -> list[Span]:
-    """All tiles along an axis of `size` voxels, with weights that sum to one at each voxel."""
+    """Return all tiles along an axis of `size` voxels, with weights that sum to one at each voxel."""
     gaussian = gaussian_weights(patch_size)
     places = []
     total = np.zeros(size)
@@ -81,7 +81,7 @@ def axis_spans(size: int, patch_size: int, step: float = TILE_STEP) -> list[Span
 
 
 def slice_groups(slices: int, at_once: int) -> list[Span]:
-    """Neighbouring slices that a 2D network sees as one batch; they do not overlap, the last group may be smaller."""
+    """Return groups of neighbouring slices that a 2D network sees as one batch; they do not overlap, the last may be smaller."""
     groups = []
     for start in range(0, slices, at_once):
         rows = min(at_once, slices - start)
@@ -126,7 +126,7 @@ def stream_logits(
 
 
 def count_tiles(shape: Sequence[int], patch_size: Sequence[int], step: float = TILE_STEP) -> int:
-    """How many tiles `stream_logits` visits. shape: of its data (..., Z, Y, X)."""
+    """Return the number of tiles that `stream_logits` visits. shape: of its data (..., Z, Y, X)."""
     *_, rows, height, width = shape
     in_plane = (len(tile_starts(size, patch, step)) for size, patch in zip((height, width), patch_size[-2:], strict=True))
     along_z = len(tile_starts(rows, patch_size[0], step)) if len(patch_size) == 3 else math.ceil(rows / band_depth(patch_size))
@@ -134,21 +134,21 @@ def count_tiles(shape: Sequence[int], patch_size: Sequence[int], step: float = T
 
 
 def band_depth(patch_size: Sequence[int]) -> int:
-    """Rows of logits that are gathered at once: the patch's depth; in 2D, the slices of a batch."""
+    """Return the rows of logits that are gathered at once: the patch's depth; in 2D, the slices of a batch."""
     return patch_size[0] if len(patch_size) == 3 else max(1, VOXELS_OF_A_2D_BATCH // math.prod(patch_size))
 
 
 def _along_axis_0(
     predict: PredictTile, rows: int, patch_size: Sequence[int], step: float
 ) -> tuple[list[Span], PredictTile]:
-    """Overlapping tiles for a 3D network; for a 2D network groups of slices, which it sees as a batch."""
+    """Return overlapping tiles for a 3D network; for a 2D network groups of slices, which it sees as a batch."""
     if len(patch_size) == 3:
         return axis_spans(rows, patch_size[0], step), predict
     return slice_groups(rows, band_depth(patch_size)), _slices_as_batch(predict)
 
 
 def _slices_as_batch(predict: PredictTile) -> PredictTile:
-    """A 2D network for tiles (1, C, rows, y, x): the rows are its batch."""
+    """Return a function that gives a 2D network the rows of tiles (1, C, rows, y, x) as its batch."""
 
     def predict_rows(tile: torch.Tensor) -> torch.Tensor:
         return predict(tile[0].transpose(0, 1).contiguous()).transpose(0, 1)[None]
@@ -157,7 +157,7 @@ def _slices_as_batch(predict: PredictTile) -> PredictTile:
 
 
 def _tile(data: np.ndarray, spans: tuple[Span, Span, Span], patch_size: tuple[int, ...]) -> torch.Tensor:
-    """(1, C, *patch_size) float32: the image there, zeros beyond its ends."""
+    """Return a tile (1, C, *patch_size) float32 of the image, with zeros beyond the image's ends."""
     tile = np.zeros((1, data.shape[0], *patch_size), np.float32)
     z, y, x = spans
     tile[0, :, z.tile, y.tile, x.tile] = data[:, z.image, y.image, x.image]
@@ -182,14 +182,14 @@ def _gather(band: torch.Tensor, logits: torch.Tensor, spans: tuple[Span, Span, S
 
 
 def _pieces(rows: torch.Tensor) -> Iterator[slice]:
-    """Slices of axis 1 of (classes, rows, Y, X), each of about `SLAB_BYTES` in float32."""
+    """Yield slices of axis 1 of (classes, rows, Y, X), each of about `SLAB_BYTES` in float32."""
     at_once = max(1, SLAB_BYTES // (4 * rows[:, 0].numel()))
     for start in range(0, rows.shape[1], at_once):
         yield slice(start, min(start + at_once, rows.shape[1]))
 
 
 def _slabs(band: torch.Tensor, first: int, rows: int) -> Iterator[Slab]:
-    """Copies of the band's first `rows` rows, a few at a time."""
+    """Yield copies of the band's first `rows` rows, a few at a time."""
     for piece in _pieces(band[:, :rows]):
         yield first + piece.start, band[:, piece].to("cpu", copy=True).numpy()
 

@@ -16,7 +16,7 @@ NETWORKS: dict[str, Any] = {"unet": UNet, "resunet": ResidualEncoderUNet, "unet3
 
 
 def build_network(topology: Topology, channels_in: int, classes: int) -> nn.Module:
-    """The network that `topology.name` names. Raises AutosegError that lists the names there are."""
+    """Return the network that `topology.name` names. Raises AutosegError that lists the names there are."""
     if topology.name not in NETWORKS:
         raise AutosegError(f'There is no network "{topology.name}". There are: {", ".join(sorted(NETWORKS))}.')
     network: nn.Module = NETWORKS[topology.name](topology, channels_in, classes)

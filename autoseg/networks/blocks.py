@@ -20,11 +20,11 @@ AVERAGE_POOL: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 class InstanceNorm(nn.Module):
-    """Each channel of each sample to mean 0 and variance 1 (Ulyanov et al. 2016), then scaled and shifted.
+    """Instance norm: each channel of each sample gets mean 0 and variance 1 (Ulyanov et al. 2016), then scale and shift.
 
-    (B, C, *spatial) -> same shape, dtype and memory format. Where channels lie last (as `autoseg.device.memory_format`
-    has them on the CPU), PyTorch's own instance norm would bring them first and back; batch norm of one sample is the
-    same sum and leaves them.
+    (B, C, *spatial) -> same shape, dtype and memory format. Where channels lie last (as `autoseg.device.memory_format` has them
+    on the CPU), PyTorch's own instance norm would bring them first and back; batch norm of one sample computes the same and
+    leaves them last.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
@@ -44,17 +44,17 @@ class InstanceNorm(nn.Module):
 
 
 def normalization(norm: Norm, channels: int, dimensions: int) -> nn.Module:
-    """Instance norm, or batch norm (Ioffe and Szegedy 2015), both with scale and shift."""
+    """Return instance norm, or batch norm (Ioffe and Szegedy 2015), both with scale and shift."""
     return InstanceNorm(channels) if norm == "instance" else BATCH_NORM[dimensions](channels)
 
 
 def activation(negative_slope: float) -> nn.Module:
-    """LeakyReLU in place; ReLU for a slope of 0."""
+    """Return LeakyReLU in place; ReLU for a slope of 0."""
     return nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution ("same" padding, stride 1 where None is given) and norm.
+    """A convolution ("same" padding, stride 1 where None is given) and a norm.
 
     (B, channels_in, *spatial) -> (B, channels_out, *ceil(spatial / stride)).
     """
@@ -95,10 +95,10 @@ class ConvStage(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with norms, added to what came in (He et al. 2016), then LeakyReLU.
+    """Two convolutions with norms, added to the block's input (He et al. 2016), then LeakyReLU.
 
-    Where the block has a stride, what came in is averaged over it; where the channels change, a 1-convolution without bias
-    and a norm bring it to theirs ("ResNet-D", He et al. 2019).
+    Where the block has a stride, the input is averaged over it; where the channels change, a 1-convolution without bias and a
+    norm bring it to the output's ("ResNet-D", He et al. 2019).
     (B, channels_in, *spatial) -> (B, channels_out, *(spatial / stride)).
     """
 
@@ -123,7 +123,7 @@ class ResidualBlock(nn.Module):
 
 
 def initialize_he(module: nn.Module, negative_slope: float = LEAKY) -> None:
-    """Kaiming initialization (He et al. 2015) for the leaky slope in every convolution, biases zero."""
+    """Set the weights of every convolution by Kaiming initialization (He et al. 2015) for the leaky slope, biases to zero."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
             nn.init.kaiming_normal_(part.weight, a=negative_slope)
@@ -132,19 +132,19 @@ def initialize_he(module: nn.Module, negative_slope: float = LEAKY) -> None:
 
 
 def max_pool(x: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:
-    """(B, C, *s) -> (B, C, *(s / stride))."""
+    """Apply max pooling: (B, C, *s) -> (B, C, *(s / stride))."""
     pooled: torch.Tensor = MAX_POOL[len(stride)](x, stride)
     return pooled
 
 
 def upsampling(channels_in: int, channels_out: int, stride: tuple[int, ...]) -> nn.Module:
-    """Transposed convolution whose kernel equals its stride: (B, C, *s) -> (B, channels_out, *(s · stride))."""
+    """Return a transposed convolution whose kernel equals its stride: (B, C, *s) -> (B, channels_out, *(s · stride))."""
     up: nn.Module = TRANSPOSED[len(stride)](channels_in, channels_out, stride, stride)
     return up
 
 
 def head(channels_in: int, classes: int, kernel: tuple[int, ...]) -> nn.Module:
-    """Convolution to logits: (B, C, *s) -> (B, classes, *s)."""
+    """Return a convolution to logits: (B, C, *s) -> (B, classes, *s)."""
     convolution: nn.Module = CONVOLUTION[len(kernel)](channels_in, classes, kernel, padding=tuple(k // 2 for k in kernel))
     return convolution
 

@@ -12,8 +12,8 @@ from autoseg.plan import Topology
 class ResidualEncoderUNet(UNet):
     """U-Net whose encoder stages are residual blocks, behind a first convolution; the decoder is the plain U-Net's.
 
-    forward: as `UNet`. `topology.convs_per_stage` counts blocks of two convolutions. Each block begins as the identity (the
-    last norm before the sum scales by zero), as nnU-Net has it.
+    forward: as `UNet`. `topology.convs_per_stage` counts blocks of two convolutions. Each block begins as the identity (the last
+    norm before the sum scales by zero), as in nnU-Net.
     """
 
     def __init__(self, topology: Topology, channels_in: int, classes: int) -> None:
@@ -24,7 +24,7 @@ class ResidualEncoderUNet(UNet):
 
 
 def residual_encoder(topology: Topology, channels_in: int) -> list[nn.Module]:
-    """Blocks for each stage, the first of them with the stage's stride; one convolution stands before the first stage."""
+    """Return the blocks of each stage, the first with the stage's stride; one convolution stands before the first stage."""
     features, kernels, norm = topology.features, topology.kernel_sizes, topology.norm
     ones = (1,) * topology.dimensions
     stages: list[nn.Module] = []

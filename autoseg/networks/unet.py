@@ -22,7 +22,7 @@ class UNet(nn.Module):
     def __init__(
         self, topology: Topology, channels_in: int, classes: int, encoder: Iterable[nn.Module] | None = None
     ) -> None:
-        """encoder: stages other than plain ones, finest first; each gives its entry of `topology.features`."""
+        """Build the network. encoder: stages other than plain ones, finest first; each gives its entry of `topology.features`."""
         super().__init__()
         features, strides, kernels, norm = topology.features, topology.strides, topology.kernel_sizes, topology.norm
         self.encoder = nn.ModuleList(plain_encoder(topology, channels_in) if encoder is None else encoder)
@@ -52,7 +52,7 @@ class UNet(nn.Module):
 
 
 def plain_encoder(topology: Topology, channels_in: int) -> list[nn.Module]:
-    """A row of convolutions for each stage, the first of them with the stage's stride."""
+    """Return a row of convolutions for each stage, the first of them with the stage's stride."""
     inputs = (channels_in, *topology.features[:-1])
     by_stage = zip(
         inputs, topology.features, topology.kernel_sizes, topology.strides, topology.convs_per_stage, strict=True)

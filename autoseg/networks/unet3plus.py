@@ -10,7 +10,7 @@ from autoseg.networks.upsampled import convolve_upsampled
 from autoseg.plan import Norm, Topology
 
 RELU = 0.0  # negative slope
-ABSENT = 10.0  # by which the logits of a class that is not there are lowered: about e^10 in odds, and finite in any mean
+ABSENT = 10.0  # what is subtracted from an absent class's logits: about e^10 in odds, and finite in any mean
 
 
 class UNet3Plus(nn.Module):
@@ -21,9 +21,9 @@ class UNet3Plus(nn.Module):
     channels; together they are `stages` · C channels, which `topology.convs_up[level]` convolutions fuse. Every convolution
     but the heads is followed by norm and ReLU. Heads are convolutions with the level's kernel.
 
-    With `classification_guided`, which classes the patch holds is told from the bottleneck (dropout 0.5, 1-convolution, maximum
-    over space). In prediction, the logits of a class with a probability below one half are lowered by `ABSENT`. That is
-    right for softmax and for regions alike: background, too, is a class that a patch holds or not.
+    With `classification_guided`, the bottleneck tells which classes the patch holds (dropout 0.5, 1-convolution, maximum over
+    space). In prediction, the logits of a class with a probability below one half are lowered by `ABSENT`. That is right for
+    softmax and for regions alike: background, too, is a class that a patch holds or not.
 
     forward: (B, channels_in, *spatial) float -> list of logits (B, classes, *spatial_i), finest first; in training mode with
     deep supervision one of each level, the bottleneck included, else the finest alone. In training mode with
@@ -62,7 +62,7 @@ class UNet3Plus(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Logits:
         *by_level, (*_, bottleneck) = self._encode(x)
-        levels = [bottleneck]  # of the decoder so far, finest first
+        levels = [bottleneck]  # the decoder's levels so far, finest first
         for level in reversed(range(len(self.decoder))):
             sources = [*by_level.pop(), *levels]  # popped, so that prediction can free them
             levels.insert(0, self.decoder[level](_from_all_scales(self.skips[level], sources)))
@@ -75,7 +75,7 @@ class UNet3Plus(nn.Module):
         return [*logits, present] if self.training else [without_absent(logits[0], present)]
 
     def _encode(self, x: torch.Tensor) -> list[list[torch.Tensor]]:
-        """For each stage: all stages so far, finest first, at this one's resolution."""
+        """Return for each stage all stages so far, finest first, at this stage's resolution."""
         so_far: list[torch.Tensor] = []
         by_level = []
         for stage, stride in zip(self.encoder, self.strides, strict=True):
@@ -86,7 +86,7 @@ class UNet3Plus(nn.Module):
 
 
 class FullScaleSkip(nn.Module):
-    """ConvNormAct of a source at `size`, to which it is upsampled linearly where it is coarser."""
+    """A ConvNormAct of a source at `size`, to which it is upsampled linearly where it is coarser."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: tuple[int, ...], norm: Norm) -> None:
         super().__init__()
@@ -100,13 +100,13 @@ class FullScaleSkip(nn.Module):
 
 
 def _from_all_scales(skips: nn.Module, sources: list[torch.Tensor]) -> torch.Tensor:
-    """What a decoder level fuses, at the resolution of the first source: (B, stages · C, *s)."""
+    """Return what a decoder level fuses, at the resolution of the first source: (B, stages · C, *s)."""
     size = sources[0].shape[2:]
     return torch.cat([skip(source, size) for skip, source in zip(skips.children(), sources, strict=True)], dim=1)
 
 
 class PresenceOfClasses(nn.Module):
-    """Which classes a patch holds: (B, C, *s) -> logits (B, classes, 1, ...)."""
+    """A head that tells which classes a patch holds: (B, C, *s) -> logits (B, classes, 1, ...)."""
 
     def __init__(self, channels_in: int, classes: int, dimensions: int) -> None:
         super().__init__()
@@ -119,5 +119,5 @@ class PresenceOfClasses(nn.Module):
 
 
 def without_absent(logits: torch.Tensor, presence: torch.Tensor) -> torch.Tensor:
-    """Logits (B, K, *s) with those of absent classes lowered by `ABSENT`. presence: logits (B, K, 1, ...)."""
+    """Lower the logits (B, K, *s) of absent classes by `ABSENT`. presence: logits (B, K, 1, ...)."""
     return logits - ABSENT * (presence < 0).to(logits.dtype)

@@ -13,12 +13,12 @@ LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
 def upsample(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Linear, with corners where the voxels' edges are: (B, C, *s) -> (B, C, *size)."""
+    """Upsample linearly, with corners where the voxels' edges are: (B, C, *s) -> (B, C, *size)."""
     return functional.interpolate(x, size, mode=LINEAR[len(size)], align_corners=False)
 
 
 def convolve_upsampled(convolution: nn.Module, x: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """convolution(upsample(x, size)), of which the backward pass keeps x alone and upsamples it once more.
+    """Return convolution(upsample(x, size)); the backward pass keeps only x and upsamples it once more.
 
     Many channels of a coarse level at the resolution of a fine one are the largest tensors of a UNet 3+: keeping them would
     double what a training step holds.
@@ -34,7 +34,7 @@ def convolve_upsampled(convolution: nn.Module, x: torch.Tensor, size: torch.Size
 def _upsampled_anew(
     x: torch.Tensor, size: torch.Size, upsampled: torch.Size, kernel: torch.Size
 ) -> tuple[Callable[[torch.Tensor], Any], Callable[[Any], torch.Tensor]]:
-    """Hooks that put a dtype in the place of the convolution's input (the kernel, which it saves too, stays), and undo it."""
+    """Return hooks that replace the convolution's input by its dtype (the kernel, which it saves too, stays), and undo it."""
 
     def pack(saved: torch.Tensor) -> torch.Tensor | torch.dtype:
         is_input = saved.shape == upsampled != kernel

@@ -9,7 +9,7 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 def nonzero_box(array: np.ndarray) -> Box:
-    """The smallest box that holds every voxel where any channel differs from zero.
+    """Return the smallest box that holds every voxel where any channel differs from zero.
 
     array: (C, Z, Y, X) of any dtype. Returns ((z0, z1), (y0, y1), (x0, x1)), half open, in the array's own frame.
     An image of zeros keeps its full size. Rule: nnU-Net's crop to the non-zero region (Isensee et al. 2021).
@@ -26,13 +26,13 @@ def nonzero_box(array: np.ndarray) -> Box:
 
 
 def crop(array: np.ndarray, box: Box) -> np.ndarray:
-    """A view of `array` (..., Z, Y, X) inside `box`."""
+    """Return a view of `array` (..., Z, Y, X) inside `box`."""
     z, y, x = (slice(start, stop) for start, stop in box)
     return array[..., z, y, x]
 
 
 def nonzero_mask(array: np.ndarray) -> np.ndarray:
-    """Where any channel differs from zero, with holes filled: zeros that are not reached from the border are inside.
+    """Return where any channel differs from zero, with holes filled: zeros that are not reached from the border are inside.
 
     array: (C, Z, Y, X). Whether it is already cropped to its non-zero box makes no difference inside that box.
     Returns (Z, Y, X) bool. Zeros are neighbours through faces only (6-connected, in 3D), as in nnU-Net.

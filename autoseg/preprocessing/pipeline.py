@@ -63,7 +63,7 @@ def _normalize_ct(volume: np.ndarray, statistics: IntensityStatistics | None) ->
 
 
 def _normalize_zscore(volume: np.ndarray, mask: np.ndarray | None) -> None:
-    """Slice by slice, so that no second volume is needed, with sums in float64."""
+    """Normalize slice by slice, so that no second volume is needed, with sums in float64."""
     count = volume.size if mask is None else int(mask.sum())
     if count == 0:
         return
@@ -84,12 +84,12 @@ IMAGE_ORDER = 3
 def preprocess_image(
     image: Image, case_name: str, plans: Plans, configuration: Configuration
 ) -> tuple[np.ndarray, CaseProperties]:
-    """An image as the network sees it.
+    """Return an image in the form that the network takes.
 
-    image: (C, Z, Y, X) as read; it is left as it is. Returns (C, Z', Y', X') float32 in the transposed, cropped,
-    normalized, resampled grid, and what was done. Besides its input and output it takes one channel as float32.
-    Values are nnU-Net's, but for labelled voxels outside the non-zero mask where a channel is normalized inside it: an
-    image does not depend on its label here, so that training sees what prediction will see.
+    image: (C, Z, Y, X) as read; it is left as it is. Returns (C, Z', Y', X') float32 in the transposed, cropped, normalized,
+    resampled grid, and what was done. Besides its input and output it takes one channel as float32. Values are nnU-Net's, except
+    for labelled voxels outside the non-zero mask where a channel is normalized inside it: an image does not depend on its label
+    here, so that training sees what prediction will see.
     Raises AutosegError where the channels do not fit the plans, a value is NaN or infinite, or a normalization does not
     fit the values.
     """
@@ -118,7 +118,7 @@ def preprocess_image(
 def preprocess_case(
     image: Image, label: Image, case_name: str, plans: Plans, configuration: Configuration
 ) -> tuple[np.ndarray, np.ndarray, CaseProperties]:
-    """An image and its label as training sees them.
+    """Return an image and its label in the form that training takes.
 
     image: (C, Z, Y, X). label: (1, Z, Y, X) integers >= 0 of the same grid. Both are left as they are.
     Returns data (C, Z', Y', X') float32, seg (1, Z', Y', X') int8 (int16 where a value is above 127) and the
@@ -152,13 +152,13 @@ def to_original_grid(labels: np.ndarray, properties: CaseProperties) -> np.ndarr
 
 
 def target_spacing_mm(spacing_mm: Sequence[float], configuration: Configuration) -> Spacing:
-    """The spacing to resample to, (z, y, x) mm. spacing_mm: the case's own, transposed: 2D keeps its slice distance."""
+    """Return the spacing to resample to, (z, y, x) mm. spacing_mm: the case's own, transposed: 2D keeps its slice distance."""
     z, y, x = (*spacing_mm[: 3 - len(configuration.spacing_mm)], *configuration.spacing_mm)
     return z, y, x
 
 
 def _properties(image: Image, case_name: str, plans: Plans, configuration: Configuration) -> CaseProperties:
-    """Where the image lies in the transposed frame, what is kept of it, and the grid it goes to."""
+    """Return the image's place in the transposed frame, the part of it that is kept, and the grid that it is resampled to."""
     first, second, third = plans.transpose
     box, spacing = nonzero_box(image.array), image.geometry.spacing_mm
     z, y, x = box[first], box[second], box[third]

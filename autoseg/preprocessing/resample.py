@@ -25,7 +25,7 @@ Shape = tuple[int, int, int]
 
 
 def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], new_spacing_mm: Sequence[float]) -> Shape:
-    """Voxels along each axis after resampling: the old extent in new voxels, rounded half to even, at least 1."""
+    """Return the voxels along each axis after resampling: the old extent in new voxels, rounded half to even, at least 1."""
     z, y, x = (
         max(1, round(float(old) / float(new) * int(size)))
         for size, old, new in zip(shape, spacing_mm, new_spacing_mm, strict=True)
@@ -34,7 +34,7 @@ def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], new_spaci
 
 
 def anisotropic_axis(spacing_mm: Sequence[float], new_spacing_mm: Sequence[float]) -> int | None:
-    """The axis to be resampled apart from the others, by nearest neighbour; None where all are resampled alike.
+    """Return the axis to be resampled apart from the others, by nearest neighbour; None where all are resampled alike.
 
     nnU-Net's rule: the coarsest axis where max / min spacing is above 3, looked at in the present grid first, then in
     the new one. Where two axes are equally coarse, as in (0.2, 1.2, 1.2), none is apart.
@@ -48,7 +48,7 @@ def anisotropic_axis(spacing_mm: Sequence[float], new_spacing_mm: Sequence[float
 
 @lru_cache(maxsize=24)
 def axis_matrix(size_in: int, size_out: int, order: int) -> np.ndarray:
-    """W such that `W @ values` resizes `size_in` values along an axis to `size_out`.
+    """Return W such that `W @ values` resizes `size_in` values along an axis to `size_out`.
 
     order: of the spline, 0 to 5. Both grids cover the same extent (voxel edges coincide), borders are repeated.
     Returns (size_out, size_in) float32, read-only; rows add up to 1. Equals scikit-image's
@@ -63,11 +63,11 @@ def axis_matrix(size_in: int, size_out: int, order: int) -> np.ndarray:
 
 @lru_cache(maxsize=24)
 def area_matrix(size_in: int, size_out: int) -> np.ndarray:
-    """W such that `W @ values` resizes `size_in` values along an axis to `size_out`, without aliasing.
+    """Return W such that `W @ values` resizes `size_in` values along an axis to `size_out`, without aliasing.
 
-    Shrinking, a new value is the mean of the old ones over its extent, each by the share of it that it covers. Growing, it is
-    interpolated linearly, as `axis_matrix` does. Both grids cover the same extent. Returns (size_out, size_in) float32,
-    read-only; rows add up to 1.
+    Where the axis shrinks, a new value is the mean of the old ones over its extent, weighted by the share that each covers. Where
+    it grows, values are interpolated linearly, as `axis_matrix` does. Both grids cover the same extent. Returns (size_out,
+    size_in) float32, read-only; rows add up to 1.
     """
     if size_out > size_in:
         return axis_matrix(size_in, size_out, 1)
@@ -81,7 +81,7 @@ def area_matrix(size_in: int, size_out: int) -> np.ndarray:
 
 @lru_cache(maxsize=24)
 def nearest_indices(size_in: int, size_out: int) -> np.ndarray:
-    """(size_out,) int64, read-only: for each voxel of the new axis the voxel of the old one that is nearest."""
+    """Return (size_out,) int64, read-only: for each voxel of the new axis the voxel of the old one that is nearest."""
     positions = np.arange(size_in, dtype=np.float64)
     indices = ndimage.zoom(positions, size_out / size_in, order=0, mode="nearest", grid_mode=True).astype(np.int64)
     indices.flags.writeable = False
@@ -95,7 +95,7 @@ def resize(
     anisotropic_axis: int | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A volume on another grid that covers the same extent.
+    """Resize a volume to another grid that covers the same extent.
 
     volume: (Z, Y, X), any real dtype. shape_out: (Z', Y', X'). order: of the spline (image 3, probabilities 1).
     anisotropic_axis: the axis that takes nearest neighbours while the other two take `order`, slice by slice.
@@ -117,12 +117,12 @@ def resize(
 
 
 def resize_nearest(volume: np.ndarray, shape_out: Sequence[int]) -> np.ndarray:
-    """(Z', Y', X') of the source's dtype: each voxel takes the value of the nearest voxel of `volume` (Z, Y, X)."""
+    """Return (Z', Y', X') of the source's dtype: each voxel takes the value of the nearest voxel of `volume` (Z, Y, X)."""
     return volume[np.ix_(*(nearest_indices(n, int(m)) for n, m in zip(volume.shape, shape_out, strict=True)))]
 
 
 def resize_labels(labels: np.ndarray, shape_out: Sequence[int], anisotropic_axis: int | None = None) -> np.ndarray:
-    """Label values on another grid that covers the same extent.
+    """Resize label values to another grid that covers the same extent.
 
     labels: (Z, Y, X) integers >= 0. shape_out: (Z', Y', X'). Returns (Z', Y', X') of the same dtype.
     Each label's mask is resized linearly, and the label (background is one) with the highest share takes the voxel;
@@ -147,7 +147,7 @@ def resize_labels(labels: np.ndarray, shape_out: Sequence[int], anisotropic_axis
 
 @lru_cache(maxsize=24)
 def matrix_blocks(size_in: int, size_out: int, order: int) -> tuple[tuple[slice, slice, np.ndarray], ...]:
-    """`axis_matrix` without most of its zeros: (rows, columns, weights of these), the blocks' rows make up all rows.
+    """Return `axis_matrix` without most of its zeros: (rows, columns, weights of these); the blocks' rows make up all rows.
 
     A spline's weights fade within some 13 voxels, so a block of rows needs few columns: a third of the time.
     """
@@ -189,7 +189,7 @@ def _resize_slices_into(out: np.ndarray, volume: np.ndarray, order: int) -> None
 
 
 def _resize_in_plane(slab: np.ndarray, out: np.ndarray, order: int) -> None:
-    """(n, Y, X) to `out` (n, Y', X') float32; an axis that keeps its size is skipped."""
+    """Resize (n, Y, X) to `out` (n, Y', X') float32; an axis that keeps its size is skipped."""
     if slab.shape == out.shape:
         out[...] = slab
         return
@@ -205,7 +205,7 @@ def _resize_in_plane(slab: np.ndarray, out: np.ndarray, order: int) -> None:
 
 
 def _used_columns(rows: np.ndarray) -> tuple[int, int]:
-    """The range of source positions, half open, that weigh into any of these rows of a matrix."""
+    """Return the range of source positions, half open, that have weight in any of these rows of a matrix."""
     used = np.flatnonzero((np.abs(rows) > NEGLIGIBLE_WEIGHT).any(axis=0))
     return int(used[0]), int(used[-1]) + 1
 
@@ -232,7 +232,7 @@ class _LabelBox:
         self.target = tuple(slice(start, stop) for start, stop in reached)
 
     def share(self, labels: np.ndarray, target_z: slice) -> np.ndarray:
-        """(len(target_z), Y', X') float32 within the target box: how much of each new voxel is this label's."""
+        """Return (len(target_z), Y', X') float32 within the target box: the share of each new voxel that is this label's."""
         _, y, x = self.source
         weights_z, weights_y, weights_x = self.matrices
         first, last = _used_columns(weights_z[target_z])
@@ -243,7 +243,7 @@ class _LabelBox:
 
 
 def _label_boxes(labels: np.ndarray, shape_out: Sequence[int]) -> list[_LabelBox]:
-    """One for each label other than background that occurs, by ascending value."""
+    """Return a box for each label other than background that occurs, by ascending value."""
     found = enumerate(ndimage.find_objects(labels), start=1)
     return [_LabelBox(value, source, labels.shape, shape_out) for value, source in found if source is not None]
 

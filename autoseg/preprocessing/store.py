@@ -37,7 +37,7 @@ Spacing = tuple[float, float, float]
 
 
 class CaseProperties(Frozen):
-    """From the original grid to the resampled one, and back.
+    """The steps of a case from the original grid to the resampled one; prediction takes them back.
 
     shape_original, spacing_mm: (z, y, x) of the image as it was read, voxels and mm.
     transpose: axis of the image as read that became axis 0, 1, 2. All that follows is in the transposed frame:
@@ -57,14 +57,14 @@ class CaseProperties(Frozen):
 
     @property
     def spacing_transposed_mm(self) -> Spacing:
-        """The original spacing, mm, in the transposed frame."""
+        """Return the original spacing, mm, in the transposed frame."""
         first, second, third = self.transpose
         return self.spacing_mm[first], self.spacing_mm[second], self.spacing_mm[third]
 
 
 class StoredDescription(Frozen):
-    """`<case>.json`. shapes: of the arrays, by part of the file name ("" for `<case>.b2nd`). origin: digest of all that the case
-    was made from. plans: digest of the plans among that. Each task adds what it knows of a case."""
+    """The content of `<case>.json`. shapes: of the arrays, by part of the file name ("" for `<case>.b2nd`). origin: digest of all
+    that the case was made from. plans: digest of the plans among that. Each task adds what it knows of a case."""
 
     remedy: ClassVar[str] = "Remove it: autoseg_plan_and_preprocess {dataset} makes it again."
 
@@ -75,7 +75,7 @@ class StoredDescription(Frozen):
 
 
 class AnyDescription(StoredDescription, extra="ignore"):
-    """The description of a stored case of whatever task."""
+    """The description of a stored case of any task."""
 
 
 DescriptionType = TypeVar("DescriptionType", bound=StoredDescription)
@@ -93,12 +93,12 @@ class StoredCase(Generic[DescriptionType]):
 
     @property
     def name(self) -> str:
-        """The case's name."""
+        """Return the case's name."""
         return self.description.case
 
     @property
     def origin(self) -> str:
-        """Digest of all that it was made from: files and plans."""
+        """Return the digest of all that it was made from: files and plans."""
         return self.description.origin
 
     def array(self, part: str = "") -> blosc2.NDArray:
@@ -107,8 +107,8 @@ class StoredCase(Generic[DescriptionType]):
 
 
 class Part(NamedTuple):
-    """An array of four axes to be stored. part: of the file name. patch_size: voxels, 2 or 3 entries; the file is laid out for
-    reading patches of about this size. metadata: kept in the file."""
+    """An array of four axes to be stored. part: that of the file name. patch_size: voxels, 2 or 3 entries; the file is laid out
+    for reading patches of about this size. metadata: kept in the file."""
 
     part: str
     array: np.ndarray
@@ -155,12 +155,12 @@ def forget(folder: Path, case: str) -> None:
 
 
 def description_path(folder: Path, case: str) -> Path:
-    """`<case>.json`."""
+    """Return the path of `<case>.json`."""
     return folder / f"{case}.json"
 
 
 def array_path(folder: Path, case: str, part: str = "") -> Path:
-    """`<case><part>.b2nd`."""
+    """Return the path of `<case><part>.b2nd`."""
     return folder / f"{case}{part}.b2nd"
 
 
@@ -174,7 +174,7 @@ StoredType = TypeVar("StoredType")
 
 @dataclass(frozen=True)
 class CaseToMake:
-    """A case, and by configuration the origin to store it with."""
+    """A case to preprocess, and the origin to store it with, by configuration."""
 
     case: Case
     origins: dict[str, str]
@@ -219,7 +219,7 @@ def _call(make: Callable[[CaseToMake], list[str]], job: CaseToMake) -> list[str]
 
 
 def forget_outdated(cases: Sequence[Case], folder: Path, origin: Callable[[Case], str]) -> None:
-    """Make incomplete what was made from other files or by other plans.
+    """Make cases incomplete that were made from other files or by other plans.
 
     Call it before these plans are written: a planning that is killed, or a case that then cannot be made, must not leave
     what is not so any more.
@@ -230,7 +230,7 @@ def forget_outdated(cases: Sequence[Case], folder: Path, origin: Callable[[Case]
 
 
 class Header(NamedTuple):
-    """What the header of a case's first image says. channels: of all its files together."""
+    """The content of the header of a case's first image. channels: of all its files together."""
 
     channels: int
     shape: Size
@@ -239,7 +239,7 @@ class Header(NamedTuple):
 
     @property
     def voxels(self) -> int:
-        """Voxels of one channel."""
+        """Return the number of voxels of one channel."""
         return math.prod(self.shape)
 
 
@@ -253,10 +253,10 @@ def read_header(case: Case) -> Header | None:
 
 
 def layout(shape: Sequence[int], patch_size: Sequence[int], bytes_per_voxel: int) -> tuple[tuple[int, ...], ...]:
-    """Chunks and blocks, each (1, z, y, x) voxels, for arrays (C, Z, Y, X) that are read in patches at random places.
+    """Return chunks and blocks, each (1, z, y, x) voxels, for arrays (C, Z, Y, X) that are read in patches at random places.
 
-    A block is what is decompressed at once: the patch, halved along its longest side until it takes 128 KiB. A chunk
-    gathers blocks up to about a patch, but 4 MiB at most.
+    A block is decompressed at once: the patch, halved along its longest side until it takes 128 KiB. A chunk gathers blocks up to
+    about a patch, but 4 MiB at most.
     """
     patch = [1] * (3 - len(patch_size)) + [int(size) for size in patch_size]
     limits = [min(size, side) for size, side in zip(shape[1:], patch, strict=True)]
@@ -299,7 +299,7 @@ def write_array(path: Path, array: np.ndarray, patch_size: Sequence[int], metada
 
 
 def open_array(path: Path, shape: tuple[int, ...]) -> blosc2.NDArray:
-    """A plain array on disk; blosc2's other objects (lazy expressions, proxies) are refused.
+    """Open a plain array on disk; blosc2's other objects (lazy expressions, proxies) are refused.
 
     Raises AutosegError where it is missing or damaged, or has another shape.
     """

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SMALLEST_EDGE = 4  # voxels that pooling leaves of an axis, at least
+SMALLEST_EDGE = 4  # least voxels that pooling leaves along an axis
 SIMILAR_RATIO = 2  # spacings that differ by less than this count as equal
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """Strides and kernels by stage, finest first, for a patch that all strides divide.
+    """The strides and kernels by stage, finest first, for a patch that all strides divide.
 
     patch_size: voxels. divisors: product of the strides along each axis.
     """
@@ -54,7 +54,7 @@ def pool(spacing_mm: Sequence[float], size: Sequence[float]) -> Pooling:
 
 
 def _axes_to_pool(spacings_mm: Sequence[float], sizes: Sequence[float]) -> list[int]:
-    """Axes to halve next; empty when the network is deep enough."""
+    """Return the axes to halve next; empty when the network is deep enough."""
     long_enough = [axis for axis, size in enumerate(sizes) if size >= 2 * SMALLEST_EDGE]
     if not long_enough:
         return []

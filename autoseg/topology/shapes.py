@@ -1,4 +1,4 @@
-"""What each kind of network makes of a pooling: features and convolutions by stage."""
+"""The shape of each kind of network over a pooling: features and convolutions by stage."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ MOST_FEATURES = {2: 512, 3: 320}
 
 @dataclass(frozen=True)
 class Shape:
-    """How many convolutions a kind of network has, finest stage first; the last number holds for all further stages.
+    """The numbers of convolutions of a kind of network, finest stage first; the last number holds for all further stages.
 
-    encoder: in each stage, or residual blocks of two in a residual encoder. decoder: in each stage; None for as many as the
-    encoder's.
+    encoder: in each stage, or residual blocks of two in a residual encoder. decoder: in each stage; None for as many as in the
+    encoder.
     """
 
     encoder: tuple[int, ...]
     decoder: tuple[int, ...] | None = None
 
     def convolutions(self, stages: int) -> dict[str, Any]:
-        """The entries of a Topology of so many stages that say how many convolutions there are."""
+        """Return the entries of a Topology of so many stages that say how many convolutions there are."""
         decoder = None if self.decoder is None else _by_stage(self.decoder, stages - 1)
         return {"convs_per_stage": _by_stage(self.encoder, stages), "decoder_convs_per_stage": decoder}
 
@@ -38,7 +38,7 @@ SHAPES = {
 
 
 def topology_of(network: str, pooling: Pooling, base_features: int = BASE_FEATURES) -> Topology:
-    """The shape of the network of this name over a pooling. Raises AutosegError that lists the names there are."""
+    """Return the topology of the named network over a pooling. Raises AutosegError that lists the names there are."""
     return Topology(
         name=network,
         features=features_by_stage(len(pooling.patch_size), pooling.stages, base_features),
@@ -51,7 +51,7 @@ def topology_of(network: str, pooling: Pooling, base_features: int = BASE_FEATUR
 def reshaped(
     topology: Topology, network: str | None = None, base_features: int | None = None, norm: Norm | None = None
 ) -> Topology:
-    """Another network, width or norm over the same strides and kernels; what is None stays as it is.
+    """Return the topology with another network, width or norm over the same strides and kernels; None leaves an entry as it is.
 
     A network of another name has its own number of convolutions; a width alone leaves the number that was planned.
     Raises AutosegError that lists the names of the networks there are.
@@ -67,7 +67,7 @@ def reshaped(
 
 
 def features_by_stage(dimensions: int, stages: int, base_features: int) -> tuple[int, ...]:
-    """Doubled at each stage, up to 320 in 3D and 512 in 2D (Isensee et al. 2021)."""
+    """Return the features of each stage: doubled at each, up to 320 in 3D and 512 in 2D (Isensee et al. 2021)."""
     return tuple(min(MOST_FEATURES[dimensions], base_features * 2**stage) for stage in range(stages))
 
 

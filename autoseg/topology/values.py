@@ -11,7 +11,7 @@ SMALLEST_BATCH = 2  # patches that make a step, at least
 
 
 def values_put_out(patch_size: Sequence[int], topology: Topology, classes: int) -> int:
-    """How many values the convolutions of a network put out for one patch: a measure of its memory, without building it.
+    """Count the values that a network's convolutions put out for one patch: a measure of its memory, without building it.
 
     Counted are every convolution of both sides, transposed convolutions, and the finest logit head (Isensee et al. 2021).
     Most of these values are held twice in training, before the norm and after the activation. What a UNet 3+ holds besides
@@ -25,7 +25,7 @@ def values_put_out(patch_size: Sequence[int], topology: Topology, classes: int) 
 
 
 def voxels_by_stage(patch_size: Sequence[int], topology: Topology) -> list[int]:
-    """Of one patch at the resolution of each stage, finest first."""
+    """Return the voxels of one patch at the resolution of each stage, finest first."""
     size, voxels = list(patch_size), []
     for stride in topology.strides:
         size = [n // step for n, step in zip(size, stride, strict=True)]
@@ -34,13 +34,13 @@ def voxels_by_stage(patch_size: Sequence[int], topology: Topology) -> list[int]:
 
 
 def unet_values(voxels: Sequence[int], topology: Topology) -> int:
-    """Put out by the convolutions of a U-Net's two sides. voxels: by stage."""
+    """Return the values that the convolutions of a U-Net's two sides put out. voxels: by stage."""
     encoder = _sum(topology.convs_per_stage, topology.features, voxels)
     return encoder + _decoder_values(voxels, topology)
 
 
 def resunet_values(voxels: Sequence[int], topology: Topology) -> int:
-    """Put out by the convolutions of a residual encoder, its averaging included, and of a U-Net's decoder."""
+    """Return the values that a residual encoder's convolutions, its averaging, and a U-Net's decoder put out."""
     features, strides = topology.features, topology.strides
     first = features[0] * voxels[0]
     changed = [stage > 0 and (features[stage - 1] != features[stage] or max(strides[stage]) > 1)
@@ -50,23 +50,25 @@ def resunet_values(voxels: Sequence[int], topology: Topology) -> int:
 
 
 def unet3plus_values(voxels: Sequence[int], topology: Topology) -> int:
-    """Put out by the convolutions of a UNet 3+ but its heads, and what it holds besides. voxels: by stage."""
+    """Return the values that the convolutions of a UNet 3+ except its heads put out, and what it holds besides. voxels: by
+    stage."""
     return unet3plus_convolutions(voxels, topology) + unet3plus_besides(voxels, topology)
 
 
 def unet3plus_convolutions(voxels: Sequence[int], topology: Topology) -> int:
-    """Put out by the encoder's convolutions, the skips' and the decoder's."""
+    """Return the values that the convolutions of encoder, skips and decoder put out."""
     encoder = _sum(topology.convs_per_stage, topology.features, voxels)
     fused = topology.stages * topology.features[0]
     return encoder + sum((1 + convs) * fused * n for convs, n in zip(topology.convs_up, voxels[:-1], strict=True))
 
 
 def unet3plus_besides(voxels: Sequence[int], topology: Topology) -> int:
-    """What a training step holds besides what convolutions put out, in the measure of these, which are held twice each.
+    """Return what a training step holds besides what convolutions put out, in the measure of these, which are held twice each.
 
-    The concatenation of each level (once); finer levels pooled (once, and the place of each maximum, an integer of 8 bytes).
-    And two tensors at the peak, in the backward pass of the finest level: the gradients of what is fused; or, when concatenation
-    and fusion are gone, the bottleneck at full resolution and its gradient. A U-Net's two at its peak are taken off.
+    Counted are the concatenation of each level (once), finer levels pooled (once, and the place of each maximum, an integer of 8
+    bytes), and two tensors at the peak, in the backward pass of the finest level: the gradients of what is fused; or, when
+    concatenation and fusion are gone, the bottleneck at full resolution and its gradient. A U-Net's two at its peak are taken
+    off.
     """
     features, stages = topology.features, topology.stages
     fused = stages * features[0]
@@ -77,7 +79,7 @@ def unet3plus_besides(voxels: Sequence[int], topology: Topology) -> int:
 
 
 def _decoder_values(voxels: Sequence[int], topology: Topology) -> int:
-    """Of a U-Net's decoder: of each stage's convolutions, and of the transposed one before them."""
+    """Return the values of a U-Net's decoder: those of each stage's convolutions, and of the transposed one before them."""
     return _sum([convs + 1 for convs in topology.convs_up], topology.features[:-1], voxels[:-1])
 
 

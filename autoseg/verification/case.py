@@ -125,7 +125,7 @@ def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
 
 
 def _digest(checked: CheckedCase, readable: Mapping[Path, Image]) -> str:
-    """Of shape and values of all channels. Notes where two channels of the case are the same."""
+    """Return the digest of shape and values of all channels. Notes where two channels of the case are the same."""
     first_with: dict[str, Path] = {}
     digests = []
     for path, image in readable.items():
@@ -174,25 +174,25 @@ def suggest_mapping(found: Iterable[int], labels: Labels) -> dict[int, int] | No
 
 
 def listed(values: Iterable[int] | Sequence[int]) -> str:
-    """Values separated by commas, not more than can be read."""
+    """Return values separated by commas, not more than can be read."""
     texts = [str(value) for value in values]
     return ", ".join(texts[:SHOWN_VALUES]) + (f", ... ({len(texts)} values)" if len(texts) > SHOWN_VALUES else "")
 
 
 def lost_case(outcome: Outcome[Case]) -> list[Finding]:
-    """The finding for a case whose check itself did not come to an end: memory ran out, or its process was killed."""
+    """Return the finding for a case whose check did not come to an end: memory ran out, or its process was killed."""
     return [Finding(
         case=outcome.item.name, file=str(outcome.item.images[0]), severity="error", code="lost", problem=str(outcome.error),
         remedy=f"Use fewer processes (-np 1), {LEAVE_OUT}.")]
 
 
 def without_cases(dataset: Dataset) -> Dataset:
-    """What a worker needs to know of the dataset: all but its list of cases."""
+    """Return what a worker needs to know of the dataset: all but its list of cases."""
     return dataset.model_copy(update={"training": (), "test": ()})
 
 
 def memory_per_case(dataset: Dataset) -> int:
-    """Bytes that reading and checking takes in the largest case, from the headers; files that cannot be read count 0."""
+    """Return the bytes that the largest case takes to be read and checked, by the headers; files that cannot be read count 0."""
     return max((_case_bytes(case) for case in (*dataset.training, *dataset.test)), default=0)
 
 

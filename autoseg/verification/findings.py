@@ -27,10 +27,10 @@ LEAVE_OUT = "or leave the case out with --skip-bad-cases"
 
 
 class Finding(BaseModel, frozen=True, extra="forbid"):
-    """One thing that is wrong with a dataset.
+    """A single fault of a dataset.
 
     case: its name, or empty where the finding is about the whole dataset. file: as the user has it. severity: "error" where the
-    case cannot be used as it is, "warning" where it can, and somebody should look. code: which kind of fault it is, for programs;
+    case cannot be used as it is, "warning" where it can, and somebody should look. code: the kind of fault, for programs;
     problem, remedy: the same for the user, in words.
     """
 
@@ -47,7 +47,7 @@ class Finding(BaseModel, frozen=True, extra="forbid"):
 
 
 class _Findings(RootModel[list[Finding]]):
-    """findings.json."""
+    """The content of findings.json."""
 
     remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
 
@@ -58,7 +58,7 @@ def read_findings(path: Path) -> list[Finding]:
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """All findings, errors first. Cases with the same problem share a row, which names them all."""
+    """Return a table of all findings, errors first. Cases with the same problem share a row, which names them all."""
     together: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in sorted(findings, key=lambda finding: finding.severity != "error"):
         together.setdefault((finding.severity, finding.problem, finding.remedy), []).append(finding)
@@ -78,7 +78,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
 
 
 def _files(findings: Sequence[Finding]) -> str:
-    """The file, or where there are several, the folders that hold them."""
+    """Return the file, or where there are several, the folders that hold them."""
     files = list(dict.fromkeys(finding.file for finding in findings))
     if len(files) == 1:
         return files[0]

@@ -20,8 +20,8 @@ Measured = TypeVar("Measured")
 class Inspection(Generic[Measured]):
     """The result of reading a case once.
 
-    findings: what is wrong with it. digest: of the image, as `check_case` gives it. measured: what plans are made from; None for
-    a case with errors, and where nothing was to be measured.
+    findings: what is wrong with it. digest: of the image, as `check_case` gives it. measured: the measures that plans are made
+    from; None for a case with errors, and where nothing was to be measured.
     """
 
     case: Case

@@ -73,7 +73,7 @@ def repair_labels(
 
 
 def _repair_case(case: Case, mapping: dict[int, int], labels: Labels, folder: Path) -> Path | None:
-    """Where the case's label lies afterwards: its own path where nothing had to change."""
+    """Repair a case and return the path of its label: the path that it had where nothing had to change."""
     if case.label is None:
         return None
     image = image_io.read_label(case.label)

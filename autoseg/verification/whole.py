@@ -1,4 +1,4 @@
-"""What only shows between cases, and in the dataset's folder."""
+"""Checks of a dataset as a whole: between its cases, and in its folder."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NAME_PATIENTS = (
 def check_dataset_level(
     dataset: Dataset, digests: Mapping[Case, str | None], case_labels_suffice: bool = True
 ) -> list[Finding]:
-    """Duplicated images, training cases among the test cases, cases without a label, cases that look like scans of one
-    patient, stray files, odd dataset.json.
+    """Find duplicated images, training cases among the test cases, cases without a label, cases that look like scans of one
+    patient, stray files, and faults of dataset.json.
 
     digests: of training and test cases, as `check_case` gives them. case_labels_suffice: whether a case that is called normal or
     abnormal may be without a label.

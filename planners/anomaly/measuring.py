@@ -28,7 +28,7 @@ GRAY, COLOUR = ("gray",), ("red", "green", "blue")
 
 @dataclass(frozen=True)
 class MeasuredSlices:
-    """What slices of one case are planned from.
+    """The measures of one case that slices are planned from.
 
     channels, shape (Z, Y, X): of the image. picture: whether it is a single slice. gray: whether a picture has no colour.
     constant: whether it has one value everywhere. truths: of the slices along each array axis. samples: (C, 10 000) float32,
@@ -47,14 +47,14 @@ class MeasuredSlices:
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """What the images of a dataset have in common: whether they are pictures or volumes, and their channels."""
+    """The common format of a dataset's images: whether they are pictures or volumes, and their channels."""
 
     pictures: bool
     channel_names: tuple[str, ...]
 
 
 def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> MeasuredSlices | None:
-    """Measure a case, in whatever direction it may be cut."""
+    """Measure a case for slices in any direction."""
     if checked.image is None:
         return None
     array, geometry = checked.image.array, checked.image.geometry
@@ -89,7 +89,7 @@ def common_format(request: Request, inspections: Sequence[Inspection[MeasuredSli
 
 
 def _channels_of(cases: Sequence[MeasuredSlices]) -> tuple[str, ...]:
-    """Those of most cases; pictures without colour are gray, however many channels their files have."""
+    """Return the channels of most cases; pictures without colour are gray, however many channels their files have."""
     counts = Counter(1 if case.gray else case.channels for case in cases)
     channels = counts.most_common(1)[0][0] if counts else 1
     if channels == 1:

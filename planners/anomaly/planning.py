@@ -26,8 +26,8 @@ from autoseg.workspace import DatasetFolder
 
 SUMMARIES = {
     CONFIGURATION: "2D slices for anomaly detectors (-tr anogan): which way volumes are cut, and which slices are normal"}
-FEWEST_CASES = 2  # with normal slices: one to train on, one to validate on
-EQUALLY_COARSE = 0.99  # of the largest spacing: of such axes the first of these is cut along
+FEWEST_CASES = 2  # cases with normal slices: one to train on, one to validate on
+EQUALLY_COARSE = 0.99  # share of the largest spacing: slices are cut along the first such axis
 PREFERRED: tuple[Axis, ...] = ("axial", "sagittal", "coronal")
 
 
@@ -57,8 +57,8 @@ def plan(
 
 @dataclass(frozen=True)
 class SliceCounts:
-    """Slices of the training cases. normal, abnormal, unknown: by what is known of them, blank ones not counted. blank: of one
-    value everywhere. for_training: that a detector may be trained on. in_words: all of it, in a sentence."""
+    """The numbers of slices for training. normal, abnormal, unknown: what is known of them, without blank ones. blank: of one
+    value everywhere. for_training: those that a detector may be trained on. in_words: all of it, in a sentence."""
 
     normal: int
     abnormal: int
@@ -88,7 +88,7 @@ def counts(plans: SlicePlans, folder: DatasetFolder) -> SliceCounts:
 
 
 def require_normal_slices(plans: SlicePlans, normal: Mapping[str, int]) -> None:
-    """Raises AutosegError where fewer than two cases have normal slices. normal: case to how many it has."""
+    """Raise AutosegError where fewer than two cases have normal slices. normal: case to how many it has."""
     having = sorted(name for name, count in normal.items() if count)
     if len(having) >= FEWEST_CASES:
         return
@@ -128,7 +128,7 @@ def _axis(cases: Sequence[MeasuredSlices], common: ImageFormat, asked: Axis | No
 
 
 def _windows(dataset: Dataset, cases: Mapping[str, MeasuredSlices], common: ImageFormat) -> tuple[IntensityWindow | None, ...]:
-    """CT: over all cases that are not called abnormal."""
+    """Return the windows of CT channels, over all cases that are not called abnormal."""
     samples = {name: measured.samples for name, measured in cases.items()
                if measured.samples is not None and dataset.case_labels.get(name) != "abnormal"}
     return common_windows(common.channel_names, samples)

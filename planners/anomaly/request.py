@@ -16,7 +16,7 @@ IMAGE_SIZES = (64, 128, 256)
 
 @dataclass(frozen=True)
 class Request(request.Request[PlanOptions]):
-    """axis: to which slices are to be perpendicular; None where the images decide. normal_by: which slices count as normal."""
+    """A request. axis: the one that slices are perpendicular to; None if images decide. normal_by: what makes a slice normal."""
 
     axis: Axis | None
     normal_by: NormalBy

@@ -21,11 +21,11 @@ from autoseg.verification.inspection import Inspection, inspection_findings
 
 @dataclass(frozen=True)
 class MeasuredProjection:
-    """What the projection of one case is planned from.
+    """The measures of one case that its projection is planned from.
 
-    channels: of the image. placement: of its projection. known: of the level. slab: share of the extent along the projected axis,
-    in its middle, that holds the middle half of what is found; None where that is not known. samples: (C, 10 000) float32,
-    intensities of non-zero voxels, where a channel is CT; else None.
+    channels: of the image. placement: of its projection. known: what is known of the level. slab: the share of the extent along
+    the projected axis, in its middle, that holds the middle half of what is found; None where that is not known. samples: (C,
+    10 000) float32, intensities of non-zero voxels, where a channel is CT; else None.
     """
 
     channels: int
@@ -36,7 +36,7 @@ class MeasuredProjection:
 
     @property
     def extents_mm(self) -> tuple[float, float]:
-        """Of the non-zero box along rows and columns."""
+        """Return the extents of the non-zero box along rows and columns."""
         rows, columns = (
             (self.placement.box[axis][1] - self.placement.box[axis][0]) * self.placement.geometry.spacing_mm[axis]
             for axis in (self.placement.axes.rows, self.placement.axes.columns))
@@ -44,13 +44,13 @@ class MeasuredProjection:
 
     @property
     def spacings_mm(self) -> tuple[float, float]:
-        """Of voxels along rows and columns."""
+        """Return the spacings of voxels along rows and columns."""
         spacing_mm, axes = self.placement.geometry.spacing_mm, self.placement.axes
         return spacing_mm[axes.rows], spacing_mm[axes.columns]
 
     @property
     def height_mm(self) -> float | None:
-        """Of what is found, along the axis; None where it is not there or only a point is known."""
+        """Return the height along the axis of what is found; None where it is not there or only a point is known."""
         level = self.known.level
         return (level.last - level.first + 1) * self.placement.slice_mm if level and level.last > level.first else None
 
@@ -98,7 +98,7 @@ def _check_level(checked: CheckedCase, known: Known, placement: ProjectionPlacem
 
 
 def share_around_middle(span: tuple[float, float], box: tuple[int, int]) -> float:
-    """Share of a box's extent, in its middle, that holds the voxels from one index to another (half open box), at most 1."""
+    """Return the share of a box (half open), around its middle, that holds the voxels from one index to another, at most 1."""
     start, stop = box
     middle = (start + stop - 1) / 2
     farthest = max(abs(index - middle) + 0.5 for index in span)

@@ -28,17 +28,17 @@ from autoseg.workspace import DatasetFolder
 
 SUMMARIES = {
     CONFIGURATION: "2D projections for locators (-tr locator): which level is found, and in what picture of the volume"}
-FEWEST_CASES = 2  # that hold what is to be found: one to train on, one to validate on
+FEWEST_CASES = 2  # cases that hold the target: one to train on, one to validate on
 SLAB_STEP, USUAL_SLAB = 0.05, 0.5
-SLAB_PERCENTILE = 90  # of what the cases need
-ROWS_OF_TARGET = 16  # that what is found covers, in the median case
+SLAB_PERCENTILE = 90  # percentile of the slabs that the cases need
+ROWS_OF_TARGET = 16  # rows that the target covers, in the median case
 LONGER = "the longer edge of the median projection"
 FEWEST_PIXELS, MOST_PIXELS, USUAL_PIXELS = 64, 512, 128  # along that; the last where only points are known
 ALIKE, FEWEST_FOR_POSITION = 0.1, 10  # standard deviation of where in the scan the level lies, as a share of it
 SMALLEST, LARGEST = 4, 4096  # pixels that an edge may have
 MOST_STAGES, BASE_FEATURES = 5, 16  # Huang et al. 2020
 MOST_PER_BATCH, FEWEST_PER_BATCH = 8, 2
-MEMORY_VALUES = 0.75 * 12 * 8.5e7  # that a UNet 3+ may put out for a batch at 8 GB (see LEFT_BY_LOSS of segmentation)
+MEMORY_VALUES = 0.75 * 12 * 8.5e7  # values that a UNet 3+ may put out per batch at 8 GB (see segmentation's LEFT_BY_LOSS)
 STEPS_PER_ROOT_OF_CASES, FEWEST_STEPS, MOST_STEPS, STEPS_PER_EPOCH = 90, 300, 3000, 25
 
 
@@ -88,7 +88,7 @@ def _general_reasons(request: Request, measured: Sequence[MeasuredProjection]) -
 
 
 def _epochs(known: int) -> tuple[int, str]:
-    """known: cases of which it is known whether and where the level is."""
+    """Return the number of epochs, and why. known: number of cases of which it is known whether and where the level is."""
     steps = int(np.clip(STEPS_PER_ROOT_OF_CASES * math.sqrt(known), FEWEST_STEPS, MOST_STEPS))
     return math.ceil(steps / STEPS_PER_EPOCH), (
         f"{steps} steps: {STEPS_PER_ROOT_OF_CASES} times the root of {many(known, 'case')}, {FEWEST_STEPS} at least, "
@@ -100,7 +100,7 @@ def _seen(options: PlanOptions) -> tuple[Seen, ...]:
 
 
 def _require_level(dataset: Dataset, cases: Mapping[str, MeasuredProjection], target: Target) -> None:
-    """Raises AutosegError where it is seen in fewer than two cases."""
+    """Raise AutosegError where it is seen in fewer than two cases."""
     having = [name for name, case in cases.items() if case.known.level is not None]
     if len(having) >= FEWEST_CASES:
         return
@@ -134,7 +134,7 @@ def _slab(cases: Sequence[MeasuredProjection], asked: float | None) -> tuple[flo
 
 
 def _pixel_mm(cases: Sequence[MeasuredProjection], labels: int, asked: float | None) -> tuple[float, str]:
-    """labels: how many are found together."""
+    """Return the size of a pixel, and why. labels: the number of label values that are found together."""
     if asked is not None:
         return asked, "as asked for"
     longest_mm = max(np.median([case.extents_mm for case in cases], axis=0))
@@ -153,7 +153,7 @@ def _pixel_mm(cases: Sequence[MeasuredProjection], labels: int, asked: float | N
 
 
 def _require_pixels(cases: Sequence[MeasuredProjection], options: PlanOptions) -> None:
-    """Raises AutosegError where pixels or a size were asked for that make projections too large or too small."""
+    """Raise AutosegError where pixels or a size were asked for that make projections too large or too small."""
     sizes = {"These sizes": [options.size] if options.size else []}
     if options.spacing:
         sizes[f"Pixels of {options.spacing:g} mm"] = [
@@ -166,7 +166,7 @@ def _require_pixels(cases: Sequence[MeasuredProjection], options: PlanOptions) -
 
 
 def _position(cases: Sequence[MeasuredProjection]) -> tuple[bool, str]:
-    """Whether the place of a row in the scan says where the level is: where the standard deviation of the level's is small."""
+    """Tell, with the reason, whether a row's place in the scan says where the level is: its standard deviation is small."""
     places = [(case.placement.row_of(case.known.level.slice) + 0.5) / case.placement.pixels[0]
               for case in cases if case.known.level is not None]
     mean, spread = float(np.mean(places)), float(np.std(places))
@@ -179,7 +179,7 @@ def _position(cases: Sequence[MeasuredProjection]) -> tuple[bool, str]:
 def _network(
     cases: Sequence[MeasuredProjection], pixel_mm: float, options: PlanOptions
 ) -> tuple[Topology, tuple[int, int], str, str]:
-    """A UNet 3+ (Huang et al. 2020), and (rows, columns) that its strides divide; why each is so."""
+    """Return a UNet 3+ (Huang et al. 2020), and (rows, columns) that its strides divide; with the reason for each."""
     median_mm = np.median([case.extents_mm for case in cases], axis=0)
     size = options.size or (max(8, round(median_mm[0] / pixel_mm)), max(8, round(median_mm[1] / pixel_mm)))
     most = options.depth or MOST_STAGES
@@ -208,7 +208,7 @@ def _batch_size(size: tuple[int, int], network: Topology) -> int:
 
 @dataclass(frozen=True)
 class LevelCounts:
-    """Training cases: with the level, known to be without it, and those of which it is not known. in_words: all of it, in a
+    """The numbers of training cases: with the level, known to be without it, and not known. in_words: all of it, in a
     sentence."""
 
     there: int

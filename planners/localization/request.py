@@ -20,7 +20,7 @@ REMEDY = ("Each row is a case and where the level lies along the axis in the mid
 
 
 def read_points(path: Path, cases: Collection[str]) -> dict[str, float | None]:
-    """Case to mm along the axis, None where it is not there. cases: names of those that the dataset has.
+    """Read the mm along the axis of each case, None where the level is not there. cases: names of those that the dataset has.
 
     Raises AutosegError where the file cannot be read, has other columns, names a case twice or one that is not there, or where
     an entry is no number.
@@ -49,14 +49,14 @@ def _number(path: Path, number: int, text: str) -> float | None:
     return value
 
 
-PROJECTED: dict[WorldAxis, WorldAxis] = {"x": "y", "y": "x", "z": "x"}  # away, where nothing else is asked for
+PROJECTED: dict[WorldAxis, WorldAxis] = {"x": "y", "y": "x", "z": "x"}  # axis along which: axis projected away, by default
 
 
 @dataclass(frozen=True)
 class Request(request.Request[PlanOptions]):
-    """target: what is found. axis: of the patient, along which it is found. project: the axis that is projected away.
+    """A request. target: what is found. axis: the patient's axis along which it is found. project: the axis to project away.
 
-    dataset: where a list of points says where the target is, the dataset is without its labels, which may be missing or wrong.
+    dataset: where a list of points says where the target is, the dataset has no labels: its own may be missing or wrong.
     """
 
     target: Target
@@ -75,7 +75,7 @@ def prepare(source: Dataset, options: PlanOptions) -> Request:
     if options.points is None:
         return Request(source, options, target_of(source.labels, options.find), axis, project)
     points = read_points(options.points, [case.name for case in source.training])
-    options = options.model_copy(update={"points": options.points.absolute()})  # so that it is found from any folder
+    options = options.model_copy(update={"points": options.points.absolute()})  # a path that is valid from any folder
     target = Target(name=" ".join(options.find) or "the point", points=points)
     return Request(_without_labels(source), options, target, axis, project)
 

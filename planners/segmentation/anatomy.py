@@ -15,10 +15,10 @@ from autoseg.voxels import count_pairs
 def measure_labels(
     labels: np.ndarray, spacing_mm: tuple[float, float, float], ignore: int | None
 ) -> tuple[dict[str, LabelOfCase], int]:
-    """Each label value's anatomy, by the value as a string, and the number of components of all foreground together.
+    """Measure each label value's anatomy, by the value as a string, and the number of components of all foreground together.
 
     labels: (Z, Y, X) non-negative integers. spacing_mm: (z, y, x). ignore: a value that counts as background.
-    Without foreground: an empty dict and 0. Works inside the foreground's bounding box.
+    Returns an empty dict and 0 without foreground. Works inside the foreground's bounding box.
     """
     graph = component_graph(labels, spacing_mm, ignore)
     touching, enclosing = _touching(graph), _enclosing(_borders(graph), graph.values)
@@ -35,7 +35,7 @@ def measure_labels(
 
 
 def _touching(graph: ComponentGraph) -> dict[int, Counter[int]]:
-    """Label value to: other label value to number of the former's components that touch the latter."""
+    """Return for each label value how many of its components touch each other label value."""
     pairs = {(one, int(graph.values[other])) for edge in graph.touching.tolist() for one, other in (edge, edge[::-1])}
     touching: dict[int, Counter[int]] = defaultdict(Counter)
     for component, other in pairs:
@@ -44,7 +44,7 @@ def _touching(graph: ComponentGraph) -> dict[int, Counter[int]]:
 
 
 def _borders(graph: ComponentGraph) -> set[tuple[int, int]]:
-    """(component, label value that one of its voxels shares a face with), background's 0 included on both sides."""
+    """Return (component, label value that one of its voxels shares a face with), background's 0 included on both sides."""
     borders: set[tuple[int, int]] = set()
     for axis in range(3):
         along = np.moveaxis(graph.components, axis, 0)
@@ -55,7 +55,7 @@ def _borders(graph: ComponentGraph) -> set[tuple[int, int]]:
 
 
 def _enclosing(borders: set[tuple[int, int]], values: np.ndarray) -> dict[int, tuple[int, ...]]:
-    """Label value to the one value that all its faces border, where that one borders others besides."""
+    """Return, for each label value whose faces all border one value that borders others besides, that one value."""
     neighbours: dict[int, set[int]] = defaultdict(set)
     for component, other in borders:
         neighbours[int(values[component])].add(other)
@@ -66,12 +66,12 @@ def _enclosing(borders: set[tuple[int, int]], values: np.ndarray) -> dict[int, t
 
 
 def rounded(measure: float) -> float:
-    """Six significant digits: readable, and finer than any label is drawn."""
+    """Round to six significant digits: readable, and finer than any label is drawn."""
     return float(f"{measure:.6g}")
 
 
 def range_over(values: Sequence[float]) -> Range | None:
-    """None where there are no values."""
+    """Return the range of values; None where there are none."""
     if not values:
         return None
     return Range(minimum=float(min(values)), median=round(float(np.median(values)), 6), maximum=float(max(values)))

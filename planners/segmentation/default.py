@@ -26,7 +26,7 @@ LOWRES_SAVES_AT_LEAST = 2
 
 @dataclass(frozen=True)
 class _Given:
-    """What all configurations share. classes: entries of dataset.json's labels, background and ignore included."""
+    """The facts that all configurations share. classes: entries of dataset.json's labels, background and ignore included."""
 
     cases: int
     classes: int
@@ -38,7 +38,7 @@ class _Given:
 
 @dataclass(frozen=True)
 class _Grid:
-    """A resampled dataset. spacing_mm, median_shape: slice axis first, (z, y, x) or (y, x); voxels, unrounded."""
+    """The grid of a resampled dataset. spacing_mm, median_shape: slice axis first, (z, y, x) or (y, x); voxels, unrounded."""
 
     spacing_mm: np.ndarray
     median_shape: np.ndarray
@@ -94,7 +94,7 @@ def _given(dataset: Dataset, fingerprint: Fingerprint, budget: Budget) -> _Given
 
 
 def _configure_all(given: _Given, fullres: _Grid) -> dict[str, Configuration]:
-    """All configurations that make sense for images on this grid, by name."""
+    """Return all configurations that make sense for images on this grid, by name."""
     slices_reason = f"{fullres.spacing_reason} Slices keep the distance that they have."
     slices = _Grid(fullres.spacing_mm[1:], fullres.median_shape[1:], slices_reason)
     voxels_of_dataset = float(np.prod(fullres.median_shape) * given.cases)
@@ -108,7 +108,7 @@ def _configure_all(given: _Given, fullres: _Grid) -> dict[str, Configuration]:
 
 
 def _configure_lowres(given: _Given, fullres: _Grid, fullres_fit: Fit) -> tuple[Configuration | None, str]:
-    """3d_lowres, or None where it is not needed, and why."""
+    """Return 3d_lowres, or None where it is not needed, and why."""
     spacing_mm, patch_size, steps = fullres.spacing_mm, fullres_fit.pooling.patch_size, 0
     fullres_voxels = voxels = float(np.prod(fullres.median_shape))
     share = math.prod(patch_size) / fullres_voxels
@@ -137,7 +137,7 @@ def _fit(given: _Given, grid: _Grid) -> Fit:
 def _configure(
     given: _Given, grid: _Grid, fit: Fit, voxels_of_dataset: float, lowres_reason: str | None = None
 ) -> Configuration | None:
-    """The configuration for one grid; None where no axis can be halved."""
+    """Return the configuration for one grid; None where no axis can be halved."""
     if fit.pooling.stages == 1:
         return None
     spacing_mm, median_shape = grid.spacing_mm.tolist(), grid.median_shape.tolist()

@@ -24,7 +24,7 @@ from autoseg.versions import versions
 
 @dataclass(frozen=True)
 class MeasuredVolume:
-    """What the fingerprint is made from, of one case.
+    """The measures of one case that the fingerprint is made from.
 
     samples: (C, 10 000) float32, intensities of foreground voxels, or where the case has none (in_foreground False) of non-zero
     ones.
@@ -53,7 +53,7 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions
 
 
 def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[MeasuredVolume]]) -> Fingerprint:
-    """The fingerprint over those training cases of `dataset` that have no errors; more may have been inspected.
+    """Build the fingerprint over those training cases of `dataset` that have no errors; more may have been inspected.
 
     Intensities are pooled over the cases' samples; cases without foreground count only where none has any. Raises
     AutosegError where no case is left.

@@ -15,16 +15,16 @@ from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import SMALLEST_BATCH, values_put_out
 
 REFERENCE_BATCH = {2: 12, 3: 2}
-FIRST_PATCH_EDGE = {2: 2048, 3: 256}  # of the square or cube with as many voxels as the first patch
+FIRST_PATCH_EDGE = {2: 2048, 3: 256}  # edge of the square or cube with as many voxels as the first patch
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the patches of a batch may cost, and the network that they are for. Dicts are by number of axes, 2 or 3.
+    """The memory that the patches of a batch may take, and the network that they are for. Dicts are by number of axes, 2 or 3.
 
-    network: its name. memory_gb: of the GPU, GB. values: that the network may put out for each patch of a batch of 12 (2D) or
-    2 (3D) then. patches: the batch for which the patch is made small enough. share_of_dataset: of its voxels, that a batch may
-    hold.
+    network: its name. memory_gb: of the GPU, GB. values: those that the network may then put out for each patch of a batch of 12
+    (2D) or 2 (3D). patches: the batch for which the patch is made small enough. share_of_dataset: the share of its voxels that a
+    batch may hold.
     """
 
     network: str
@@ -34,7 +34,7 @@ class Budget:
     share_of_dataset: float
 
     def at(self, memory_gb: float) -> Budget:
-        """For another GPU, in proportion. Raises AutosegError where memory_gb is not positive."""
+        """Return the budget of another GPU, in proportion. Raises AutosegError where memory_gb is not positive."""
         if not memory_gb > 0:
             raise AutosegError(f"--memory-gb is {memory_gb:g}, but must be positive: the GPU memory to plan for, in GB.")
         per_gb = memory_gb / self.memory_gb
@@ -44,9 +44,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class Fit:
-    """A patch that fits: its pooling and network, and how it came about.
+    """A patch that fits: its pooling and network, and how it was found.
 
-    values: that the network puts out for one patch. shrunk: steps that it took from `first`, the patch before any.
+    values: those that the network puts out for one patch. shrunk: the number of steps from `first`, the patch before any step.
     """
 
     pooling: Pooling
@@ -57,7 +57,7 @@ class Fit:
 
 
 def first_patch_size(spacing_mm: Sequence[float], median_shape: Sequence[float]) -> tuple[float, ...]:
-    """The patch to start from: of equal extent in mm along all axes, 256³ (2D: 2048²) voxels, within the median shape.
+    """Return the patch to start from: of equal extent in mm along all axes, 256³ (2D: 2048²) voxels, within the median shape.
 
     spacing_mm: (z, y, x) or (y, x). median_shape: voxels, same axes; may end in .5. So may the result.
     """
@@ -68,10 +68,10 @@ def first_patch_size(spacing_mm: Sequence[float], median_shape: Sequence[float])
 
 
 def fit_patch(spacing_mm: Sequence[float], median_shape: Sequence[float], classes: int, budget: Budget) -> Fit:
-    """The largest patch of which a batch of `budget.patches` fits, with its network.
+    """Return the largest patch of which a batch of `budget.patches` fits, with its network.
 
-    While it is too much, the axis whose patch : median ratio is largest (the last one of equals) shrinks by one
-    divisor, and the depth is computed anew.
+    While it does not fit, the axis whose patch : median ratio is largest (the last one of equals) shrinks by one divisor, and the
+    depth is computed anew.
 
     spacing_mm, median_shape: (z, y, x) or (y, x), mm and voxels. classes: channels of the logit head.
     Raises AutosegError where the memory is too small for any patch.
@@ -90,35 +90,35 @@ def fit_patch(spacing_mm: Sequence[float], median_shape: Sequence[float], classe
 
 
 def memory_values(dimensions: int, budget: Budget) -> float:
-    """How many values of a whole batch the memory holds."""
+    """Return how many values of a whole batch the memory holds."""
     return budget.values[dimensions] * REFERENCE_BATCH[dimensions]
 
 
 def batch_that_fits(fit: Fit, budget: Budget) -> int:
-    """Patches that the memory holds, rounded."""
+    """Return the number of patches that the memory holds, rounded."""
     dimensions = len(fit.first)
     return round(budget.values[dimensions] / fit.values * REFERENCE_BATCH[dimensions])
 
 
 def batch_of_dataset_share(fit: Fit, budget: Budget, voxels_of_dataset: float) -> int:
-    """Patches that together hold the largest share of the dataset's voxels, rounded: more would make steps too much alike."""
+    """Return the number of patches that hold the largest share of the dataset, rounded: more would make steps too much alike."""
     return round(voxels_of_dataset * budget.share_of_dataset / math.prod(fit.pooling.patch_size))
 
 
 def batch_size(fit: Fit, budget: Budget, voxels_of_dataset: float) -> int:
-    """What the memory holds, at most the largest share of the dataset's voxels, at least 2."""
+    """Return the batch that the memory holds, at most the largest share of the dataset's voxels, at least 2."""
     by_dataset = batch_of_dataset_share(fit, budget, voxels_of_dataset)
     return max(SMALLEST_BATCH, min(batch_that_fits(fit, budget), by_dataset))
 
 
 def _largest_share(patch_size: Sequence[int], median_shape: Sequence[float]) -> int:
-    """The axis along which the patch covers most of the median shape; the last one of equals."""
+    """Return the axis along which the patch covers most of the median shape; the last one of equals."""
     shares = [n / median for n, median in zip(patch_size, median_shape, strict=True)]
     return max(range(len(shares)), key=lambda axis: (shares[axis], axis))
 
 
 def _shrink(spacing_mm: Sequence[float], pooling: Pooling, axis: int, budget: Budget) -> Pooling:
-    """The pooling of the next smaller patch along `axis`.
+    """Return the pooling of the next smaller patch along `axis`.
 
     A smaller patch may be pooled less often, and so be divisible by less: from 256 = 8·32 the next is 224 = 7·32, not
     192 = 3·64. So the step is the divisor that one step down would have.

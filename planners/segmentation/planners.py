@@ -1,7 +1,7 @@
 """Planners of segmentation by name: `PLANNERS[name](dataset, fingerprint, memory_gb) -> Plans`.
 
-All share the rules of nnU-Net v2. `default` and `resenc_*` plan what nnU-Net 2.8.1 plans with its default planner and its
-presets ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` as `default`, with patches for which a UNet 3+ has the memory.
+All share the rules of nnU-Net v2. `default` and `resenc_*` plan what nnU-Net 2.8.1 plans with its default planner and its presets
+ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` plans as `default` does, but patches for which a UNet 3+ has the memory.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from autoseg.plan import Plans
 from autoseg.planners.segmentation import default
 from autoseg.planners.segmentation.memory import Budget
 
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")  # that a planner may plan, as the data suggest
-LEFT_BY_LOSS = 0.75  # of the memory: the recipe unet3plus compares every level at full resolution, which takes the rest
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")  # what a planner may plan, depending on the data
+LEFT_BY_LOSS = 0.75  # share of the memory: the recipe unet3plus compares all levels at full resolution, which takes the rest
 
 
 @dataclass(frozen=True)
 class Planner:
-    """nnU-Net's rules with a network and a budget of its own. name: that its plans carry. summary: in one line."""
+    """nnU-Net's rules with a network and a budget of its own. name: the one that its plans carry. summary: a line about it."""
 
     name: str
     summary: str
@@ -28,7 +28,7 @@ class Planner:
 
     @property
     def memory_gb(self) -> float:
-        """Of the GPU that it plans for unless told otherwise, GB."""
+        """Return the memory of the GPU that it plans for unless told otherwise, GB."""
         return self.budget.memory_gb
 
     def budget_for(self, memory_gb: float | None) -> Budget:
@@ -46,13 +46,13 @@ class Planner:
 
 
 def _like_default(network: str, share: float = 1.0) -> Budget:
-    """nnU-Net's default: the patch leaves room for two, a batch holds 5 % of the dataset. share: of memory, for the network."""
+    """Return nnU-Net's default: a patch leaves room for two, a batch holds 5 % of all voxels. share: the network's, of memory."""
     values = {2: share * 8.5e7, 3: share * 5.6e8}
     return Budget(network, memory_gb=8, values=values, patches={2: 2, 3: 2}, share_of_dataset=0.05)
 
 
 def _residual(memory_gb: float, values: dict[int, float]) -> Budget:
-    """nnU-Net's presets: the patch leaves room for the batch that `values` are for, a batch holds all of the dataset."""
+    """Return nnU-Net's preset: the patch leaves room for the batch of `values`; a batch may hold the whole dataset."""
     return Budget("resunet", memory_gb, values, patches={2: 12, 3: 2}, share_of_dataset=1)
 
 

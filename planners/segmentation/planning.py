@@ -32,7 +32,7 @@ def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
 
 
 def require_known(options: PlanOptions) -> None:
-    """Raises AutosegError that lists the planners or configurations there are, or where the memory is not positive."""
+    """Raise AutosegError that lists the planners or configurations there are, or where the memory is not positive."""
     if unknown := [name for name in options.configurations or () if name not in CONFIGURATIONS]:
         raise AutosegError(f'There is no configuration {some(unknown)}. There are: {", ".join(CONFIGURATIONS)}.')
     if options.planner not in PLANNERS:

@@ -24,7 +24,7 @@ COSTS = {"unet": "puts out", "resunet": "puts out", "unet3plus": "puts out or ho
 
 
 def fullres_spacing(target: spacing.TargetSpacing, transpose: Sequence[int]) -> str:
-    """Why this target spacing and this order of axes."""
+    """Say why the target has this spacing and the axes this order."""
     text = f"The median over the training cases, {_times(target.median_mm, '.4g')} mm along the images' z, y, x."
     if target.coarse_axis is not None:
         text += (f" Axis {AXES[target.coarse_axis]} is more than {spacing.ANISOTROPY_RATIO} times coarser than the "
@@ -36,14 +36,14 @@ def fullres_spacing(target: spacing.TargetSpacing, transpose: Sequence[int]) -> 
 
 
 def lowres_spacing(fullres_mm: np.ndarray, steps: int) -> str:
-    """Why 3d_lowres has this spacing."""
+    """Say why 3d_lowres has this spacing."""
     return (f"That of 3d_fullres, {_times(fullres_mm.tolist(), '.4g')} mm, grown {steps} times by "
             f"{spacing.LOWRES_GROWTH - 1:.0%} (axes finer than half the coarsest alone, then all) until the patch "
             "covers enough of the median shape.")
 
 
 def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Sequence[float], budget: memory.Budget) -> str:
-    """Why this patch."""
+    """Say why the patch has this size."""
     dimensions = len(spacing_mm)
     wanted = memory.first_patch_size(spacing_mm, (math.inf,) * dimensions)
     text = (f"Equal extent along all axes with the voxels of {memory.FIRST_PATCH_EDGE[dimensions]}^{dimensions} is "
@@ -56,7 +56,7 @@ def patch_size(fit: memory.Fit, spacing_mm: Sequence[float], median_shape: Seque
 
 
 def network(fit: memory.Fit) -> str:
-    """Why this depth and these kernels."""
+    """Say why the network has this depth and these kernels."""
     dimensions = len(fit.first)
     pools = [int(math.log2(divisor)) for divisor in fit.pooling.divisors]
     smallest = [n // d for n, d in zip(fit.pooling.patch_size, fit.pooling.divisors, strict=True)]
@@ -72,7 +72,7 @@ def network(fit: memory.Fit) -> str:
 
 
 def _convolutions(topology: Topology) -> str:
-    """What differs from a plain U-Net of two convolutions a stage."""
+    """Say what differs from a plain U-Net of two convolutions a stage."""
     if topology.name == "resunet":
         blocks = ", ".join(map(str, topology.convs_per_stage))
         return f" The encoder's stages have {blocks} residual blocks, the decoder's one convolution each (Isensee et al. 2024)."
@@ -83,7 +83,7 @@ def _convolutions(topology: Topology) -> str:
 
 
 def batch_size(fit: memory.Fit, budget: memory.Budget, voxels_of_dataset: float) -> str:
-    """Why this batch."""
+    """Say why the batch has this size."""
     dimensions = len(fit.first)
     by_memory = memory.batch_that_fits(fit, budget)
     by_dataset = memory.batch_of_dataset_share(fit, budget, voxels_of_dataset)
@@ -99,7 +99,7 @@ def batch_size(fit: memory.Fit, budget: memory.Budget, voxels_of_dataset: float)
 def normalization(
     channel_names: Sequence[str], schemes: Sequence[str], inside_mask: Sequence[bool], share_kept: float
 ) -> str:
-    """Why each channel is normalized so."""
+    """Say why each channel is normalized in this way."""
     texts = []
     for scheme in dict.fromkeys(schemes):
         names = [name for name, its in zip(channel_names, schemes, strict=True) if its == scheme]
@@ -112,7 +112,7 @@ def normalization(
 
 
 def covers(share: float, threshold: float) -> str:
-    """How much of the median shape the patch of 3d_fullres sees."""
+    """Say how much of the median shape the patch of 3d_fullres sees."""
     return f"The patch of 3d_fullres covers {share:.0%} of the median shape ({threshold:.0%} are wanted)"
 
 

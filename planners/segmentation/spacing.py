@@ -28,7 +28,7 @@ class TargetSpacing:
 
 
 def target_spacing(spacings_mm: np.ndarray, shapes: np.ndarray) -> TargetSpacing:
-    """The spacing to resample to at full resolution (Isensee et al. 2021): the median along each axis.
+    """Return the spacing to resample to at full resolution (Isensee et al. 2021): the median along each axis.
 
     An axis much coarser than the others (> 3 times) and much shorter (median size × 3 below theirs) would be
     interpolated badly from the median, so it takes its 10th percentile, though not below the coarsest other axis.
@@ -58,7 +58,7 @@ def target_spacing(spacings_mm: np.ndarray, shapes: np.ndarray) -> TargetSpacing
 
 
 def slice_axis_first(spacing_mm: tuple[float, float, float], median_shape: np.ndarray) -> tuple[int, int, int]:
-    """The transpose that puts the slice axis first: the raw axis that becomes each new axis.
+    """Return the transpose that puts the slice axis first: the raw axis that becomes each new axis.
 
     The slice axis is the coarsest one (the first of equals). But where the median image is a single voxel thick along
     an axis, the images are 2D and this axis is it, whatever spacing the header gives there.
@@ -74,7 +74,7 @@ def slice_axis_first(spacing_mm: tuple[float, float, float], median_shape: np.nd
 def resampled_shape(
     shape: tuple[int, ...], spacing_mm: tuple[float, ...], target_mm: tuple[float, ...]
 ) -> tuple[int, ...]:
-    """Voxels of an image of `shape` and `spacing_mm` on a grid of `target_mm` (same axes): rounded, at least 1."""
+    """Return the voxels of an image of `shape` and `spacing_mm` on a grid of `target_mm` (same axes): rounded, at least 1."""
     return tuple(
         max(1, round(float(old) / float(new) * int(size)))
         for size, old, new in zip(shape, spacing_mm, target_mm, strict=True)
@@ -82,7 +82,7 @@ def resampled_shape(
 
 
 def coarser(spacing_mm: np.ndarray) -> np.ndarray:
-    """One step of 3 % towards a lower resolution, mm: of the axes finer than half the coarsest, else of all."""
+    """Return a spacing one step of 3 % coarser, mm, along the axes finer than half the coarsest, else along all."""
     much_finer = spacing_mm.max() / spacing_mm > LOWRES_LARGEST_RATIO
     growing = much_finer if much_finer.any() else np.ones_like(much_finer)
     return np.where(growing, spacing_mm * LOWRES_GROWTH, spacing_mm)

@@ -1,4 +1,4 @@
-"""In how many components unions of labels come, and how large and how far away specks are: what post-processing may learn."""
+"""The components of unions of labels: how many, and how large and how far away specks are; post-processing learns from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autoseg.parallel import run_parallel
 from autoseg.planners.segmentation.anatomy import range_over, rounded
 from autoseg.verification.case import LABEL_BYTES
 
-MAIN_SHARE = 0.05  # of the union's volume in its case: 20 times less than the whole is a part, hardly a slip of the pen
+MAIN_SHARE = 0.05  # share of the union's volume in its case: what is larger is a part, hardly a slip of the pen
 WORTH_A_PROCESS = 2**28  # voxels of all label files below which further processes cost more than they save
 
 Union = tuple[int, ...]
@@ -31,9 +31,9 @@ class _MeasuredCase(NamedTuple):
 def with_unions(
     fingerprint: Fingerprint, dataset: Dataset, workers: int | None = None, finish: Callable[[object], None] | None = None
 ) -> Fingerprint:
-    """The fingerprint with its unions measured; reads the label files of its cases once more, in parallel.
+    """Measure the unions of a fingerprint and add them; reads the label files of its cases once more, in parallel.
 
-    Which unions matter is only known when all cases have been measured. A label that cannot be read any more is left out.
+    Which unions matter is only known when all cases have been measured. A label that can no longer be read is left out.
     finish: called with each case that is done.
     """
     unions = relevant_unions(fingerprint.labels, dataset.labels)
@@ -53,11 +53,11 @@ def with_unions(
 
 
 def relevant_unions(labels: Mapping[str, LabelOfDataset], meaning: Labels) -> list[Union]:
-    """The unions that rules may be made for: each label value, each region, linked labels, all foreground; each once.
+    """Return the unions that rules may be made for: each label value, each region, linked labels, all foreground; each once.
 
-    Two labels are linked where at least 9 of 10 components of one touch the other. Of linked labels: each pair, each label
-    with all that are linked to it, and all that hang together by links. Pairs and families of labels that are all of one
-    component in every case are left out: a rule for each of them says as much.
+    Two labels are linked where at least 9 of 10 components of one touch the other. Linked labels give these unions: each pair,
+    each label with all that are linked to it, and all that links connect. Pairs and families of labels that are all of one
+    component in every case are left out: a rule for each of them has the same effect.
     """
     values = sorted(int(value) for value in labels)
     links = linked(labels)
@@ -74,7 +74,7 @@ def relevant_unions(labels: Mapping[str, LabelOfDataset], meaning: Labels) -> li
 
 
 def _hanging_together(links: Sequence[tuple[int, int]]) -> list[set[int]]:
-    """The sets of labels that links connect."""
+    """Return the sets of labels that links connect."""
     found: list[set[int]] = []
     for link in links:
         joined = set(link).union(*(other for other in found if other & set(link)))
@@ -85,7 +85,7 @@ def _hanging_together(links: Sequence[tuple[int, int]]) -> list[set[int]]:
 def measure_unions(
     labels: np.ndarray, spacing_mm: tuple[float, float, float], ignore: int | None, unions: Sequence[Union]
 ) -> dict[str, UnionOfCase]:
-    """The components of each union of which the case holds a label, by its label values ("1+2").
+    """Measure the components of each union of which the case holds a label, by its label values ("1+2").
 
     labels: (Z, Y, X) non-negative integers. spacing_mm: (z, y, x). ignore: a value that counts as background. The volume
     is labelled once; unions are joined in the graph of its components.
@@ -115,7 +115,7 @@ def _measure(graph: ComponentGraph, union: Union) -> UnionOfCase | None:
 def add_unions(
     fingerprint: Fingerprint, unions: Sequence[Union], measured: Mapping[str, Mapping[str, UnionOfCase]]
 ) -> Fingerprint:
-    """The fingerprint with unions. measured: case name to what `measure_unions` gives."""
+    """Add unions to the fingerprint. measured: case name to what `measure_unions` returns."""
     pooled = {}
     for union in unions:
         holding = [of_case[union_key(union)] for of_case in measured.values() if union_key(union) in of_case]

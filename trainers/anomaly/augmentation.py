@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-BRIGHTNESS = 0.5  # at most, up or down, of values between -1 and 1
+BRIGHTNESS = 0.5  # largest change, up or down, of values between -1 and 1
 CONTRAST = (0.5, 1.5)
-SHIFT = 1 / 8  # of the edge, at most
-HOLE = 1 / 2  # of the edge
+SHIFT = 1 / 8  # largest share of the edge
+HOLE = 1 / 2  # share of the edge
 
 
 def augment(images: torch.Tensor, names: Sequence[str]) -> torch.Tensor:

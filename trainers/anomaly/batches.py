@@ -44,7 +44,7 @@ def _require_memory(count: int, values: int) -> None:
 
 
 class SliceBatches:
-    """Slices drawn evenly from all. The draw depends on `seed` and the batch's number alone."""
+    """Batches of slices that are drawn evenly from all. The draw depends only on `seed` and the batch's number."""
 
     def __init__(self, slices: torch.Tensor, batch_size: int, seed: int, device: torch.device) -> None:
         self.slices, self.batch_size, self.seed, self.device = slices, batch_size, seed, device

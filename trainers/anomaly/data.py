@@ -30,11 +30,11 @@ AGREEMENT = Agreement(
 
 @dataclass(frozen=True)
 class AnomalyData(FoldData[SlicePlans, StoredSlices]):
-    """See `FoldData`. stored: slices of each case. Of the training cases only the normal slices are trained on."""
+    """A fold's data (see `FoldData`). stored: slices of each case. Of the training cases only normal slices are trained on."""
 
     @property
     def training_cases(self) -> list[StoredSlices]:
-        """Those of the fold's training cases that hold a slice to train on."""
+        """Return those of the fold's training cases that hold a slice to train on."""
         return [self.stored[name] for name in self.training if any(self.stored[name].normal)]
 
 

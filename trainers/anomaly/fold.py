@@ -34,8 +34,8 @@ from autoseg.trainers.loop import Run, train
 from autoseg.trainers.schedule import Schedule
 from autoseg.workspace import FoldFolder
 
-SAMPLES = 64  # in a picture
-KEPT_FOR_VALIDATION = 0.2  # of --max-hours
+SAMPLES = 64  # images in a picture
+KEPT_FOR_VALIDATION = 0.2  # share of --max-hours
 
 
 def steps(job: Job[AnomalySettings], data: AnomalyData, report: ShowProgress) -> FoldSteps[AnomalySettings, AnomalySummary]:
@@ -96,7 +96,7 @@ def validate_fold(
             draw_highest(panels_png(place, name), scored)
             cases[name], slices[name] = scored.case, scored.slices
             write_slice_scores(place.validated(SLICE_SCORES), [row for rows in slices.values() for row in rows])
-            write_scores(place.validated(SCORES), list(cases.values()))  # last: a case that is there has all its slices
+            write_scores(place.validated(SCORES), list(cases.values()))  # written last: a case in this file has all its slices
         tell(number, 1.0)
     summary = summarize(list(cases.values()), [row for rows in slices.values() for row in rows])
     write_summary(place.summary_json, summary)

@@ -37,7 +37,7 @@ def draw_latent(count: int, latent: int, device: torch.device, generator: torch.
 
 
 class GanLearner:
-    """Generator against discriminator; once their share of the training is over, the encoder (see `trainers.learner.Learner`).
+    """A GAN in training, and after its share of the training its encoder (see `autoseg.trainers.loop.Learner`).
 
     modules: "generator" is the moving average that is used in the end.
     """
@@ -46,7 +46,7 @@ class GanLearner:
         torch.manual_seed(settings.seed)
         self.settings, self.device, self.shape = settings, device, shape
         self.dtype = resolve_precision(settings.precision, device)
-        if self.dtype == torch.float16:  # what "auto" is on CUDA; a GAN's losses need the range of bfloat16
+        if self.dtype == torch.float16:  # "auto" on CUDA; a GAN's losses need the range of bfloat16
             self.dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
         self.generator = Generator(shape)
         self.discriminator = Discriminator(shape, settings.spectral_norm)
@@ -80,7 +80,7 @@ class GanLearner:
 
     @property
     def is_exhausted(self) -> bool:
-        """Always False: a GAN is trained to its last epoch."""
+        """Return False: a GAN is trained to its last epoch."""
         return False
 
     def training_step(self, batch: torch.Tensor) -> dict[str, float]:
@@ -91,7 +91,7 @@ class GanLearner:
         return self._encoder_step(batch) if self.is_encoders_turn else self._gan_step(batch)
 
     def validation_step(self, batch: torch.Tensor) -> tuple[dict[str, float], torch.Tensor]:
-        """Raise: a GAN has no loss to be validated; its fold is validated by the scores."""
+        """Raise an error: a GAN has no loss to be validated; its fold is validated by the scores."""
         raise NotImplementedError
 
     def _gan_step(self, real: torch.Tensor) -> dict[str, float]:

@@ -16,7 +16,7 @@ __all__ = ["AUGMENTATIONS", "Augmentation", "SpatialDraw", "TransformSet", "warp
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Draws and applies. patch_size: (z, y, x) or (y, x). mirror_axes: 0 is the patch's first axis.
+    """Draws transforms and applies them. patch_size: (z, y, x) or (y, x). mirror_axes: 0 is the patch's first axis.
 
     masked_channels: channels whose zeros (outside of the non-zero mask) stay zero.
     """
@@ -27,7 +27,7 @@ class Augmentation:
     transforms: TransformSet = AUGMENTATIONS["default"]
 
     def draw_spatial(self, rng: np.random.Generator) -> SpatialDraw | None:
-        """Draw what moves voxels; None where nothing does."""
+        """Draw the transform that moves voxels; None where nothing moves them."""
         return draw_spatial(self.patch_size, self.transforms, rng)
 
     def apply(

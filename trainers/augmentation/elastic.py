@@ -23,21 +23,21 @@ MEAN_SQUARE = 151 / 315  # integral of the cubic B-spline's square: variance alo
 
 @dataclass(frozen=True)
 class ElasticField:
-    """control_points: (d, *grid) displacements along each axis of a patch, in voxels; the grid's centre is the patch's.
+    """A displacement field. control_points: (d, *grid), along each axis of a patch, in voxels; the grid's centre is the patch's.
 
-    spacing: voxels between control points. A field of two axes moves a 3D patch in-plane, alike in all its slices.
+    spacing: voxels between control points. A field of two axes moves a 3D patch in-plane, in the same way in all its slices.
     """
 
     control_points: np.ndarray
     spacing: float
 
     def bound(self, dimensions: int) -> np.ndarray:
-        """Return (dimensions,), what no voxel's displacement exceeds, in voxels along each axis of the patch."""
+        """Return (dimensions,), a bound that no voxel's displacement exceeds, in voxels along each axis of the patch."""
         largest = np.abs(self.control_points).reshape(len(self.control_points), -1).max(axis=1)
         return np.concatenate((np.zeros(dimensions - len(largest)), largest))
 
     def displacement(self, patch_size: Sequence[int], device: torch.device) -> torch.Tensor:
-        """Return (d, *patch) float32: by how many voxels along each axis the place that is read lies beside the voxel."""
+        """Return (d, *patch) float32: the displacement, in voxels along each axis, of the place that is read for each voxel."""
         moved_axes, still = len(self.control_points), len(patch_size) - len(self.control_points)
         field = torch.as_tensor(self.control_points, dtype=torch.float32, device=device)
         for axis, size in enumerate(patch_size[still:], start=1):

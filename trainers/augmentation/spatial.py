@@ -19,9 +19,9 @@ ROTATION_2D, ROTATION_LONG_2D = math.pi, math.radians(15)
 
 @dataclass(frozen=True)
 class SpatialDraw:
-    """matrix: (d, d), patch offset (z, y, x) from its centre to region offset, in voxels. region_size: voxels to read.
+    """A transform. matrix: (d, d), patch offset (z, y, x) from its centre to region offset, in voxels. region_size: to be read.
 
-    elastic: what is added to the patch's offset before that; None for nothing.
+    elastic: the field that is added to the patch's offset before that; None for nothing.
     """
 
     matrix: np.ndarray
@@ -58,7 +58,7 @@ def warp(
     """Sample the patch whose voxel at offset o from the centre lies at `matrix` @ (o + its elastic displacement) from the
     region's centre.
 
-    Image linearly; label by the class with the greatest linearly interpolated share. Zeros outside of the region.
+    The image is interpolated linearly; the label is the class of the greatest interpolated share. Outside, all is zero.
     """
     region = np.array(image.shape[1:])
     # grid_sample's own frame: x first, -1..1 between the outer voxel centres (align_corners)

@@ -12,7 +12,7 @@ import numpy as np
 class TransformSet:
     """The probability of each transform for a sample, zero for one that the set does not have, and the ranges that differ.
 
-    rotation_limit: radians about each axis of a 3D patch; what is turned in-plane only has limits of its own.
+    rotation_limit: radians about each axis of a 3D patch; patches that are turned in-plane only have limits of their own.
     elastic_alpha, elastic_alpha_2d: strength of the elastic deformation (see `ElasticField`), in 3D and in-plane.
     elastic_sigma: its smoothness, voxels. Mirroring (a half for each axis) is in every set.
     """

@@ -16,8 +16,8 @@ from autoseg.trainers.localization.settings import MovingSettings
 
 @dataclass(frozen=True)
 class Motion:
-    """matrix: (2, 2) that takes an offset (row, column) from the middle of the result to one from the middle of what is shown.
-    shift: (rows, columns) by which the result is moved. is_flipped: columns."""
+    """A motion of a projection. matrix: (2, 2) that takes an offset (row, column) from the middle of the result to one from the
+    middle of what is shown. shift: (rows, columns) by which the result is moved. is_flipped: whether columns are flipped."""
 
     matrix: tuple[tuple[float, float], tuple[float, float]]
     shift: tuple[float, float] = (0.0, 0.0)

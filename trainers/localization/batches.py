@@ -19,14 +19,14 @@ from autoseg.trainers.localization.augmentation import STILL, Motion, draw_motio
 from autoseg.trainers.localization.settings import LocalizationSettings
 
 SHARE_OF_FREE_MEMORY = 0.5
-SHORTEST_WINDOW = 0.25  # of the rows
+SHORTEST_WINDOW = 0.25  # share of the rows
 FEWEST_ROWS = 8
-SPREAD = 0.06  # of the rows: standard deviation of how far before or after what is to be found a part of a scan ends
+SPREAD = 0.06  # share of the rows: standard deviation of the gap between the end of a partial scan and the target
 
 
 @dataclass(frozen=True)
 class InMemory:
-    """channels: (C, rows, columns) float32 in [-1, 1]. level: None where it is not there."""
+    """A projection in memory. channels: (C, rows, columns) float32 in [-1, 1]. level: None where it is not there."""
 
     channels: torch.Tensor
     level: StoredLevel | None
@@ -34,8 +34,8 @@ class InMemory:
 
 @dataclass
 class LocatorBatch:
-    """image: (B, C, rows, columns) float32 in [-1, 1] and beyond where intensities were changed. target: (B, 1, rows, columns)
-    float32, the share of each pixel that the band covers. Both on the device."""
+    """A batch of projections. image: (B, C, rows, columns) float32 in [-1, 1] and beyond where intensities were changed. target:
+    (B, 1, rows, columns) float32, the share of each pixel that the band covers. Both on the device."""
 
     image: torch.Tensor
     target: torch.Tensor
@@ -52,9 +52,9 @@ def read_projections(cases: Sequence[StoredProjection]) -> list[InMemory]:
 
 
 class LocatorBatches:
-    """Projections drawn evenly from all. The draw depends on `seed` and the batch's number alone.
+    """Batches of projections that are drawn evenly from all. The draw depends only on `seed` and the batch's number.
 
-    Of each batch, `absent_share` show the rows before or after what is to be found, and `window_share` some rows from anywhere;
+    In each batch, `absent_share` show the rows before or after what is to be found, and `window_share` some rows from anywhere;
     the others are whole. Each lies in the middle of `size` pixels, moved and changed at random, and padded.
     """
 
@@ -96,7 +96,7 @@ class LocatorBatches:
         """Return rows of a case as the network sees them: (C, rows, columns), and the band (1, rows, columns)."""
         image, inside = moved(case.channels, rows, motion, self.size, self.position)
         if rng is not None:
-            seen = len(case.channels)  # what comes after them is no intensity
+            seen = len(case.channels)  # further channels are no intensities
             image = torch.cat((change_intensities(image[:seen], rng, AUGMENTATIONS["default"]), image[seen:]))
         image = torch.where(inside, image, torch.tensor(PADDING))
         target = torch.zeros(1, *self.size)

@@ -22,13 +22,13 @@ from autoseg.workspace import read_model
 
 AGREEMENT = Agreement(
     LocatorDescription, fields=("recipe", "plans", "network", "position", "band", "location"),
-    plans_may_differ={"versions": True, "reasons": True, "epochs": True, "batch_size": True},  # the latter two: how it is trained
+    plans_may_differ={"versions": True, "reasons": True, "epochs": True, "batch_size": True},  # last two: only for training
     plans_digest=lambda its: plans_digest(its.plans))
 
 
 @dataclass(frozen=True)
 class LocalizationData(FoldData[ProjectionPlans, StoredProjection]):
-    """See `FoldData`. stored: projections of the cases of which it is known whether and where the level is."""
+    """A fold's data (see `FoldData`). stored: projections of the cases of which it is known whether and where the level is."""
 
 
 def load_data(job: Job[LocalizationSettings]) -> LocalizationData:

@@ -26,7 +26,7 @@ from autoseg.trainers.loop import Run, train
 from autoseg.trainers.schedule import Schedule
 from autoseg.workspace import FoldFolder
 
-KEPT_FOR_VALIDATION = 0.02  # of --max-hours
+KEPT_FOR_VALIDATION = 0.02  # share of --max-hours
 FEWEST = 2  # projections of a batch
 SAME_SLICE = 0.01  # rows on disk are rounded
 
@@ -51,7 +51,7 @@ def train_locator(
     plans = data.plans
     learner: LocatorLearner = job.built_by.build(plans, settings, device)
     batch_size = settings.batch_size or plans.batch_size
-    mirrors = {plans.axis, plans.project} == {"y", "z"}  # then columns run from left to right
+    mirrors = {plans.axis, plans.project} == {"y", "z"}  # then columns run from left to right, and are mirrored
     training = LocatorBatches(
         read_projections([data.stored[name] for name in data.training]), plans.size, batch_size, settings, mirrors, device,
         position=sees_position(plans, settings))
@@ -78,8 +78,8 @@ def validate_fold(
 ) -> LocationSummary | None:
     """Locate the level in the validation cases: write `locations.csv`, pictures, and last `summary.json` into `validation/`.
 
-    Of a case with the level, its rows before and those after what is to be found are looked at, too: there it must not be found.
-    Cases that have rows already are left as they are. Raises AutosegError where a case cannot be looked at.
+    In a case with the level, the rows before and those after it are looked at, too: there it must not be found. Cases that have
+    rows already are left as they are. Raises AutosegError where a case cannot be looked at.
     """
     if not data.validation:
         return None

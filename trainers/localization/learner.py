@@ -36,7 +36,7 @@ def locator_network(plans: ProjectionPlans, settings: LocalizationSettings) -> T
 
 
 class LocatorLearner(OneNetworkLearner):
-    """One network that puts out one logit per pixel (see `autoseg.trainers.loop.Learner`)."""
+    """A learner of one network that puts out one logit per pixel (see `autoseg.trainers.loop.Learner`)."""
 
     def __init__(self, network: nn.Module, settings: LocalizationSettings, device: torch.device) -> None:
         super().__init__(network, settings, device)

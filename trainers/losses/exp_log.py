@@ -28,7 +28,7 @@ class ExpLog:
     runs over every softmax output; and over images (in 2D the batch is one image). Each region is a problem of two labels,
     inside and outside: its loss is that of two classes with logits (0, its logit); the mean over regions is taken.
 
-    Where γ < 1, x^γ is infinitely steep at 0, where a perfect prediction lies; but along the logits its slope falls to 0 there.
+    Where γ < 1, x^γ is infinitely steep at 0, the value of a perfect prediction; but along the logits its slope falls to 0 there.
     So -ln Dice and -ln p are computed from |p - t| and 1 - p, with a small relative error however small they are: no value is
     shifted, and all gradients are finite; where p is near 0 they are above 0.
 

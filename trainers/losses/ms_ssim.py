@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest first (Wang et al. 2003)
-SIGMA_SHARE = 1.5 / 11  # of the window's edge (Wang et al. 2004)
+SIGMA_SHARE = 1.5 / 11  # share of the window's edge (Wang et al. 2004)
 C1, C2 = 0.01**2, 0.03**2  # for values in 0..1
-FLOOR = 1e-5  # of a scale's mean similarity, which can be negative, before it is raised to its weight
+FLOOR = 1e-5  # lower bound of a scale's mean similarity, which can be negative, before it is raised to its weight
 
 
 def ms_ssim(image: torch.Tensor, reference: torch.Tensor, window: int = 11, scales: int = 5) -> torch.Tensor:

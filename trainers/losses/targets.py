@@ -16,7 +16,7 @@ TINY = 1e-30
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a loss may know of the training cases.
+    """The facts of the training cases that a loss may use.
 
     labels: of the dataset. voxels: of all training cases on the configuration's grid, without those of the ignore label.
     class_voxels: those of each output channel: background first, then the classes by label value; or each region.
@@ -54,7 +54,7 @@ def annotated_in(label: torch.Tensor, labels: Labels) -> torch.Tensor | None:
 
 
 class Comparison:
-    """Logits beside the label: softmax and cross-entropy for classes, sigmoid and its cross-entropy for regions.
+    """A comparison of logits and label: softmax and cross-entropy for classes, sigmoid and its cross-entropy for regions.
 
     logits: (B, K, *spatial) of any float dtype, computed with as float32. label: (B, 1, *spatial) integer class values.
     pool_batch: count the whole batch as one image (2D: a slice alone holds too little). Voxels of the ignore label count
@@ -70,45 +70,46 @@ class Comparison:
 
     @cached_property
     def target(self) -> torch.Tensor:
-        """(B, K, *spatial) of 0 and 1; all 0 at voxels of the ignore label."""
+        """Return (B, K, *spatial) of 0 and 1; all 0 at voxels of the ignore label."""
         return outputs_of(self.label, self.labels)
 
     @cached_property
     def classes(self) -> torch.Tensor:
-        """(B, 1, *spatial) int64: where there are no regions, the channel of the true class; 0 at voxels of the ignore label."""
+        """Return the channel of the true class, (B, 1, *spatial) int64, where there are no regions; 0 at the ignore label."""
         return _classes(self.label, self.labels)
 
     @cached_property
     def probabilities(self) -> torch.Tensor:
-        """(B, K, *spatial)."""
+        """Return the probabilities, (B, K, *spatial)."""
         return torch.sigmoid(self.logits) if self.labels.has_regions else self._log_softmax.exp()
 
     @cached_property
     def foreground(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probabilities and targets of all channels but the background's."""
+        """Return probabilities and targets of all channels but the background's."""
         first = 0 if self.labels.has_regions else 1
         return self.probabilities[:, first:], self.target[:, first:]
 
     @cached_property
     def cross_entropy(self) -> torch.Tensor:
-        """-ln p of the true label of each voxel, (B, 1, *spatial), or of each region there, (B, K, *spatial); exact to 1e-7."""
+        """Return -ln p of the true label of each voxel, (B, 1, *spatial), or of each region, (B, K, *spatial); exact to 1e-7."""
         if self.labels.has_regions:
             return functional.binary_cross_entropy_with_logits(self.logits, self.target, reduction="none")
         return functional.nll_loss(self._log_softmax, self.classes[:, 0], reduction="none")[:, None]
 
     @cached_property
     def one_minus_p(self) -> torch.Tensor:
-        """1 - p of the true label, shaped as `cross_entropy`, with a small relative error: float32 has no p in 1 - 6e-8 .. 1."""
+        """Return 1 - p of the true label, shaped as `cross_entropy`, with a small relative error; no float32 p lies in 1 - 6e-8
+        .. 1."""
         return torch.sigmoid(self._logit_of_opposite) if self.labels.has_regions else self._p_of_others.sum(1, keepdim=True)
 
     @cached_property
     def error(self) -> torch.Tensor:
-        """|probability - target|, (B, K, *spatial), with a small relative error; undefined at voxels of the ignore label."""
+        """Return |probability - target|, (B, K, *spatial), with a small relative error; undefined at the ignore label."""
         return self.one_minus_p if self.labels.has_regions else self._p_of_others + self.target * self.one_minus_p
 
     @cached_property
     def minus_log_p(self) -> torch.Tensor:
-        """-ln p as `cross_entropy`, with a small relative error: its roots and powers are right near p = 1, too."""
+        """Return -ln p as `cross_entropy` does, with a small relative error: its roots and powers are right near p = 1, too."""
         if self.labels.has_regions:
             return functional.softplus(self._logit_of_opposite)
         return torch.where(self.one_minus_p < 0.5, -torch.log1p(-self.one_minus_p.clamp(max=0.5)), self.cross_entropy)
@@ -125,12 +126,12 @@ class Comparison:
 
     @cached_property
     def _p_of_others(self) -> torch.Tensor:
-        """Probabilities of all classes but the true one, which has 0."""
+        """Return the probabilities of all classes but the true one, which has 0."""
         return self.probabilities.scatter(1, self.classes, 0)
 
     @cached_property
     def _logit_of_opposite(self) -> torch.Tensor:
-        """Logit of the opposite of the target, of each region."""
+        """Return for each region the logit of the opposite of the target."""
         return self.logits * (1 - 2 * self.target)
 
     @cached_property

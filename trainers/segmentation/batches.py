@@ -17,11 +17,11 @@ from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
 
 SHARE_OF_FREE_MEMORY = 0.25
-LABEL_BYTES = 2  # of a voxel, at most
+LABEL_BYTES = 2  # most bytes of a label value
 
 
 class CaseInMemory:
-    """A case like `StoredVolume` whose arrays are read once, when they are first asked for. They must not be written to."""
+    """A case like `StoredVolume` whose arrays are read once, when they are first asked for. The arrays must not be written to."""
 
     def __init__(self, stored: StoredVolume) -> None:
         self._stored = stored
@@ -29,12 +29,12 @@ class CaseInMemory:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(Z, Y, X) of the resampled grid."""
+        """Return (Z, Y, X) of the resampled grid."""
         return self._stored.shape
 
     @property
     def foreground_counts(self) -> dict[int, int]:
-        """See `StoredVolume`."""
+        """Return the counts of foreground voxels (see `StoredVolume`)."""
         return self._stored.foreground_counts
 
     def read_data(self, box: Box) -> np.ndarray:
@@ -75,8 +75,8 @@ ReadableCase = StoredVolume | CaseInMemory
 class Sample:
     """A region of a case around a patch, not yet augmented.
 
-    image: (C, *region) float32; label: (1, *region) int16. spatial: how the patch lies in the region; None where the
-    region is the patch. seed: of all that is still to be drawn for this sample.
+    image: (C, *region) float32; label: (1, *region) int16. spatial: how the patch lies in the region; None where the region is
+    the patch. seed: that of all that is still to be drawn for this sample.
     """
 
     image: torch.Tensor
@@ -87,7 +87,7 @@ class Sample:
 
 @dataclass
 class Batch:
-    """image: (B, C, *patch) float32; label: (B, 1, *patch) int16, raw label values. Both on the device."""
+    """A batch of patches. image: (B, C, *patch) float32; label: (B, 1, *patch) int16, raw label values. Both on the device."""
 
     image: torch.Tensor
     label: torch.Tensor
@@ -161,7 +161,7 @@ def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray) -> tuple[
 
 
 class BatchStream:
-    """Batches in order, read by background threads and augmented on the device."""
+    """The batches in order, read by background threads and augmented on the device."""
 
     def __init__(
         self, sampler: PatchSampler, finish: Callable[[list[Sample]], Batch], threads: int, ahead: int = 2
@@ -182,5 +182,5 @@ class BatchStream:
             yield self.finish(waiting.popleft().result())
 
     def close(self) -> None:
-        """Stop the threads; what they have not begun is dropped."""
+        """Stop the threads; work that they have not begun is dropped."""
         self.pool.shutdown(wait=True, cancel_futures=True)

@@ -16,7 +16,7 @@ from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation
 from autoseg.trainers.segmentation.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
 from autoseg.trainers.segmentation.settings import SegmentationSettings
 
-MOST_OF_PLAN = 1.2  # times the planned memory that a step may take without a word
+MOST_OF_PLAN = 1.2  # times the planned memory: a step that takes more gives a note
 
 
 def effective_configuration(configuration: Configuration, settings: SegmentationSettings, classes: int) -> Configuration:

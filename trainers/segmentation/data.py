@@ -35,14 +35,14 @@ AGREEMENT = Agreement(
 
 @dataclass(frozen=True)
 class SegmentationData(FoldData[Plans, StoredVolume]):
-    """See `FoldData`. plans: with one configuration only, `configuration`."""
+    """The data of a fold (see `FoldData`). plans: with one configuration only, `configuration`."""
 
     dataset: Dataset
     configuration: Configuration
 
     @property
     def of_training(self) -> TrainingData:
-        """What the recipe may know of the training cases."""
+        """Return what the recipe may know of the training cases."""
         cases = [self.stored[name] for name in self.training]
         return training_data(self.dataset.labels, [(math.prod(case.shape), case.foreground_counts) for case in cases])
 

@@ -27,7 +27,7 @@ from autoseg.trainers.segmentation.configure import augmentation_for, batch_stre
 from autoseg.trainers.segmentation.data import AGREEMENT, SegmentationData, description
 from autoseg.trainers.segmentation.settings import SegmentationSettings
 
-USUAL_GB = 8  # that most plans are for
+USUAL_GB = 8  # memory that most plans are for
 BATCH_THREADS = 6  # on a machine with an accelerator; on the CPU the network takes all cores
 
 

@@ -36,7 +36,7 @@ def segmentation_learner(
 
 
 class SegmentationLearner(OneNetworkLearner):
-    """One network, one optimizer, one loss (see `Learner`)."""
+    """A learner of one network, one optimizer and one loss (see `Learner`)."""
 
     def __init__(
         self, network: nn.Module, loss: LevelsLoss, labels: Labels, settings: SegmentationSettings, device: torch.device

@@ -39,7 +39,7 @@ class SegmentationSettings(LossSettings, OptimizerSettings):
 
     @property
     def validation_batches(self) -> int:
-        """The number of batches of the online validation."""
+        """Return the number of batches of the online validation."""
         return self.validation_iterations or max(1, self.iterations // 5)
 
 
