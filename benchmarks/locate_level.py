@@ -28,11 +28,12 @@ import torch
 
 from autoseg import cross_validation, plan_projection, predict_locations, train
 from autoseg.dataset import Case, Dataset, read_case
+from autoseg.evaluation.csv_table import read_rows
 from autoseg.image import Geometry, Image
 from autoseg.image_io import part_of, write_image
 from autoseg.tasks.localization import INFO as LOCATION
 from autoseg.tasks.localization.level import known_level
-from autoseg.tasks.localization.locations import LOCATIONS, read_validated
+from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation
 from autoseg.tasks.localization.locator import Locator
 from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.localization.plan import CONFIGURATION, ProjectionPlans
@@ -156,7 +157,7 @@ def print_cut(plans: ProjectionPlans, model: ModelFolder, home: DatasetFolder, f
     for what, names in found.items():
         listed = "" if what == "whole" else ", ".join(names)
         print(f"| {what} | {len(names)} of {seen[what]} | {listed} |")
-    rows = [row for fold in range(folds) for row in read_validated(model.fold(fold).validated(LOCATIONS))]
+    rows = [row for fold in range(folds) for row in read_rows(model.fold(fold).validated(LOCATIONS), ValidatedLocation)]
     lowest = min(row.confidence for row in rows if row.part == "whole")
     highest = max(row.confidence for row in rows if row.part != "whole")
     print(f"\nconfidence of whole scans {lowest:.2f} at least, of projections without it {highest:.2f} at most")

@@ -111,7 +111,7 @@ def predict_files(
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
     inputs = opened.prediction.inputs(Path(input))
     _require_elsewhere(inputs, Path(output))
-    opened.prediction.check_output(Path(output), overwrite)  # before the gate takes its time
+    opened.prediction.outputs(Path(output), overwrite)  # before the gate takes its time
     gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
     found, failed = dict[str, Any](), {}
     with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, ClassVar, NamedTuple, TypeVar
 
 from pydantic import PlainSerializer, ValidationError
 
@@ -14,8 +14,23 @@ from autoseg.errors import AutosegError
 from autoseg.files import write_text
 from autoseg.plan import Frozen
 
-Row = TypeVar("Row", bound=Frozen)
 YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as written in a cell
+
+
+class Row(Frozen, allow_inf_nan=False):
+    """A row about a case. Its fields are columns, and so are the properties that `derived` names: written, not read."""
+
+    derived: ClassVar[tuple[str, ...]] = ()
+
+    case: str
+
+    @property
+    def about(self) -> str:
+        """Return what the row is about, in words; no other row is about the same."""
+        return f"case {self.case}"
+
+
+RowType = TypeVar("RowType", bound=Row)
 
 
 class Line(NamedTuple):
@@ -61,33 +76,29 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     return lines
 
 
-def write_rows(path: Path, kind: type[Row], rows: Sequence[Row], derived: Sequence[str] = ()) -> None:
-    """Write a CSV file with the fields of `kind` as columns, then the properties named in `derived`; None is an empty cell."""
+def write_rows(path: Path, kind: type[RowType], rows: Sequence[RowType]) -> None:
+    """Write a CSV file with a line of columns, and a line for each row; None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*kind.model_fields, *derived])
+    writer.writerow([*kind.model_fields, *kind.derived])
     for row in rows:
-        cells = [*row.model_dump().values(), *(getattr(row, name) for name in derived)]
+        cells = [*row.model_dump().values(), *(getattr(row, name) for name in kind.derived)]
         writer.writerow("" if cell is None else cell for cell in cells)
     write_text(path, text.getvalue())
 
 
-def read_rows(
-    path: Path, kind: type[Row], key: Callable[[Row], Hashable], remedy: str, derived: Sequence[str] = ()
-) -> list[Row]:
-    """Read what write_rows wrote, in the file's order, without derived columns. key: gives a row's name, which must be unique.
-
-    remedy: a sentence that ends every message. Raises AutosegError where the file is missing or damaged, or holds a row twice.
-    """
-    rows: dict[Hashable, Row] = {}
-    for line, cells in read_table(path, [*kind.model_fields, *derived], remedy=remedy):
+def read_rows(path: Path, kind: type[RowType]) -> list[RowType]:
+    """Return what write_rows wrote, in the file's order. Raises AutosegError, which ends with the `remedy` of `kind`, where the
+    file is missing or damaged, or holds two rows about the same."""
+    rows: dict[str, RowType] = {}
+    for line, cells in read_table(path, [*kind.model_fields, *kind.derived], remedy=kind.remedy):
         try:
             row = kind.model_validate({column: cells[column] or None for column in kind.model_fields})
         except ValidationError as error:
             wrong = error.errors()[0]
             where = ".".join(map(str, wrong["loc"]))
             told = f"{where}: {wrong['msg']}, not {wrong['input']!r}" if where else wrong["msg"]
-            raise AutosegError(f"{path}, line {line}: {told}. {remedy}") from error
-        if rows.setdefault(key(row), row) is not row:
-            raise AutosegError(f"{path}, line {line}: a second row of {key(row)}. {remedy}")
+            raise AutosegError(f"{path}, line {line}: {told}. {kind.remedy}") from error
+        if rows.setdefault(row.about, row) is not row:
+            raise AutosegError(f"{path}, line {line}: a second row of {row.about}. {kind.remedy}")
     return list(rows.values())

@@ -14,6 +14,7 @@ from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, list_inputs
 from autoseg.parallel import Outcome
+from autoseg.provenance import OutputFolder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,8 +45,9 @@ class Prediction(ABC):
         """Return which models, folds and settings run, and why these."""
 
     @abstractmethod
-    def check_output(self, folder: Path, overwrite: bool) -> None:
-        """Raise AutosegError where the folder cannot be written, or holds what other models or options made."""
+    def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
+        """Return the folder of outputs. Raises AutosegError where it cannot be written, or holds what other models or options
+        made."""
 
     @abstractmethod
     def predict_files(
@@ -54,7 +56,7 @@ class Prediction(ABC):
         """Predict cases one by one into a folder; yield what became of each.
 
         An outcome's value is `Written`; a case that fails stops no other. What an earlier run of the same models and options
-        made of the same files stays, unless `overwrite`. Raises AutosegError as `check_output`.
+        made of the same files stays, unless `overwrite`. Raises AutosegError as `outputs`.
         """
 
     def inputs(self, path: Path) -> list[PredictionInput]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import State, number_of_folds, state_of
+from autoseg.evaluation.csv_table import RowType, read_rows
 from autoseg.fingerprint import Fingerprint
 from autoseg.preprocessing.store import description_path
 from autoseg.training_log import Epoch, read_log
@@ -109,6 +110,11 @@ def read_if_there(troubles: list[str], path: Path, read: Callable[[Path], Value]
 def model_if_there(troubles: list[str], path: Path, model: type[Description]) -> Description | None:
     """Return a validated model from a JSON file; None as in `read_if_there`."""
     return read_if_there(troubles, path, lambda file: read_model(file, model))
+
+
+def rows_if_there(troubles: list[str], path: Path, kind: type[RowType]) -> list[RowType]:
+    """Return the rows of a table; none where `read_if_there` returns None."""
+    return read_if_there(troubles, path, lambda file: read_rows(file, kind)) or []
 
 
 def read_dataset(folder: DatasetFolder) -> DatasetArtefacts:

@@ -367,12 +367,13 @@ class ToyPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         return self.loaded.in_words
 
-    def check_output(self, folder: Path, overwrite: bool) -> None: ...
+    def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
+        return OutputFolder(folder, origin_of([self.loaded.facts()]), overwrite)
 
     def predict_files(
         self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
-        outputs = OutputFolder(folder, origin_of([self.loaded.facts()]), overwrite)
+        outputs = self.outputs(folder, overwrite)
 
         def write(item: PredictionInput, path: Path) -> Written:
             brighter = float(read_input(item).array.mean()) - self.loaded.networks[0]

@@ -10,7 +10,8 @@ import PIL.Image
 import pytest
 
 from autoseg.cli.main import main
-from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, write_scores, write_slice_scores
+from autoseg.evaluation.csv_table import write_rows
+from autoseg.tasks.anomaly.scores import CaseScore, SliceScore
 
 SCORES = {"n1": 1.0, "n2": 2.0, "n3": 3.0, "a1": 2.5, "a2": 4.0}
 
@@ -19,10 +20,10 @@ SCORES = {"n1": 1.0, "n2": 2.0, "n3": 3.0, "a1": 2.5, "a2": 4.0}
 def prediction(tmp_path: Path) -> Path:
     """Scores of five pictures. Of the six pairs of an abnormal and a normal one, five are in the right order."""
     folder = tmp_path / "out"
-    write_slice_scores(folder / "slice_scores.csv", [
+    write_rows(folder / "slice_scores.csv", SliceScore, [
         SliceScore(case=case, slice=0, score=score, residual=score, discrimination=0.0, steps=3)
         for case, score in SCORES.items()])
-    write_scores(folder / "scores.csv", [
+    write_rows(folder / "scores.csv", CaseScore, [
         CaseScore(case=case, score=score, mean=score, highest=score, highest_slice=0, slices=1)
         for case, score in SCORES.items()])
     return folder

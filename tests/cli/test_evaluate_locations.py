@@ -9,7 +9,8 @@ import PIL.Image
 import pytest
 
 from autoseg.cli.main import main
-from autoseg.tasks.localization.locations import Location, ValidatedLocation, write_locations, write_validated
+from autoseg.evaluation.csv_table import write_rows
+from autoseg.tasks.localization.locations import Location, ValidatedLocation
 
 ROW = {"case": "c0", "found": False, "confidence": 0.1}
 
@@ -30,8 +31,8 @@ def test_that_locations_are_validated_in_training_is_said_once(
     out.mkdir()
     PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(out / "c0.png")  # in colours, as locators draw them
     for write in (
-        lambda: write_locations(out / "locations.csv", [Location.model_validate({**ROW, "index_axis": "k"})]),
-        lambda: write_validated(out / "locations.csv", [
+        lambda: write_rows(out / "locations.csv", Location, [Location.model_validate({**ROW, "index_axis": "k"})]),
+        lambda: write_rows(out / "locations.csv", ValidatedLocation, [
             ValidatedLocation.model_validate({**ROW, "part": "whole", "is_there": False, "slice": 3, "slice_mm": 1})]),
     ):
         write()

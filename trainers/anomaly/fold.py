@@ -8,22 +8,14 @@ import numpy as np
 import torch
 
 from autoseg.console import ShowProgress
-from autoseg.files import remove_leftovers
+from autoseg.evaluation.csv_table import read_rows, write_rows
+from autoseg.files import remove_leftovers, write_json
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.pictures import draw_samples, panels_png, samples_png
 from autoseg.tasks.anomaly.prediction import draw_highest
-from autoseg.tasks.anomaly.scores import (
-    SCORES,
-    SLICE_SCORES,
-    CaseScore,
-    SliceScore,
-    read_scores,
-    read_slice_scores,
-    write_scores,
-    write_slice_scores,
-)
-from autoseg.tasks.anomaly.summary import AnomalySummary, summarize, write_summary
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore
+from autoseg.tasks.anomaly.summary import AnomalySummary, summarize
 from autoseg.trainers.anomaly.batches import SliceBatches, normal_slices
 from autoseg.trainers.anomaly.data import AGREEMENT, AnomalyData, description
 from autoseg.trainers.anomaly.learner import GanLearner, gan_shape
@@ -95,19 +87,20 @@ def validate_fold(
                 progress=partial(tell, number))
             draw_highest(panels_png(place, name), scored)
             cases[name], slices[name] = scored.case, scored.slices
-            write_slice_scores(place.validated(SLICE_SCORES), [row for rows in slices.values() for row in rows])
-            write_scores(place.validated(SCORES), list(cases.values()))  # written last: a case in this file has all its slices
+            write_rows(place.validated(SLICE_SCORES), SliceScore, [row for rows in slices.values() for row in rows])
+            write_rows(place.validated(SCORES), CaseScore, list(cases.values()))  # last: a case in it has all its slices
         tell(number, 1.0)
     summary = summarize(list(cases.values()), [row for rows in slices.values() for row in rows])
-    write_summary(place.summary_json, summary)
+    write_json(place.summary_json, summary)
     return summary
 
 
 def _existing_scores(place: FoldFolder) -> tuple[dict[str, CaseScore], dict[str, list[SliceScore]]]:
     """Return what an earlier run wrote, by case."""
-    cases = {case.case: case for case in read_scores(place.validated(SCORES))} if place.validated(SCORES).exists() else {}
+    table = place.validated(SCORES)
+    cases = {case.case: case for case in (read_rows(table, CaseScore) if table.exists() else ())}
     slices: dict[str, list[SliceScore]] = {name: [] for name in cases}
-    for row in read_slice_scores(place.validated(SLICE_SCORES)) if place.validated(SLICE_SCORES).exists() else ():
+    for row in read_rows(place.validated(SLICE_SCORES), SliceScore) if place.validated(SLICE_SCORES).exists() else ():
         if row.case in slices:
             slices[row.case].append(row)
     return cases, slices

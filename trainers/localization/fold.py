@@ -8,14 +8,15 @@ from collections.abc import Iterator
 import torch
 
 from autoseg.console import ShowProgress
-from autoseg.files import remove_leftovers
-from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation, read_validated, write_validated
+from autoseg.evaluation.csv_table import read_rows, write_rows
+from autoseg.files import remove_leftovers, write_json
+from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.localization.picture import draw_location, picture_png
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.store import StoredProjection
-from autoseg.tasks.localization.summary import LocationSummary, summarize, write_summary
+from autoseg.tasks.localization.summary import LocationSummary, summarize
 from autoseg.trainers.fold import FoldSteps
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization.batches import LocatorBatches, parts_without, read_projections
@@ -88,16 +89,16 @@ def validate_fold(
     loaded = load_locator(job.model, [job.fold], device)
     AGREEMENT.require_same_plans(job, loaded.description, data.plans.without_cases())
     locator = Locator(loaded, device)
-    rows = read_validated(place.validated(LOCATIONS)) if place.validated(LOCATIONS).exists() else []
+    rows = read_rows(place.validated(LOCATIONS), ValidatedLocation) if place.validated(LOCATIONS).exists() else []
     outdated = {row.case for row in rows if not _is_true_still(row, data)}
     rows = [row for row in rows if row.case not in outdated]
     for number, name in enumerate(data.validation):
         if not any(row.case == name for row in rows):
             rows += _validate(locator, data.stored[name], place)
-            write_validated(place.validated(LOCATIONS), rows)
+            write_rows(place.validated(LOCATIONS), ValidatedLocation, rows)
         report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
     summary = summarize(rows)
-    write_summary(place.summary_json, summary)
+    write_json(place.summary_json, summary)
     return summary
 
 

@@ -17,6 +17,8 @@ from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.cases import memory_errors_named
+from autoseg.inference.checkpoints import origin_of
+from autoseg.provenance import Origin
 from autoseg.tasks.anomaly.cutting import cut_image, place_back
 from autoseg.tasks.anomaly.model import AnomalyDescription, GanNetworks, LoadedDetector, Network
 from autoseg.tasks.anomaly.options import SearchSettings
@@ -100,6 +102,10 @@ class AnomalyDetector:
     @property
     def description(self) -> AnomalyDescription:
         return self.detector.description
+
+    def origin(self, **more: object) -> Origin:
+        """Return what scores depend on besides the image."""
+        return origin_of([self.detector.facts()], search=self.search.model_dump(mode="json"), **more)
 
     def score_image(self, image: Image, case: str, progress: Progress | None = None) -> ScoredCase:
         """An image (C, Z, Y, X) as read, cut as the training images were. The same image and case give the same scores.

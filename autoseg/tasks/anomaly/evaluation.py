@@ -13,9 +13,10 @@ from autoseg import image_io, layouts
 from autoseg.console import ShowProgress, counted
 from autoseg.dataset import Labels, find_dataset, grid_differences, load_dataset
 from autoseg.errors import AutosegError, many, some
-from autoseg.evaluation.csv_table import columns_of
+from autoseg.evaluation.csv_table import columns_of, read_rows
 from autoseg.evaluation.summary import labels_beside
 from autoseg.evaluation.tables import failures_table
+from autoseg.files import write_json
 from autoseg.image import Image
 from autoseg.image_io import file_ending, float_ending, read_image, read_label
 from autoseg.layouts import has_labelled_folders, image_files, is_decathlon
@@ -25,15 +26,8 @@ from autoseg.task import Evaluated
 from autoseg.tasks.anomaly.figure import draw_scores
 from autoseg.tasks.anomaly.maps import MapCounts, localization, map_counts
 from autoseg.tasks.anomaly.reference import Reference, references_of_dataset, references_of_labels, references_of_table
-from autoseg.tasks.anomaly.scores import (
-    SCORES,
-    SLICE_SCORES,
-    CaseScore,
-    SliceScore,
-    read_scores,
-    read_slice_scores,
-)
-from autoseg.tasks.anomaly.summary import AnomalySummary, Evaluation, summarize, write_summary
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore
+from autoseg.tasks.anomaly.summary import AnomalySummary, Evaluation, summarize
 from autoseg.tasks.anomaly.tables import anomaly_table, case_scores_table, in_words
 from autoseg.tasks.anomaly.truth import slice_truths, truth_of_case
 from autoseg.workspace import ModelFolder, Workspace, read_json
@@ -101,7 +95,7 @@ def evaluate_scores(
     A case whose label or map cannot be used is entered in the summary's `failed`; the others are evaluated. Raises
     AutosegError where the scores cannot be read, where nothing is known of any case, or where none can be used.
     """
-    cases, slices = read_scores(prediction / SCORES), read_slice_scores(prediction / SLICE_SCORES)
+    cases, slices = read_rows(prediction / SCORES, CaseScore), read_rows(prediction / SLICE_SCORES, SliceScore)
     names = {case.case for case in cases}
     if not names & references.keys():
         raise AutosegError(f"Nothing is known of any case in {prediction / SCORES}: it has {some(sorted(names)) or 'no case'}; "
@@ -217,7 +211,7 @@ def evaluate(
     """
     found = evaluate_scores(prediction, _references(reference, prediction, labels, place), workers, report)
     figure = output.with_name("scores.png")
-    write_summary(output, found.summary)
+    write_json(output, found.summary)
     draw_scores(figure, found, f"Anomaly scores in {prediction}")
     its = found.summary
     return Evaluated(its, (output, figure), tuple(_shown(found)), len(its.failed),
@@ -228,8 +222,8 @@ def validation_scores(model: ModelFolder, folds: Iterable[int | str]) -> tuple[l
     """Return the scores of the cases and slices that these folds validated on. Raises AutosegError where a file is missing or
     damaged."""
     places = [model.fold(fold) for fold in folds]
-    cases = [row for place in places for row in read_scores(place.validated(SCORES))]
-    return cases, [row for place in places for row in read_slice_scores(place.validated(SLICE_SCORES))]
+    cases = [row for place in places for row in read_rows(place.validated(SCORES), CaseScore)]
+    return cases, [row for place in places for row in read_rows(place.validated(SLICE_SCORES), SliceScore)]
 
 
 def pooled(model: ModelFolder, folds: int) -> AnomalySummary:
@@ -239,7 +233,7 @@ def pooled(model: ModelFolder, folds: int) -> AnomalySummary:
     a little in scale: a pooled AUROC is rather too low than too high.
     """
     summary = summarize(*validation_scores(model, range(folds)))
-    write_summary(model.summary_json, summary)
+    write_json(model.summary_json, summary)
     return summary
 
 

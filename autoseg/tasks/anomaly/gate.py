@@ -11,7 +11,7 @@ import numpy as np
 
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many
-from autoseg.evaluation.csv_table import write_rows
+from autoseg.evaluation.csv_table import Row, read_rows, write_rows
 from autoseg.inference.cases import attempt
 from autoseg.inference.inputs import PredictionInput, read_input, require_complete
 from autoseg.inference.prediction import CaseProgress
@@ -19,8 +19,7 @@ from autoseg.plan import Frozen
 from autoseg.provenance import GATED, OutputFolder
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
-from autoseg.tasks.anomaly.prediction import origin_of_detector
-from autoseg.tasks.anomaly.scores import SCORES, read_scores
+from autoseg.tasks.anomaly.scores import SCORES, CaseScore
 from autoseg.workspace import ModelFolder
 
 PERCENTILE = 99.0
@@ -48,11 +47,10 @@ class Threshold(Frozen):
                 "little about how far normal scores reach.")
 
 
-class GatedCase(Frozen):
+class GatedCase(Row):
     """A row of `gate.csv`. score: None where the case could not be scored; problem: why. highest_slice: index of the slice with
     the highest score, along the axis that was cut."""
 
-    case: str
     score: float | None
     threshold: float
     flagged: bool
@@ -73,7 +71,7 @@ def threshold_of(folder: ModelFolder, folds: Sequence[str], percentile: float = 
     if not 0 < percentile <= 100:
         raise AutosegError(f"--gate-percentile is {percentile:g}, but a percentile lies above 0 and is 100 at most.")
     files = [folder.fold(fold).validated(SCORES) for fold in folds]
-    normal = [row.score for file in files if file.exists() for row in read_scores(file) if row.truth == "normal"]
+    normal = [row.score for file in files if file.exists() for row in read_rows(file, CaseScore) if row.truth == "normal"]
     if not normal:
         raise AutosegError(
             f"{folder.root} has no validation scores of normal cases, which a gate takes its threshold from. Train a fold to its "
@@ -122,7 +120,7 @@ def gate_files(
     threshold keeps it, unless `overwrite`; one that cannot be scored is flagged with the reason. Raises AutosegError where the
     folder cannot be written.
     """
-    origin = origin_of_detector(detector, most_slices=detector.most_slices, threshold=threshold)
+    origin = detector.origin(most_slices=detector.most_slices, threshold=threshold)
     outputs = OutputFolder(output_folder, origin, overwrite, GATED, refuses_others=False)
 
     def row_of(item: PredictionInput) -> GatedCase:

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg.device import resolve_device
 from autoseg.errors import many
+from autoseg.evaluation.csv_table import write_rows
 from autoseg.image_io import file_ending, float_ending, write_image
 from autoseg.inference.cases import Written, predict_cases
-from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
-from autoseg.provenance import Origin, OutputFolder
+from autoseg.provenance import OutputFolder
 from autoseg.settings import parse_settings
 from autoseg.tasks.anomaly.detector import AnomalyDetector, ScoredCase
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.options import PredictOptions
 from autoseg.tasks.anomaly.pictures import draw_panels
-from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, write_scores, write_slice_scores
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,68 +45,6 @@ def draw_highest(path: Path, scored: ScoredCase) -> None:
     titles = [f"slice {scored.slices[row].slice}, score {scored.slices[row].score:.4g}" for row in rows]
     case = scored.case
     draw_panels(path, scored.real[rows], scored.generated[rows], titles, f"{case.case}: score {case.score:.4g}")
-
-
-def output_folder(detector: AnomalyDetector, folder: Path, overwrite: bool = False) -> OutputFolder:
-    """Return the folder of maps and tables. Raises AutosegError where it cannot be written or holds something else."""
-    outputs = OutputFolder(folder, origin_of_detector(detector), overwrite)
-    outputs.claim_tables(SCORES, SLICE_SCORES)
-    return outputs
-
-
-def score_files(
-    detector: AnomalyDetector, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool = False,
-    progress: CaseProgress | None = None,
-) -> Iterator[Outcome[PredictionInput]]:
-    """Score cases one by one, with `<folder>/<case><ending>`, the map of each; yield what became of each.
-
-    The ending is that of the case's image, as far as floating point can be kept in it. An outcome's value is `Written`; a case
-    that fails stops no other. What an earlier run of the same detector made of the same files stays, unless `overwrite`. The
-    tables `scores.csv` and `slice_scores.csv` are written at the end, from the record of the folder: they hold what other
-    commands scored with the same detector, too. Raises AutosegError where the folder cannot be written or holds something else.
-    """
-    outputs = output_folder(detector, folder, overwrite)
-
-    def map_path(item: PredictionInput) -> Path:
-        return folder / f"{item.name}{float_ending(file_ending(item.images[0]))}"
-
-    def panels_path(item: PredictionInput) -> Path:
-        return folder / "panels" / f"{item.name}.png"
-
-    def earlier(item: PredictionInput) -> Written | None:
-        entry = outputs.made(map_path(item).name, item.images)
-        if entry is None or entry.result is None or not panels_path(item).exists():
-            return None
-        return Written(map_path(item), Scores.model_validate(entry.result).case, was_there=True)
-
-    def score(item: PredictionInput) -> Written:
-        image = read_input(item)
-        scored = detector.score_image(image, item.name, None if progress is None else partial(progress, item.name))
-        if scored.anomaly_map is None:
-            raise ValueError("a detector that writes maps searches all slices")
-        outputs.begin(map_path(item).name, item.images, Scores(case=scored.case, slices=tuple(scored.slices)))
-        draw_highest(panels_path(item), scored)
-        write_image(map_path(item), scored.anomaly_map, like=image)  # last: where it is, the panels are
-        return Written(map_path(item), scored.case)
-
-    try:
-        yield from predict_cases(inputs, outputs, lambda item: map_path(item).name, earlier,
-                                 lambda waiting: ((item, partial(score, item)) for item in waiting))
-    finally:
-        _write_tables(outputs)
-
-
-def _write_tables(outputs: OutputFolder) -> None:
-    """Write the scores of all cases that the record holds, sorted by case."""
-    found = sorted((Scores.model_validate(result) for result in outputs.results.values()), key=lambda its: its.case.case)
-    if found:
-        write_slice_scores(outputs.folder / SLICE_SCORES, [row for its in found for row in its.slices])
-        write_scores(outputs.folder / SCORES, [its.case for its in found])
-
-
-def origin_of_detector(detector: AnomalyDetector, **more: object) -> Origin:
-    """Return what scores depend on besides the image."""
-    return origin_of([detector.detector.facts()], search=detector.search.model_dump(mode="json"), **more)
 
 
 class AnomalyPrediction(Prediction):
@@ -132,13 +70,52 @@ class AnomalyPrediction(Prediction):
             f"Search: {search.search_steps} updates at most, {many(search.restarts, 'start')}, from {starts}; lambda "
             f"{search.lambda_:g}"])
 
-    def check_output(self, folder: Path, overwrite: bool) -> None:
-        output_folder(self.detector, folder, overwrite)
+    def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
+        outputs = OutputFolder(folder, self.detector.origin(), overwrite)
+        outputs.claim_tables(SCORES, SLICE_SCORES)
+        return outputs
 
     def predict_files(
         self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
-        return score_files(self.detector, inputs, folder, overwrite, progress)
+        """Write `<folder>/<case><ending>`, the map of each case, and panels.
+
+        The ending is that of the case's image, as far as floating point can be kept in it. The tables `scores.csv` and
+        `slice_scores.csv` are written at the end, from the record of the folder: they hold what other commands scored with the
+        same detector, too.
+        """
+        outputs = self.outputs(folder, overwrite)
+
+        def map_path(item: PredictionInput) -> Path:
+            return folder / f"{item.name}{float_ending(file_ending(item.images[0]))}"
+
+        def panels_path(item: PredictionInput) -> Path:
+            return folder / "panels" / f"{item.name}.png"
+
+        def earlier(item: PredictionInput) -> Written | None:
+            entry = outputs.made(map_path(item).name, item.images)
+            if entry is None or entry.result is None or not panels_path(item).exists():
+                return None
+            return Written(map_path(item), Scores.model_validate(entry.result).case, was_there=True)
+
+        def score(item: PredictionInput) -> Written:
+            image = read_input(item)
+            scored = self.detector.score_image(image, item.name, None if progress is None else partial(progress, item.name))
+            if scored.anomaly_map is None:
+                raise ValueError("a detector that writes maps searches all slices")
+            outputs.begin(map_path(item).name, item.images, Scores(case=scored.case, slices=tuple(scored.slices)))
+            draw_highest(panels_path(item), scored)
+            write_image(map_path(item), scored.anomaly_map, like=image)  # last: where it is, the panels are
+            return Written(map_path(item), scored.case)
+
+        try:
+            yield from predict_cases(inputs, outputs, lambda item: map_path(item).name, earlier,
+                                     lambda waiting: ((item, partial(score, item)) for item in waiting))
+        finally:
+            found = sorted(map(Scores.model_validate, outputs.results.values()), key=lambda scores: scores.case.case)
+            if found:
+                write_rows(folder / SLICE_SCORES, SliceScore, [row for scores in found for row in scores.slices])
+                write_rows(folder / SCORES, CaseScore, [scores.case for scores in found])
 
     def made(self, written: int, extra: int) -> str:
         return f"{written} anomaly map(s), scores.csv, slice_scores.csv and panels/"

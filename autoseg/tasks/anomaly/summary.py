@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from autoseg.evaluation.roc import Detection, Scored, detection
-from autoseg.files import write_json
 from autoseg.plan import Frozen
 from autoseg.tasks.anomaly.maps import Localization
 from autoseg.tasks.anomaly.scores import CaseScore, SliceScore
-from autoseg.workspace import read_model
 
 
 class AnomalySummary(Frozen):
@@ -62,13 +59,3 @@ def scored_slices(slices: Sequence[SliceScore], part: Literal["score", "residual
     """Each slice by its score, or a part of it; without those that were not scored."""
     values: list[tuple[SliceScore, float | None]] = [(entry, getattr(entry, part)) for entry in slices]
     return [Scored(entry.case, value, entry.truth) for entry, value in values if value is not None]
-
-
-def write_summary(path: Path, summary: AnomalySummary) -> None:
-    """As JSON that a person can read."""
-    write_json(path, summary)
-
-
-def read_summary(path: Path) -> AnomalySummary:
-    """What write_summary wrote. Raises AutosegError where the file is missing or does not fit."""
-    return read_model(path, AnomalySummary)

@@ -8,11 +8,12 @@ from typing import Any
 from autoseg.console import ShowProgress
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.evaluation.csv_table import columns_of
+from autoseg.evaluation.csv_table import columns_of, read_rows
+from autoseg.files import write_json
 from autoseg.plan import Frozen
 from autoseg.task import Evaluated
-from autoseg.tasks.localization.locations import LOCATIONS, read_validated
-from autoseg.tasks.localization.summary import LocationSummary, summarize, write_summary
+from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation
+from autoseg.tasks.localization.summary import LocationSummary, summarize
 from autoseg.tasks.localization.tables import in_words, location_table
 from autoseg.workspace import ModelFolder, Workspace
 
@@ -38,8 +39,9 @@ def pooled(model: ModelFolder, folds: int) -> LocationSummary:
     Every case counts once, as the fold that did not train on it located it. Raises AutosegError where a fold's file is missing or
     damaged.
     """
-    summary = summarize([row for fold in range(folds) for row in read_validated(model.fold(fold).validated(LOCATIONS))])
-    write_summary(model.summary_json, summary)
+    files = [model.fold(fold).validated(LOCATIONS) for fold in range(folds)]
+    summary = summarize([row for file in files for row in read_rows(file, ValidatedLocation)])
+    write_json(model.summary_json, summary)
     return summary
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from autoseg.evaluation.csv_table import YesNo, read_rows, write_rows
-from autoseg.plan import Frozen
+from autoseg.evaluation.csv_table import Row, YesNo
 
 Part = Literal["whole", "before", "after"]
-DERIVED = ("error_slices", "error_mm")
 LOCATIONS = "locations.csv"
-VALIDATE_AGAIN = "Remove the file, and run the command that wrote it again: autoseg_train with --continue."
-PREDICT_AGAIN = "Remove the file, and run autoseg_predict again, which wrote it."
 
 
-class ValidatedLocation(Frozen, allow_inf_nan=False):
+class ValidatedLocation(Row):
     """A row: one case, or one part of it.
 
     part: the whole case, or its rows before or after what is to be found, which is then not there. is_there: whether the level is
@@ -27,7 +21,9 @@ class ValidatedLocation(Frozen, allow_inf_nan=False):
     slice_mm: distance of neighbouring slices.
     """
 
-    case: str
+    remedy: ClassVar[str] = "Remove the file, and run the command that wrote it again: autoseg_train with --continue."
+    derived: ClassVar[tuple[str, ...]] = ("error_slices", "error_mm")
+
     part: Part
     is_there: YesNo
     found: YesNo
@@ -43,27 +39,21 @@ class ValidatedLocation(Frozen, allow_inf_nan=False):
         return self
 
     @property
+    def about(self) -> str:
+        return f"{super().about}, {self.part}"
+
+    @property
     def error_slices(self) -> float | None:
-        """How far the strongest response is from the level, to 0.001; None where it is not there."""
+        """Return how far the strongest response is from the level, to 0.001; None where it is not there."""
         return None if self.true_slice is None else round(abs(self.slice - self.true_slice), 3)
 
     @property
     def error_mm(self) -> float | None:
-        """The same in mm."""
+        """Return the same in mm."""
         return None if self.true_slice is None else round(abs(self.slice - self.true_slice) * self.slice_mm, 3)
 
 
-def write_validated(path: Path, rows: Sequence[ValidatedLocation]) -> None:
-    """A row for each case and part; its columns the fields of ValidatedLocation and both errors. None is an empty cell."""
-    write_rows(path, ValidatedLocation, rows, DERIVED)
-
-
-def read_validated(path: Path) -> list[ValidatedLocation]:
-    """In the file's order. Raises AutosegError where it is missing or damaged, or holds a case's part twice."""
-    return read_rows(path, ValidatedLocation, lambda row: f"case {row.case}, {row.part}", VALIDATE_AGAIN, DERIVED)
-
-
-class Location(Frozen):
+class Location(Row):
     """A row: one case. What is not found has no slice and no position.
 
     slice: index of the nearest slice, from 0, as the file stores it, along `index_axis` of its array ("i", "j" or "k": its first,
@@ -72,9 +62,8 @@ class Location(Frozen):
     confidence: 0 to 1, whether it was found or not.
     """
 
-    model_config = ConfigDict(allow_inf_nan=False)
+    remedy: ClassVar[str] = "Remove the file, and run autoseg_predict again, which wrote it."
 
-    case: str
     found: YesNo
     slice: int | None = None
     slice_exact: float | None = None
@@ -84,13 +73,3 @@ class Location(Frozen):
     y_mm: float | None = None
     z_mm: float | None = None
     confidence: float
-
-
-def write_locations(path: Path, rows: Sequence[Location]) -> None:
-    """A row for each case, its columns the fields of Location; None is an empty cell."""
-    write_rows(path, Location, rows)
-
-
-def read_locations(path: Path) -> list[Location]:
-    """In the file's order. Raises AutosegError where it is missing or damaged, or holds a case twice."""
-    return read_rows(path, Location, lambda row: f"case {row.case}", PREDICT_AGAIN)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError
+from autoseg.evaluation.csv_table import write_rows
 from autoseg.image import Image
 from autoseg.image_io import file_ending, float_ending, part_of, write_image
 from autoseg.inference.cases import Written, predict_cases
@@ -20,7 +21,7 @@ from autoseg.inference.prediction import CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.provenance import Origin, OutputFolder, remove_recorded
 from autoseg.settings import parse_settings
-from autoseg.tasks.localization.locations import LOCATIONS, Location, write_locations
+from autoseg.tasks.localization.locations import LOCATIONS, Location
 from autoseg.tasks.localization.locator import LocatedImage, Locator
 from autoseg.tasks.localization.model import load_locator
 from autoseg.tasks.localization.options import PredictOptions
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def cropped(image: Image, placement: ProjectionPlacement, slice_: float, thickness_mm: float = 0) -> Image:
-    """The part of a volume (C, Z, Y, X) around a place along the placement's axis; a view, of all channels and values as read.
+    """Return the part of a volume (C, Z, Y, X) around a place along the placement's axis: a view of all channels, as read.
 
     slice_: as `Placement` counts them, may lie between two. thickness_mm: as many slices as come closest to it, those whose
     middle lies closest to the place; one at least, the nearest. What would lie outside of the volume is left out.
@@ -87,7 +88,7 @@ class Crops:
 
 
 def location_of(case: str, found: LocatedImage) -> Location:
-    """The row of a case: positions to 0.001 of a slice and 0.001 mm."""
+    """Return the row of a case: positions to 0.001 of a slice and 0.001 mm."""
     placement, confidence = found.placement, round(found.located.answer.confidence, 4)
     index_axis = INDEX_AXES[placement.axes.rows]
     if not found.located.found:
@@ -99,57 +100,10 @@ def location_of(case: str, found: LocatedImage) -> Location:
 
 
 def draw_found(path: Path, row: Location, found: LocatedImage) -> None:
-    """A PNG of the projection, the response, and the row of the strongest, found or not."""
+    """Draw a PNG of the projection, the response, and the row of the strongest, found or not."""
     located, confidence = found.located, f"confidence {row.confidence:.2f}"
     answer = f"slice {row.slice}, {confidence}" if row.found else f"not found ({confidence})"
     draw_location(path, found.projection.channels, located.response, located.answer.row, row.found, None, f"{row.case}: {answer}")
-
-
-def output_folder(locator: Locator, folder: Path, overwrite: bool = False) -> OutputFolder:
-    """Return the folder of pictures and the table. Raises AutosegError where it cannot be written or holds something else."""
-    settings = locator.settings
-    origin = origin_of([locator.locator.facts()], threshold=settings.threshold, zooms=settings.zooms)
-    outputs = OutputFolder(folder, origin, overwrite)
-    outputs.claim_tables(LOCATIONS)
-    return outputs
-
-
-def locate_files(
-    locator: Locator, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool = False,
-    crop_mm: float | None = None,
-) -> Iterator[Outcome[PredictionInput]]:
-    """Look for the level in cases one by one; yield what became of each.
-
-    An outcome's value is `Written`; a case that fails stops no other. crop_mm: as `Crops` takes it. What an earlier run
-    of the same locator made of the same files stays, unless `overwrite`. The table `locations.csv` is written at the end, from
-    the record of the folder: it holds what other commands found with the same locator, too. Raises AutosegError where the
-    folder cannot be written or holds something else.
-    """
-    outputs = output_folder(locator, folder, overwrite)
-    crops = Crops(folder, outputs.origin, overwrite, crop_mm)
-
-    def earlier(item: PredictionInput) -> Written | None:
-        entry, crop = outputs.made(f"{item.name}.png", item.images), crops.earlier(item)
-        row = None if entry is None or entry.result is None else Location.model_validate(entry.result)
-        if row is None or crops.is_missing(item, row):
-            return None
-        return Written(folder / f"{item.name}.png", row, crop, was_there=True)
-
-    def locate(item: PredictionInput) -> Written:
-        image = read_input(item)
-        found = locator.locate_image(image, item.name)
-        row, picture = location_of(item.name, found), folder / f"{item.name}.png"
-        outputs.begin(picture.name, item.images, row)
-        crop = crops.write(item, image, found)
-        draw_found(picture, row, found)  # last: where it is, the crop is
-        return Written(picture, row, crop)
-
-    try:
-        yield from predict_cases(inputs, outputs, lambda item: f"{item.name}.png", earlier,
-                                 lambda waiting: ((item, partial(locate, item)) for item in waiting))
-    finally:
-        if rows := [Location.model_validate(result) for result in outputs.results.values()]:
-            write_locations(folder / LOCATIONS, sorted(rows, key=lambda row: row.case))
 
 
 class LocalizationPrediction(Prediction):
@@ -173,13 +127,46 @@ class LocalizationPrediction(Prediction):
             f"Why: {chosen.why}",
             f"Looks for: {plans.target.name}, along {plans.axis}; found where the confidence is {threshold:g} or more"])
 
-    def check_output(self, folder: Path, overwrite: bool) -> None:
-        output_folder(self.locator, folder, overwrite)
+    def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
+        settings = self.locator.settings
+        origin = origin_of([self.locator.locator.facts()], threshold=settings.threshold, zooms=settings.zooms)
+        outputs = OutputFolder(folder, origin, overwrite)
+        outputs.claim_tables(LOCATIONS)
+        return outputs
 
     def predict_files(
         self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
-        return locate_files(self.locator, inputs, folder, overwrite, self.crop_mm)
+        """Write `<folder>/<case>.png`, a picture of each case, and crops.
+
+        The table `locations.csv` is written at the end, from the record of the folder: it holds what other commands found with
+        the same locator, too.
+        """
+        outputs = self.outputs(folder, overwrite)
+        crops = Crops(folder, outputs.origin, overwrite, self.crop_mm)
+
+        def earlier(item: PredictionInput) -> Written | None:
+            entry, crop = outputs.made(f"{item.name}.png", item.images), crops.earlier(item)
+            row = None if entry is None or entry.result is None else Location.model_validate(entry.result)
+            if row is None or crops.is_missing(item, row):
+                return None
+            return Written(folder / f"{item.name}.png", row, crop, was_there=True)
+
+        def locate(item: PredictionInput) -> Written:
+            image = read_input(item)
+            found = self.locator.locate_image(image, item.name)
+            row, picture = location_of(item.name, found), folder / f"{item.name}.png"
+            outputs.begin(picture.name, item.images, row)
+            crop = crops.write(item, image, found)
+            draw_found(picture, row, found)  # last: where it is, the crop is
+            return Written(picture, row, crop)
+
+        try:
+            yield from predict_cases(inputs, outputs, lambda item: f"{item.name}.png", earlier,
+                                     lambda waiting: ((item, partial(locate, item)) for item in waiting))
+        finally:
+            if rows := [Location.model_validate(result) for result in outputs.results.values()]:
+                write_rows(folder / LOCATIONS, Location, sorted(rows, key=lambda row: row.case))
 
     def made(self, written: int, extra: int) -> str:
         also = " and locations.csv" if self.crop_mm is None else f", locations.csv and {extra} image(s) in crops/"

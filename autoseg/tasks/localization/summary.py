@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from autoseg.evaluation.confidence import Interval, bootstrap_interval, proportion_interval
-from autoseg.files import write_json
 from autoseg.plan import Frozen
 from autoseg.tasks.localization.locations import ValidatedLocation
-from autoseg.workspace import read_model
 
 NEAR_MM = 5.0
 
@@ -90,16 +87,6 @@ def summarize(rows: Sequence[ValidatedLocation]) -> LocationSummary:
         within_5_mm=_within(of_mm, NEAR_MM), errors=tuple(errors),
         without_level=_absent({row.case: row.found for row in rows if row.part == "whole" and not row.is_there}),
         parts=_absent({f"{row.case} ({row.part})": row.found for row in rows if row.part != "whole" and not row.is_there}))
-
-
-def write_summary(path: Path, summary: LocationSummary) -> None:
-    """As JSON that a person can read."""
-    write_json(path, summary)
-
-
-def read_summary(path: Path) -> LocationSummary:
-    """What write_summary wrote. Raises AutosegError where the file is missing or does not fit."""
-    return read_model(path, LocationSummary)
 
 
 def _errors(of_case: dict[str, float]) -> Errors | None:

@@ -15,6 +15,7 @@ from autoseg.inference.inputs import PredictionInput
 from autoseg.inference.prediction import CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import Spacing
+from autoseg.provenance import OutputFolder
 from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.options import PredictOptions
 from autoseg.tasks.segmentation.predictor import Predictor
@@ -46,8 +47,8 @@ class SegmentationPrediction(Prediction):
             says = f"none, as you asked (find-best chose: {says})"
         return "\n".join([*lines, f"Why: {chosen.why}", f"Post-processing: {says}"])
 
-    def check_output(self, folder: Path, overwrite: bool) -> None:
-        self.predictor.outputs(folder, overwrite)
+    def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
+        return self.predictor.outputs(folder, overwrite)
 
     def predict_files(
         self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None

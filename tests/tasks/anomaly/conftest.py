@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from autoseg.cli.predict import main
 from autoseg.dataset import Dataset, Labels
+from autoseg.evaluation.csv_table import write_rows
 from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
@@ -21,7 +22,7 @@ from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Genera
 from autoseg.tasks.anomaly.model import DISCRIMINATOR, ENCODER, GENERATOR, AnomalyDescription
 from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.anomaly.scores import CaseScore, write_scores
+from autoseg.tasks.anomaly.scores import CaseScore
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 SaveDetector = Callable[..., ModelFolder]
@@ -66,7 +67,7 @@ def save_detector(
             scores = [CaseScore(case=f"n{fold}_{i}", score=score, mean=score, highest=score, highest_slice=0, slices=1,
                                 truth="normal") for i, score in enumerate(normal_scores)]
             far = CaseScore(case=f"a{fold}", score=1e6, mean=1e6, highest=1e6, highest_slice=0, slices=1, truth="abnormal")
-            write_scores(folder.fold(fold).validation / "scores.csv", [*scores, far])
+            write_rows(folder.fold(fold).validation / "scores.csv", CaseScore, [*scores, far])
     return folder
 
 

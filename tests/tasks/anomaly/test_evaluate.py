@@ -10,14 +10,17 @@ import pytest
 from rich.console import Console
 
 from autoseg.errors import AutosegError
+from autoseg.evaluation.csv_table import write_rows
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.tasks.anomaly.evaluation import evaluate_scores
 from autoseg.tasks.anomaly.figure import draw_scores, groups
 from autoseg.tasks.anomaly.reference import Reference, references_of_labels
-from autoseg.tasks.anomaly.scores import SliceScore, Truth, case_score, write_scores, write_slice_scores
-from autoseg.tasks.anomaly.summary import read_summary, scored_cases, summarize, write_summary
+from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, Truth, case_score
+from autoseg.tasks.anomaly.summary import AnomalySummary, scored_cases, summarize
 from autoseg.tasks.anomaly.tables import anomaly_table, case_scores_table, in_words
+from autoseg.workspace import read_model
 
 GRID = Geometry((3.0, 1.0, 1.0))
 SHAPE = (2, 6, 3)  # z, y, x; cut along y
@@ -34,8 +37,8 @@ def slices_of(case: str, axis: int | None = 1, truth: Truth | None = None) -> li
 def write_prediction(folder: Path, axis: int | None = 1) -> None:
     """Scores of all cases, and the maps of those with lesions: the lesion's voxels of slice 2 are the highest, those of 3 not."""
     slices = [entry for case in LESIONS for entry in slices_of(case, axis)]
-    write_slice_scores(folder / "slice_scores.csv", slices)
-    write_scores(folder / "scores.csv", [case_score(slices_of(case)) for case in LESIONS])
+    write_rows(folder / "slice_scores.csv", SliceScore, slices)
+    write_rows(folder / "scores.csv", CaseScore, [case_score(slices_of(case)) for case in LESIONS])
     for case in ("ill_1", "ill_2"):
         values = np.full(SHAPE, 0.25, np.float32)
         values[0, 2, 0], values[1, 3, 2] = 1.5, 1.0
@@ -102,8 +105,8 @@ def test_case_labels_stand_above_the_label_file(prediction: Path, labels: Path) 
 def test_the_one_slice_of_a_picture_is_what_its_case_is(tmp_path: Path) -> None:
     slices = [SliceScore(case=case, slice=0, score=score, residual=score, discrimination=1.0, steps=1)
               for case, score in (("sick", 2.0), ("well", 1.0))]
-    write_slice_scores(tmp_path / "slice_scores.csv", slices)
-    write_scores(tmp_path / "scores.csv", [case_score([entry]) for entry in slices])
+    write_rows(tmp_path / "slice_scores.csv", SliceScore, slices)
+    write_rows(tmp_path / "scores.csv", CaseScore, [case_score([entry]) for entry in slices])
     its = evaluate_scores(tmp_path, {"sick": Reference("abnormal"), "well": Reference("normal")}).summary
     assert its.cases.auroc == its.slices.auroc == 1.0
 
@@ -134,8 +137,8 @@ def test_labels_and_maps_that_do_not_fit_are_named_and_stop_no_other_case(predic
 
 def test_the_figure_of_an_earlier_evaluation_is_no_map_of_a_case_of_its_name(tmp_path: Path) -> None:
     entry = SliceScore(case="scores", slice=0, score=1.0, residual=1.0, discrimination=1.0, steps=1, axis=0)
-    write_slice_scores(tmp_path / "slice_scores.csv", [entry])
-    write_scores(tmp_path / "scores.csv", [case_score([entry])])
+    write_rows(tmp_path / "slice_scores.csv", SliceScore, [entry])
+    write_rows(tmp_path / "scores.csv", CaseScore, [case_score([entry])])
     label = np.eye(8, dtype=np.uint8)[None]
     write_label(tmp_path / "labels" / "scores.png", label, Image(label[None], GRID))
     write_label(tmp_path / "scores.png", label, Image(label[None], GRID))
@@ -150,8 +153,8 @@ def test_a_truth_of_other_cases_is_an_error(prediction: Path) -> None:
 
 def test_the_summary_is_read_as_it_was_written(prediction: Path, labels: Path) -> None:
     summary = evaluate_scores(prediction, references_of_labels(labels)).summary
-    write_summary(prediction / "summary.json", summary)
-    assert read_summary(prediction / "summary.json") == summary
+    write_json(prediction / "summary.json", summary)
+    assert read_model(prediction / "summary.json", AnomalySummary) == summary
 
 
 def test_tables_and_words_say_it(prediction: Path, labels: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image as Pillow
 
 from autoseg.api.tasks import predict_anomalies
+from autoseg.evaluation.csv_table import read_rows
 from autoseg.image_io import read_image
-from autoseg.tasks.anomaly.scores import read_scores, read_slice_scores
+from autoseg.tasks.anomaly.scores import CaseScore, SliceScore
 
 FILES = ["a.nii.gz", "autoseg_prediction.jsonl", "b.nii.gz", "panels", "scores.csv", "slice_scores.csv"]
 
@@ -32,7 +33,7 @@ def test_each_image_gets_a_map_in_its_own_grid_scores_and_panels(
     image, found = read_image(volumes / "a.nii.gz"), read_image(out / "a.nii.gz")
     assert found.array.dtype == np.float32 and found.array.shape == image.array.shape
     assert found.geometry.differences(image.geometry, (4, 18, 16)) == [] and 0 <= found.array.min() < found.array.max() <= 2
-    cases, slices = read_scores(out / "scores.csv"), read_slice_scores(out / "slice_scores.csv")
+    cases, slices = read_rows(out / "scores.csv", CaseScore), read_rows(out / "slice_scores.csv", SliceScore)
     assert [row.case for row in cases] == ["a", "b"]
     assert [(row.case, row.slice, row.axis, row.steps) for row in slices] == [(case, i, 0, 3) for case in "ab" for i in range(4)]
     assert cases[0].highest == max(row.score or 0 for row in slices if row.case == "a")
@@ -56,7 +57,7 @@ def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(place: Any, v
     assert run(overwrite=True).already_there == 0
     (volumes / "a.nii.gz").unlink()
     assert run().already_there == 1
-    assert [row.case for row in read_scores(tmp_path / "out" / "scores.csv")] == ["a", "b"]  # the map of "a" is still there
+    assert [row.case for row in read_rows(tmp_path / "out" / "scores.csv", CaseScore)] == ["a", "b"]  # the map of "a" is there
 
 
 def test_other_settings_or_detectors_do_not_mix(
@@ -65,7 +66,7 @@ def test_other_settings_or_detectors_do_not_mix(
     place.add_detector()
     where = ("-i", volumes, "-o", tmp_path / "out", "-tr", "anogan")
     assert place.run(*where, "--set", "search_steps=1") == 0
-    assert {row.steps for row in read_slice_scores(tmp_path / "out" / "slice_scores.csv")} == {1}
+    assert {row.steps for row in read_rows(tmp_path / "out" / "slice_scores.csv", SliceScore)} == {1}
     capsys.readouterr()
     assert place.run(*where, "--set", "search_steps=2", "--set", "lambda=0.2") == 1
     error = capsys.readouterr().err
@@ -113,7 +114,7 @@ def test_bad_cases_are_named_and_stop_no_other(
     error = capsys.readouterr().err
     assert "2 of 4 images could not be scored: c, d" in error and "Traceback" not in error
     assert "Failed: case c: " in error and "Failed: case d: it is a picture of one slice" in error
-    assert [row.case for row in read_scores(tmp_path / "out" / "scores.csv")] == ["a", "b"]
+    assert [row.case for row in read_rows(tmp_path / "out" / "scores.csv", CaseScore)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(("flags", "message"), [
@@ -143,8 +144,8 @@ def test_settings_of_the_search_mean_nothing_for_a_segmentation(
 
 def cases_in(out: Path) -> tuple[list[str], list[str]]:
     """Of scores.csv, and of slice_scores.csv (four slices each)."""
-    return ([row.case for row in read_scores(out / "scores.csv")],
-            [row.case for row in read_slice_scores(out / "slice_scores.csv") if row.slice == 3])
+    return ([row.case for row in read_rows(out / "scores.csv", CaseScore)],
+            [row.case for row in read_rows(out / "slice_scores.csv", SliceScore) if row.slice == 3])
 
 
 def test_a_case_made_anew_leaves_the_other_cases_scores_and_damaged_tables_are_written_again(

@@ -14,6 +14,7 @@ from autoseg.api.reporting import build_report
 from autoseg.api.tasks import task_infos
 from autoseg.commands import prediction_command
 from autoseg.dataset import Case, Dataset, Labels
+from autoseg.evaluation.csv_table import write_rows
 from autoseg.files import write_json
 from autoseg.intensities import IntensityWindow
 from autoseg.plan import Configuration, Plans, Topology
@@ -23,18 +24,9 @@ from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.pictures import draw_panels, draw_samples, panels_png, samples_png
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.anomaly.scores import (
-    SCORES,
-    SLICE_SCORES,
-    CaseScore,
-    SliceScore,
-    Truth,
-    case_score,
-    write_scores,
-    write_slice_scores,
-)
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, Truth, case_score
 from autoseg.tasks.anomaly.store import SlicesDescription, write_slices
-from autoseg.tasks.anomaly.summary import summarize, write_summary
+from autoseg.tasks.anomaly.summary import summarize
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
@@ -94,9 +86,9 @@ def write_fold(model: ModelFolder, number: int) -> None:
     fold, rng = model.fold(number), np.random.default_rng(number)
     found = [scores_of(case) for case in FOLDS[number]]
     cases, slices = [case for case, _ in found], [entry for _, entries in found for entry in entries]
-    write_scores(fold.validated(SCORES), cases)
-    write_slice_scores(fold.validated(SLICE_SCORES), slices)
-    write_summary(fold.summary_json, summarize(cases, slices))
+    write_rows(fold.validated(SCORES), CaseScore, cases)
+    write_rows(fold.validated(SLICE_SCORES), SliceScore, slices)
+    write_json(fold.summary_json, summarize(cases, slices))
     write_log(fold.log_jsonl, [Epoch(
         epoch=epoch, learning_rate=2e-4, training_loss=2.0, validation_loss=None, dice={}, mean_dice=None, smoothed_dice=None,
         seconds=30.0, finished_at="2026-01-02T03:04:05+00:00", values={
@@ -193,8 +185,8 @@ def test_without_abnormal_cases_the_scores_are_shown_and_the_rest_is_said_in_wor
     model = write_detector(folder)
     for number, fold in enumerate(map(model.fold, range(2))):
         normal = [scores_of(case) for case in FOLDS[number] if CASES[case] == "normal"]
-        write_scores(fold.validated(SCORES), [case for case, _ in normal])
-        write_slice_scores(fold.validated(SLICE_SCORES), [entry for _, entries in normal for entry in entries])
+        write_rows(fold.validated(SCORES), CaseScore, [case for case, _ in normal])
+        write_rows(fold.validated(SLICE_SCORES), SliceScore, [entry for _, entries in normal for entry in entries])
     page = page_of(folder)
     assert "AUROC not known No abnormal case is known (4 normal cases)." in page.text
     assert "No abnormal slice is known (12 normal slices)." in page.text
@@ -258,7 +250,7 @@ def test_a_dataset_planned_both_ways_has_both_on_its_page(folder: DatasetFolder,
 def test_names_from_outside_are_text(folder: DatasetFolder) -> None:
     model = write_detector(folder, "a<b>&c")
     hostile = '"><script>alert(1)'
-    write_scores(model.fold(1).validated(SCORES), [scores_of("sick_1")[0].model_copy(update={"case": hostile})])
+    write_rows(model.fold(1).validated(SCORES), CaseScore, [scores_of("sick_1")[0].model_copy(update={"case": hostile})])
     draw_panels(panels_png(model.fold(1), hostile), np.zeros((1, 1, 8, 8)), np.zeros((1, 1, 8, 8)), ["x"], hostile)
     page = build_report(folder)
     assert "<script" not in page and "a<b>" not in page

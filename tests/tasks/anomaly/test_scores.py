@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.tasks.anomaly.scores import (
-    CaseScore,
-    SliceScore,
-    case_score,
-    read_scores,
-    read_slice_scores,
-    write_scores,
-    write_slice_scores,
-)
+from autoseg.evaluation.csv_table import read_rows, write_rows
+from autoseg.tasks.anomaly.scores import CaseScore, SliceScore, case_score
 
 
 def scored(index: int, score: float | None, case: str = "a") -> SliceScore:
@@ -37,17 +30,17 @@ def test_the_highest_tenth_of_the_slices_makes_a_cases_score() -> None:
 
 
 def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
-    write_slice_scores(tmp_path / "slice_scores.csv", SLICES)
-    write_scores(tmp_path / "scores.csv", CASES)
-    assert read_slice_scores(tmp_path / "slice_scores.csv") == SLICES
-    assert read_scores(tmp_path / "scores.csv") == CASES
+    write_rows(tmp_path / "slice_scores.csv", SliceScore, SLICES)
+    write_rows(tmp_path / "scores.csv", CaseScore, CASES)
+    assert read_rows(tmp_path / "slice_scores.csv", SliceScore) == SLICES
+    assert read_rows(tmp_path / "scores.csv", CaseScore) == CASES
     header, _, second = (tmp_path / "slice_scores.csv").read_text().splitlines()
     assert header == "case,slice,score,residual,discrimination,steps,truth,axis" and second == "007,3,,,,0,,"
 
 
 def test_no_scores_are_a_file_without_rows(tmp_path: Path) -> None:
-    write_scores(tmp_path / "scores.csv", [])
-    assert read_scores(tmp_path / "scores.csv") == []
+    write_rows(tmp_path / "scores.csv", CaseScore, [])
+    assert read_rows(tmp_path / "scores.csv", CaseScore) == []
 
 
 @pytest.mark.parametrize("text, message", [
@@ -65,13 +58,13 @@ def test_a_damaged_file_is_named_with_the_line_and_what_to_do(tmp_path: Path, te
     path = tmp_path / "scores.csv"
     path.write_text(text.replace("HEAD", "case,score,mean,highest,highest_slice,slices,truth"))
     with pytest.raises(AutosegError, match=message) as error:
-        read_scores(path)
+        read_rows(path, CaseScore)
     assert str(path) in str(error.value) and "Remove the file, and run the command that wrote it again" in str(error.value)
 
 
 def test_a_missing_file_and_one_of_other_bytes_are_named(tmp_path: Path) -> None:
     with pytest.raises(AutosegError, match="gone.csv does not exist"):
-        read_scores(tmp_path / "gone.csv")
+        read_rows(tmp_path / "gone.csv", CaseScore)
     (tmp_path / "scores.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(AutosegError, match="cannot be read as a table"):
-        read_scores(tmp_path / "scores.csv")
+        read_rows(tmp_path / "scores.csv", CaseScore)

@@ -14,9 +14,10 @@ from PIL import Image as Pillow
 
 from autoseg.api.tasks import predict_locations
 from autoseg.errors import AutosegError
+from autoseg.evaluation.csv_table import read_rows
 from autoseg.image import Image
 from autoseg.image_io import read_image, write_image
-from autoseg.tasks.localization.locations import read_locations
+from autoseg.tasks.localization.locations import Location
 from autoseg.tasks.localization.locator import Locator
 
 FILES = ["a.png", "autoseg_prediction.jsonl", "b.png", "c.png", "locations.csv"]
@@ -92,7 +93,7 @@ def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(
     assert [row.slice for row in predict(crop_mm=0).rows] == [9, 5, None]
     (volumes / "a.nii.gz").unlink()
     assert predict(crop_mm=0).already_there == 2
-    assert [row.case for row in read_locations(out / "locations.csv")] == ["a", "b", "c"]  # the picture of "a" is still there
+    assert [row.case for row in read_rows(out / "locations.csv", Location)] == ["a", "b", "c"]  # the picture of "a" is there
 
 
 def test_a_damaged_table_is_written_again_and_a_damaged_record_is_told(
@@ -101,7 +102,7 @@ def test_a_damaged_table_is_written_again_and_a_damaged_record_is_told(
     predict()
     (out / "locations.csv").write_text("damaged")
     assert predict().already_there == 3
-    assert [row.case for row in read_locations(out / "locations.csv")] == ["a", "b", "c"]
+    assert [row.case for row in read_rows(out / "locations.csv", Location)] == ["a", "b", "c"]
     (out / "autoseg_prediction.jsonl").write_text('{"output": 1}\n')
     with pytest.raises(AutosegError, match=r"autoseg_prediction\.jsonl is damaged: .*--overwrite"):
         predict()
@@ -178,7 +179,7 @@ def test_other_thresholds_or_locators_do_not_mix(place: Any, volumes: Path, out:
     assert "made: models projection locator (now tiny default)" in capsys.readouterr().err
     place.add_locator("other")
     assert place.run("-i", volumes / "a.nii.gz", "-o", out, "-tr", "other", "--overwrite") == 0
-    assert [row.case for row in read_locations(out / "locations.csv")] == ["a"]
+    assert [row.case for row in read_rows(out / "locations.csv", Location)] == ["a"]
     assert place.run("-i", volumes, "-o", out, "-tr", "other") == 1
     assert "b.png is there, but this model did not make it" in capsys.readouterr().err
     last = [json.loads(line) for line in (out / "autoseg_prediction.jsonl").read_text().splitlines() if "versions" in line][-1]
@@ -192,10 +193,10 @@ def test_a_threshold_that_is_not_reached_is_no_slice(
     place.add_locator()
     where = ("-i", volumes, "-o", out)
     assert place.run(*where, "--crop") == 0
-    assert [row.slice for row in read_locations(out / "locations.csv")] == [13, 5, None]
+    assert [row.slice for row in read_rows(out / "locations.csv", Location)] == [13, 5, None]
     assert place.run(*where, "--crop", "--set", "threshold=0.8", "--overwrite") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Not found in 3 of 3 images: a, b, c"
-    assert {(row.found, row.slice, row.mm, row.confidence) for row in read_locations(out / "locations.csv")} == {
+    assert {(row.found, row.slice, row.mm, row.confidence) for row in read_rows(out / "locations.csv", Location)} == {
         (False, None, None, 0.7), (False, None, None, 0.0)}
     assert made(out / "crops") == ["autoseg_prediction.jsonl"]
 
@@ -234,7 +235,7 @@ def test_bad_cases_are_named_and_stop_no_other(place: Any, volumes: Path, out: P
                  "Failed: case h: it has the same value everywhere (7)"):
         assert line in told.err
     assert told.out.splitlines()[-1] == "Not found in 1 of 3 images: c"
-    assert [row.case for row in read_locations(out / "locations.csv")] == ["a", "b", "c"]
+    assert [row.case for row in read_rows(out / "locations.csv", Location)] == ["a", "b", "c"]
 
 
 def test_channels_in_several_files_are_cut_out_into_one(

@@ -13,19 +13,20 @@ import pytest
 from autoseg.api.reporting import build_report
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
+from autoseg.evaluation.csv_table import write_rows
 from autoseg.files import write_json
 from autoseg.intensities import IntensityWindow
 from autoseg.plan import Topology
 from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.tasks.localization import INFO as LOCATION
-from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation, write_validated
+from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.picture import draw_location, picture_png
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.tasks.localization.store import ProjectionDescription, StoredLevel, write_projection
-from autoseg.tasks.localization.summary import summarize, write_summary
+from autoseg.tasks.localization.summary import summarize
 from autoseg.training_log import Epoch, write_log
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
@@ -79,8 +80,8 @@ def rows_of(case: str) -> list[ValidatedLocation]:
 def write_fold(model: ModelFolder, number: int) -> None:
     fold = model.fold(number)
     rows = [row for case in FOLDS[number] for row in rows_of(case)]
-    write_validated(fold.validated(LOCATIONS), rows)
-    write_summary(fold.summary_json, summarize(rows))
+    write_rows(fold.validated(LOCATIONS), ValidatedLocation, rows)
+    write_json(fold.summary_json, summarize(rows))
     write_log(fold.log_jsonl, [Epoch(
         epoch=epoch, learning_rate=1e-3, training_loss=0.5 / (epoch + 1), validation_loss=0.6 / (epoch + 1), dice={"L3": 0.5},
         mean_dice=0.1 * epoch, smoothed_dice=None, seconds=30.0, finished_at="2026-01-02T03:04:05+00:00") for epoch in range(6)])
@@ -176,9 +177,10 @@ def test_where_it_is_found_though_not_there_is_told(folder: DatasetFolder, page_
     text = page_of(folder).text
     assert "Found where it is not case in slice confidence fold d the part after it 9.0 0.10 1 " in text
     assert "found; fold 1. Given only the part after it: wrongly found, slice 9.0, confidence 0.10." in text
-    write_validated(model.fold(1).validated(LOCATIONS), [*rows_of("d"), rows_of("without")[0].model_copy(update={"found": True})])
+    found = rows_of("without")[0].model_copy(update={"found": True})
+    write_rows(model.fold(1).validated(LOCATIONS), ValidatedLocation, [*rows_of("d"), found])
     assert "fold without the whole case 9.0 0.20 1 d the part after it 9.0 0.10 1 " in page_of(folder).text  # the surest first
-    write_validated(model.fold(1).validated(LOCATIONS), rows_of("b"))
+    write_rows(model.fold(1).validated(LOCATIONS), ValidatedLocation, rows_of("b"))
     assert "Found where it is not" not in page_of(folder).text
 
 
@@ -229,10 +231,10 @@ def test_each_locator_finds_what_it_was_trained_for(folder: DatasetFolder, page_
 
 def test_a_fold_without_the_level_has_no_error(folder: DatasetFolder, page_of: PageOf) -> None:
     model = write_locator(folder)
-    write_validated(model.fold(1).validated(LOCATIONS), rows_of("without"))
+    write_rows(model.fold(1).validated(LOCATIONS), ValidatedLocation, rows_of("without"))
     text = page_of(folder).text
     assert "mean error 2.00 (" in text and "fold 1 0 – – 0 of 0 0 of 1 –" in text
-    write_validated(model.fold(0).validated(LOCATIONS), [])
+    write_rows(model.fold(0).validated(LOCATIONS), ValidatedLocation, [])
     text = page_of(folder).text
     assert "Finding L3, locator error not known" in text and "No validated case has the level" in text
 
@@ -268,7 +270,7 @@ def test_names_from_outside_are_text(folder: DatasetFolder) -> None:
     model = write_locator(folder, "a<b>&c")
     hostile = '"><script>alert(1)'
     rows = [row.model_copy(update={"case": hostile}) for row in rows_of("f")]
-    write_validated(model.fold(1).validated(LOCATIONS), rows)
+    write_rows(model.fold(1).validated(LOCATIONS), ValidatedLocation, rows)
     draw_location(picture_png(model.fold(1), hostile), np.zeros((3, 8, 8)), None, 3, True, None, hostile)
     page = build_report(folder)
     assert "<script" not in page and "a<b>" not in page

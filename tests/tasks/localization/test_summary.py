@@ -8,11 +8,13 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from autoseg.evaluation.csv_table import write_rows
+from autoseg.files import write_json
 from autoseg.tasks.localization.evaluation import pooled
-from autoseg.tasks.localization.locations import LOCATIONS, Part, ValidatedLocation, write_validated
-from autoseg.tasks.localization.summary import Absent, LocationSummary, read_summary, summarize, write_summary
+from autoseg.tasks.localization.locations import LOCATIONS, Part, ValidatedLocation
+from autoseg.tasks.localization.summary import Absent, LocationSummary, summarize
 from autoseg.tasks.localization.tables import in_words, location_table
-from autoseg.workspace import ModelFolder
+from autoseg.workspace import ModelFolder, read_model
 
 
 def there(case: str, slice_: float, true_slice: float, slice_mm: float = 1.0, found: bool = True) -> ValidatedLocation:
@@ -77,15 +79,15 @@ def test_what_is_not_known_is_none() -> None:
 
 def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
     for rows in (ROWS, []):
-        write_summary(tmp_path / "summary.json", summarize(rows))
-        assert read_summary(tmp_path / "summary.json") == summarize(rows)
+        write_json(tmp_path / "summary.json", summarize(rows))
+        assert read_model(tmp_path / "summary.json", LocationSummary) == summarize(rows)
 
 
 def test_folds_are_taken_together(tmp_path: Path) -> None:
     model = ModelFolder(tmp_path)
-    write_validated(model.fold(0).validated(LOCATIONS), ROWS[:2])
-    write_validated(model.fold(1).validated(LOCATIONS), ROWS[2:])
-    assert pooled(model, 2) == summarize(ROWS) == read_summary(model.summary_json)
+    write_rows(model.fold(0).validated(LOCATIONS), ValidatedLocation, ROWS[:2])
+    write_rows(model.fold(1).validated(LOCATIONS), ValidatedLocation, ROWS[2:])
+    assert pooled(model, 2) == summarize(ROWS) == read_model(model.summary_json, LocationSummary)
 
 
 def test_the_table_has_the_numbers_and_words_have_the_names() -> None:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.tasks.localization.locations import ValidatedLocation, read_validated, write_validated
+from autoseg.evaluation.csv_table import read_rows, write_rows
+from autoseg.tasks.localization.locations import ValidatedLocation
 
 ROWS = [
     ValidatedLocation(case='x, "quoted"', part="whole", is_there=True, found=True, confidence=0.1 + 0.2, slice=12.5,
@@ -28,15 +29,15 @@ def test_errors_are_as_precise_as_positions() -> None:
 
 
 def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
-    write_validated(tmp_path / "locations.csv", ROWS)
-    assert read_validated(tmp_path / "locations.csv") == ROWS
+    write_rows(tmp_path / "locations.csv", ValidatedLocation, ROWS)
+    assert read_rows(tmp_path / "locations.csv", ValidatedLocation) == ROWS
     header, _, second = (tmp_path / "locations.csv").read_text().splitlines()
     assert header == HEAD and second == "007,before,no,no,0.25,3.0,,0.001,,"
 
 
 def test_no_rows_are_a_file_without_rows(tmp_path: Path) -> None:
-    write_validated(tmp_path / "locations.csv", [])
-    assert read_validated(tmp_path / "locations.csv") == []
+    write_rows(tmp_path / "locations.csv", ValidatedLocation, [])
+    assert read_rows(tmp_path / "locations.csv", ValidatedLocation) == []
 
 
 @pytest.mark.parametrize("text, message", [
@@ -53,7 +54,7 @@ def test_a_damaged_file_is_named_with_the_line_and_what_to_do(tmp_path: Path, te
     path = tmp_path / "locations.csv"
     path.write_text(text.replace("HEAD", HEAD))
     with pytest.raises(AutosegError, match=message) as error:
-        read_validated(path)
+        read_rows(path, ValidatedLocation)
     assert str(path) in str(error.value) and "autoseg_train with --continue" in str(error.value)
 
 

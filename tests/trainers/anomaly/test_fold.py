@@ -13,11 +13,12 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from autoseg.errors import AutosegError
+from autoseg.evaluation.csv_table import read_rows
 from autoseg.tasks.anomaly.detector import AnomalyDetector
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.pictures import SAMPLES, panels_png
-from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, read_scores, read_slice_scores
-from autoseg.tasks.anomaly.summary import read_summary
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore
+from autoseg.tasks.anomaly.summary import AnomalySummary
 from autoseg.trainers import loop
 from autoseg.trainers.anomaly import fold as detector_fold
 from autoseg.trainers.anomaly.data import load_data
@@ -27,6 +28,7 @@ from autoseg.trainers.anomaly.settings import AnomalySettings
 from autoseg.trainers.fold import run_fold
 from autoseg.trainers.job import Job
 from autoseg.training_log import read_log
+from autoseg.workspace import read_model
 
 MakeJob = Callable[..., Job[AnomalySettings]]
 GAN_VALUES = {"generator_loss", "discriminator_loss", "D(x)", "D(G(z))"}
@@ -70,12 +72,12 @@ def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
     pictures = [place.progress_png, *(place.root / SAMPLES).iterdir(), *(panels_png(place, case) for case in validated)]
     assert not any(is_blank(picture) for picture in pictures)
     assert {name.partition(".")[0] for name in load_file(place.checkpoint_final)} == {"generator", "discriminator", "encoder"}
-    scores = read_scores(place.validated(SCORES))
+    scores = read_rows(place.validated(SCORES), CaseScore)
     assert sorted(score.case for score in scores) == sorted(validated)
     assert {score.case: score.truth for score in scores} == {
         case: "normal" if int(case[-2:]) < 8 else "abnormal" for case in validated}
-    assert [row.case for row in read_slice_scores(place.validated(SLICE_SCORES))] == [score.case for score in scores]
-    assert summary == read_summary(place.summary_json)
+    assert [row.case for row in read_rows(place.validated(SLICE_SCORES), SliceScore)] == [score.case for score in scores]
+    assert summary == read_model(place.summary_json, AnomalySummary)
     assert not list(job.folder.root.rglob(".tmp-*"))
 
 
@@ -155,7 +157,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
         patch.setattr(AnomalyDetector, "score_case", killed)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    first = read_scores(job.fold_folder.validated(SCORES))
+    first = read_rows(job.fold_folder.validated(SCORES), CaseScore)
     assert [score.case for score in first] == scored and not job.fold_folder.summary_json.exists()
 
     def counted(self: AnomalyDetector, name: str, *arguments: Any, **named: Any) -> Any:
@@ -165,7 +167,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
     monkeypatch.setattr(AnomalyDetector, "score_case", counted)
     train_fold(job)
     assert sorted(scored) == sorted(load_data(job).validation)
-    after = read_scores(job.fold_folder.validated(SCORES))
+    after = read_rows(job.fold_folder.validated(SCORES), CaseScore)
     assert after[0] == first[0] and len(after) == len(scored)
 
 

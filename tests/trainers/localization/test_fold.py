@@ -15,13 +15,14 @@ from safetensors.torch import load_file
 
 from autoseg.api.tasks import plan_projection
 from autoseg.errors import AutosegError
+from autoseg.evaluation.csv_table import read_rows, write_rows
 from autoseg.files import write_json
 from autoseg.image_io import read_label
-from autoseg.tasks.localization.locations import LOCATIONS, read_validated, write_validated
+from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation
 from autoseg.tasks.localization.locator import Located, Locator
 from autoseg.tasks.localization.picture import picture_png
 from autoseg.tasks.localization.store import open_projection
-from autoseg.tasks.localization.summary import read_summary
+from autoseg.tasks.localization.summary import LocationSummary
 from autoseg.trainers import loop
 from autoseg.trainers.fold import run_fold
 from autoseg.trainers.job import Job
@@ -31,7 +32,7 @@ from autoseg.trainers.localization.data import load_data
 from autoseg.trainers.localization.fold import steps
 from autoseg.trainers.localization.settings import LocalizationSettings
 from autoseg.training_log import read_log
-from autoseg.workspace import DatasetFolder, read_json
+from autoseg.workspace import DatasetFolder, read_json, read_model
 
 MakeJob = Callable[..., Job[LocalizationSettings]]
 WITH_BALL = ("ball_1", "ball_2", "ball_3")
@@ -65,9 +66,9 @@ def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
     place, data = job.fold_folder, load_data(job)
     log = read_log(place.log_jsonl)
     assert len(log) == 2 and all(epoch.validation_loss is not None and set(epoch.dice) == {"ball"} for epoch in log)
-    rows = read_validated(place.validated(LOCATIONS))
+    rows = read_rows(place.validated(LOCATIONS), ValidatedLocation)
     assert [row.case for row in rows if row.part == "whole"] == data.validation
-    assert summary == read_summary(place.summary_json)
+    assert summary == read_model(place.summary_json, LocationSummary)
     for picture in (place.progress_png, *(picture_png(place, case) for case in data.validation)):
         assert Pillow.open(picture).size[0] > 100
     assert {name.partition(".")[0] for name in load_file(place.checkpoint_final)} == {"network"}
@@ -111,14 +112,14 @@ def test_validation_counts_slices_as_the_files_do(
         {"train": ["ball_0"], "val": [*WITH_BALL, "ball_4"]},
         {"train": [*WITH_BALL, "ball_4"], "val": ["ball_0"]}])
     summary = train_fold(job)
-    whole = {row.case: row for row in read_validated(job.fold_folder.validated(LOCATIONS)) if row.part == "whole"}
+    whole = {row.case: row for row in read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation) if row.part == "whole"}
     for case in WITH_BALL:
         row = whole[case]
         assert row.is_there and row.true_slice == pytest.approx(middle_in_file(case, source)) and row.slice_mm == 3.0
         assert row.found and row.error_slices == pytest.approx(0, abs=0.1) and row.confidence > 0.8
     assert not whole["ball_4"].is_there and not whole["ball_4"].found
     assert whole["ball_4"].true_slice is None and whole["ball_4"].error_mm is None
-    parts = [row for row in read_validated(job.fold_folder.validated(LOCATIONS)) if row.part != "whole"]
+    parts = [row for row in read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation) if row.part != "whole"]
     assert {(row.case, row.part) for row in parts} <= {(case, part) for case in whole for part in ("before", "after")}
     assert len(parts) >= 3 and not any(row.found or row.is_there for row in parts) and "ball_4" not in {r.case for r in parts}
     assert (summary.cases, summary.found, summary.without_level.count, summary.parts.count) == (3, 3, 1, len(parts))
@@ -140,7 +141,7 @@ def test_parts_are_the_rows_before_and_after_in_the_cases_own_slices(
     monkeypatch.setattr(Locator, "_respond", first_row)
     job = make_job(band=1)
     train_fold(job)
-    rows = read_validated(job.fold_folder.validated(LOCATIONS))
+    rows = read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation)
     assert all((row.slice, row.confidence) == (round(row.slice, 3), round(row.confidence, 4)) for row in rows)
     for row, (case, count) in zip(rows, seen, strict=True):
         stored = open_projection(job.folder.preprocessed("projection"), row.case)
@@ -173,13 +174,13 @@ def test_a_finished_fold_is_left_as_it_is_and_its_validation_made_again_where_it
 def test_rows_of_cases_whose_level_was_corrected_are_made_again(make_job: MakeJob, without_pictures: None) -> None:
     job = make_job()
     train_fold(job)
-    first = read_validated(job.fold_folder.validated(LOCATIONS))
+    first = read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation)
     wrong = [row.model_copy(update={"true_slice": row.true_slice + 5, "slice": 1.0}) if row.true_slice is not None else row
              for row in first]
     assert wrong != first
-    write_validated(job.fold_folder.validated(LOCATIONS), wrong)
+    write_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation, wrong)
     train_fold(job)
-    assert sorted(read_validated(job.fold_folder.validated(LOCATIONS)), key=str) == sorted(first, key=str)
+    assert sorted(read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation), key=str) == sorted(first, key=str)
 
 
 def test_fold_all_is_trained_and_not_validated(make_job: MakeJob, without_pictures: None) -> None:
@@ -221,7 +222,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
         patch.setattr(Locator, "locate", killed)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    first = read_validated(job.fold_folder.validated(LOCATIONS))
+    first = read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation)
     assert {row.case for row in first} == set(located) and not job.fold_folder.summary_json.exists()
     before = list(located)
 
@@ -232,7 +233,7 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
     monkeypatch.setattr(Locator, "locate", counted)
     train_fold(job)
     assert not set(located[len(before):]) & set(before) and set(located) == set(load_data(job).validation)
-    after = read_validated(job.fold_folder.validated(LOCATIONS))
+    after = read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation)
     assert after[:len(first)] == first and len({(row.case, row.part) for row in after}) == len(after)
 
 
@@ -245,10 +246,11 @@ def test_the_summary_is_the_last_thing_that_is_written(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(locator_fold, "write_summary", killed)
+        patch.setattr(locator_fold, "write_json", killed)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    assert {row.case for row in read_validated(job.fold_folder.validated(LOCATIONS))} == set(load_data(job).validation)
+    rows = read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation)
+    assert {row.case for row in rows} == set(load_data(job).validation)
     assert not job.fold_folder.summary_json.exists()
     train_fold(job)
     assert job.fold_folder.summary_json.exists()

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autoseg.evaluation.roc import NORMAL_PERCENTILE, Detection, roc_of
-from autoseg.reporting.artefacts import AnyFold, ModelArtefacts, read_if_there
+from autoseg.reporting.artefacts import AnyFold, ModelArtefacts, rows_if_there
 from autoseg.reporting.blocks import Block, Figure, Picture, Table, Text, figures, pictures
 from autoseg.reporting.figures import box_rows, roc_lines
 from autoseg.tasks.anomaly.figure import groups
 from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.anomaly.pictures import panels_png
-from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore, read_scores, read_slice_scores
+from autoseg.tasks.anomaly.scores import SCORES, SLICE_SCORES, CaseScore, SliceScore
 from autoseg.tasks.anomaly.summary import AnomalySummary, scored_cases, scored_slices, summarize
 from autoseg.wording import JOINED, counted, fixed, number, with_interval
 from autoseg.workspace import FoldFolder
@@ -32,8 +32,8 @@ Detector = ModelArtefacts[AnomalyDescription, Scores, AnomalySummary]
 
 def read_results(fold: FoldFolder, troubles: list[str]) -> Scores | None:
     """Read the scores of a fold's validation; None where there is no case."""
-    cases = read_if_there(troubles, fold.validated(SCORES), read_scores) or []
-    slices = read_if_there(troubles, fold.validated(SLICE_SCORES), read_slice_scores) or []
+    cases = rows_if_there(troubles, fold.validated(SCORES), CaseScore)
+    slices = rows_if_there(troubles, fold.validated(SLICE_SCORES), SliceScore)
     return Scores(cases, slices) if cases else None
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autoseg.reporting.artefacts import FoldArtefacts, ModelArtefacts, read_if_there
+from autoseg.reporting.artefacts import FoldArtefacts, ModelArtefacts, rows_if_there
 from autoseg.reporting.blocks import Block, Figure, Picture, Table, Text, figures, pictures
 from autoseg.reporting.figures import box_rows, dots
-from autoseg.tasks.localization.locations import LOCATIONS, Part, ValidatedLocation, read_validated
+from autoseg.tasks.localization.locations import LOCATIONS, Part, ValidatedLocation
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.picture import picture_png
 from autoseg.tasks.localization.summary import NEAR_MM, Absent, CaseError, Errors, LocationSummary, Share, summarize
@@ -24,7 +24,7 @@ WHERE: dict[Part, str] = {"whole": "the whole case", "before": "the part before 
 
 def read_results(fold: FoldFolder, troubles: list[str]) -> Rows | None:
     """Read the rows of a fold's validation; None where there is none."""
-    return read_if_there(troubles, fold.validated(LOCATIONS), read_validated) or None
+    return rows_if_there(troubles, fold.validated(LOCATIONS), ValidatedLocation) or None
 
 
 def pooled(folds: Sequence[Rows]) -> LocationSummary:
