@@ -48,18 +48,18 @@ class SlicePlacement:
 
     @property
     def count(self) -> int:
-        """Slices of the image."""
+        """Return the number of slices of the image."""
         return self.shape[self.array_axis]
 
     def view(self, volume: np.ndarray) -> np.ndarray:
-        """The slices (N, H, W) of a volume (Z, Y, X), at its own resolution and turned as they are cut; a view of it."""
+        """Return the slices (N, H, W) of a volume (Z, Y, X), at its own resolution, turned as they are cut; a view of it."""
         slices = volume.transpose(self.array_axis, self.rows_axis, self.columns_axis)
         flip_rows, flip_columns = self.flipped
         return slices[:, ::-1 if flip_rows else 1, ::-1 if flip_columns else 1]
 
     @property
     def content(self) -> tuple[slice, slice]:
-        """The part of a square that the image covers."""
+        """Return the part of a square that the image covers."""
         return slice(*self.rows), slice(*self.columns)
 
 
@@ -76,7 +76,7 @@ class Cut:
 
 
 def cut_image(image: Image, case: str, plans: SlicePlans) -> Cut:
-    """All slices of an image along the planned axis; a picture is one slice.
+    """Return all slices of an image along the planned axis; a picture is one slice.
 
     image: (C, Z, Y, X) as read; it is left as it is. Each slice is fitted into the square as a whole, its aspect in mm kept:
     shrunk by averaging over area, or grown linearly. Intensities become [-1, 1] by the planned window of the channel, or by the
@@ -102,7 +102,7 @@ def cut_image(image: Image, case: str, plans: SlicePlans) -> Cut:
 
 
 def place_back(values: np.ndarray, placement: SlicePlacement) -> np.ndarray:
-    """Values of slices on the grid of the image that they were cut from.
+    """Return values of slices on the grid of the image that they were cut from.
 
     values: (N, S, S) float32. Returns (1, Z, Y, X) float32; padding is left out, growing is linear.
     """
@@ -119,7 +119,7 @@ def place_back(values: np.ndarray, placement: SlicePlacement) -> np.ndarray:
 
 
 def place(geometry: Geometry, shape: tuple[int, int, int], axis: Axis | None, image_size: int) -> SlicePlacement:
-    """Where the slices of an image lie and how they are turned. shape: (Z, Y, X). axis: None for pictures, kept as they are."""
+    """Return where slices lie and how they are turned. shape: (Z, Y, X). axis: None for pictures, which stay as they are."""
     array_axis, (rows_axis, rows_flipped), (columns_axis, columns_flipped) = _turned(geometry, axis)
     extents_mm = [shape[a] * geometry.spacing_mm[a] for a in (rows_axis, columns_axis)]
     pixels = [min(image_size, max(1, round(image_size * extent / max(extents_mm)))) for extent in extents_mm]
@@ -131,12 +131,12 @@ def place(geometry: Geometry, shape: tuple[int, int, int], axis: Axis | None, im
 
 
 def cut_along(geometry: Geometry, axis: Axis | None) -> int:
-    """The array axis, 0, 1 or 2 of (Z, Y, X), that slices follow each other along."""
+    """Return the array axis, 0, 1 or 2 of (Z, Y, X), that slices follow each other along."""
     return _turned(geometry, axis)[0]
 
 
 def _turned(geometry: Geometry, axis: Axis | None) -> tuple[int, tuple[int, bool], tuple[int, bool]]:
-    """The array axis that is cut along, and those of rows and columns with whether they are flipped."""
+    """Return the array axis that is cut along, and those of rows and columns with whether they are flipped."""
     if axis is None:
         return 0, (1, False), (2, False)
     array_axis_of = {world: (a, forward) for a, (world, forward) in enumerate(geometry.world_axes())}
@@ -146,12 +146,12 @@ def _turned(geometry: Geometry, axis: Axis | None) -> tuple[int, tuple[int, bool
 
 
 def is_picture(array: np.ndarray) -> bool:
-    """Whether (C, Z, Y, X) is a single slice in the file's own plane, as pictures are."""
+    """Tell whether (C, Z, Y, X) is a single slice in the file's own plane, as pictures are."""
     return array.shape[1] == 1
 
 
 def is_gray(array: np.ndarray) -> bool:
-    """Whether (C, 1, Y, X) holds one gray channel, or three that are the same but for traces.
+    """Tell whether (C, 1, Y, X) holds one gray channel, or three that are the same but for traces.
 
     These are 16 of 255 between the channels at 99 % of the pixels: JPEG and watermarks leave some colour.
     """
@@ -162,7 +162,7 @@ def is_gray(array: np.ndarray) -> bool:
 
 
 def _with_planned_channels(image: Image, case: str, plans: SlicePlans) -> np.ndarray:
-    """(C, Z, Y, X) with as many channels as planned, or AutosegError."""
+    """Return (C, Z, Y, X) with as many channels as planned, or AutosegError."""
     found, planned = len(image.array), plans.channels
     if found == planned:
         return image.array
@@ -190,7 +190,7 @@ def _require_planned_kind(array: np.ndarray, case: str, plans: SlicePlans) -> No
 
 
 def _windows(array: np.ndarray, plans: SlicePlans) -> list[tuple[float, float]]:
-    """For each channel the values that become -1 and 1."""
+    """Return for each channel the values that become -1 and 1."""
     if {name.lower() for name in plans.channel_names} in COLOURS and not any(plans.windows):
         return [own_window(array)] * len(array)
     return [(planned.low, planned.high) if planned else own_window(channel)

@@ -36,17 +36,17 @@ class GanShape(Frozen):
 
     @property
     def start(self) -> int:
-        """Edge of the coarsest feature maps, pixels."""
+        """Return the edge of the coarsest feature maps, pixels."""
         return self.image_size >> self.conv_layers
 
     @property
     def widths(self) -> list[int]:
-        """Channels of the hidden layers, finest first; the finest has half the image's resolution."""
+        """Return the channels of the hidden layers, finest first; the finest has half the image's resolution."""
         return [self.features * min(2**level, WIDEST) for level in range(self.conv_layers)]
 
 
 def require_buildable(shape: GanShape) -> None:
-    """Raises AutosegError where the image cannot be halved so often."""
+    """Raise AutosegError where the image cannot be halved so often."""
     if shape.start < SMALLEST_START or shape.start << shape.conv_layers != shape.image_size:
         fits = [n for n in range(1, 12) if shape.image_size % 2**n == 0 and shape.image_size >> n >= SMALLEST_START]
         raise AutosegError(
@@ -91,7 +91,7 @@ class Discriminator(nn.Module):
                 spectral_norm(module)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """The last hidden layer, (B, widths[-1], start, start)."""
+        """Return the last hidden layer, (B, widths[-1], start, start)."""
         maps: torch.Tensor = self.layers(images)
         return maps
 
@@ -114,7 +114,7 @@ class Encoder(nn.Module):
 
 
 def _halving(shape: GanShape, spectral: bool) -> nn.Sequential:
-    """spectral: without batch norm."""
+    """Return the layers that halve the resolution, one after the other. spectral: without batch norm."""
     layers: list[nn.Module] = []
     width = shape.channels
     for level, wider in enumerate(shape.widths):

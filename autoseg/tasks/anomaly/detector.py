@@ -27,7 +27,7 @@ from autoseg.tasks.anomaly.search import Found, Progress, search, share_of
 
 
 def fused(networks: GanNetworks) -> GanNetworks:
-    """Copies that give the same but for rounding, faster; only for networks in eval mode, whose statistics stand still."""
+    """Return copies that give the same but for rounding, faster; only of networks in eval mode, whose statistics stand still."""
     encoder = None if networks.encoder is None else _fused(networks.encoder)
     return GanNetworks(_fused(networks.generator), _fused(networks.discriminator), encoder)
 
@@ -51,7 +51,7 @@ def _fused_child(child: nn.Module) -> nn.Module:
 
 
 def _plain(layer: nn.Module) -> nn.Module:
-    """A copy of a layer; of a convolution whose weight is computed each time, one that has it."""
+    """Return a copy of a layer; of a convolution whose weight is computed each time, one that has it."""
     if not (isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight")):
         return deepcopy(layer)
     plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)  # type: ignore[arg-type]
@@ -77,7 +77,7 @@ class ScoredCase:
     anomaly_map: np.ndarray | None = None
 
     def highest(self, count: int) -> np.ndarray:
-        """Where in `indices` the slices of the highest scores stand, highest first; at most `count`."""
+        """Return where in `indices` the slices of the highest scores stand, highest first; at most `count`."""
         scores = np.array([np.nan if entry.score is None else entry.score for entry in self.slices])
         return np.argsort(-scores)[: min(count, int(np.isfinite(scores).sum()))]  # NaN is sorted last
 
@@ -108,7 +108,7 @@ class AnomalyDetector:
         return origin_of([self.detector.facts()], search=self.search.model_dump(mode="json"), **more)
 
     def score_image(self, image: Image, case: str, progress: Progress | None = None) -> ScoredCase:
-        """An image (C, Z, Y, X) as read, cut as the training images were. The same image and case give the same scores.
+        """Score an image (C, Z, Y, X) as read, cut as the training images were. The same image and case give the same scores.
 
         Raises AutosegError where the image does not fit the detector (see `cutting.cut_image`), or memory runs out.
         """
@@ -122,7 +122,7 @@ class AnomalyDetector:
         self, case: str, slices: np.ndarray, blank: np.ndarray, array_axis: int | None = None,
         truths: Sequence[Truth | None] | None = None, truth: Truth | None = None, progress: Progress | None = None,
     ) -> ScoredCase:
-        """Slices that were cut before.
+        """Score slices that were cut before.
 
         slices: (N, C, S, S) float32, all of the case. blank: (N,) bool. array_axis: of the image, that they were cut along.
         truths: of the slices; truth: of the case. Raises AutosegError where all slices are blank, or memory runs out.
@@ -144,8 +144,9 @@ class AnomalyDetector:
         self, slices: np.ndarray, blank: np.ndarray, seed: int, positions: Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> Found:
-        """Of slices (N, C, S, S) float32, one at least not blank. blank: (N,) bool; these are not searched: their scores are NaN,
-        their maps 0. positions: of the slices in their case (see `search`). Raises AutosegError where weights give no numbers.
+        """Score slices (N, C, S, S) float32, one at least not blank. blank: (N,) bool; these are not searched: their scores
+        are NaN, their maps 0. positions: of the slices in their case (see `search`). Raises AutosegError where weights give no
+        numbers.
         """
         seen = np.flatnonzero(~blank)
         numbers = np.arange(len(slices)) if positions is None else np.asarray(positions)
@@ -160,13 +161,13 @@ class AnomalyDetector:
         return _with_blank(mean, slices, seen)
 
     def _seed(self, case: str) -> int:
-        """Of the case and the training's seed, so that it is the same each time and for whatever other settings."""
+        """Return a seed of the case and the training's seed: the same each time, whatever the other settings are."""
         text = f"{self.description.settings.get('seed')}/{case}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
 
 
 def spread(blank: np.ndarray, most: int | None) -> np.ndarray:
-    """Indices of all slices, or where that is fewer of `most` that are not blank, evenly spread. blank: (N,) bool."""
+    """Return the indices of all slices, or where that is fewer of `most` that are not blank, evenly spread. blank: (N,) bool."""
     seen = np.flatnonzero(~blank)
     if most is None or len(seen) <= most:
         return np.arange(len(blank))
@@ -174,7 +175,7 @@ def spread(blank: np.ndarray, most: int | None) -> np.ndarray:
 
 
 def _with_blank(mean: dict[str, np.ndarray], slices: np.ndarray, seen: np.ndarray) -> Found:
-    """The slices that were not searched among the others: generated as they are, so that nothing differs."""
+    """Return the slices that were not searched among the others: generated as they are, so that nothing differs."""
     def filled(name: str, empty: np.ndarray) -> np.ndarray:
         empty[seen] = mean[name]
         return empty

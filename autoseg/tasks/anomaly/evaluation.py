@@ -37,7 +37,7 @@ SAME_BESIDE = 0.5  # share of neighbours with one value: regions of 3 voxels acr
 
 
 def read_regions(path: Path) -> Image:
-    """A label file as `read_label` gives it. Raises AutosegError as that does, and where the file must be an image: where it
+    """Read a label file as `read_label` does. Raises AutosegError as that does, and where the file must be an image: where it
     holds more values than FEW_VALUES, and neighbouring voxels (along y or x, the file's most frequent value left out) are more
     often different than the same. A label of many organs, or of an own number for each cell, consists of regions."""
     label = read_label(path)
@@ -54,7 +54,7 @@ def read_regions(path: Path) -> Image:
 
 
 def _same_beside(array: np.ndarray, common: int) -> float:
-    """Share of the pairs of neighbours in the planes of (Z, Y, X), both of another value than `common`, that have one value."""
+    """Return the share of neighbours in the planes of (Z, Y, X), both of another value than `common`, that have one value."""
     same = pairs = 0
     for plane in array:
         for left, right in ((plane[1:], plane[:-1]), (plane[:, 1:], plane[:, :-1])):
@@ -90,7 +90,7 @@ class _Judged(NamedTuple):
 def evaluate_scores(
     prediction: Path, references: Mapping[str, Reference], workers: int | None = None, report: ShowProgress | None = None,
 ) -> Evaluation:
-    """`scores.csv`, `slice_scores.csv` and the anomaly maps of a folder against `references` (by case name).
+    """Compare `scores.csv`, `slice_scores.csv` and the anomaly maps of a folder with `references` (by case name).
 
     A case whose label or map cannot be used is entered in the summary's `failed`; the others are evaluated. Raises
     AutosegError where the scores cannot be read, where nothing is known of any case, or where none can be used.
@@ -118,7 +118,8 @@ def evaluate_scores(
 
 
 def _may_be_a_map(path: Path) -> bool:
-    """Pictures are not: the figure of an earlier evaluation, scores.png, lies among the maps, which hold floating point."""
+    """Tell whether a file may be a map. Pictures are not: the figure of an earlier evaluation, scores.png, lies among the maps,
+    which hold floating point."""
     ending = file_ending(path)
     return float_ending(ending) == ending
 
@@ -137,7 +138,7 @@ def _judge_all(work: list[_Work], workers: int | None, report: ShowProgress | No
 
 
 def _judge(work: _Work) -> _Judged:
-    """The truth of a case and its slices, and where there is a label, how well the map shows it."""
+    """Find the truth of a case and its slices, and where there is a label, how well the map shows it."""
     reference, counts, problem = work.reference, None, ""
     if reference.label is None:
         known = slice_truths(None, reference.truth, 0, len(work.slices), "case_labels")
@@ -156,7 +157,7 @@ def _judge(work: _Work) -> _Judged:
 
 
 def _cut_axis(work: _Work, shape: tuple[int, ...]) -> int:
-    """Array axis (Z, Y, X) that the slices count along. Raises AutosegError where that is not known, or does not fit."""
+    """Return the array axis (Z, Y, X) that the slices count along. Raises AutosegError where it is not known, or does not fit."""
     case, label = work.case.case, work.reference.label
     recorded = {entry.axis for entry in work.slices}
     axis = next(iter(recorded)) if len(recorded) == 1 else None
@@ -175,7 +176,7 @@ def _cut_axis(work: _Work, shape: tuple[int, ...]) -> int:
 
 
 def _compare_map(work: _Work, label: Image, axis: int) -> tuple[MapCounts | None, str]:
-    """None, with the reason where there is one, where there is no map that lies on the label's grid."""
+    """Count voxels of the map; None, with the reason where there is one, without a map that lies on the label's grid."""
     if work.map is None:
         return None, ""
     try:

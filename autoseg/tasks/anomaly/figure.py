@@ -20,13 +20,13 @@ POINTS_SHOWN = 400  # of a group; more of them are a random choice
 
 
 def groups(entries: Sequence[Scored]) -> dict[str, list[float]]:
-    """Scores by truth: normal, abnormal, unknown, as far as there are any."""
+    """Return the scores by truth: normal, abnormal, unknown, as far as there are any."""
     found = {name: [entry.score for entry in entries if (entry.truth or "unknown") == name] for name, _ in GROUPS}
     return {name: scores for name, scores in found.items() if scores}
 
 
 def draw_scores(path: Path, found: Evaluation, title: str) -> None:
-    """A PNG: box plots of the scores of each group, cases and slices, and both ROC curves with their AUROC."""
+    """Draw a PNG: box plots of the scores of each group, cases and slices, and both ROC curves with their AUROC."""
     figure = new_figure(12, 4.4)
     figure.suptitle(title, fontsize=11, parse_math=False)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))

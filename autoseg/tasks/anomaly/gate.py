@@ -40,7 +40,7 @@ class Threshold(Frozen):
 
     @property
     def warning(self) -> str | None:
-        """What the user should know of it."""
+        """Return what the user should know of it."""
         if self.cases >= FEWEST_CASES:
             return None
         return (f"the gate's threshold comes from {many(self.cases, 'normal validation case')}. Fewer than {FEWEST_CASES} say "
@@ -59,12 +59,13 @@ class GatedCase(Row):
 
     @property
     def reason(self) -> str:
-        """Why it is flagged, in words."""
+        """Return why it is flagged, in words."""
         return self.problem or f"score {self.score:.4g}, above {self.threshold:.4g}; highest in slice {self.highest_slice}"
 
 
 def threshold_of(folder: ModelFolder, folds: Sequence[str], percentile: float = PERCENTILE) -> Threshold:
-    """From the validation of a detector's folds: each normal case once, as the fold that did not train on it scored it.
+    """Take the threshold from the validation of a detector's folds: each normal case counts once, as the fold that did
+    not train on it scored it.
 
     percentile: above 0, at most 100. Raises AutosegError where it is not, and where there is no score of a normal case.
     """

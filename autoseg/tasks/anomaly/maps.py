@@ -42,7 +42,7 @@ class MapCounts(NamedTuple):
 def map_counts(
     anomaly_map: np.ndarray, label: np.ndarray, axis: int, slices: Sequence[int], ignore: int | None = None,
 ) -> MapCounts:
-    """One case's map (Z, Y, X), 0 to 2, against its label (Z, Y, X), integers, in the given slices along array axis `axis`.
+    """Compare a case's map (Z, Y, X), 0 to 2, with its label (Z, Y, X), integers, in the given slices along array axis `axis`.
 
     ignore: voxels of this value count for nothing.
     """
@@ -63,7 +63,7 @@ def map_counts(
 
 
 def localization(found: Sequence[MapCounts]) -> Localization | None:
-    """Of all cases together; None where no slice is abnormal."""
+    """Sum up all cases; None where no slice is abnormal."""
     count = sum(counts.slices for counts in found)
     if not count:
         return None

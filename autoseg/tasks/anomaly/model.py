@@ -40,7 +40,7 @@ class AnomalyDescription(Description):
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """The channels of the images that it takes."""
+        """Return the channels of the images that it takes."""
         return self.plans.channel_names
 
 
@@ -53,7 +53,7 @@ class GanNetworks:
     encoder: Encoder | None = None
 
     def __iter__(self) -> Iterator[nn.Module]:
-        """Those that there are."""
+        """Yield those that there are."""
         return iter(network for network in (self.generator, self.discriminator, self.encoder) if network is not None)
 
 

@@ -32,7 +32,7 @@ def samples_png(fold: FoldFolder, epochs_done: int) -> Path:
 
 
 def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Sequence[str], title: str) -> None:
-    """A PNG with a row for each slice: real, generated, and how far they are apart, in one colour scale for all rows.
+    """Draw a PNG with a row for each slice: real, generated, and how far they are apart, in one colour scale for all rows.
 
     real, generated: (N, C, S, S) float, values -1 to 1, N at least 1. titles: one for each slice. title: of the sheet.
     The difference is the mean over the channels of |real - generated|, 0 to 2.
@@ -56,7 +56,7 @@ def draw_panels(path: Path, real: np.ndarray, generated: np.ndarray, titles: Seq
 
 
 def draw_samples(path: Path, images: np.ndarray, title: str) -> None:
-    """A PNG with the images in rows, about as many as columns. images: (N, C, S, S) float, values -1 to 1, N at least 1."""
+    """Draw a PNG with the images in rows, about as many as columns. images: (N, C, S, S) float, values -1 to 1, N at least 1."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = math.ceil(math.sqrt(len(images)))
@@ -73,7 +73,7 @@ def draw_samples(path: Path, images: np.ndarray, title: str) -> None:
 
 
 def show_slice(axes: Axes, image: np.ndarray) -> None:
-    """One slice (C, S, S), values -1 to 1: gray for one channel, colour for three, else the channels' mean in gray."""
+    """Show one slice (C, S, S), values -1 to 1: gray for one channel, colour for three, else the channels' mean in gray."""
     axes.set_axis_off()
     shown = np.clip((np.asarray(image, np.float32) + 1) / 2, 0, 1)
     if len(shown) == 3:

@@ -28,7 +28,7 @@ class Reference:
 
 
 def references_of_dataset(dataset: Dataset) -> dict[str, Reference]:
-    """By case name: from its case_labels and its label files. Raises AutosegError where it has neither."""
+    """Return references by case name, from case_labels and label files. Raises AutosegError where it has neither."""
     has_foreground = bool(dataset.labels.foreground)
     found = {name: Reference(truth) for name, truth in dataset.case_labels.items()}
     for case in (*dataset.training, *dataset.test):
@@ -43,12 +43,12 @@ def references_of_dataset(dataset: Dataset) -> dict[str, Reference]:
 
 
 def references_of_labels(folder: Path, ignore: int | None = None) -> dict[str, Reference]:
-    """By case name, for a folder of label files: what holds foreground is abnormal. ignore: the value that says nothing."""
+    """Return references by case name from label files: foreground is abnormal. ignore: the value that says nothing."""
     return {case: Reference(label=path, ignore=ignore) for case, path in label_files(folder).items()}
 
 
 def references_of_table(path: Path) -> dict[str, Reference]:
-    """By case name, for a CSV file with the columns case, truth and perhaps slice.
+    """Return references by case name from a CSV file with the columns case, truth and perhaps slice.
 
     A case of which slices are given is abnormal where one of them is. Raises AutosegError where a row does not fit, or
     contradicts another.

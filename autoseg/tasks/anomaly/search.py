@@ -46,7 +46,7 @@ def search(
     networks: GanNetworks, slices: torch.Tensor, settings: SearchSettings, seed: int, progress: Progress | None = None,
     positions: Sequence[int] | None = None, precision: Precision = "auto",
 ) -> Found:
-    """The best latent vector that is seen for each slice, and its scores, computed in float32.
+    """Find the best latent vector that is seen for each slice, and its scores, computed in float32.
 
     slices: (N, C, S, S) float32, N at least 1, -1 to 1, on the networks' device. positions: of the slices in their case; None for
     0 to N - 1. A random first proposal depends on the seed, the restart and the slice's position, and on nothing else.
@@ -86,7 +86,7 @@ class _Batch:
 
     @classmethod
     def at(cls, latent: torch.Tensor, slices: torch.Tensor, features: torch.Tensor) -> _Batch:
-        """All slices, at their first proposals."""
+        """Begin with all slices, at their first proposals."""
         count = len(latent)
         return cls(
             rows=torch.arange(count, device=latent.device), latent=latent, best=latent.clone(),
@@ -104,7 +104,7 @@ class _Batch:
         self.since = torch.where(has_improved, 0, self.since + 1)
 
     def update(self, gradient: torch.Tensor, step: int, settings: SearchSettings) -> None:
-        """The update number `step`, from 1, of Adam (Kingma and Ba 2015). gradient: (B, L)."""
+        """Do the update number `step`, from 1, of Adam (Kingma and Ba 2015). gradient: (B, L)."""
         self.first = BETAS[0] * self.first + (1 - BETAS[0]) * gradient
         self.second = BETAS[1] * self.second + (1 - BETAS[1]) * gradient.square()
         mean, scale = self.first / (1 - BETAS[0] ** step), (self.second / (1 - BETAS[1] ** step)).sqrt()
@@ -113,7 +113,7 @@ class _Batch:
             self.latent = self.latent.clamp(-1, 1)
 
     def part(self, chosen: torch.Tensor) -> _Batch:
-        """The rows that are chosen. chosen: (B,) bool."""
+        """Return the rows that are chosen. chosen: (B,) bool."""
         return _Batch(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
@@ -143,7 +143,7 @@ class _Search:
         return self._scored(latent, steps)
 
     def _proposal(self, seed: int, restart: int, positions: Sequence[int]) -> torch.Tensor:
-        """Where the search begins, (N, L): at what the encoder says the first time, else anywhere between -1 and 1."""
+        """Return where the search begins, (N, L): at what the encoder says the first time, else anywhere between -1 and 1."""
         if restart == 0 and self.networks.encoder is not None and self.settings.start != "random":
             with torch.no_grad():
                 return self.networks.encoder(self.slices)  # type: ignore[no-any-return]
@@ -152,7 +152,7 @@ class _Search:
         return torch.tensor(np.array(drawn), dtype=torch.float32, device=self.slices.device)
 
     def _descend(self, proposal: torch.Tensor, progress: Progress | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The best vectors (N, L) from one proposal on, and updates (N,), when all have had theirs or improve no longer."""
+        """Return the best vectors (N, L) from one proposal on, and updates (N,), once all have had theirs or improve no more."""
         settings = self.settings
         batch = _Batch.at(proposal, self.slices, self.features)
         latent, steps = proposal.clone(), torch.full_like(batch.rows, settings.search_steps)
@@ -173,7 +173,7 @@ class _Search:
         return latent, steps
 
     def _look(self, batch: _Batch, with_gradient: bool) -> torch.Tensor:
-        """The loss is noted; its gradient (B, L) comes back, or nothing of use."""
+        """Note the loss; return its gradient (B, L), or nothing of use."""
         latent = batch.latent.detach().requires_grad_(with_gradient)
         with torch.set_grad_enabled(with_gradient), autocast(latent.device, self.dtype):
             generated = self.networks.generator(latent)
@@ -196,7 +196,7 @@ class _Search:
 
 
 def _distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """(B,): the sum of the absolute differences of each row."""
+    """Return (B,): the sum of the absolute differences of each row."""
     return (one - other).abs().flatten(1).sum(1, dtype=torch.float32)
 
 
@@ -207,5 +207,5 @@ def _dtype_of_search(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def share_of(progress: Progress | None, start: float, share: float) -> Progress | None:
-    """What reports a part of the work that begins at `start` as progress of the whole."""
+    """Return what reports a part of the work that begins at `start` as progress of the whole."""
     return None if progress is None else lambda done: progress(start + share * done)

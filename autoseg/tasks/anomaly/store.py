@@ -42,7 +42,7 @@ class StoredSlices(StoredCase[SlicesDescription]):
 
     @property
     def truths(self) -> tuple[Truth | None, ...]:
-        """Of each slice; None where it is not known."""
+        """Return the truth of each slice; None where it is not known."""
         return self.description.truths
 
     @property
@@ -51,12 +51,12 @@ class StoredSlices(StoredCase[SlicesDescription]):
 
     @property
     def blank(self) -> tuple[bool, ...]:
-        """Of each slice: whether it has one value everywhere; not scored."""
+        """Tell of each slice whether it has one value everywhere; it is not scored."""
         return self.description.blank
 
     @property
     def normal(self) -> tuple[bool, ...]:
-        """Of each slice: whether it may be trained on (see `truth.may_be_trained_on`)."""
+        """Tell of each slice whether it may be trained on (see `truth.may_be_trained_on`)."""
         return self.description.normal
 
     def read(self) -> np.ndarray:

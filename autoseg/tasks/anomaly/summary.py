@@ -41,7 +41,7 @@ class Evaluation:
 
 
 def summarize(cases: Sequence[CaseScore], slices: Sequence[SliceScore]) -> AnomalySummary:
-    """Of cases and their slices, as far as their truth is known. Slices that were not scored count for nothing."""
+    """Sum up cases and their slices, as far as their truth is known. Slices that were not scored count for nothing."""
     known = {case.case for case in cases if case.truth} | {entry.case for entry in slices if entry.truth}
     return AnomalySummary(
         cases=detection(scored_cases(cases), "case"), slices=detection(scored_slices(slices), "slice"),
@@ -51,11 +51,11 @@ def summarize(cases: Sequence[CaseScore], slices: Sequence[SliceScore]) -> Anoma
 
 
 def scored_cases(cases: Sequence[CaseScore]) -> list[Scored]:
-    """Each case by its score."""
+    """Return each case by its score."""
     return [Scored(case.case, case.score, case.truth) for case in cases]
 
 
 def scored_slices(slices: Sequence[SliceScore], part: Literal["score", "residual", "discrimination"] = "score") -> list[Scored]:
-    """Each slice by its score, or a part of it; without those that were not scored."""
+    """Return each slice by its score, or a part of it; without those that were not scored."""
     values: list[tuple[SliceScore, float | None]] = [(entry, getattr(entry, part)) for entry in slices]
     return [Scored(entry.case, value, entry.truth) for entry, value in values if value is not None]

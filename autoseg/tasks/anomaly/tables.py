@@ -14,7 +14,7 @@ from autoseg.wording import UNKNOWN, cell, plain_table
 
 
 def case_scores_table(cases: Sequence[CaseScore]) -> Table:
-    """Every case, the highest score first."""
+    """Show every case, the highest score first."""
     table = Table(title="Anomaly score of each case, the highest first")
     table.add_column("case")
     table.add_column("truth")
@@ -27,7 +27,7 @@ def case_scores_table(cases: Sequence[CaseScore]) -> Table:
 
 
 def anomaly_table(summary: AnomalySummary) -> Table:
-    """AUROC, average precision and sensitivity by case and by slice, with 95 % intervals."""
+    """Show AUROC, average precision and sensitivity by case and by slice, with 95 % intervals."""
     table = plain_table("How well scores tell abnormal from normal (95 % interval)")
     table.add_column("score of", no_wrap=True)
     for column in ("normal", "abnormal", "AUROC", "average precision", f"sensitivity at the\n{NORMAL_PERCENTILE:g}th percentile\n"
@@ -41,7 +41,7 @@ def anomaly_table(summary: AnomalySummary) -> Table:
 
 
 def in_words(summary: AnomalySummary) -> list[str]:
-    """What the table cannot say: why something is not known, and whether the maps show where."""
+    """Return what the table cannot say: why something is not known, and whether the maps show where."""
     notes = list(dict.fromkeys(its.note for its in (summary.cases, summary.slices) if its.note))
     if (where := summary.localization) is not None:
         by_voxel = "not known: no voxel is normal" if where.voxel_auroc is None else f"{where.voxel_auroc:.3f}"

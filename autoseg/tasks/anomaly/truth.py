@@ -14,7 +14,7 @@ def slice_truths(
     label: np.ndarray | None, case_label: Truth | None, array_axis: int, count: int, normal_by: NormalBy,
     ignore: int | None = None,
 ) -> list[Truth | None]:
-    """What is known of each of the `count` slices along `array_axis` of a case; None where nothing is.
+    """Return what is known of each of the `count` slices along `array_axis` of a case; None where nothing is.
 
     label: (Z, Y, X) integers, or None. case_label: what the dataset calls the whole case. ignore: the label value that is not to
     be learned from.
@@ -46,7 +46,7 @@ def _by_case(
 
 
 def foreground_of_slices(label: np.ndarray, array_axis: int, ignore: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each slice along `array_axis` of a label (Z, Y, X) holds foreground, and whether ignored voxels: (N,) bool each."""
+    """Tell whether each slice along `array_axis` of a label (Z, Y, X) holds foreground, and ignored voxels: (N,) bool each."""
     others = tuple(axis for axis in range(3) if axis != array_axis)
     if ignore is None:
         return (label != 0).any(others), np.zeros(label.shape[array_axis], bool)
@@ -55,7 +55,7 @@ def foreground_of_slices(label: np.ndarray, array_axis: int, ignore: int | None)
 
 
 def truth_of_case(truths: Sequence[Truth | None], case_label: Truth | None) -> Truth | None:
-    """Of the whole case: as the dataset calls it; else abnormal with one abnormal slice, normal where every slice is."""
+    """Return the truth of a case: as the dataset calls it; else abnormal with one abnormal slice, normal where every slice is."""
     if case_label is not None or not truths:
         return case_label
     if "abnormal" in truths:
@@ -64,5 +64,5 @@ def truth_of_case(truths: Sequence[Truth | None], case_label: Truth | None) -> T
 
 
 def may_be_trained_on(truths: Sequence[Truth | None], blank: Sequence[bool], case_label: Truth | None) -> list[bool]:
-    """For each slice: whether it is normal and not blank. No slice of a case that is called abnormal is ever trained on."""
+    """Tell of each slice whether it is normal and not blank. No slice of a case that is called abnormal is ever trained on."""
     return [truth == "normal" and not empty and case_label != "abnormal" for truth, empty in zip(truths, blank, strict=True)]

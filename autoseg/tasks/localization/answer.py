@@ -18,7 +18,7 @@ class Answer:
 
 
 def answer_of(response: np.ndarray, band: float) -> Answer:
-    """Where a band of so many rows fits best into a response.
+    """Find where a band of so many rows fits best into a response.
 
     response: (rows,) float, mean probability of each row. The response summed over the band's height is highest at some row; the
     answer is the response's centre of mass within one height of it (a parabola through three rows would see but its top), and
@@ -38,7 +38,7 @@ def answer_of(response: np.ndarray, band: float) -> Answer:
 
 
 def _as_of_whole_band(centre: float, rows: int, band: float) -> float:
-    """The row of a band of which the projection's end cuts something off, from the centre of mass of what is left: a band
+    """Return the row of a band of which the projection's end cuts a part off, from the centre of mass of what is left: a band
     around row r reaches to r + band/2, so that of what begins at -1/2 the middle is (r + band/2 - 1/2) / 2."""
     free = band / 2 - 0.5  # the first row around which a whole band fits
     if rows <= band:
@@ -50,7 +50,7 @@ def _as_of_whole_band(centre: float, rows: int, band: float) -> float:
 
 
 def coverage(rows: int, row: float, band: float) -> np.ndarray:
-    """(rows,) float64: the share of each row that a band of height `band` around `row` covers."""
+    """Return (rows,) float64: the share of each row that a band of height `band` around `row` covers."""
     each = np.arange(rows)
     covered: np.ndarray = np.clip(np.minimum(each + 0.5, row + band / 2) - np.maximum(each - 0.5, row - band / 2), 0, 1)
     return covered

@@ -30,7 +30,7 @@ class Level:
 
 
 def values_of(labels: Labels, target: Target) -> list[Values]:
-    """Label values of each of the target's labels, which may be regions.
+    """Return the label values of each of the target's labels, which may be regions.
 
     Raises AutosegError where the dataset has no label of that name.
     """
@@ -41,7 +41,7 @@ def values_of(labels: Labels, target: Target) -> list[Values]:
 
 
 def level_of_label(label: np.ndarray, values: Sequence[Values], axes: Axes) -> Level | None:
-    """The middle of a label's extent along the axis, or with two labels the middle between their middles.
+    """Return the middle of a label's extent along the axis, or with two labels the middle between their middles.
 
     label: (Z, Y, X) integers. values: of each label. None where one of them is not there.
     """
@@ -75,7 +75,7 @@ class Known(NamedTuple):
 
 
 def known_level(target: Target, labels: Labels, case: str, label: np.ndarray | None, placement: ProjectionPlacement) -> Known:
-    """What the dataset says of a case. label: (Z, Y, X) integers, or None. placement: of the case's projection."""
+    """Return what the dataset says of a case. label: (Z, Y, X) integers, or None. placement: of the case's projection."""
     if target.labels:
         return Known(False, None) if label is None else Known(
             True, level_of_label(label, values_of(labels, target), placement.axes))
@@ -86,13 +86,13 @@ def known_level(target: Target, labels: Labels, case: str, label: np.ndarray | N
 
 
 def level_of_point(mm: float, placement: ProjectionPlacement) -> Level | None:
-    """Of a point along the axis, mm in DICOM's frame; None where it is outside of the volume."""
+    """Return the level of a point along the axis, mm in DICOM's frame; None where it is outside of the volume."""
     slice_ = placement.slice_at(mm)
     return Level(slice_, slice_, slice_) if -0.5 <= slice_ <= placement.slices - 0.5 else None
 
 
 def middle_half(label: np.ndarray, values: Sequence[Values], axes: Axes) -> tuple[float, float] | None:
-    """Between which indices along the projected array axis the middle half of the labels' voxels lies (their quartiles)."""
+    """Return the indices along the projected array axis between which the middle half of the labels' voxels lies."""
     mask = np.isin(label, [value for each in values for value in each])
     others = tuple(axis for axis in range(3) if axis != axes.projected)
     counts = mask.sum(others)

@@ -62,7 +62,7 @@ class Locator:
         return self.locator.description
 
     def locate_image(self, image: Image, case: str) -> LocatedImage:
-        """In a volume (C, Z, Y, X) as read, whichever way it is stored.
+        """Find the level in a volume (C, Z, Y, X) as read, whichever way it is stored.
 
         Raises AutosegError where the image does not fit the locator (see `projecting.project_image`), or memory runs out.
         """
@@ -72,13 +72,13 @@ class Locator:
         return LocatedImage(located, projection, float(np.clip(projection.placement.slice_of(located.answer.row), start, stop)))
 
     def locate(self, channels: np.ndarray, case: str) -> Located:
-        """In a projection, or some rows of one. channels: (C, rows, columns) float32 in [-1, 1]."""
+        """Find the level in a projection, or some rows of one. channels: (C, rows, columns) float32 in [-1, 1]."""
         response = np.mean([self._response(channels, zoom, case) for zoom in self.settings.zooms], axis=0)
         answer = answer_of(response, self.description.band)
         return Located(answer, response, answer.confidence >= self.settings.threshold)
 
     def _response(self, channels: np.ndarray, zoom: float, case: str) -> np.ndarray:
-        """(rows,) float32: mean probability of each row, of the projection at another size."""
+        """Return (rows,) float32: mean probability of each row, of the projection at another size."""
         rows, columns = (max(1, round(size * zoom)) for size in channels.shape[1:])
         down, across = area_matrix(channels.shape[1], rows), area_matrix(channels.shape[2], columns)
         response = self._respond(down @ channels @ across.T, case).mean(1)
@@ -86,7 +86,7 @@ class Locator:
         return np.interp(places, np.arange(rows), response).astype(np.float32)
 
     def _respond(self, channels: np.ndarray, case: str) -> np.ndarray:
-        """(rows, columns) float32: probability that the level is there. Raises AutosegError where weights give no numbers."""
+        """Return (rows, columns) float32: probability of the level. Raises AutosegError where weights give no numbers."""
         if self.description.position:
             ramp = np.broadcast_to(position_of(channels.shape[1])[:, None], channels.shape[1:])
             channels = np.concatenate([channels, ramp[None]])
@@ -105,7 +105,7 @@ class Locator:
 
 
 def fitted(channels: np.ndarray, description: LocatorDescription) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """A projection in the middle of padding: at least as large as in training, and divisible by the network's strides.
+    """Put a projection into the middle of padding: at least as large as in training, and divisible by the network's strides.
 
     channels: (C, rows, columns). Returns (C, ...) float32, and where in it the projection lies.
     """

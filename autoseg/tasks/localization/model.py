@@ -39,12 +39,12 @@ class LocatorDescription(Description):
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """The channels of the images that it takes."""
+        """Return the channels of the images that it takes."""
         return self.plans.channel_names
 
     @property
     def inputs(self) -> int:
-        """The number of channels that the network takes."""
+        """Return the number of channels that the network takes."""
         return self.plans.channels + self.position
 
 

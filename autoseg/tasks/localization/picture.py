@@ -30,7 +30,7 @@ def draw_location(
     path: Path, projection: np.ndarray, response: np.ndarray | None, strongest_row: float | None, is_found: bool,
     true_row: float | None, title: str,
 ) -> None:
-    """A PNG: a projection's first channel in gray, its pixels square, with a line at either row; beside it the response.
+    """Draw a PNG: a projection's first channel in gray, its pixels square, with a line at either row; beside it the response.
 
     projection: (C, rows, columns) float in [-1, 1]. response: (rows,) float, 0 to 1; None for no profile. strongest_row: of the
     strongest response; true_row: of the level; both from 0, may lie between rows, None for no line. is_found: whether the
@@ -77,7 +77,7 @@ def _draw_profile(axes: Axes, response: np.ndarray) -> None:
 
 
 def _draw_rows(axes: Axes, strongest_row: float | None, is_found: bool, true_row: float | None) -> None:
-    """The true row on top, dashed: both are seen where they coincide."""
+    """Draw both rows, the true one on top, dashed: both are seen where they coincide."""
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2.6, foreground="white", alpha=0.6)]

@@ -30,7 +30,7 @@ class Axes:
 
 
 def axes_of(geometry: Geometry, axis: WorldAxis, project: WorldAxis) -> Axes:
-    """By the header: each array axis stands for the patient's that it is closest to, however the array is stored.
+    """Return the axes by the header: each of the array's stands for the patient's closest to it, however it is stored.
 
     axis: along which something is found, the rows. project: another one, that is projected away.
     """
@@ -59,50 +59,50 @@ class ProjectionPlacement:
 
     @property
     def slices(self) -> int:
-        """Of the volume, along the axis."""
+        """Return the number of slices of the volume, along the axis."""
         return self.shape[self.axes.rows]
 
     @property
     def slice_mm(self) -> float:
-        """Distance of neighbouring slices."""
+        """Return the distance of neighbouring slices."""
         return self.geometry.spacing_mm[self.axes.rows]
 
     @property
     def slices_per_row(self) -> float:
-        """How many slices a row of the projection covers."""
+        """Return how many slices a row of the projection covers."""
         start, stop = self.box[self.axes.rows]
         return (stop - start) / self.pixels[0]
 
     def slice_of(self, row: float) -> float:
-        """The slice of a row of the projection."""
+        """Return the slice of a row of the projection."""
         return _position_of(row, self.box[self.axes.rows], self.pixels[0], self.axes.flipped[0])
 
     def row_of(self, slice_: float) -> float:
-        """The row of a slice; outside of the projection where the slice is outside of the box."""
+        """Return the row of a slice; outside of the projection where the slice is outside of the box."""
         return _pixel_of(slice_, self.box[self.axes.rows], self.pixels[0], self.axes.flipped[0])
 
     def column_of(self, index: float) -> float:
-        """The column of an index along `axes.columns` of the volume."""
+        """Return the column of an index along `axes.columns` of the volume."""
         return _pixel_of(index, self.box[self.axes.columns], self.pixels[1], self.axes.flipped[1])
 
     def world_of(self, slice_: float) -> Point:
-        """Where the middle of a slice lies, (x, y, z) mm in DICOM's frame."""
+        """Return where the middle of a slice lies, (x, y, z) mm in DICOM's frame."""
         zyx = [(size - 1) / 2 for size in self.shape]
         zyx[self.axes.rows] = slice_
         x, y, z = (self.geometry.affine() @ [*zyx[::-1], 1.0])[:3]
         return float(x), float(y), float(z)
 
     def mm_of(self, slice_: float) -> float:
-        """Where the middle of a slice lies along the axis, mm in DICOM's frame."""
+        """Return where the middle of a slice lies along the axis, mm in DICOM's frame."""
         return self.world_of(slice_)[WORLD[self.axis]]
 
     def slice_at(self, mm: float) -> float:
-        """The slice whose middle lies there along the axis; may be outside of the volume."""
+        """Return the slice whose middle lies there along the axis; may be outside of the volume."""
         first, second = self.mm_of(0), self.mm_of(1)
         return (mm - first) / (second - first)
 
     def nearest_slice(self, slice_: float) -> int:
-        """A whole slice of the volume."""
+        """Return the nearest whole slice of the volume."""
         return int(np.clip(np.floor(slice_ + 0.5), 0, self.slices - 1))
 
 

@@ -70,7 +70,7 @@ class ProjectionPlans(Frozen):
 
     @property
     def channels(self) -> int:
-        """Of a projection: as many for each of the image's as `seen` names."""
+        """Return the number of channels of a projection: as many for each of the image's as `seen` names."""
         return len(self.seen) * len(self.channel_names)
 
     def without_cases(self) -> ProjectionPlans:

@@ -61,7 +61,8 @@ class Crops:
         self._outputs = None if crop_mm is None else OutputFolder(self._folder, cut, overwrite)
 
     def path(self, item: PredictionInput) -> Path:
-        """The ending is that of the case's image; TIFF for pictures, which hold any values and number of channels as that."""
+        """Return the file of a crop. The ending is that of the case's image; TIFF for pictures, which hold
+        any values and number of channels as that."""
         return self._folder / f"{item.name}{float_ending(file_ending(item.images[0]))}"
 
     def earlier(self, item: PredictionInput) -> Path | None:

@@ -30,7 +30,7 @@ class Projection:
 
 
 def project_image(image: Image, case: str, plans: ProjectionPlans) -> Projection:
-    """A volume (C, Z, Y, X) as read; it is left as it is.
+    """Project a volume (C, Z, Y, X) as read; it is left as it is.
 
     Intensities become [-1, 1] by the planned window of the channel, or between the planned percentiles of its own non-zero
     voxels. Pixels become square by averaging over area, or linearly where they are finer than voxels.
@@ -55,12 +55,12 @@ def project_image(image: Image, case: str, plans: ProjectionPlans) -> Projection
 
 
 def position_of(rows: int) -> np.ndarray:
-    """(rows,) float32: how far each row of what is shown is from its ends, from -1 to 1; 0 for a single row."""
+    """Return (rows,) float32: how far each row of what is shown is from its ends, from -1 to 1; 0 for a single row."""
     return np.linspace(-1, 1, rows, dtype=np.float32) if rows > 1 else np.zeros(1, np.float32)
 
 
 def place(image: Image, axis: WorldAxis, project: WorldAxis, pixel_mm: float) -> ProjectionPlacement:
-    """Where the projection of a volume lies in it: in the box that holds its non-zero voxels."""
+    """Return where the projection of a volume lies in it: in the box that holds its non-zero voxels."""
     geometry, box, axes = image.geometry, nonzero_box(image.array), axes_of(image.geometry, axis, project)
     rows, columns = (pixels_of(geometry, box, each, pixel_mm) for each in (axes.rows, axes.columns))
     _, z, y, x = image.array.shape
@@ -68,13 +68,13 @@ def place(image: Image, axis: WorldAxis, project: WorldAxis, pixel_mm: float) ->
 
 
 def pixels_of(geometry: Geometry, box: Box, array_axis: int, pixel_mm: float) -> int:
-    """How many pixels of that edge a box covers along an array axis; 1 at least."""
+    """Return how many pixels of that edge a box covers along an array axis; 1 at least."""
     start, stop = box[array_axis]
     return max(1, round((stop - start) * geometry.spacing_mm[array_axis] / pixel_mm))
 
 
 def no_volume(image: Image, axis: WorldAxis, project: WorldAxis) -> str:
-    """Why a picture, or a volume of one slice along either axis of the projection, cannot be projected; "" where it can."""
+    """Say why a picture, or a volume of one slice along either axis of the projection, cannot be projected; "" where it can."""
     axes, shape = axes_of(image.geometry, axis, project), image.array.shape[1:]
     if min(shape[axes.rows], shape[axes.columns]) > 1:
         return ""
@@ -83,13 +83,13 @@ def no_volume(image: Image, axis: WorldAxis, project: WorldAxis) -> str:
 
 
 def central_slab(size: int, share: float) -> tuple[int, int]:
-    """The middle `share` of so many voxels, half open: as many are left out on either side, and one is left at least."""
+    """Return the middle `share` of so many voxels, half open: as many are left out on either side, and one is left at least."""
     outside = min(round(size * (1 - share) / 2), (size - 1) // 2)
     return outside, size - outside
 
 
 def _project(volume: np.ndarray, placement: ProjectionPlacement, plans: ProjectionPlans, low: float, high: float) -> np.ndarray:
-    """(channels that are seen, rows, columns) of the box (Z, Y, X) of one channel; values from `low` to `high` become -1 to 1."""
+    """Return (channels seen, rows, columns) of the box (Z, Y, X) of one channel; values from `low` to `high` become -1 to 1."""
     axes = placement.axes
     start, stop = central_slab(volume.shape[axes.projected], plans.slab)
     seen = _turned(volume, axes)[:, :, start:stop]
@@ -102,6 +102,6 @@ def _project(volume: np.ndarray, placement: ProjectionPlacement, plans: Projecti
 
 
 def _turned(volume: np.ndarray, axes: Axes) -> np.ndarray:
-    """(Z, Y, X) as (rows, columns, projected); a view."""
+    """Return (Z, Y, X) as (rows, columns, projected); a view."""
     flip_rows, flip_columns = axes.flipped
     return volume.transpose(axes.rows, axes.columns, axes.projected)[::-1 if flip_rows else 1, ::-1 if flip_columns else 1]

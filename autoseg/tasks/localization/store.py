@@ -59,18 +59,18 @@ class StoredProjection(StoredCase[ProjectionDescription]):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(channels, rows, columns)."""
+        """Return (channels, rows, columns)."""
         channels, _, rows, columns = self.description.shapes[""]
         return channels, rows, columns
 
     @property
     def is_known(self) -> bool:
-        """Whether it is known if and where the level is: else it is neither trained nor validated on."""
+        """Tell whether it is known if and where the level is: else it is neither trained nor validated on."""
         return self.description.is_known
 
     @property
     def level(self) -> StoredLevel | None:
-        """The level in the projection."""
+        """Return the level in the projection."""
         return self.description.level
 
     def slice_of(self, row: float) -> float:

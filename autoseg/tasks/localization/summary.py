@@ -76,7 +76,7 @@ class LocationSummary(Frozen):
 
 
 def summarize(rows: Sequence[ValidatedLocation]) -> LocationSummary:
-    """Of validated cases and parts of cases."""
+    """Sum up validated cases and parts of cases."""
     there = [CaseError.model_validate(row, from_attributes=True) for row in rows if row.part == "whole" and row.is_there]
     errors = sorted(there, key=lambda error: (-error.error_mm, error.case))
     of_mm, of_slices = {error.case: error.error_mm for error in errors}, {error.case: error.error_slices for error in errors}

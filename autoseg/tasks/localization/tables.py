@@ -14,7 +14,7 @@ from autoseg.wording import UNKNOWN, cell, plain_table
 
 
 def locations_table(rows: Sequence[Location], target: str, axis: str) -> Table:
-    """A line for each case, in the order given. target: what was looked for. axis: along which."""
+    """Show a line for each case, in the order given. target: what was looked for. axis: along which."""
     table = Table(title=f"Where {escape(target)} lies")
     table.add_column("case")
     for column in ("slice", f"{axis}, mm", "confidence"):
@@ -26,7 +26,7 @@ def locations_table(rows: Sequence[Location], target: str, axis: str) -> Table:
 
 
 def location_table(summary: LocationSummary) -> Table:
-    """Errors in mm and in slices, shares within a tolerance, and how often something was found, with 95 % intervals."""
+    """Show errors in mm and in slices, shares within a tolerance, and how often something was found, with 95 % intervals."""
     mm, slices = summary.error_mm, summary.error_slices
     table = plain_table(
         f"How far answers are from the true level ({many(summary.cases, 'case')}, 95 % interval)", show_header=False)
@@ -49,7 +49,7 @@ def location_table(summary: LocationSummary) -> Table:
 
 
 def in_words(summary: LocationSummary) -> list[str]:
-    """What the table cannot say: which cases it was not found in, or wrongly, and why something is not known."""
+    """Return what the table cannot say: which cases it was not found in, or wrongly, and why something is not known."""
     notes = [] if summary.cases else ["No validated case has the level: how far answers are from it is not known."]
     if summary.not_found:
         notes.append(f"Not found in {len(summary.not_found)} of {many(summary.cases, 'case')} that have it: "

@@ -36,7 +36,7 @@ def label_volumes(
     labels: Labels,
     save_probabilities: Path | None = None,
 ) -> list[np.ndarray]:
-    """Label values on the image's own grid, for each combination of members, in one pass over them all.
+    """Return label values on the image's own grid, for each combination of members, in one pass over them all.
 
     members: of each (row, logits (labels.output_channels, Y, X) float32), for every row along axis 0 of
         `properties.shape_cropped`, in order; all are taken one row at a time. combinations: indices into `members`.
@@ -64,7 +64,7 @@ def label_volumes(
 def _label_parts(
     logits: Sequence[np.ndarray], combinations: Sequence[Combination], labels: Labels
 ) -> Iterator[np.ndarray]:
-    """Label values (Y, X) of part of a row for each combination. logits: per member (K, Y, X)."""
+    """Yield label values (Y, X) of part of a row for each combination. logits: per member (K, Y, X)."""
     averaged = {member for combination in combinations if len(combination) > 1 for member in combination}
     probabilities = {member: probabilities_of(logits[member], labels) for member in averaged}
     for combination in combinations:
@@ -78,7 +78,7 @@ def _label_parts(
 
 
 def _mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """A new array; one array alone is returned as it is."""
+    """Return the mean, a new array; one array alone is returned as it is."""
     if len(arrays) == 1:
         return arrays[0]
     total = reduce(np.add, arrays)
@@ -87,7 +87,7 @@ def _mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Slices of axis 1 of a row (K, Y, X) float32."""
+    """Yield slices of axis 1 of a row (K, Y, X) float32."""
     classes, height, width = shape
     lines = max(1, STRIP_BYTES // (4 * classes * width))
     for first in range(0, height, lines):

@@ -42,12 +42,13 @@ class EnsembleMember:
         self.members = members
 
     def preprocess(self, image: Image, name: str) -> tuple[np.ndarray, CaseProperties]:
-        """(C, Z, Y, X) float32 on this model's grid, and what was done. Raises AutosegError as `preprocess_image`."""
+        """Return (C, Z, Y, X) float32 on this model's grid, and what was done. Raises AutosegError as `preprocess_image`."""
         description = self.model.description
         return preprocess_image(image, name, description.plans, description.configuration)
 
     def read_preprocessed(self, folder: Path, case: str) -> tuple[np.ndarray, CaseProperties]:
-        """As `preprocess`, from what planning stored in `folder`, where images and plans may have changed since training.
+        """Return the same as `preprocess` from what planning stored in `folder`, where images and plans may have
+        changed since training.
 
         Raises AutosegError where the case is not stored whole, or was stored by other plans than those of this model.
         """
@@ -61,7 +62,7 @@ class EnsembleMember:
 
     @property
     def preprocessing(self) -> tuple[object, ...]:
-        """All that `preprocess` depends on: equal where two members see the same array of an image."""
+        """Return all that `preprocess` depends on: equal where two members see the same array of an image."""
         plans, configuration = self.model.description.plans, self.model.description.configuration
         return (plans.transpose, plans.foreground_intensities, configuration.spacing_mm, configuration.normalization,
                 configuration.normalize_inside_mask)
@@ -81,18 +82,18 @@ class EnsembleMember:
         return resized_rows(slabs, properties)
 
     def count_tiles(self, data: np.ndarray) -> int:
-        """How often `rows` will call `tile_done`."""
+        """Return how often `rows` will call `tile_done`."""
         return count_tiles(data.shape, self.model.description.configuration.patch_size)
 
     def _band_device(self, band_bytes: int) -> torch.device:
-        """The CUDA device where the gathered logits fit into this member's share of it, else the CPU."""
+        """Return the CUDA device where the gathered logits fit into this member's share of it, else the CPU."""
         if self.device.type != "cuda":
             return torch.device("cpu")
         free, _ = torch.cuda.mem_get_info(self.device)
         return self.device if band_bytes < SHARE_OF_DEVICE_MEMORY / self.members * free else torch.device("cpu")
 
     def tiles_at_once(self, tiles: int) -> int:
-        """Of so many (slices in 2D, one in 3D), how many the network sees at a time: fewer, the more it costs beside a U-Net."""
+        """Return how many of the tiles (slices in 2D, one in 3D) the network sees at a time, by its cost beside a U-Net's."""
         configuration, classes = self.model.description.configuration, self.model.description.labels.output_channels
         plain = values_put_out(configuration.patch_size, reshaped(configuration.network, "unet"), classes)
         ratio = values_put_out(configuration.patch_size, configuration.network, classes) / plain
@@ -100,7 +101,7 @@ class EnsembleMember:
 
     @torch.inference_mode()
     def _predict_tile(self, tile: torch.Tensor) -> torch.Tensor:
-        """(B, C, *patch) float32 -> (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
+        """Turn (B, C, *patch) float32 into (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
         spatial = tile.dim() - 2
         tile = tile.to(self.device, memory_format=memory_format(self.device, spatial))
         flips = list(chain.from_iterable(combinations(self.mirror_axes, n) for n in range(len(self.mirror_axes) + 1)))

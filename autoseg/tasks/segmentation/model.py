@@ -48,7 +48,7 @@ class ModelDescription(Description):
         return self.plans.configurations[self.configuration_name]
 
     def build(self) -> nn.Module:
-        """The network, with fresh weights."""
+        """Return the network, with fresh weights."""
         return build_network(self.configuration.network, len(self.channel_names), self.labels.output_channels)
 
 

@@ -45,7 +45,7 @@ def require_same_task(descriptions: Sequence[ModelDescription]) -> None:
 
 
 def require_same_grid(properties: Sequence[CaseProperties]) -> CaseProperties:
-    """The first one's. Raises AutosegError where a case was cropped differently for the models: its image changed."""
+    """Return the first one's. Raises AutosegError where a case was cropped differently for the models: its image changed."""
     first, *others = properties
     for field in ("case", "shape_original", "spacing_mm", "transpose", "crop_box", "shape_cropped"):
         for other in others:
@@ -62,7 +62,7 @@ def _name(description: ModelDescription) -> str:
 
 
 def _labels(description: ModelDescription) -> str:
-    """Which output means what, in words."""
+    """Say which output means what."""
     labels = description.labels
     named = list(labels.foreground.items()) if labels.has_regions else sorted(labels.foreground.items(), key=lambda e: e[1])
     text = ", ".join(f"{name} {'+'.join(map(str, values))}" for name, values in named) or "none"
@@ -111,7 +111,7 @@ class Predictor:
 
     @property
     def description(self) -> ModelDescription:
-        """Of the first model; labels and channels are those of all."""
+        """Return the description of the first model; labels and channels are those of all."""
         return self.members[0].model.description
 
     def predict_combinations(
@@ -121,7 +121,7 @@ class Predictor:
         progress: CaseProgress | None = None,
         save_probabilities: Path | None = None,
     ) -> list[np.ndarray]:
-        """Label values (Z, Y, X), uint8 or uint16, on the image's own grid, for each combination of models.
+        """Return label values (Z, Y, X), uint8 or uint16, on the image's own grid, for each combination of models.
 
         prepared: of one case, for each model, data (C, Z, Y, X) float32 on its preprocessed grid and what preprocessing
         did. combinations: indices of models, (0,) or (0, 1) and so on. All models that they name go through the case
@@ -148,7 +148,7 @@ class Predictor:
         save_probabilities: Path | None = None,
         progress: CaseProgress | None = None,
     ) -> np.ndarray:
-        """`predict_combinations` of the only model: label values (Z, Y, X) on the image's own grid, not post-processed."""
+        """Return label values (Z, Y, X) of the only model on the image's own grid, not post-processed."""
         return self.predict_combinations([(data, properties)], [(0,)], progress, save_probabilities)[0]
 
     def predict_image(
@@ -158,7 +158,7 @@ class Predictor:
         save_probabilities: Path | None = None,
         progress: CaseProgress | None = None,
     ) -> np.ndarray:
-        """Label values (Z, Y, X), uint8 or uint16, on the grid of `image` (C, Z, Y, X), post-processed.
+        """Return label values (Z, Y, X), uint8 or uint16, on the grid of `image` (C, Z, Y, X), post-processed.
 
         save_probabilities: a .b2nd file to write (see `probabilities.py`); probabilities are not post-processed.
         Raises AutosegError where the image has not the channels that the models were trained on.
@@ -216,7 +216,7 @@ class Predictor:
     def _predict(
         self, prepared: list[Prepared], save_probabilities: Path | None, progress: CaseProgress | None
     ) -> np.ndarray:
-        """All models together, and what is done to their labels. `prepared` is emptied before the latter."""
+        """Run all models together, then post-process their labels. `prepared` is emptied before the latter."""
         properties, shapes = prepared[0][1], [data.shape for data, _ in prepared]
         everyone = tuple(range(len(self.members)))
         labels = self.predict_combinations(prepared, [everyone], progress, save_probabilities)[0]
@@ -227,7 +227,7 @@ class Predictor:
             return self.postprocess(labels, properties.spacing_mm)
 
     def _prepare_each(self, items: Sequence[PredictionInput]) -> Iterator[tuple[PredictionInput, Callable[[], _Case]]]:
-        """Cases with the function that gives them preprocessed; beside a CUDA device the next is under way."""
+        """Yield cases with the function that gives them preprocessed; beside a CUDA device the next is under way."""
         if self.device.type != "cuda":
             for item in items:
                 yield item, partial(self._prepare, item)
@@ -247,7 +247,7 @@ class Predictor:
         return _Case(replace(image, array=no_voxels), prepared)
 
     def _preprocess(self, image: Image, name: str) -> list[Prepared]:
-        """The image as each model sees it; those that see the same share one array."""
+        """Return the image as each model sees it; those that see the same share one array."""
         made: list[tuple[EnsembleMember, Prepared]] = []
         for member in self.members:
             twin = next((prepared for other, prepared in made if other.preprocessing == member.preprocessing), None)
@@ -262,7 +262,7 @@ class Predictor:
 
 
 def _tile_counter(progress: CaseProgress | None, case: str, tiles_in_all: int) -> Callable[[], None] | None:
-    """A function to be called after each tile of any model."""
+    """Return a function to be called after each tile of any model."""
     if progress is None:
         return None
     done = 0

@@ -25,7 +25,7 @@ CHUNK_BYTES = 8 * 2**20
 
 
 def probabilities_of(logits: np.ndarray, labels: Labels) -> np.ndarray:
-    """(K, ...) float32: softmax over the classes, or the sigmoid of each region. logits: (K, ...) float32."""
+    """Return (K, ...) float32: softmax over the classes, or the sigmoid of each region. logits: (K, ...) float32."""
     if labels.has_regions:
         values: np.ndarray = expit(logits)
         return values
@@ -37,7 +37,7 @@ def probabilities_of(logits: np.ndarray, labels: Labels) -> np.ndarray:
 
 @contextmanager
 def probability_file(path: Path, properties: CaseProperties, labels: Labels) -> Iterator[ProbabilityFile]:
-    """A file that takes a case's probabilities row by row; it is there, whole, once the block ends without an exception.
+    """Open a file that takes a case's probabilities row by row; it is there, whole, once the block ends without an exception.
 
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
@@ -89,13 +89,13 @@ class ProbabilityFile:
         self._rows = []
 
     def _of_image(self, per_axis: tuple) -> tuple:  # type: ignore[type-arg]
-        """Values per transposed axis, in the order of the image's own axes."""
+        """Return values per transposed axis, in the order of the image's own axes."""
         return tuple(per_axis[axis] for axis in self._transpose_back)
 
 
 @contextmanager
 def _disk_full_is_said() -> Iterator[None]:
-    """blosc2 does not say why a write failed; of a folder that could be written a moment ago there is one reason."""
+    """Say that the disk is full: blosc2 names no reason, and for a folder that could be written a moment ago there is one."""
     try:
         yield
     except RuntimeError as error:

@@ -50,38 +50,30 @@ class StoredVolume(StoredCase[VolumeDescription]):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(Z, Y, X) of the resampled grid."""
+        """Return (Z, Y, X) of the resampled grid."""
         return self.properties.shape_resampled
 
     def read_data(self, box: Box | None = None) -> np.ndarray:
-        """(C, z1 - z0, y1 - y0, x1 - x0) float32 inside `box`, or all."""
+        """Return (C, z1 - z0, y1 - y0, x1 - x0) float32 inside `box`, or all."""
         return self.array()[_slices(box)]
 
     def read_seg(self, box: Box | None = None) -> np.ndarray:
-        """(1, z1 - z0, y1 - y0, x1 - x0) int8 or int16 label values inside `box`, or all."""
+        """Return (1, z1 - z0, y1 - y0, x1 - x0) int8 or int16 label values inside `box`, or all."""
         return self.array(LABELS)[_slices(box)]
 
     @property
     def foreground_counts(self) -> dict[int, int]:
-        """Voxels of each class (by label value) or region (by its place among the foreground regions) that occurs.
-
-        Datasets with an ignore label have one entry more, ANNOTATED (-1): all voxels with another label.
-        """
+        """Return the number of voxels of each class (by label value) or region (by its place among the foreground regions) that
+        occurs. Datasets with an ignore label have one entry more, ANNOTATED (-1): all voxels with another label."""
         return self.description.foreground_counts
 
     def voxels_of(self, key: int) -> np.ndarray:
-        """(N, 3) int32 (z, y, x): at most 10 000 voxels of a class or region, drawn evenly; none where it is absent."""
+        """Return (N, 3) int32 (z, y, x): at most 10 000 voxels of a class or region, drawn evenly; none where it is absent."""
         if key not in self.foreground_counts:
             return np.zeros((0, 3), np.int32)
         seg = self.array(LABELS)  # its metadata lives as long as it does
         flat = np.frombuffer(seg.schunk.vlmeta[_vlmeta_key(key)], "<i8")
         return np.stack(np.unravel_index(flat, self.shape), axis=1).astype(np.int32)
-
-    @property
-    def foreground_voxels(self) -> dict[int, np.ndarray]:
-        """`voxels_of` every class or region that occurs."""
-        return {key: self.voxels_of(key) for key in self.foreground_counts}
-
 
 
 def write_volume(
@@ -110,7 +102,7 @@ def open_volume(folder: Path, case: str) -> StoredVolume:
 
 
 def described_volume(folder: Path, case: str) -> StoredVolume:
-    """As `open_volume`, but its arrays are not looked at."""
+    """Return a stored case as `open_volume` does, but do not look at its arrays."""
     return StoredVolume(folder, store.read_description(folder, case, VolumeDescription))
 
 
@@ -175,7 +167,7 @@ def _memory_bytes(job: CaseToMake, plans: Plans) -> int:
 
 
 def sample_foreground(seg: np.ndarray, case: str, labels: Labels) -> Iterator[tuple[int, tuple[int, np.ndarray]]]:
-    """For each class or region that occurs: its key, its voxel count, and up to 10 000 of its voxels.
+    """Yield for each class or region that occurs its key, its voxel count, and up to 10 000 of its voxels.
 
     seg: (Z, Y, X) label values. Keys as in `StoredCase.foreground_counts`. Voxels are flat indices (N,) int64 into
     seg, ascending, drawn without replacement; the same for the same case name, on every machine.
@@ -198,7 +190,7 @@ def sample_foreground(seg: np.ndarray, case: str, labels: Labels) -> Iterator[tu
 def _sample(
     seg: np.ndarray, values: tuple[int, ...], box: tuple[slice, ...], rng: np.random.Generator
 ) -> tuple[int, np.ndarray]:
-    """How many voxels hold one of `values`, and the flat indices of some; one slice at a time."""
+    """Return how many voxels hold one of `values`, and the flat indices of some; one slice at a time."""
 
     def mask(z: int) -> np.ndarray:
         plane = seg[z, box[1], box[2]]

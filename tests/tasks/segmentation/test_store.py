@@ -61,7 +61,7 @@ def test_every_voxel_of_a_small_class_is_sampled(tmp_path: Path) -> None:
     case = open_volume(tmp_path, "a")
     assert case.foreground_counts == {1: int((seg == 1).sum()), 2: 2}
     np.testing.assert_array_equal(case.voxels_of(1), np.argwhere(seg[0] == 1))
-    assert case.foreground_voxels[2].tolist() == [[1, 3, 4], [1, 4, 4]]
+    assert case.voxels_of(2).tolist() == [[1, 3, 4], [1, 4, 4]]
     assert case.voxels_of(3).shape == (0, 3)
 
 
@@ -98,7 +98,7 @@ def test_no_foreground_gives_no_samples(tmp_path: Path) -> None:
     shape = (1, 1, 1)
     write_volume(tmp_path, np.zeros((1, *shape), np.float32), np.zeros((1, *shape), np.int8), properties(shape), KIDNEY)
     case = open_volume(tmp_path, "a")
-    assert case.foreground_voxels == {}
+    assert case.foreground_counts == {}
     assert case.read_data().tolist() == [[[[0]]]]
 
 

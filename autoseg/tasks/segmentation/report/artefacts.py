@@ -53,7 +53,7 @@ class SegmentationArtefacts:
 
     @cached_property
     def is_outdated(self) -> bool:
-        """Whether find-best chose for other weights than those of today. Reads all weights."""
+        """Tell whether find-best chose for other weights than those of today. Reads all weights."""
         return not all(_is_of_today(self.folder, member) for member in (self.best.members if self.best else ()))
 
 
