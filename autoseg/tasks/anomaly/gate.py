@@ -83,7 +83,10 @@ def threshold_of(folder: ModelFolder, folds: Sequence[str], percentile: float = 
 
 @dataclass(frozen=True)
 class Gate:
-    """A detector that is ready, and the score above which it flags a case. table: the name of the file that it writes."""
+    """A detector that is ready, and the score above which it flags a case. table: the name of the file that it writes.
+
+    detector: with as many slices of a case at most as its validation took.
+    """
 
     detector: AnomalyDetector
     threshold: Threshold
@@ -91,10 +94,45 @@ class Gate:
     table = CSV_NAME
 
     def flag_files(
-        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None
+        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool = False, progress: CaseProgress | None = None
     ) -> Iterator[GatedCase]:
-        """Score cases; see `gate_files`."""
-        return gate_files(self.detector, self.threshold, inputs, folder, overwrite, progress)
+        """Score cases before they are segmented; yield a row for each. `gate.csv` is written at the end.
+
+        A case that has a row by the same detector and threshold keeps it, unless `overwrite`; one that cannot be scored is
+        flagged with the reason. Raises AutosegError where the folder cannot be written.
+        """
+        origin = self.detector.origin(most_slices=self.detector.most_slices, threshold=self.threshold)
+        outputs = OutputFolder(folder, origin, overwrite, GATED, refuses_others=False)
+        rows: dict[str, GatedCase] = {}
+        try:
+            for item in inputs:
+                rows[item.name] = row = self._row_of(item, outputs, progress)
+                yield row
+        finally:
+            if rows:
+                there = {name: GatedCase.model_validate(result) for name, result in outputs.results.items()} | rows
+                write_rows(folder / CSV_NAME, GatedCase, [there[name] for name in sorted(there)])
+
+    def _row_of(self, item: PredictionInput, outputs: OutputFolder, progress: CaseProgress | None) -> GatedCase:
+        entry = None if item.problem else outputs.made(item.name, item.images, is_file=False)
+        if entry is not None and entry.result is not None:
+            return GatedCase.model_validate(entry.result)
+        outcome = attempt(item, partial(self._score, item, progress))
+        if outcome.error is not None:
+            problem = str(outcome.error)
+            row = GatedCase(case=item.name, score=None, threshold=self.threshold.score, flagged=True, problem=problem)
+            outputs.fail(item.name, problem, row)
+        else:
+            row = outcome.value
+            outputs.note(item.name, item.images, row)
+        return row
+
+    def _score(self, item: PredictionInput, progress: CaseProgress | None) -> GatedCase:
+        require_complete(item)
+        progress_of_case = None if progress is None else partial(progress, item.name)
+        case = self.detector.score_image(read_input(item), item.name, progress_of_case).case
+        return GatedCase(case=item.name, score=case.score, threshold=self.threshold.score,
+                         flagged=case.score > self.threshold.score, highest_slice=case.highest_slice)
 
 
 def open_gate(folder: ModelFolder, percentile: float | None, device: str) -> Gate:
@@ -109,50 +147,3 @@ def open_gate(folder: ModelFolder, percentile: float | None, device: str) -> Gat
     said += [f"Note: {threshold.warning}"] if threshold.warning else []
     most_slices = loaded.description.settings.get("validation_slices")
     return Gate(AnomalyDetector(loaded, target, most_slices=most_slices), threshold, tuple(said))
-
-
-def gate_files(
-    detector: AnomalyDetector, threshold: Threshold, inputs: Sequence[PredictionInput], output_folder: Path,
-    overwrite: bool = False, progress: CaseProgress | None = None,
-) -> Iterator[GatedCase]:
-    """Score cases before they are segmented; yield a row for each. `gate.csv` is written at the end.
-
-    detector: with as many slices of a case at most as its validation took. A case that has a row by the same detector and
-    threshold keeps it, unless `overwrite`; one that cannot be scored is flagged with the reason. Raises AutosegError where the
-    folder cannot be written.
-    """
-    origin = detector.origin(most_slices=detector.most_slices, threshold=threshold)
-    outputs = OutputFolder(output_folder, origin, overwrite, GATED, refuses_others=False)
-
-    def row_of(item: PredictionInput) -> GatedCase:
-        entry = None if item.problem else outputs.made(item.name, item.images, is_file=False)
-        if entry is not None and entry.result is not None:
-            return GatedCase.model_validate(entry.result)
-        outcome = attempt(item, partial(_score, detector, threshold, item, progress))
-        if outcome.error is not None:
-            problem = str(outcome.error)
-            row = GatedCase(case=item.name, score=None, threshold=threshold.score, flagged=True, problem=problem)
-            outputs.fail(item.name, problem, row)
-        else:
-            row = outcome.value
-            outputs.note(item.name, item.images, row)
-        return row
-
-    rows: dict[str, GatedCase] = {}
-    try:
-        for item in inputs:
-            rows[item.name] = row = row_of(item)
-            yield row
-    finally:
-        if rows:
-            there = {name: GatedCase.model_validate(result) for name, result in outputs.results.items()} | rows
-            write_rows(output_folder / CSV_NAME, GatedCase, [there[name] for name in sorted(there)])
-
-
-def _score(
-    detector: AnomalyDetector, threshold: Threshold, item: PredictionInput, progress: CaseProgress | None
-) -> GatedCase:
-    require_complete(item)
-    case = detector.score_image(read_input(item), item.name, None if progress is None else partial(progress, item.name)).case
-    return GatedCase(case=item.name, score=case.score, threshold=threshold.score, flagged=case.score > threshold.score,
-                     highest_slice=case.highest_slice)

@@ -53,11 +53,7 @@ class SegmentationPrediction(Prediction):
     def predict_files(
         self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
-        def tiles(case: str, tile: int, tile_count: int) -> None:
-            if progress is not None:
-                progress(case, tile / tile_count)
-
-        return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, tiles)
+        return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress)
 
     def predict_image(self, image: Image, case: str) -> np.ndarray:
         return self.predictor.predict_image(image, case)

@@ -18,7 +18,8 @@ from autoseg.image import Image
 from autoseg.image_io import file_ending, label_ending, write_label
 from autoseg.inference.cases import Written, memory_errors_named, predict_cases
 from autoseg.inference.checkpoints import origin_of
-from autoseg.inference.inputs import PredictionInput, list_inputs, read_input
+from autoseg.inference.inputs import PredictionInput, read_input
+from autoseg.inference.prediction import CaseProgress
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
@@ -69,9 +70,6 @@ def _labels(description: ModelDescription) -> str:
     return f"{text}; painted as {labels.regions_class_order}" if labels.has_regions else text
 
 
-__all__ = ["PredictionInput", "Predictor", "Written", "list_inputs"]
-
-CaseProgress = Callable[[str, int, int], None]
 Prepared = tuple[np.ndarray, CaseProperties]
 
 
@@ -125,7 +123,7 @@ class Predictor:
 
         prepared: of one case, for each model, data (C, Z, Y, X) float32 on its preprocessed grid and what preprocessing
         did. combinations: indices of models, (0,) or (0, 1) and so on. All models that they name go through the case
-        once, together; nothing is post-processed. progress: (case, tiles done, tiles in all). save_probabilities: a
+        once, together; nothing is post-processed. progress: by tiles. save_probabilities: a
         .b2nd file to write those of the first combination to (see `probabilities.py`).
         Raises AutosegError where the case was cropped differently for the models, where memory runs out, or where
         probabilities cannot be written.
@@ -141,15 +139,9 @@ class Predictor:
             rows = [member.rows(data, of_member, counter) for member, data, of_member in chosen]
             return label_volumes(rows, renumbered, properties, self.description.labels, save_probabilities)
 
-    def predict_preprocessed(
-        self,
-        data: np.ndarray,
-        properties: CaseProperties,
-        save_probabilities: Path | None = None,
-        progress: CaseProgress | None = None,
-    ) -> np.ndarray:
+    def predict_preprocessed(self, data: np.ndarray, properties: CaseProperties) -> np.ndarray:
         """Return label values (Z, Y, X) of the only model on the image's own grid, not post-processed."""
-        return self.predict_combinations([(data, properties)], [(0,)], progress, save_probabilities)[0]
+        return self.predict_combinations([(data, properties)], [(0,)])[0]
 
     def predict_image(
         self,
@@ -270,6 +262,6 @@ def _tile_counter(progress: CaseProgress | None, case: str, tiles_in_all: int) -
     def tile_done() -> None:
         nonlocal done
         done += 1
-        progress(case, done, tiles_in_all)
+        progress(case, done / tiles_in_all)
 
     return tile_done

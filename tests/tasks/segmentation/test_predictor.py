@@ -16,10 +16,11 @@ from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_geometry, read_image, read_label, write_image
+from autoseg.inference.inputs import list_inputs
 from autoseg.tasks.segmentation import member as member_module
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, load_model
-from autoseg.tasks.segmentation.predictor import Predictor, list_inputs
+from autoseg.tasks.segmentation.predictor import Predictor
 
 CPU = torch.device("cpu")
 
@@ -129,10 +130,10 @@ def test_an_image_with_other_channels_than_the_model_is_refused(describe: Any) -
 
 
 def test_progress_counts_tiles_to_the_end(describe: Any) -> None:
-    seen: list[tuple[str, int, int]] = []
+    seen: list[tuple[str, float]] = []
     predictor_of(describe(3), Identity()).predict_image(
         random_image(3, (12, 8, 8)), "x", progress=lambda *counts: seen.append(counts))
-    assert seen == [("x", 1, 2), ("x", 2, 2)]
+    assert seen == [("x", 0.5), ("x", 1.0)]
 
 
 def test_memory_that_runs_out_is_told_without_a_traceback(describe: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.case import CaseSummary
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Plans
-from autoseg.reporting.blocks import Block, Figure, Figures, Section, Text
+from autoseg.reporting.blocks import Figure, Figures, Section, Text
 from autoseg.tasks.segmentation.report.artefacts import BestResult, SegmentationArtefacts
 from autoseg.tasks.segmentation.report.overlay import Overlay, overlay, window_of
 from autoseg.wording import fixed, listed, number
@@ -38,7 +38,7 @@ def worst_section(found: SegmentationArtefacts, best: BestResult | None) -> Sect
         try:
             drawn.append(_figure(case, found.dataset, found.plans, found.folder, best.summary))
         except AutosegError as error:
-            section.blocks.append(_cannot_be_drawn(case, error))
+            section.blocks.append(Text(f"{case.case} (mean Dice {fixed(case.mean_dice)}) cannot be drawn: {error}", is_note=True))
     if drawn:
         section.blocks.append(Figures(drawn))
     return section
@@ -48,10 +48,6 @@ def worst_cases(summary: Summary) -> list[CaseSummary]:
     """Return the cases with the lowest mean Dice, without those where neither reference nor prediction holds anything."""
     rated = [case for case in summary.metric_per_case if not math.isnan(case.mean_dice)]
     return sorted(rated, key=lambda case: case.mean_dice)[:WORST]
-
-
-def _cannot_be_drawn(case: CaseSummary, error: AutosegError) -> Block:
-    return Text(f"{case.case} (mean Dice {fixed(case.mean_dice)}) cannot be drawn: {error}", is_note=True)
 
 
 def _figure(summary: CaseSummary, dataset: Dataset, plans: Plans, folder: DatasetFolder, of_all: Summary) -> Figure:
