@@ -1,4 +1,4 @@
-"""How well anomaly scores tell abnormal from normal: of a folder against what is known, and of a cross-validation."""
+"""Evaluation of anomaly scores: of a folder, compared with what is known of its cases, and of a cross-validation."""
 
 from __future__ import annotations
 

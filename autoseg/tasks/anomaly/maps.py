@@ -1,4 +1,4 @@
-"""Whether anomaly maps show where the anomaly is."""
+"""Comparison of anomaly maps with labels: do they show where the anomaly is?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BINS = 2**14  # values in one bin count as equal
 
 
 class Localization(Frozen):
-    """Of anomaly maps against labels on the same grid.
+    """The agreement of anomaly maps with labels on the same grid.
 
     slices: abnormal ones whose map was looked at. hits: in how many of them the map's highest voxel lies in the foreground.
     chance: mean share of foreground in these slices, which is how often a voxel taken at random hits. voxel_auroc: of the map's
@@ -29,8 +29,8 @@ class Localization(Frozen):
 
 
 class MapCounts(NamedTuple):
-    """Of one case. slices, hits: as in Localization. shares: sum of the shares of foreground. normal, abnormal: voxels by
-    value of the map, int64 (BINS,)."""
+    """The counts of one case. slices, hits: as in Localization. shares: sum of the shares of foreground. normal, abnormal: voxels
+    by value of the map, int64 (BINS,)."""
 
     slices: int
     hits: int

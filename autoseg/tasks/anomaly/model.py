@@ -46,7 +46,7 @@ class AnomalyDescription(Description):
 
 @dataclass(frozen=True)
 class GanNetworks:
-    """Of one fold, in eval mode, their weights without gradients. encoder: None where none was trained."""
+    """The networks of one fold, in eval mode, their weights without gradients. encoder: None where none was trained."""
 
     generator: Generator
     discriminator: Discriminator

@@ -1,4 +1,4 @@
-"""What is known of cases: which are normal, which slices are, and where the anomalies lie."""
+"""References that scores are compared with: which cases and slices are normal, and where the anomalies lie."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WORDS: dict[str, Truth] = {"normal": "normal", "abnormal": "abnormal"}
 
 @dataclass(frozen=True)
 class Reference:
-    """Of one case. truth: of the whole. label: a file whose foreground is abnormal; ignore: its value that says nothing.
-    slices: truth by slice, where it was given so."""
+    """The truth of one case. truth: of the whole. label: a file whose foreground is abnormal; ignore: its value that says
+    nothing. slices: truth by slice, where it was given so."""
 
     truth: Truth | None = None
     label: Path | None = None

@@ -27,7 +27,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam (Kingma and Ba 2015)
 
 @dataclass(frozen=True)
 class Found:
-    """Of N slices (C, S, S), in their order.
+    """The result of a search for N slices (C, S, S), in their order.
 
     score: (N,) float32, (1 - λ) residual + λ discrimination. residual: (N,), Σ|x - G(z)| over channels and pixels.
     discrimination: (N,), Σ|f(x) - f(G(z))|. generated: (N, C, S, S) float32, G(z), -1 to 1. maps: (N, S, S) float32, mean of
@@ -118,7 +118,7 @@ class _Batch:
 
 
 class _Search:
-    """Of slices that fit into memory together."""
+    """A search for slices that fit into memory together."""
 
     def __init__(self, networks: GanNetworks, slices: torch.Tensor, settings: SearchSettings, precision: Precision) -> None:
         self.networks, self.settings = networks, settings

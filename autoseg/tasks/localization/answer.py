@@ -1,4 +1,4 @@
-"""From a network's response to one row: where it is strongest, and how much stronger than anywhere else."""
+"""The step from a network's response to one row: where it is strongest, and how much stronger than anywhere else."""
 
 from __future__ import annotations
 

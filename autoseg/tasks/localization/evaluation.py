@@ -1,4 +1,4 @@
-"""How far a locator's answers are from the true level: of a cross-validation."""
+"""Evaluation of a cross-validation: how far a locator's answers are from the true level."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Values = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Level:
-    """In a volume. slice: the level itself, along the located array axis, may lie between two. first, last: slices that what is
+    """The level in a volume. slice: its own, along the located array axis, may lie between two. first, last: slices that what is
     found reaches; of a point both are its slice. column: the middle of what is found along the array axis of the columns; None
     where that is not known. is_cut_off: whether it reaches the volume's end, so that its middle may lie elsewhere."""
 
@@ -68,7 +68,8 @@ def _extent(label: np.ndarray, values: Values, axes: Axes) -> Level | None:
 
 
 class Known(NamedTuple):
-    """Whether it is known if a case holds the level, and where; None where it does not, or that is not known."""
+    """The truth of a case. is_known: whether it is known if the level is there, and where. level: None where it is not there, or
+    that is not known."""
 
     is_known: bool
     level: Level | None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from autoseg.device import Precision, autocast, keep_large_blocks, memory_format, resolve_precision
+from autoseg.device import autocast, keep_large_blocks, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.cases import memory_errors_named
@@ -46,14 +46,11 @@ class LocatedImage:
 class Locator:
     """Means over the folds of a locator: of probabilities."""
 
-    def __init__(
-        self, locator: LoadedLocator, device: torch.device, settings: LocationSettings | None = None,
-        precision: Precision = "auto",
-    ) -> None:
+    def __init__(self, locator: LoadedLocator, device: torch.device, settings: LocationSettings | None = None) -> None:
         """locator: its networks lie on `device`. settings: None for those that it was trained with."""
         self.locator, self.device = locator, device
         self.settings = settings or locator.description.location
-        self._dtype = resolve_precision(precision, device)
+        self._dtype = resolve_precision("auto", device)
         if device.type == "cpu":
             keep_large_blocks()
 

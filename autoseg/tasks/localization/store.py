@@ -28,7 +28,7 @@ MEMORY_BESIDES_IMAGES = 100 * 2**20  # bytes: projections, matrices, compression
 
 
 class StoredLevel(Frozen):
-    """In a projection. row: the level itself, may lie between two. top, bottom: where what is found begins and ends, the edges
+    """The level in a projection. row: its own, may lie between two. top, bottom: where what is found begins and ends, the edges
     of its outermost slices, top the smaller; of a point both are its row. column: its middle, None where that is not known."""
 
     row: float

@@ -1,4 +1,4 @@
-"""How good segmentations are: of a folder against references, and of a cross-validation."""
+"""Evaluation of segmentations: of a folder, compared with references, and of a cross-validation."""
 
 from __future__ import annotations
 
