@@ -184,26 +184,21 @@ class Predictor:
             is_made = outputs.made(labels.name, item.images) and (probabilities is None or probabilities.exists())
             return Written(labels, was_there=True) if is_made else None
 
-        def predict(waiting: Sequence[PredictionInput]) -> Iterator[tuple[PredictionInput, Callable[[], Written]]]:
-            for item, prepare in self._prepare_each(waiting):
-                yield item, partial(self._predict_file, item, prepare, outputs, *paths(item), progress)
+        def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Written:
+            case, (path, probabilities) = prepare(), paths(item)
+            labels = self._predict(case.prepared, probabilities, progress)
+            outputs.begin(path.name, item.images)
+            write_label(path, labels, like=case.like)
+            return Written(path)
 
-        yield from predict_cases(inputs, outputs, lambda item: paths(item)[0].name, earlier, predict)
+        yield from predict_cases(
+            inputs, outputs, lambda item: paths(item)[0].name, earlier,
+            lambda waiting: ((item, partial(predict, item, prepare)) for item, prepare in self._prepare_each(waiting)))
 
     def outputs(self, output_folder: Path, overwrite: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
         facts = [member.model.facts(mirror_axes=member.mirror_axes) for member in self.members]
         return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
-
-    def _predict_file(
-        self, item: PredictionInput, prepare: Callable[[], _Case], outputs: OutputFolder, path: Path, probabilities: Path | None,
-        progress: CaseProgress | None,
-    ) -> Written:
-        case = prepare()
-        labels = self._predict(case.prepared, probabilities, progress)
-        outputs.begin(path.name, item.images)
-        write_label(path, labels, like=case.like)
-        return Written(path)
 
     def _predict(
         self, prepared: list[Prepared], save_probabilities: Path | None, progress: CaseProgress | None
