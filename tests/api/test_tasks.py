@@ -393,7 +393,7 @@ class ToyPrediction(Prediction):
 
 def open_models(chosen: Chosen, folds: Sequence[str] | None, options: Frozen, device: str, *_: object) -> ToyPrediction:
     return ToyPrediction(load(chosen.members[0], "brightness", ToyDescription,
-                              lambda description, weights, file: float(weights["network.bias"]), folds))
+                              lambda description, weights, file, device: float(weights["network.bias"]), folds))
 
 
 def shown(summary: dict[str, float]) -> list[str]:

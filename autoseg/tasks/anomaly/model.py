@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -63,9 +62,8 @@ LoadedDetector = Loaded[AnomalyDescription, GanNetworks]
 def load_detector(
     folder: ModelFolder, folds: Sequence[str] | None = None, device: torch.device | None = None
 ) -> LoadedDetector:
-    """Return a trained detector from its folder, its networks on `device` (None for the CPU). The rest as in
-    `checkpoints.load`."""
-    return load(folder, "anomaly", AnomalyDescription, partial(_build, device=device or torch.device("cpu")), folds)
+    """Return a trained detector from its folder, its networks on `device`. The rest as in `checkpoints.load`."""
+    return load(folder, "anomaly", AnomalyDescription, _build, folds, device=device)
 
 
 def _build(description: AnomalyDescription, weights: Weights, file: Path, device: torch.device) -> GanNetworks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -52,9 +51,8 @@ LoadedLocator = Loaded[LocatorDescription, nn.Module]
 
 
 def load_locator(folder: ModelFolder, folds: Sequence[str] | None = None, device: torch.device | None = None) -> LoadedLocator:
-    """Return a trained locator from its folder, its networks on `device` (None for the CPU). The rest as in
-    `checkpoints.load`."""
-    return load(folder, "localization", LocatorDescription, partial(_build, device=device or torch.device("cpu")), folds)
+    """Return a trained locator from its folder, its networks on `device`. The rest as in `checkpoints.load`."""
+    return load(folder, "localization", LocatorDescription, _build, folds, device=device)
 
 
 def _build(description: LocatorDescription, weights: Weights, file: Path, device: torch.device) -> nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -58,9 +57,8 @@ LoadedModel = Loaded[ModelDescription, nn.Module]
 def load_model(
     folder: ModelFolder, folds: Sequence[str] | None = None, checkpoint: Checkpoint = "final", device: torch.device | None = None
 ) -> LoadedModel:
-    """Return a trained model from its folder, its networks on `device` (None for the CPU). The rest as in `checkpoints.load`."""
-    build = partial(_build, device=device or torch.device("cpu"))
-    return load(folder, "segmentation", ModelDescription, build, folds, checkpoint)
+    """Return a trained model from its folder, its networks on `device`. The rest as in `checkpoints.load`."""
+    return load(folder, "segmentation", ModelDescription, _build, folds, checkpoint, device)
 
 
 def _build(description: ModelDescription, weights: Weights, file: Path, device: torch.device) -> nn.Module:
