@@ -56,16 +56,17 @@ def test_cases_without_the_level_are_spread_over_the_folds(make_job: MakeJob) ->
     assert all(any(name in WITH_BALL for name in split["val"]) for split in data.splits)
 
 
-def test_plans_that_train_longer_are_the_same_model_and_those_of_another_size_are_not(make_job: MakeJob) -> None:
+def test_plans_that_train_longer_are_the_same_model_and_those_of_another_size_or_level_are_not(make_job: MakeJob) -> None:
     first = make_job("0")
     describe(first)
     write_text(first.fold_folder.training_state, "begun")
     there = read_json(first.model.model_json)
     write_json(first.model.model_json, {**there, "plans": {**there["plans"], "epochs": 99, "batch_size": 3}})
     describe(make_job("1"))
-    write_json(first.model.model_json, {**there, "plans": {**there["plans"], "size": [64, 64]}})
-    with pytest.raises(AutosegError, match="of a model with other plans"):
-        describe(make_job("1"))
+    for change in ({"size": [64, 64]}, {"target": {"name": "ball and mark", "labels": ["ball", "mark"]}}):
+        write_json(first.model.model_json, {**there, "plans": {**there["plans"], **change}})
+        with pytest.raises(AutosegError, match="of a model with other plans"):
+            describe(make_job("1"))
 
 
 @pytest.mark.parametrize("flags", [
