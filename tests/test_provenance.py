@@ -91,6 +91,7 @@ def test_outputs_of_another_origin_are_refused_or_replaced_one_by_one(tmp_path: 
     assert not make(later, a)
     with pytest.raises(AutosegError, match=r"b\.nii\.gz is there, but this model did not make it"):
         make(later, b)
+    assert list(OutputFolder(tmp_path / "out", Origin.of(weights="1"), overwrite=True).results) == ["b.nii.gz"]  # still there
 
 
 def test_a_file_that_nothing_recorded_made_is_refused(tmp_path: Path) -> None:

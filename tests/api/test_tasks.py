@@ -45,6 +45,7 @@ from autoseg.trainers.job import FoldData, Job, load_stored
 from autoseg.trainers.recipe import Recipe
 from autoseg.trainers.settings import TrainingSettings
 from autoseg.trainers.splits import cases_of_fold, load_or_make_splits
+from autoseg.training_log import read_log
 from autoseg.verification.case import CheckedCase
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
@@ -82,12 +83,13 @@ class Place:
         return plan_and_preprocess(self.source, planner=task.info.planner, workers=1, workspace=self.workspace, quiet=True,
                                    **SMALL[task.info.name].options)
 
-    def train(self, task: Task, **arguments: Any) -> Any:
-        return train(self.source.name, 0, configuration=self.configuration(task), recipe=task.info.recipe, iterations=1,
+    def train(self, task: Task, fold: int | str = 0, **arguments: Any) -> Any:
+        return train(self.source.name, fold, configuration=self.configuration(task), recipe=task.info.recipe, iterations=1,
                      settings=SMALL[task.info.name].settings, workspace=self.workspace, device="cpu", quiet=True, **arguments)
 
-    def predict(self, task: Task, images: Path, output: Path) -> Any:
-        return predict_files(images, output, model=self.model(task).root, device="cpu", workspace=self.workspace, quiet=True)
+    def predict(self, task: Task, images: Path, output: Path, **options: Any) -> Any:
+        return predict_files(
+            images, output, model=self.model(task).root, device="cpu", workspace=self.workspace, quiet=True, **options)
 
     def configuration(self, task: Task) -> str:
         return "2d" if task.info.is_default else task.info.configurations[0]
@@ -142,10 +144,13 @@ def test_a_fold_that_was_stopped_goes_on_to_the_weights_of_an_unbroken_one(
         assert trained.summary is not None and trained.in_words and trained.folder == copied.model(task).fold(0).root
         weights[name] = copied.model(task).fold(0).checkpoint_final.read_bytes()
     assert tensors(weights["unbroken"]) == tensors(weights["stopped"])
-    again = files_in(copied.model(task).root)
-    copied.train(task, resume=True)
-    assert files_in(copied.model(task).root).keys() == again.keys()
-    assert copied.model(task).fold(0).checkpoint_final.read_bytes() == weights["stopped"]
+    fold, again = copied.model(task).fold(0), files_in(copied.model(task).root)
+    for is_validated in (True, False):
+        if not is_validated:
+            shutil.rmtree(fold.validation)
+        assert copied.train(task, resume=True).in_words == trained.in_words
+        assert files_in(copied.model(task).root).keys() == again.keys()
+        assert fold.checkpoint_final.read_bytes() == weights["stopped"]
 
 
 def tensors(content: bytes) -> bytes:
@@ -166,6 +171,15 @@ class stopped_in_epoch_3:
         return show
 
     def __exit__(self, *_: Any) -> None: ...
+
+
+@EVERY
+def test_fold_all_is_trained_and_not_validated(place: Place, task: Task, tmp_path: Path) -> None:
+    copied = Place(place.source, shutil.copytree(place.workspace, tmp_path / "workspace"))
+    assert copied.train(task, "all", epochs=1).summary is None
+    fold = copied.model(task).fold("all")
+    assert fold.checkpoint_final.exists() and not fold.validation.exists()
+    assert read_log(fold.log_jsonl)[0].validation_loss is None
 
 
 @EVERY
@@ -226,12 +240,14 @@ def test_the_report_shows_the_task(place: Place, task: Task) -> None:
 
 
 @EVERY
-def test_a_model_of_another_task_is_refused_with_its_name(place: Place, task: Task) -> None:
-    for other in TASKS:
-        if other.info == task.info:
-            continue
-        chosen = Chosen(task.info, (place.model(other),), "as you named it")
-        with pytest.raises(AutosegError, match=f'holds a model of the task "{other.info.name}".*"{task.info.name}" is expected'):
+def test_a_folder_without_a_model_of_the_task_is_refused_with_what_it_holds(place: Place, task: Task, tmp_path: Path) -> None:
+    wrong = [(ModelFolder(tmp_path), r"is not a trained model: it has no model\.json")]
+    wrong += [(place.model(other), f'holds a model of the task "{other.info.name}", but one of the task "{task.info.name}" is '
+               r"expected with -m\. autoseg_predict -m with this folder alone runs it as what it is")
+              for other in TASKS if other.info != task.info]
+    for folder, message in wrong:
+        chosen = Chosen(task.info, (folder,), "as you named it")
+        with pytest.raises(AutosegError, match=message):
             task.prediction.open_models(chosen, None, task.predict_options(), "cpu", None)
 
 
@@ -241,6 +257,17 @@ def test_options_of_another_task_are_refused_with_whose_they_are(place: Place, t
         for name in other.plan_options.model_fields.keys() - task.plan_options.model_fields.keys() - {"planner"}:
             with pytest.raises(AutosegError, match=f"(is|are) for .*{other.info.plural}.* {re.escape(task.info.a_model)}"):
                 plan_and_preprocess(place.source, planner=task.info.planner, workspace=tmp_path, quiet=True, **{name: "1"})
+        for name in other.predict_options.model_fields.keys() - task.predict_options.model_fields.keys():
+            with pytest.raises(AutosegError, match=f"(is|are) for .*{other.info.plural}.* {re.escape(task.info.a_model)}"):
+                place.predict(task, place.source / "imagesTs", tmp_path / "out", **{name: "1"})
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if "settings" in task.predict_options.model_fields],
+                         ids=lambda task: task.info.name)
+def test_a_setting_of_prediction_that_there_is_not_is_refused(place: Place, task: Task, tmp_path: Path) -> None:
+    with pytest.raises(AutosegError, match='There is no setting "colour". There are: '):
+        place.predict(task, place.source / "imagesTs", tmp_path / "out", settings=["colour=red"])
+    assert not (tmp_path / "out").exists()
 
 
 # A toy task: it measures how bright an image is. All of its parts are in this module; shared files know nothing of it.

@@ -12,6 +12,7 @@ import pytest
 from autoseg.dataset import Case
 from autoseg.errors import AutosegError
 from autoseg.files import _host
+from autoseg.preprocessing import store
 from autoseg.preprocessing.store import (
     CaseToMake,
     Part,
@@ -160,6 +161,25 @@ def test_an_array_that_is_damaged_or_of_another_shape_is_named(folder: Path, par
     other = StoredCase(folder, stored.description.model_copy(update={"shapes": {"": (1, 1, 4, 5), "_seg": (1, 1, 4, 5)}}))
     with pytest.raises(AutosegError, match=rf"b{part}\.b2nd holds shape .* but an array of shape \(1, 1, 4, 5\) is expected"):
         other.array(part)
+
+
+def test_a_write_that_breaks_off_leaves_the_case_incomplete(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_toy(folder, "a", "a toys 1")
+    assert not is_complete(folder, "a")
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch"),
+    [((1, 219, 512, 512), (96, 160, 160)), ((1, 90, 512, 512), (512, 512)), ((2, 1, 5, 1), (40, 56, 40))],
+)
+def test_blocks_and_chunks_stay_within_their_bounds(shape: tuple[int, ...], patch: tuple[int, ...]) -> None:
+    chunks, blocks = store.layout(shape, patch, 4)
+    assert np.prod(blocks) * 4 <= store.BLOCK_BYTES and np.prod(chunks) * 4 <= store.CHUNK_BYTES
+    assert all(1 <= b <= c <= s for b, c, s in zip(blocks, chunks, shape, strict=True))
+    if len(patch) == 2:
+        assert blocks[1] == chunks[1] == 1
 
 
 def test_what_is_outdated_is_forgotten_before_it_is_made_anew(folder: Path) -> None:

@@ -28,7 +28,6 @@ from autoseg.trainers.segmentation import SegmentationSettings
 from autoseg.workspace import DatasetFolder
 
 JobOn = Callable[..., Job[Any]]
-StoreVolume = Callable[[DatasetFolder, str, Plans], None]
 LABELS = Labels(values={"background": 0, "cube": 1})
 ROOMS: dict[str, tuple[TaskInfo, Any]] = {
     recipe: (task, room) for task, room in ((SEGMENTATION, segmentation), (ANOMALY, anomaly), (LOCALIZATION, localization))
@@ -67,11 +66,6 @@ def plans_with(spacing_mm: float) -> Plans:
 @pytest.fixture(name="plans_with")
 def plans_with_fixture() -> Callable[[float], Plans]:
     return plans_with
-
-
-@pytest.fixture(name="store_volume")
-def store_volume_fixture() -> StoreVolume:
-    return store_volume
 
 
 def store_volume(folder: DatasetFolder, case: str, plans: Plans) -> None:

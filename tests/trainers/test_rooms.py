@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +31,8 @@ class Room:
 
     cases: names of all. preprocessed: the verb of messages, and command: that makes them. plans: a change by which cases would be
     other ones. own: settings that folds share, each with what is then said to differ. free: settings in which folds may differ,
-    with the one that is told. refused: settings that cannot be trained, and why.
+    with the one that is told. refused: settings that cannot be trained, and why. fewer: for a size of the batch, what is said
+    where memory runs out.
     """
 
     info: TaskInfo
@@ -42,6 +44,7 @@ class Room:
     own: list[tuple[dict[str, Any], str]]
     free: tuple[dict[str, Any], str]
     refused: tuple[dict[str, Any], str]
+    fewer: dict[int, str]
 
 
 ROOMS = [
@@ -49,18 +52,22 @@ ROOMS = [
          "Dataset001_T -c 3d_fullres", {"transpose": [1, 0, 2]},
          [({"batch_size": 1}, "plans"), ({"network": "resunet"}, "plans"), ({"base_features": 8}, "plans"),
           ({"mirror_axes": (0,)}, "mirror_axes")],
-         ({"momentum": 0.5, "epochs": 9, "seed": 3}, "momentum"), ({"mirror_axes": (3,)}, "mirror_axes")),
+         ({"momentum": 0.5, "epochs": 9, "seed": 3}, "momentum"), ({"mirror_axes": (3,)}, "mirror_axes"),
+         {2: "2 patches of 4 × 4 × 4 at a time.*--set batch_size=1.*Dataset001_T --memory-gb 4"}),
     Room(ANOMALY, anomaly, [f"picture{number:02d}" for number in range(12)], "cut into slices", "Squares --planner slices",
          {"normal_by": "all"},
          [({"latent": 9}, "gan"), ({"features": 3}, "gan"), ({"conv_layers": 3}, "gan"),
           ({"spectral_norm": True}, "spectral_norm"), ({"encoder": True}, "has_encoder"),
           ({"validation_slices": 7}, "validation_slices")],
-         ({"lambda": 0.5, "epochs": 9, "seed": 3}, "lambda"), ({"conv_layers": 6}, "cannot be halved so often")),
+         ({"lambda": 0.5, "epochs": 9, "seed": 3}, "lambda"), ({"conv_layers": 6}, "cannot be halved so often"),
+         {8: "8 slices .*size=4.*--image-size"}),
     Room(LOCALIZATION, localization, [f"ball_{number}" for number in range(6)], "projected",
          "Dataset002_Balls --planner projection --find ball", {"slab": 0.9},
          [({"band": 9.0}, "band"), ({"base_features": 8}, "network"), ({"network": "unet"}, "network"),
           ({"deep_supervision": True}, "network"), ({"norm": "instance"}, "network")],
-         ({"learning_rate": 2e-3, "epochs": 9, "seed": 3}, "learning_rate"), ({"band": 500.0}, "band=500 is more than half")),
+         ({"learning_rate": 2e-3, "epochs": 9, "seed": 3}, "learning_rate"), ({"band": 500.0}, "band=500 is more than half"),
+         {16: r"16 projections of .* Take fewer \(--set batch_size=8\), or plan larger pixels",
+          3: r"Take fewer \(--set batch_size=2\)", 2: r"at a time\. Plan larger pixels \(--spacing MM\)\."}),
 ]
 
 
@@ -226,7 +233,20 @@ def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
         wanted: dict[str, Any] = {"fold": 1, "device": "cpu", "configuration": job.configuration, **changes}
         with pytest.raises(AutosegError, match=message):
             train(job.folder.name, recipe=job.recipe, restart=True, workspace=job.folder.root.parent, quiet=True, **wanted)
+    describe(room, first := make_job("0"))
+    write_text(first.fold_folder.training_state, "begun")
+    ((key, value),) = room.own[1][0].items()
+    with pytest.raises(AutosegError, match=r"holds folds \(0\) of a model with other .* a name of its own \(--name\)"):
+        train(job.folder.name, 1, job.configuration, job.recipe, restart=True, device="cpu", settings=[f"{key}={value}"],
+              workspace=job.folder.root.parent, quiet=True)
     assert job.fold_folder.checkpoint_final.exists()
+
+
+def test_where_memory_runs_out_what_takes_less_is_told(room: Room, make_job: Callable[..., Job[Any]]) -> None:
+    for batch_size, words in room.fewer.items():
+        job = make_job(batch_size=batch_size)
+        told = room.module.steps(job, room.module.load_data(job), lambda share, text: None).too_large(job.settings)
+        assert re.search(words, told), told
 
 
 def test_an_unfinished_fold_continues_with_its_own_settings_alone(room: Room, make_job: Callable[..., Job[Any]]) -> None:

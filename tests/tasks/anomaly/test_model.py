@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from autoseg.errors import AutosegError
-from autoseg.files import write_json
 from autoseg.tasks.anomaly.model import load_detector
-from autoseg.workspace import read_json
 
 
 @pytest.mark.parametrize(("has_encoder", "spectral_norm"), [(True, False), (False, True)])
@@ -27,10 +24,3 @@ def test_all_networks_of_all_folds_come_in_eval_mode(
     latent = torch.ones(1, 6)
     first, second = (networks.generator(latent) for networks in loaded.networks)
     assert first.shape == (1, 1, 16, 16) and not torch.equal(first, second)
-
-
-def test_a_network_that_has_no_weights_is_told(describe_detector: Any, save_detector: Any, tmp_path: Path) -> None:
-    folder = save_detector(tmp_path, describe_detector(has_encoder=False))
-    write_json(folder.model_json, {**read_json(folder.model_json), "has_encoder": True})
-    with pytest.raises(AutosegError, match=r"does not fit the network .*: of its weights, \d+ are missing"):
-        load_detector(folder)

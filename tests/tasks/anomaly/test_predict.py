@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +39,28 @@ def test_each_image_gets_a_map_in_its_own_grid_scores_and_panels(
     assert Pillow.open(out / "panels" / "b.png").format == "PNG"
 
 
-def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(place: Any, volumes: Path, tmp_path: Path) -> None:
+def test_panels_and_tables_that_are_missing_or_damaged_are_made_again(place: Any, volumes: Path, tmp_path: Path) -> None:
     place.add_detector()
+    out = tmp_path / "out"
 
-    def run(**more: Any) -> Any:
-        return predict_anomalies(volumes, tmp_path / "out", workspace=place.workspace.root, quiet=True, **more)
+    def run(images: Path = volumes, **more: Any) -> Any:
+        return predict_anomalies(images, out, workspace=place.workspace.root, quiet=True, **more)
 
-    first, second = run(), run()
-    assert (first.already_there, second.already_there) == (0, 2) and first.rows == second.rows
-    assert [row.case for row in first.rows] == ["a", "b"]
+    first = run()
     for missing, there in (("a.nii.gz", 1), ("panels/a.png", 1), ("slice_scores.csv", 2)):
-        (tmp_path / "out" / missing).unlink()
+        (out / missing).unlink()
         again = run()
         assert again.already_there == there and again.rows == first.rows, missing
-        assert (tmp_path / "out" / missing).exists()
-    assert run(overwrite=True).already_there == 0
+        assert (out / missing).exists()
+    for table in ("scores.csv", "slice_scores.csv"):
+        (out / table).write_text("damaged")
+        assert run().already_there == 2 and cases_in(out) == (["a", "b"], ["a", "b"])
+    assert run(volumes / "a.nii.gz", overwrite=True).already_there == 0
     (volumes / "a.nii.gz").unlink()
-    assert run().already_there == 1
-    assert [row.case for row in read_rows(tmp_path / "out" / "scores.csv", CaseScore)] == ["a", "b"]  # the map of "a" is there
+    assert run().already_there == 1 and cases_in(out) == (["a", "b"], ["a", "b"])  # the map of "a" is still there
 
 
-def test_other_settings_or_detectors_do_not_mix(
+def test_scores_by_other_settings_do_not_mix(
     place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place.add_detector()
@@ -71,12 +71,6 @@ def test_other_settings_or_detectors_do_not_mix(
     assert place.run(*where, "--set", "search_steps=2", "--set", "lambda=0.2") == 1
     error = capsys.readouterr().err
     assert "lambda 0.1 (now 0.2), search_steps 1 (now 2)" in error and "--overwrite" in error
-    place.add_segmentation()
-    assert place.run("-i", volumes, "-o", tmp_path / "out", "-c", "tiny") == 1
-    assert "made: models slices anogan (now tiny default)" in capsys.readouterr().err
-    assert place.run(*where, "--set", "search_steps=2", "--overwrite") == 0
-    record = (tmp_path / "out" / "autoseg_prediction.jsonl").read_text().splitlines()
-    assert [json.loads(line)["origin"]["search"]["search_steps"] for line in record if "versions" in line] == [1, 2]
 
 
 def test_scores_of_something_else_are_not_written_over(
@@ -104,81 +98,7 @@ def test_maps_of_pictures_are_tiff(place: Any, tmp_path: Path, colour: bool) -> 
         assert found.shape == (1, 1, 20, 30) and found.dtype == np.float32 and found.max() > 0
 
 
-def test_bad_cases_are_named_and_stop_no_other(
-    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place.add_detector()
-    (volumes / "c.nii.gz").write_bytes(b"no image")
-    Pillow.fromarray(np.zeros((9, 9), np.uint8)).save(volumes / "d.png")
-    assert place.run("-i", volumes, "-o", tmp_path / "out") == 1
-    error = capsys.readouterr().err
-    assert "2 of 4 images could not be scored: c, d" in error and "Traceback" not in error
-    assert "Failed: case c: " in error and "Failed: case d: it is a picture of one slice" in error
-    assert [row.case for row in read_rows(tmp_path / "out" / "scores.csv", CaseScore)] == ["a", "b"]
-
-
-@pytest.mark.parametrize(("flags", "message"), [
-    (["--set", "search_step=5"], 'There is no setting "search_step". There are: clip_latent, lambda, patience'),
-    (["--set", "restarts=0"], "These settings do not fit: restarts='0'"),
-    (["--save-probabilities"],
-     "--save-probabilities is for segmentation models, but the model meant here is an anomaly detector. Leave it out, or name "),
-    (["--no-mirroring", "--gate", "x"],
-     "--no-mirroring and --gate are for segmentation models, but the model meant here is an anomaly detector."),
-])
-def test_flags_that_do_not_fit_are_told(
-    place: Any, volumes: Path, tmp_path: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place.add_detector()
-    assert place.run("-i", volumes, "-o", tmp_path / "out", *flags) == 1
-    assert message in capsys.readouterr().err
-
-
-def test_settings_of_the_search_mean_nothing_for_a_segmentation(
-    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place.add_segmentation()
-    assert place.run("-i", volumes, "-o", tmp_path / "out", "--set", "search_steps=5") == 1
-    wanted = "--set is for anomaly detectors and locators, but the model meant here is a segmentation model"
-    assert wanted in capsys.readouterr().err
-
-
 def cases_in(out: Path) -> tuple[list[str], list[str]]:
     """Of scores.csv, and of slice_scores.csv (four slices each)."""
     return ([row.case for row in read_rows(out / "scores.csv", CaseScore)],
             [row.case for row in read_rows(out / "slice_scores.csv", SliceScore) if row.slice == 3])
-
-
-def test_a_case_made_anew_leaves_the_other_cases_scores_and_damaged_tables_are_written_again(
-    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place.add_detector()
-    out = tmp_path / "out"
-    assert place.run("-i", volumes, "-o", out) == 0
-    before = {path: path.stat().st_mtime_ns for path in out.glob("*.nii.gz")}
-    assert place.run("-i", volumes / "a.nii.gz", "-o", out, "--overwrite") == 0
-    assert cases_in(out) == (["a", "b"], ["a", "b"])
-    assert {path.name for path in before if path.stat().st_mtime_ns != before[path]} == {"a.nii.gz"}
-    assert predict_anomalies(volumes, out, workspace=place.workspace.root, quiet=True).already_there == 2
-    for table in ("scores.csv", "slice_scores.csv"):
-        (out / table).write_text("damaged")
-        assert predict_anomalies(volumes, out, workspace=place.workspace.root, quiet=True).already_there == 2
-        assert cases_in(out) == (["a", "b"], ["a", "b"])
-    (out / "autoseg_prediction.jsonl").write_text('{"output": 1}\n')
-    assert place.run("-i", volumes, "-o", out) == 1
-    assert "autoseg_prediction.jsonl is damaged: " in capsys.readouterr().err
-    assert place.run("-i", volumes, "-o", out, "--overwrite") == 0 and cases_in(out) == (["a", "b"], ["a", "b"])
-
-
-def test_scores_by_another_detector_do_not_stay_beside_those_made_anew(
-    place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place.add_detector()
-    out, other = tmp_path / "out", ("--set", "search_steps=1")
-    assert place.run("-i", volumes, "-o", out) == 0
-    assert place.run("-i", volumes / "a.nii.gz", "-o", out, *other, "--overwrite") == 0
-    assert cases_in(out) == (["a"], ["a"]) and (out / "b.nii.gz").exists()
-    assert place.run("-i", volumes, "-o", out, *other) == 1
-    assert "b.nii.gz is there, but this model did not make it" in capsys.readouterr().err
-    (volumes / "a.nii.gz").write_bytes(b"no image")
-    assert place.run("-i", volumes / "a.nii.gz", "-o", out, "--overwrite") == 1
-    assert cases_in(out) == (["b"], ["b"])  # the map of "b" is still the first detector's

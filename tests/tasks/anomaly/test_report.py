@@ -236,17 +236,6 @@ def test_damaged_files_are_named_and_hide_nothing_else(folder: DatasetFolder, pa
         assert expected in text, expected
 
 
-def test_a_dataset_planned_both_ways_has_both_on_its_page(folder: DatasetFolder, page_of: PageOf) -> None:
-    write_json(folder.plans_json, plans())
-    write_detector(folder)
-    text = page_of(folder).text
-    assert "Anomaly detection" in text and "AUROC 1.000" in text
-    assert "Cross-validation" in text and "No model has been trained yet" in text and "The plan, and why" in text
-    folder.plans_of(ANOMALY).write_text("{}")
-    text = page_of(folder).text
-    assert "plans_anomaly.json does not fit" in text and "Cross-validation" in text and "Anomaly detection" not in text
-
-
 def test_names_from_outside_are_text(folder: DatasetFolder) -> None:
     model = write_detector(folder, "a<b>&c")
     hostile = '"><script>alert(1)'

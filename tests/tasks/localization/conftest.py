@@ -21,13 +21,12 @@ from autoseg.image_io import write_image
 from autoseg.intensities import IntensityWindow
 from autoseg.networks import build_network
 from autoseg.plan import Topology
-from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.localization import INFO as LOCATION
 from autoseg.tasks.localization.locator import Locator
 from autoseg.tasks.localization.model import NETWORK, LoadedLocator, LocatorDescription
 from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
+from autoseg.workspace import ModelFolder, Workspace
 
 DATASET = "Dataset001_Tiny"
 LEVEL = 13  # the slice in whose middle the bright band of `volume_with_level` lies
@@ -78,36 +77,15 @@ def save_locator_fixture() -> Callable[..., ModelFolder]:
 
 
 class Place:
-    """A workspace of Dataset001_Tiny that tests fill with models: locators, segmentation models, and detectors in name only."""
+    """A workspace of Dataset001_Tiny that tests fill with locators."""
 
-    def __init__(self, root: Path, describe: Any, save_model: Any) -> None:
+    def __init__(self, root: Path) -> None:
         self.workspace = Workspace(root)
-        self._describe, self._save_model = describe, save_model
 
-    def folder(self, dataset: str = DATASET) -> DatasetFolder:
-        return self.workspace.dataset(dataset)
-
-    def add_locator(
-        self, recipe: str = "locator", dataset: str = DATASET, folds: tuple[str, ...] = ("0",), **described: Any
-    ) -> ModelFolder:
-        description = describe_locator(recipe=recipe, dataset=dataset, **described)
-        write_json(self.folder(dataset).plans_of(LOCATION), description.plans)
-        return save_locator(self.folder(dataset).root, description, folds)
-
-    def add_segmentation(self, recipe: str = "default", dataset: str = DATASET) -> ModelFolder:
-        description = self._describe().model_copy(update={"recipe": recipe, "dataset": dataset})
-        write_json(self.folder(dataset).plans_json, description.plans)
-        folder: ModelFolder = self._save_model(self.folder(dataset).root, description)
-        return folder
-
-    def add_detector(self, recipe: str = "anogan", dataset: str = DATASET) -> ModelFolder:
-        """It cannot be loaded."""
-        folder = self.folder(dataset).model("slices", recipe)
-        write_json(folder.model_json, {"task": "anomaly"})
-        folder.fold("0").root.mkdir(parents=True)
-        for file in (self.folder(dataset).plans_of(ANOMALY), folder.fold("0").checkpoint_final):
-            file.touch()
-        return folder
+    def add_locator(self, folds: tuple[str, ...] = ("0",), **described: Any) -> ModelFolder:
+        folder, description = self.workspace.dataset(DATASET), describe_locator(**described)
+        write_json(folder.plans_of(LOCATION), description.plans)
+        return save_locator(folder.root, description, folds)
 
     def run(self, *words: object) -> int:
         """autoseg_predict in this workspace."""
@@ -115,8 +93,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, describe: Any, save_model: Any) -> Place:
-    return Place(tmp_path / "workspace", describe, save_model)
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "workspace")
 
 
 def volume_with_level(level: int | None = LEVEL, channels: int = 1) -> Image:

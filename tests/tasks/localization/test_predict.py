@@ -13,7 +13,6 @@ import pytest
 from PIL import Image as Pillow
 
 from autoseg.api.tasks import predict_locations
-from autoseg.errors import AutosegError
 from autoseg.evaluation.csv_table import read_rows
 from autoseg.image import Image
 from autoseg.image_io import read_image, write_image
@@ -77,36 +76,23 @@ def test_crops_are_the_found_slice_or_a_slab_around_it(place: Any, volumes: Path
         read_image(out.with_name("slabs") / "crops" / "a.nii.gz").array, read_image(volumes / "a.nii.gz").array[:, 11:16])
 
 
-def test_a_second_run_goes_on_and_makes_what_is_missing_or_changed(
+def test_pictures_crops_and_the_table_are_made_again_where_they_are_missing_damaged_or_of_another_image(
     predict: Callable[..., Any], volumes: Path, out: Path, volume_with_level: Callable[..., Image]
 ) -> None:
     first, second = predict(crop_mm=0), predict(crop_mm=0)
-    assert (first.already_there, second.already_there) == (0, 3) and first.rows == second.rows
     assert first.notes == ["Not found in 1 of 3 images: c"] and sorted(first.extra) == ["a", "b"] and first.extra == second.extra
     for missing, there in (("a.png", 2), ("crops/a.nii.gz", 2), ("locations.csv", 3)):
         (out / missing).unlink()
         again = predict(crop_mm=0)
         assert again.already_there == there and again.rows == first.rows and (out / missing).exists(), missing
-    assert predict(crop_mm=0, overwrite=True).already_there == 0
+    (out / "locations.csv").write_text("damaged")
+    assert predict(crop_mm=0).already_there == 3 and read_rows(out / "locations.csv", Location) == first.rows
     moved = volume_with_level(level=9)
     write_image(volumes / "a.nii.gz", moved.array, like=moved)
     assert [row.slice for row in predict(crop_mm=0).rows] == [9, 5, None]
     (volumes / "a.nii.gz").unlink()
     assert predict(crop_mm=0).already_there == 2
     assert [row.case for row in read_rows(out / "locations.csv", Location)] == ["a", "b", "c"]  # the picture of "a" is there
-
-
-def test_a_damaged_table_is_written_again_and_a_damaged_record_is_told(
-    predict: Callable[..., Any], volumes: Path, out: Path
-) -> None:
-    predict()
-    (out / "locations.csv").write_text("damaged")
-    assert predict().already_there == 3
-    assert [row.case for row in read_rows(out / "locations.csv", Location)] == ["a", "b", "c"]
-    (out / "autoseg_prediction.jsonl").write_text('{"output": 1}\n')
-    with pytest.raises(AutosegError, match=r"autoseg_prediction\.jsonl is damaged: .*--overwrite"):
-        predict()
-    assert not predict(overwrite=True).failed
 
 
 def test_where_no_image_could_be_searched_nothing_is_said_to_be_written(
@@ -166,7 +152,7 @@ def test_a_crop_of_what_is_not_found_any_more_goes(
     assert made(out / "crops") == ["autoseg_prediction.jsonl", "b.nii.gz", "c.nii.gz"]
 
 
-def test_other_thresholds_or_locators_do_not_mix(place: Any, volumes: Path, out: Path, capsys: Captured) -> None:
+def test_locations_by_other_thresholds_do_not_mix(place: Any, volumes: Path, out: Path, capsys: Captured) -> None:
     place.add_locator()
     where = ("-i", volumes, "-o", out, "-tr", "locator", "--crop")
     assert place.run(*where, "--set", "threshold=0.4") == 0
@@ -174,16 +160,8 @@ def test_other_thresholds_or_locators_do_not_mix(place: Any, volumes: Path, out:
     assert place.run(*where) == 1
     error = capsys.readouterr().err
     assert "threshold 0.4 (now 0.5)" in error and "--overwrite" in error
-    place.add_segmentation()
-    assert place.run("-i", volumes, "-o", out, "-c", "tiny") == 1
-    assert "made: models projection locator (now tiny default)" in capsys.readouterr().err
-    place.add_locator("other")
-    assert place.run("-i", volumes / "a.nii.gz", "-o", out, "-tr", "other", "--overwrite") == 0
-    assert [row.case for row in read_rows(out / "locations.csv", Location)] == ["a"]
-    assert place.run("-i", volumes, "-o", out, "-tr", "other") == 1
-    assert "b.png is there, but this model did not make it" in capsys.readouterr().err
     last = [json.loads(line) for line in (out / "autoseg_prediction.jsonl").read_text().splitlines() if "versions" in line][-1]
-    assert (last["origin"]["threshold"], last["origin"]["zooms"]) == (0.5, [1.0])
+    assert (last["origin"]["threshold"], last["origin"]["zooms"]) == (0.4, [1.0])
 
 
 def test_a_threshold_that_is_not_reached_is_no_slice(
@@ -248,28 +226,6 @@ def test_channels_in_several_files_are_cut_out_into_one(
     assert place.run("-i", tmp_path / "in", "-o", out, "--crop", "3") == 0
     found = read_image(out / "crops" / "a.nii.gz").array
     assert found.shape == (2, 2, 6, 8) and (found[0] == 1000).all() and (found[1] == 1001).all()
-
-
-@pytest.mark.parametrize(("flags", "message"), [
-    (["--set", "thresholds=0.4"], 'There is no setting "thresholds". There are: threshold, zooms.'),
-    (["--set", "threshold=2"], "These settings do not fit: threshold="),
-])
-def test_settings_that_do_not_fit_are_told(
-    place: Any, volumes: Path, out: Path, flags: list[str], message: str, capsys: Captured
-) -> None:
-    place.add_locator()
-    assert place.run("-i", volumes, "-o", out, *flags) == 1
-    assert message in capsys.readouterr().err
-
-
-def test_crops_are_for_locators(place: Any, volumes: Path, out: Path, capsys: Captured) -> None:
-    place.add_segmentation()
-    assert place.run("-i", volumes, "-o", out, "--crop") == 1
-    assert "--crop is for locators, but the model meant here is a segmentation model" in capsys.readouterr().err
-    place.add_detector()
-    assert place.run("-i", volumes, "-o", out, "--crop", "-tr", "anogan", "--gate", "x") == 1
-    wanted = "--gate is for segmentation models; --crop is for locators, but the model meant here is an anomaly detector"
-    assert wanted in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("thickness", ["-3", "nan", "inf"])

@@ -10,7 +10,6 @@ import pytest
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.preprocessing import store
 from autoseg.preprocessing.store import CaseProperties
 from autoseg.tasks.segmentation.store import ANNOTATED, open_volume, sample_foreground, write_volume
 
@@ -102,17 +101,6 @@ def test_no_foreground_gives_no_samples(tmp_path: Path) -> None:
     assert case.read_data().tolist() == [[[[0]]]]
 
 
-def test_a_write_that_breaks_off_leaves_the_case_incomplete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path)
-    assert store.is_complete(tmp_path, "a", "d")
-    monkeypatch.setattr(store, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        write(tmp_path)
-    assert not store.is_complete(tmp_path, "a")
-    with pytest.raises(AutosegError, match=r"case a: .* no complete preprocessed data"):
-        open_volume(tmp_path, "a")
-
-
 @pytest.mark.parametrize("content", [b"", b"no array at all", None])
 def test_a_damaged_array_is_named(tmp_path: Path, content: bytes | None) -> None:
     write(tmp_path)
@@ -134,15 +122,3 @@ def test_an_array_of_another_shape_and_a_lazy_expression_are_refused(tmp_path: P
     (source + 1).save(str(path))
     with pytest.raises(AutosegError, match=r"a_seg\.b2nd"):
         open_volume(tmp_path, "a")
-
-
-@pytest.mark.parametrize(
-    ("shape", "patch"),
-    [((1, 219, 512, 512), (96, 160, 160)), ((1, 90, 512, 512), (512, 512)), ((2, 1, 5, 1), (40, 56, 40))],
-)
-def test_blocks_and_chunks_stay_within_their_bounds(shape: tuple[int, ...], patch: tuple[int, ...]) -> None:
-    chunks, blocks = store.layout(shape, patch, 4)
-    assert np.prod(blocks) * 4 <= store.BLOCK_BYTES and np.prod(chunks) * 4 <= store.CHUNK_BYTES
-    assert all(1 <= b <= c <= s for b, c, s in zip(blocks, chunks, shape, strict=True))
-    if len(patch) == 2:
-        assert blocks[1] == chunks[1] == 1

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from autoseg.api.tasks import plan_projection
-from autoseg.api.training import train
 from autoseg.cli.main import main
 from autoseg.errors import AutosegError
 from autoseg.files import write_json, write_text
@@ -20,7 +19,7 @@ from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.trainers.job import Job
-from autoseg.trainers.localization import RECIPES, LocalizationSettings, check, defaults, load_data
+from autoseg.trainers.localization import LocalizationSettings, check, load_data
 from autoseg.trainers.localization.data import AGREEMENT, description
 from autoseg.workspace import DatasetFolder, read_json, read_model
 
@@ -47,14 +46,6 @@ def test_model_json_holds_what_locating_needs_and_no_case(make_job: MakeJob) -> 
     assert "ball_0" not in job.model.model_json.read_text()
 
 
-def test_epochs_are_the_plans_unless_told_otherwise(make_job: MakeJob) -> None:
-    job = make_job()
-    plans = read_json(job.plans_json)
-    job.plans_json.unlink()
-    write_json(job.plans_json, {**plans, "epochs": 33})
-    assert defaults(RECIPES["locator"], job.folder).epochs == 33
-
-
 def test_the_notes_say_what_is_trained_on(make_job: MakeJob) -> None:
     job = make_job("all")
     assert check(job, load_data(job)) == ["Trained on 5 cases with ball, 1 without."]
@@ -65,59 +56,17 @@ def test_cases_without_the_level_are_spread_over_the_folds(make_job: MakeJob) ->
     assert all(any(name in WITH_BALL for name in split["val"]) for split in data.splits)
 
 
-def test_plans_that_only_say_more_or_train_longer_are_the_same_model(make_job: MakeJob) -> None:
+def test_plans_that_train_longer_are_the_same_model_and_those_of_another_size_or_level_are_not(make_job: MakeJob) -> None:
     first = make_job("0")
     describe(first)
     write_text(first.fold_folder.training_state, "begun")
     there = read_json(first.model.model_json)
-    changed = {"reasons": {}, "versions": {}, "epochs": 99, "batch_size": 3}
-    write_json(first.model.model_json, {**there, "plans": {**there["plans"], **changed}})
+    write_json(first.model.model_json, {**there, "plans": {**there["plans"], "epochs": 99, "batch_size": 3}})
     describe(make_job("1"))
-    for field, value in (("slab", 0.9), ("pixel_mm", 1.5), ("axis", "y"), ("size", [64, 64])):
-        write_json(first.model.model_json, {**there, "plans": {**there["plans"], field: value}})
+    for change in ({"size": [64, 64]}, {"target": {"name": "ball and mark", "labels": ["ball", "mark"]}}):
+        write_json(first.model.model_json, {**there, "plans": {**there["plans"], **change}})
         with pytest.raises(AutosegError, match="of a model with other plans"):
             describe(make_job("1"))
-
-
-def test_a_dataset_that_is_planned_anew_for_another_label_is_another_model(
-    make_balls: Callable[..., Path], tmp_path: Path, settings_of: Callable[..., LocalizationSettings], job_on: MakeJob
-) -> None:
-    source = make_balls(tmp_path, with_ball=4, without=0)
-    work = tmp_path / "workspace"
-    plan_projection(source, find="ball", workers=1, workspace=work, quiet=True)
-    job = job_on(DatasetFolder(work / source.name), "locator", "0", settings_of())
-    trained = describe(job)
-    write_text(job.fold_folder.training_state, "begun")
-    plan_projection(source, find=["ball", "mark"], workers=1, workspace=work, quiet=True)
-    other = replace(job, fold="1")
-    for refuse in (describe, lambda job: check(job, load_data(job))):
-        with pytest.raises(AutosegError, match=r"holds folds \(0\) of a model with other plans"):
-            refuse(other)
-    with pytest.raises(AutosegError, match="was trained on cases .* by other plans .* or begin the fold anew with --restart"):
-        AGREEMENT.require_same_plans(job, trained, load_data(job).plans.without_cases())
-    plan_projection(source, find="ball", workers=1, workspace=work, quiet=True)
-    describe(other)
-    AGREEMENT.require_same_plans(job, trained, load_data(job).plans.without_cases())
-
-
-@pytest.mark.parametrize(("change", "words"), [
-    ({"settings": ["absent_share=0.6", "window_share=0.5"]}, "absent_share=0.6 and window_share=0.5 are shares of one batch"),
-    ({"settings": ["band=0"]}, "band"), ({"settings": ["lambda=0.1"]}, "lambda"),
-    ({"configuration": "3d_fullres"}, '"locator" trains locators, and 3d_fullres is for segmentation models: .* leave out -c'),
-    ({"configuration": "2_d"}, '"locator" trains on projection, and not on 2_d. Leave out -c'),
-    ({"recipe": "default", "configuration": "projection"},
-     '"default" trains segmentation models, and projection is for locators: train with -tr locator, or leave out -c'),
-    ({"recipe": "anogan", "configuration": "projection"}, '"anogan" trains anomaly detectors, and projection is for locators'),
-])
-def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
-    make_job: MakeJob, change: dict[str, object], words: str
-) -> None:
-    job = make_job("1")
-    write_text(job.fold_folder.checkpoint_final, "trained for days")
-    wanted = {"fold": 1, "device": "cpu", "recipe": "locator", **change}
-    with pytest.raises(AutosegError, match=words):
-        train("Dataset002_Balls", restart=True, workspace=job.folder.root.parent, quiet=True, **wanted)  # type: ignore[arg-type]
-    assert job.fold_folder.checkpoint_final.exists()
 
 
 @pytest.mark.parametrize("flags", [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +74,6 @@ def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
     assert not (place.validation / "crops").exists()
 
 
-@pytest.mark.parametrize(("batch_size", "instead"), [
-    (16, "Take fewer (--set batch_size=8), or plan larger pixels"), (3, "Take fewer (--set batch_size=2), or plan larger"),
-    (2, "at a time. Plan larger pixels (--spacing MM).")])
-def test_where_memory_runs_out_fewer_are_proposed_where_there_are_fewer(
-    batch_size: int, instead: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def out_of_memory(*arguments: Any) -> None:
-        raise MemoryError
-
-    job = make_job()
-    assert job.settings is not None
-    monkeypatch.setattr(locator_fold, "train_locator", out_of_memory)
-    with pytest.raises(AutosegError, match=rf"on {batch_size} projections of .*{re.escape(instead)}"):
-        train_fold(replace(job, settings=job.settings.model_copy(update={"batch_size": batch_size})))
-
-
 def middle_in_file(case: str, source: Path) -> float:
     """Of the ball, along the array axis that runs along the patient, as the file counts."""
     label = read_label(source / "labelsTr" / f"{case}.nii.gz").array[0]
@@ -155,22 +137,6 @@ def test_parts_are_the_rows_before_and_after_in_the_cases_own_slices(
     assert {row.part for row in rows} >= {"whole"} and len(rows) > len(load_data(job).validation)
 
 
-def test_a_finished_fold_is_left_as_it_is_and_its_validation_made_again_where_it_is_gone(
-    make_job: MakeJob, without_pictures: None
-) -> None:
-    job = make_job()
-    train_fold(job)
-    weights = job.fold_folder.checkpoint_final.stat().st_mtime_ns
-    first = job.fold_folder.validated(LOCATIONS).read_text()
-    train_fold(job)
-    assert job.fold_folder.validated(LOCATIONS).read_text() == first
-    for path in (job.fold_folder.validated(LOCATIONS), job.fold_folder.summary_json):
-        path.unlink()
-    train_fold(job)
-    assert job.fold_folder.validated(LOCATIONS).read_text() == first and job.fold_folder.summary_json.exists()
-    assert job.fold_folder.checkpoint_final.stat().st_mtime_ns == weights
-
-
 def test_rows_of_cases_whose_level_was_corrected_are_made_again(make_job: MakeJob, without_pictures: None) -> None:
     job = make_job()
     train_fold(job)
@@ -181,28 +147,6 @@ def test_rows_of_cases_whose_level_was_corrected_are_made_again(make_job: MakeJo
     write_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation, wrong)
     train_fold(job)
     assert sorted(read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation), key=str) == sorted(first, key=str)
-
-
-def test_fold_all_is_trained_and_not_validated(make_job: MakeJob, without_pictures: None) -> None:
-    job = make_job("all")
-    assert train_fold(job) is None
-    assert job.fold_folder.checkpoint_final.exists() and not job.fold_folder.validation.exists()
-    assert read_log(job.fold_folder.log_jsonl)[0].validation_loss is None
-
-
-def test_a_fold_goes_on_with_continue_whatever_the_recipe_says_now(make_job: MakeJob, without_pictures: None) -> None:
-    job = make_job(epochs=3, band=5)
-
-    def kill(share: float, text: str) -> None:
-        if "epoch 3/3" in text:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "SECONDS_BETWEEN_STATES", 0)
-        with pytest.raises(KeyboardInterrupt):
-            train_fold(job, kill)
-    train_fold(replace(job, settings=None))
-    assert len(read_log(job.fold_folder.log_jsonl)) == 3 and read_json(job.model.model_json)["band"] == 5
 
 
 def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
@@ -235,25 +179,6 @@ def test_a_validation_that_is_killed_goes_on_with_the_cases_that_are_left(
     assert not set(located[len(before):]) & set(before) and set(located) == set(load_data(job).validation)
     after = read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation)
     assert after[:len(first)] == first and len({(row.case, row.part) for row in after}) == len(after)
-
-
-def test_the_summary_is_the_last_thing_that_is_written(
-    make_job: MakeJob, without_pictures: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = make_job(epochs=1)
-
-    def killed(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(locator_fold, "write_json", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_fold(job)
-    rows = read_rows(job.fold_folder.validated(LOCATIONS), ValidatedLocation)
-    assert {row.case for row in rows} == set(load_data(job).validation)
-    assert not job.fold_folder.summary_json.exists()
-    train_fold(job)
-    assert job.fold_folder.summary_json.exists()
 
 
 def test_columns_are_mirrored_only_where_they_run_from_left_to_right(

@@ -63,12 +63,11 @@ def test_training_learns_the_bright_cube(cases: list[StoredVolume], tmp_path: Pa
 
 
 @pytest.mark.parametrize("settings", [
-    SegmentationSettings(epochs=4, iterations=3),
     SegmentationSettings(epochs=4, iterations=3, loss="exp_log", optimizer="adam", schedule="plateau", augmentation="elastic",
              plateau=PlateauSettings(patience=1, factor=0.5, threshold=1.0)),
     SegmentationSettings(epochs=4, iterations=3, network="unet3plus", loss="hybrid", norm="batch", classification_guided=True,
              base_features=2),
-], ids=["default", "as multiscale", "guided unet3plus with batch norm and dropout"])
+], ids=["as multiscale", "guided unet3plus with batch norm and dropout"])
 def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
     cases: list[StoredVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: SegmentationSettings
 ) -> None:
@@ -119,7 +118,7 @@ def test_a_state_that_holds_code_is_not_read(cases: list[StoredVolume], tmp_path
 def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_do(cases: list[StoredVolume], tmp_path: Path) -> None:
     run = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=2))
     run.learner.training_step = lambda batch: {"loss": float("nan")}  # type: ignore[method-assign]
-    with pytest.raises(AutosegError, match="became NaN in epoch 1, iteration 1"):
+    with pytest.raises(AutosegError, match=r"became NaN in epoch 1, iteration 1.* lower the learning rate, 0\.01 here"):
         loop.train(run)
 
 
