@@ -1,10 +1,10 @@
-"""autoseg: from a folder of images and labels to a trained model that segments, scores anomalies, or finds a level.
+"""autoseg: from a folder of images and labels to a trained model that predicts, whatever its task is.
 
     from autoseg import run, predict_files
     from autoseg import verify, plan_and_preprocess, train, cross_validation, find_best, report, predict, evaluate, postprocess
 
-Each verb is explained where it stands, in `autoseg.api`; nothing heavy is imported before one is used. `plan_slices`,
-`plan_projection`, `predict_anomalies`, `predict_locations` and `evaluate_anomalies` are older names of the same verbs.
+Each verb is explained where it stands, in `autoseg.api`; nothing heavy is imported before one is used. Older names of the verbs
+are in `autoseg.api.tasks`.
 """
 
 from __future__ import annotations

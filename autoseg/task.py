@@ -41,12 +41,12 @@ class TaskInfo:
 
     @property
     def a_model(self) -> str:
-        """Return the noun with its article, such as "an anomaly detector"."""
+        """Return the noun with its article, such as "a model"."""
         return f"{self.article} {self.noun}"
 
     @property
     def a_model_first(self) -> str:
-        """Return the noun with its article for the start of a sentence, such as "An anomaly detector"."""
+        """Return the noun with its article for the start of a sentence, such as "A model"."""
         return f"{self.a_model[0].upper()}{self.a_model[1:]}"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import UnpicklingError  # the class that torch.load raises; nothing is unpickled here
 from typing import Any
 
 import torch

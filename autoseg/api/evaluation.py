@@ -18,8 +18,8 @@ def evaluate(
     reference: PathLike, prediction: PathLike, labels: PathLike | None = None, output: PathLike | None = None,
     workspace: PathLike | None = None, quiet: bool = False, workers: int | None = None, **options: Any,
 ) -> Evaluated:
-    """Compare the outputs in a folder with what is true: segmentations with references of the same name, anomaly scores with what
-    is known of the cases (see `autoseg.tasks.anomaly.evaluation`); the tables in the folder say which of these it holds.
+    """Compare the outputs in a folder with what is true; its tables say of which task they are. Each task says in
+    `autoseg.tasks.<task>.evaluation` what it compares, and what `reference` may be.
 
     labels: dataset whose label names and regions count. output: None for `summary.json` among the predictions; further files lie
     beside it. workers: at most so many processes. options: those of the task (`EvaluateOptions` in

@@ -77,7 +77,7 @@ class PredictResult:
 
     written: the file of each case (those that were already there included), in the order of the images. failed: reasons by case.
     rows: the rows of the table of all cases, in the same order, where the task has one. extra: further files by case. gate: what
-    the gate said, where there was one. made, done: what was made ("3 segmentation(s)") and what became of an image ("segmented").
+    the gate said, where there was one. made, done: what was made ("3 label file(s)") and what became of an image ("segmented").
     compare_with: what `autoseg evaluate` compares the outputs with, and when; None where nothing does. notes: what the user
     should know.
     """
@@ -99,13 +99,12 @@ def predict_files(
     configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
     overwrite: bool = False, device: str = "auto", workspace: PathLike | None = None, quiet: bool = False, **options: Any,
 ) -> PredictResult:
-    """Predict an image or a folder of images into `output`: segmentations in each image's own grid and format, anomaly scores
-    and maps, or where a level is, whatever the models do that are meant.
+    """Predict an image or a folder of images into `output`: whatever the models do that are meant.
 
     The models are those in the folders `model`, or those that dataset, configuration and recipe (or the model's name) name, each
     one or several (several make an ensemble, where the task has any); where nothing is named, what find-best chose, else the only
     model in the workspace. options: those of the task (`PredictOptions` in `autoseg.tasks.<task>.options`), such as
-    mirroring=False of a segmentation. A case that fails stops no other; what an earlier run of the same models and options made
+    mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
     stays as it is. Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
@@ -211,7 +210,7 @@ def _open(
             console.show(f"Note: {chosen.note}")
     gate = getattr(options, "gate", None)
     if gate is None and getattr(options, "gate_percentile", None) is not None:
-        raise AutosegError("--gate-percentile is of --gate, which names a detector's folder. Give both, or leave it out.")
+        raise AutosegError("--gate-percentile is of --gate, which names a model's folder. Give both, or leave it out.")
     return _Opened(prediction, None if gate is None else OpenedGate.at(gate, options.gate_percentile, device, quiet))
 
 

@@ -61,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser, flags: Sequence[api.Flag]) -> N
 
 
 def of_tasks(word: str) -> str:
-    """Return a word of each task, such as its planner, with the name of its models: "slices (anomaly detectors), ..."."""
+    """Return a word of each task, such as its planner, with the name of its models: "PLANNER (plural of its models), ..."."""
     said = {info.plural: getattr(info, word) for info in api.task_infos()}
     words = {plural: its if isinstance(its, str) else " ".join(its) for plural, its in said.items() if its}
     return ", ".join(f"{its} ({plural})" for plural, its in words.items())
@@ -129,7 +129,7 @@ def tell_written(
 ) -> int:
     """Say what a command wrote into a folder, of the rest why it failed, and what comes next if anything; return the exit code.
 
-    made: such as "3 segmentation(s)", of so many images that were written. failed: reasons by name. done: "segmented".
+    made: such as "3 label file(s)", of so many images that were written. failed: reasons by name. done: "segmented".
     compare_with: what to compare with, and when; None where no command compares.
     """
     there = f" ({already_there} were there already; --overwrite makes them anew)" if already_there else ""
