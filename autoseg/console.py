@@ -1,4 +1,4 @@
-"""What commands show while they work: a bar with the time left on a terminal, a line now and then in a log file."""
+"""Progress that commands show while they work: a bar with the time left on a terminal, a line now and then in a log file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where networks run, in which precision, and how memory is kept while they do."""
+"""Devices that networks run on, the precision that they compute in, and the memory that is kept meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cases are scans of one patient: as dataset.json says, or as their names do."""
+"""Groups of cases that are scans of one patient: as dataset.json says, or as their names do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files and labels a dataset's folder means: nnU-Net v2's layout, the Decathlon's, folders normal and abnormal.
+"""Layouts of a dataset's folder, and what their files mean: nnU-Net v2's layout, the Decathlon's, folders normal and abnormal.
 
 Facts only; `dataset` has the models.
 """

@@ -1,4 +1,4 @@
-"""What a user may ask of a task: a pydantic model of options, the flags that a command line makes of it, and back."""
+"""Options that a user may give to a task: a pydantic model of options, the flags that a command line makes of it, and back."""
 
 from __future__ import annotations
 

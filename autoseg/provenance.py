@@ -1,4 +1,4 @@
-"""What an artefact was made from, whether that still holds, and what became of each case: one way for all that is written.
+"""Provenance: what an artefact was made from, whether that still holds, and what became of each case; one way for all files.
 
 An `Origin` says what something was made from: files (their stamps), weights (their digests), plans, labels, settings. It is
 written beside the artefact, or its digest in it; the artefact holds as long as the same is true today.

@@ -1,4 +1,4 @@
-"""How a task is called, in messages and in files. Shared code is given it and names no task itself."""
+"""Names of a task, in messages and in files. Shared code is given it and names no task itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each artefact is stored, and how it is read. Nothing else builds a path inside the workspace."""
+"""Paths of the workspace: where each artefact is stored, and how it is read. Nothing else builds a path inside the workspace."""
 
 from __future__ import annotations
 

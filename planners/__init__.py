@@ -1,1 +1,1 @@
-"""What is decided for a dataset before it is preprocessed: one room per task; `request.py` says what each room offers."""
+"""Planners, which decide for a dataset before it is preprocessed: one room per task; `request.py` says what each room offers."""

@@ -1,4 +1,4 @@
-"""What all rooms of this wing share: what a planning is asked, and what it gives. Each room has the same names:
+"""Types that all rooms of this wing share: what a planning is asked, and what it gives. Each room has the same names:
 
     SUMMARIES                                        its planners, each with what it is in a line
     prepare(source, options) -> Request              checks the options before any image is read

@@ -1,1 +1,1 @@
-"""What is done to predictions after the network, learned from the cross-validation."""
+"""Post-processing of predictions, learned from the cross-validation."""

@@ -1,4 +1,4 @@
-"""Which candidate rules help: each tried on the pooled validation predictions, the best one taken, the others tried again."""
+"""Selection of the candidate rules that help: each is tried on the pooled validation predictions, the best is taken, and so on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be trained: one fold, its data, its settings, and the model whose folds must agree; the same for every task."""
+"""Jobs of training: one fold, its data, its settings, and the model whose folds must agree; the same for every task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the learning rate falls: with the share of the training done, or when the training loss stops falling."""
+"""Schedules by which the learning rate falls: with the share of the training done, or when the training loss stops falling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a training lasts: a number of epochs, or as many as fit into a given time."""
+"""Length of a training: a number of epochs, or as many as fit into a given time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several verbs share."""
+"""Functions that several verbs share."""
 
 from __future__ import annotations
 

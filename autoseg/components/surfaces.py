@@ -1,4 +1,4 @@
-"""Which components touch, and how far apart they are, from the voxels on their surfaces."""
+"""Contacts of components: which ones touch, and how far apart they are, from the voxels on their surfaces."""
 
 from __future__ import annotations
 

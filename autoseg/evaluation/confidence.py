@@ -1,4 +1,4 @@
-"""How far a mean over cases can be trusted, and whether two models' cases differ by more than chance."""
+"""Confidence intervals of means over cases, and tests of whether two models' cases differ by more than chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a score tells abnormal from normal: ROC curve, AUROC, average precision, sensitivity; intervals by case.
+"""Measures of how well a score tells abnormal from normal: ROC curve, AUROC, average precision, sensitivity; intervals by case.
 
 Every formula takes ties as they are: entries of one score are on the same side of any threshold.
 """

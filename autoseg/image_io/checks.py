@@ -1,4 +1,4 @@
-"""What every reader says about a file that it cannot use."""
+"""Errors that every reader raises for a file that it cannot use."""
 
 from __future__ import annotations
 

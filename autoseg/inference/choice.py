@@ -1,4 +1,4 @@
-"""Which task and which models a prediction runs, where the user did not have to say."""
+"""Choice of the task and the models that a prediction runs, where the user did not have to say."""
 
 from __future__ import annotations
 

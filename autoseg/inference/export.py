@@ -1,4 +1,4 @@
-"""From logits on the network's grid to logits on the image's own, row by row along axis 0.
+"""Export of logits on the network's grid to logits on the image's own, row by row along axis 0.
 
 Slabs of logits come in as the sliding window finishes them. Each of their rows is resized in-plane; of those, only the
 ones that the next output row is interpolated from are kept, so that memory holds a few rows of logits:

@@ -1,4 +1,4 @@
-"""Which images a prediction is asked for: a folder, one file, or Decathlon files with all channels in one."""
+"""Images that a prediction is asked for: a folder, one file, or Decathlon files with all channels in one."""
 
 from __future__ import annotations
 

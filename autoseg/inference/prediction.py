@@ -1,4 +1,4 @@
-"""What every task gives to prediction: its models, opened and ready for files."""
+"""Interface that every task gives to prediction: its models, opened and ready for files."""
 
 from __future__ import annotations
 

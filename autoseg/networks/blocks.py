@@ -1,4 +1,4 @@
-"""What networks are built of, in 2D and 3D."""
+"""Blocks that networks are built of, in 2D and 3D."""
 
 from __future__ import annotations
 

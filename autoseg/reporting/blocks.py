@@ -1,4 +1,4 @@
-"""What a page consists of: sections of paragraphs, tables, figures, pictures and commands. The template draws them."""
+"""Blocks that a page consists of: sections of paragraphs, tables, figures, pictures and commands. The template draws them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task contributes to the page, and the commands that make what is missing."""
+"""Parts that a task contributes to the page, and the commands that make what is missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MissingStep(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What a task adds to the page of a dataset that was planned for it.
+    """Parts that a task adds to the page of a dataset that was planned for it.
 
     sections: in their order. overview: entries at the top of the page. commands: below them, pairs of a purpose ("To segment new
     images") and a command line. missing: what is not there yet. models: for training times and versions. versions: package

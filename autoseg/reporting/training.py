@@ -1,4 +1,4 @@
-"""What was planned and trained, as the section of every task shows it: networks, settings, learning curves, folds."""
+"""Blocks that show what was planned and trained, the same for every task: networks, settings, learning curves, folds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_EPOCH = Text("No epoch has been finished yet.", is_note=True)
 
 
 class Described(Protocol):
-    """What model.json says of a model of any task. flags: those that the user gave to the training."""
+    """The content of model.json that the page shows of a model of any task. flags: those that the user gave to the training."""
 
     @property
     def recipe(self) -> str: ...

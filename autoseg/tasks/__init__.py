@@ -1,1 +1,1 @@
-"""What models do: one room for each task."""
+"""Tasks that models do: one room for each."""

@@ -1,4 +1,4 @@
-"""Where to pool, and how wide the kernels are: from patch size and spacing."""
+"""Pooling and kernels of a network, from patch size and spacing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network costs for one patch, counted from its shape, without building it."""
+"""Costs of a network for one patch, counted from its shape, without building it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, in words, and the table that shows it."""
+"""Findings: what is wrong with a dataset, in words, and the table that shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How slices for an anomaly detector are planned: which way volumes are cut, and which slices are normal."""
+"""Planning of slices for an anomaly detector: which way volumes are cut, and which slices are normal."""
 
 from autoseg.planners.anomaly.measuring import findings, measure
 from autoseg.planners.anomaly.planning import SUMMARIES, chosen, counts, plan

@@ -1,4 +1,4 @@
-"""What slices are planned from: each case is measured once, and those that cannot be cut like the others are named."""
+"""Measurements that slices are planned from: each case is measured once, and those that do not fit are named."""
 
 from __future__ import annotations
 

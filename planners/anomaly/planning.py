@@ -1,4 +1,4 @@
-"""How a dataset's images become slices: axis, size, channels, intensities, and which slices are normal."""
+"""Decisions about how a dataset's images become slices: axis, size, channels, intensities, and which slices are normal."""
 
 from __future__ import annotations
 

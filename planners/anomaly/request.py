@@ -1,4 +1,4 @@
-"""What is asked of planning slices, checked against the dataset before any image is read."""
+"""Requests to plan slices, checked against the dataset before any image is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How projections for a locator are planned: which level is found, and in which picture of the volume."""
+"""Planning of projections for a locator: which level is found, and in which picture of the volume."""
 
 from autoseg.planners.localization.measuring import findings, measure
 from autoseg.planners.localization.planning import SUMMARIES, chosen, counts, plan

@@ -1,4 +1,4 @@
-"""What projections are planned from: each case is measured once, and what is wrong with its level is told."""
+"""Measurements that projections are planned from: each case is measured once, and what is wrong with its level is told."""
 
 from __future__ import annotations
 

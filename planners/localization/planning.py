@@ -1,4 +1,4 @@
-"""How a dataset's volumes become projections: slab, intensities, pixels, and a network that sees as much as it needs to."""
+"""Decisions about how a dataset's volumes become projections: slab, intensities, pixels, and the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of planning projections, checked against the dataset before any image is read."""
+"""Requests to plan projections, checked against the dataset before any image is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a segmentation is planned: the rules of nnU-Net v2, from a fingerprint of the dataset."""
+"""Planning of a segmentation: the rules of nnU-Net v2, from a fingerprint of the dataset."""
 
 from autoseg.planners.segmentation.fingerprint import measure
 from autoseg.planners.segmentation.planners import SUMMARIES

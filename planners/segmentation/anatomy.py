@@ -1,4 +1,4 @@
-"""What the labels of one case say about anatomy: volumes, components, which labels touch or lie inside which."""
+"""Measurements of anatomy in the labels of one case: volumes, components, which labels touch or lie inside which."""
 
 from __future__ import annotations
 

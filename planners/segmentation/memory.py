@@ -1,4 +1,4 @@
-"""What a patch costs: how large it may be, and how many fit into a batch."""
+"""Memory that a patch costs: how large it may be, and how many fit into a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a plan is as it is, in words: one function for each decision."""
+"""Reasons of a plan, in words: one function for each decision."""
 
 from __future__ import annotations
 

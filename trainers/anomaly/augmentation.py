@@ -1,4 +1,4 @@
-"""What the discriminator sees, real and generated alike: differentiable augmentation (DiffAugment; Zhao et al. 2020).
+"""Augmentation of what the discriminator sees, real and generated alike: differentiable (DiffAugment; Zhao et al. 2020).
 
 Since both are changed in the same ways, and gradients pass through, the generator does not learn the changes.
 """

@@ -1,4 +1,4 @@
-"""What a fold of a locator is trained on, and the model that it belongs to."""
+"""Data that a fold of a locator is trained on, and the model that it belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every loss is computed from: logits beside the label, for classes and for regions, and how frequent labels are."""
+"""Targets that every loss is computed from: logits beside the label, for classes and for regions, and how frequent labels are."""
 
 from __future__ import annotations
 

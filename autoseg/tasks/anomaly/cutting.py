@@ -29,7 +29,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class SlicePlacement:
-    """Where the slices of an image lie in it.
+    """The place of an image's slices in it.
 
     shape: (Z, Y, X) of the image, voxels. array_axis: 0, 1 or 2 of (Z, Y, X): slice i holds the voxels with index i along it.
     rows_axis, columns_axis: array axes along which a slice's rows and columns are counted; flipped: whether backwards.

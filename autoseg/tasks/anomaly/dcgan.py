@@ -21,7 +21,7 @@ WEIGHT_STD = 0.02
 
 
 class GanShape(Frozen):
-    """What the networks of a GAN share.
+    """The shape that the networks of a GAN share.
 
     image_size: edge of the square images, pixels. channels: of the images. latent: entries of a latent vector. conv_layers: that
     halve or double the resolution, in each network. features: channels of the finest hidden layer; they double with each

@@ -1,4 +1,4 @@
-"""What a user may ask of an anomaly detector: of planning its slices, predicting and evaluating it."""
+"""Options that a user may give to an anomaly detector: for planning its slices, and for predicting."""
 
 from __future__ import annotations
 

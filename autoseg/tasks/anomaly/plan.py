@@ -1,4 +1,4 @@
-"""How a dataset's images become slices: small frozen models, one to one with `plans_anomaly.json`."""
+"""Plans of how a dataset's images become slices: small frozen models, one to one with `plans_anomaly.json`."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ SHOWN = 3  # slices of a case's panels
 
 
 class Scores(Frozen):
-    """What the record of the folder holds of a case."""
+    """The scores of a case that the record of the folder holds."""
 
     case: CaseScore
     slices: tuple[SliceScore, ...]

@@ -1,4 +1,4 @@
-"""Which slices are normal and which are not, and which may be trained on."""
+"""Truth of slices: which are normal, which are not, and which may be trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in a volume the level is that is to be found."""
+"""The level that is to be found, and its place in a volume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may ask of a locator: of planning its projections, and of predicting."""
+"""Options that a user may give to a locator: for planning its projections, and for predicting."""
 
 from __future__ import annotations
 

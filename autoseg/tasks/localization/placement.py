@@ -1,4 +1,4 @@
-"""Where a projection lies in its volume: rows and slices, slices and millimetres."""
+"""The place of a projection in its volume: rows and slices, slices and millimetres."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def axes_of(geometry: Geometry, axis: WorldAxis, project: WorldAxis) -> Axes:
 
 @dataclass(frozen=True)
 class ProjectionPlacement:
-    """Where a projection lies in its volume.
+    """The place of a projection in its volume.
 
     geometry, shape (Z, Y, X): of the volume. axis: the patient's, that the rows run along. box: of the volume, that was
     projected. pixels: (rows, columns) of the projection, which cover the box.

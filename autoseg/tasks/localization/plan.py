@@ -1,4 +1,4 @@
-"""How volumes become projections, and what is found in them: frozen models, one to one with `plans_localization.json`."""
+"""Plans of how volumes become projections, and of what is found there: frozen models, as in `plans_localization.json`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIGURATION = INFO.configurations[0]  # the folder's name, where those of segm
 
 
 class Target(Frozen):
-    """What is to be found.
+    """The target that is to be found.
 
     name: as the user calls it. labels: names of the label whose middle it is, or of two between whose middles it lies; () where
     points say it. points: case to mm along the axis, in world coordinates (DICOM's frame: left, back, head); None where it is

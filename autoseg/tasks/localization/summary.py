@@ -52,7 +52,7 @@ class CaseError(Frozen):
 
 
 class LocationSummary(Frozen):
-    """How well a level is found.
+    """The measures of how well a level is found.
 
     cases: those in which it is, whole. found: how many of them it was found in; not_found: names of the others. error_mm,
     error_slices: of the strongest response in all of them, found or not, so that a high threshold hides no wrong answer; None

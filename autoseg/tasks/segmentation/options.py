@@ -1,4 +1,4 @@
-"""What a user may ask of a segmentation: of planning, predicting and evaluating it."""
+"""Options that a user may give to a segmentation: for planning, predicting and evaluating."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report shows of anomaly detection: the detectors' scores, their training, and how slices were cut."""
+"""Sections of the report about anomaly detection: the detectors' scores, their training, and how slices were cut."""
 
 from __future__ import annotations
 

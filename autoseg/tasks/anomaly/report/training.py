@@ -1,4 +1,4 @@
-"""How an anomaly detector was trained: its networks, their losses, and what its generator makes."""
+"""Blocks of the report about the training of an anomaly detector: its networks, their losses, and what its generator makes."""
 
 from __future__ import annotations
 

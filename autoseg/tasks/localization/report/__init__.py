@@ -1,4 +1,4 @@
-"""What the report shows of localization: the locators' errors, their training, and how volumes were projected."""
+"""Sections of the report about localization: the locators' errors, their training, and how volumes were projected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report shows of segmentation."""
+"""Sections of the report about segmentation."""
 
 from __future__ import annotations
 

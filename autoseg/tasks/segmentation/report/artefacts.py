@@ -1,4 +1,4 @@
-"""What is stored of a dataset's segmentation models: their cross-validation, and what find-best chose."""
+"""Artefacts of a dataset's segmentation models: their cross-validation, and what find-best chose."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from autoseg.workspace import DatasetFolder, ModelFolder, read_model
 
 
 class Description(BaseModel):
-    """What the page shows of model.json. plans: None where it says nothing of them."""
+    """The content of model.json that the page shows. plans: None where it says nothing of them."""
 
     recipe: str = ""
     settings: dict[str, Any] = {}
@@ -38,8 +38,8 @@ Model = ModelArtefacts[Description, Summary, Summary]
 
 @dataclass(frozen=True)
 class SegmentationArtefacts:
-    """What was found. best: what find-best chose. ensemble: validation of the chosen ensemble. postprocessed: validation of the
-    choice after its rules. troubles: damaged files, in words."""
+    """The artefacts that were found. best: what find-best chose. ensemble: validation of the chosen ensemble. postprocessed:
+    validation of the choice after its rules. troubles: damaged files, in words."""
 
     folder: DatasetFolder
     plans: Plans

@@ -1,4 +1,4 @@
-"""What find-best chose: the models, and what is done to their predictions, with what each rule gained."""
+"""Section of the report about find-best's choice: the models, and the post-processing, with what each rule gained."""
 
 from __future__ import annotations
 

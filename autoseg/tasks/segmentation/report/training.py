@@ -1,4 +1,4 @@
-"""How the segmentation models were planned and trained."""
+"""Sections of the report about the plan and the training of segmentation models."""
 
 from __future__ import annotations
 
