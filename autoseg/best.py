@@ -155,7 +155,7 @@ def member_of(model: ModelFolder, folds: Iterable[int | str]) -> Member:
 
 
 def model_name(configuration: str, recipe: str) -> str:
-    """Return a model's name: "3d_fullres" for the default recipe, else a name such as "3d_fullres/multiscale"."""
+    """Return a model's name: "3d_fullres" for the default recipe, else a name such as "3d_fullres/RECIPE"."""
     return configuration if recipe == "default" else f"{configuration}/{recipe}"
 
 

@@ -1,4 +1,4 @@
-"""Selection of the candidate rules that help: each is tried on the pooled validation predictions, the best is taken, and so on."""
+"""Selection of the candidate rules that help: each is tried on the pooled validation predictions, and the best is taken first."""
 
 from __future__ import annotations
 
