@@ -151,7 +151,7 @@ class Entry(Frozen):
 
     output: the name of its file, or of the case where it has none. origin: digest of what made it. inputs: stamps of the files
     that it was made from. result: what is known of it, as plain values. failed: why nothing was made; then the output is not
-    there.
+    there. warnings: why the result may be wrong.
     """
 
     output: str
@@ -159,6 +159,7 @@ class Entry(Frozen):
     inputs: tuple[str, ...] = ()
     result: dict[str, Any] | None = None
     failed: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Header(Frozen):
@@ -223,18 +224,23 @@ class OutputFolder:
                                "replace it with --overwrite.")
         return entry if is_ours and entry is not None and entry.inputs == file_stamps(inputs, with_folder=True) else None
 
-    def begin(self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None = None) -> None:
+    def begin(
+        self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None = None, warnings: Sequence[str] = ()
+    ) -> None:
         """Remove the file of that name and note that this origin makes it. Call it before the file is written."""
-        self.begin_all({output: inputs}, result)
+        self.begin_all({output: inputs}, result, warnings)
 
-    def begin_all(self, outputs: Mapping[str, Sequence[Path]], result: BaseModel | dict[str, Any] | None = None) -> None:
+    def begin_all(
+        self, outputs: Mapping[str, Sequence[Path]], result: BaseModel | dict[str, Any] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
         """Begin several outputs as `begin` does. outputs: name to the files that it is made from."""
         for output, inputs in outputs.items():
             path = self.folder / output
             if path.resolve() in [file.resolve() for file in inputs]:
                 raise AutosegError(f"{path} is what it would be made from. Choose another folder with -o.")
             path.unlink(missing_ok=True)
-        self._append([self._entry(output, inputs, result) for output, inputs in outputs.items()])
+        self._append([self._entry(output, inputs, result, warnings) for output, inputs in outputs.items()])
 
     def note(self, case: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any]) -> None:
         """Note what is known of a case that has no file."""
@@ -256,9 +262,11 @@ class OutputFolder:
             if self.is_new:
                 path.unlink(missing_ok=True)
 
-    def _entry(self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None) -> Entry:
+    def _entry(
+        self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None, warnings: Sequence[str] = ()
+    ) -> Entry:
         stamps = file_stamps(inputs, with_folder=True)
-        return Entry(output=output, origin=self.origin.digest, inputs=stamps, result=_plain(result))
+        return Entry(output=output, origin=self.origin.digest, inputs=stamps, result=_plain(result), warnings=tuple(warnings))
 
     def _append(self, entries: Sequence[Entry]) -> None:
         is_said = bool(self._headers) and self._headers[-1].origin == self.origin.facts

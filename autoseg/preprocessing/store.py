@@ -22,7 +22,7 @@ from autoseg import image_io
 from autoseg.dataset import Case
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_path, remove_leftovers, write_json
-from autoseg.image import Geometry
+from autoseg.image import AxisOrder, Geometry
 from autoseg.parallel import Outcome, run_parallel
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin, file_stamps
@@ -40,7 +40,8 @@ class CaseProperties(Frozen):
     """The steps of a case from the original grid to the resampled one; prediction takes them back.
 
     shape_original, spacing_mm: (z, y, x) of the image as it was read, voxels and mm.
-    transpose: axis of the image as read that became axis 0, 1, 2. All that follows is in the transposed frame:
+    transpose: axis of the image as read that became axis 0, 1, 2. flipped: whether it runs backwards. All that follows is in the
+    transposed and flipped frame:
     crop_box: ((z0, z1), (y0, y1), (x0, x1)), half open, voxels of the image before cropping.
     shape_cropped, shape_resampled: voxels. spacing_resampled_mm: of the resampled grid, mm.
     """
@@ -49,11 +50,17 @@ class CaseProperties(Frozen):
     shape_original: Size
     spacing_mm: Spacing
     transpose: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool] = (False, False, False)
     crop_box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     shape_cropped: Size
     shape_resampled: Size
     spacing_resampled_mm: Spacing
     versions: dict[str, str]
+
+    @property
+    def order(self) -> AxisOrder:
+        """Return how the axes of the image as read become those of the transposed frame."""
+        return AxisOrder(self.transpose, self.flipped)
 
     @property
     def spacing_transposed_mm(self) -> Spacing:
