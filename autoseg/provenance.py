@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from autoseg.errors import AutosegError
 from autoseg.files import append_lines, make_folder, remove_leftovers, write_json
 from autoseg.plan import Frozen
 from autoseg.versions import versions
-from autoseg.workspace import read_model
+from autoseg.workspace import read_json, read_model
 
 BYTES_AT_ONCE = 2**20
 PREDICTIONS, GATED, POSTPROCESSED = "autoseg_prediction.jsonl", "autoseg_gate.jsonl", "autoseg_postprocessing.jsonl"
@@ -151,7 +152,8 @@ class Entry(Frozen):
 
     output: the name of its file, or of the case where it has none. origin: digest of what made it. inputs: stamps of the files
     that it was made from. result: what is known of it, as plain values. failed: why nothing was made; then the output is not
-    there. warnings: why the result may be wrong.
+    there. warnings: why the result may be wrong. replaces: the file that is there is still an earlier one, which this one will
+    replace.
     """
 
     output: str
@@ -160,6 +162,7 @@ class Entry(Frozen):
     result: dict[str, Any] | None = None
     failed: str | None = None
     warnings: tuple[str, ...] = ()
+    replaces: bool = False
 
 
 class Header(Frozen):
@@ -205,42 +208,66 @@ class OutputFolder:
         """Return the results of this origin's outputs by the outputs' names, sorted, with those that other processes appended."""
         self._read()
         return {name: entry.result for name, entry in sorted(self._entries.items())
-                if entry.origin == self.origin.digest and entry.result is not None}
+                if entry.origin == self.origin.digest and entry.result is not None and not entry.replaces}
 
     def made(self, output: str, inputs: Sequence[Path], is_file: bool = True, by: str = "this model") -> Entry | None:
         """Return the entry of an output that is there, made by this origin from these files as they are now; None where it is to
         be made.
 
-        is_file: whether the output is a file of the folder. Raises AutosegError where a file of its name is there that this
-        origin did not make and `overwrite` is off.
+        is_file: whether the output is a file of the folder. Raises AutosegError where a file of its name is there that is not in
+        the record, or that another origin made and `overwrite` is off.
         """
-        if self.overwrite or (is_file and not (self.folder / output).exists()):
-            return None
         self._read()
-        entry = self._entries.get(output)
+        entry, is_there = self._entries.get(output), not is_file or (self.folder / output).exists()
+        if is_file and is_there:
+            self._require_own(output)
+        if self.overwrite or not is_there:
+            return None
         is_ours = entry is not None and entry.origin == self.origin.digest and entry.failed is None
         if is_file and not is_ours:
             raise AutosegError(f"{self.folder / output} is there, but {by} did not make it. Choose another folder with -o, or "
                                "replace it with --overwrite.")
-        return entry if is_ours and entry is not None and entry.inputs == file_stamps(inputs, with_folder=True) else None
+        is_made = is_ours and entry is not None and not entry.replaces
+        return entry if is_made and entry is not None and entry.inputs == file_stamps(inputs, with_folder=True) else None
 
-    def begin(
+    @contextmanager
+    def writing(
         self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None = None, warnings: Sequence[str] = ()
-    ) -> None:
-        """Remove the file of that name and note that this origin makes it. Call it before the file is written."""
+    ) -> Iterator[Path]:
+        """Note that this origin makes an output, which the block writes, by renaming, to the path that it is given.
+
+        An older file of that name stays until it is replaced; where the block fails, the next run makes the output again.
+        Raises AutosegError where the path is an input, or a file that is not in the record.
+        """
         self.begin_all({output: inputs}, result, warnings)
+        yield self.folder / output
+        self.finish(output)
 
     def begin_all(
         self, outputs: Mapping[str, Sequence[Path]], result: BaseModel | dict[str, Any] | None = None,
         warnings: Sequence[str] = (),
     ) -> None:
-        """Begin several outputs as `begin` does. outputs: name to the files that it is made from."""
+        """Note that this origin makes several outputs; `finish` each of them. outputs: name to the files that it is made from.
+        The rest as in `writing`."""
         for output, inputs in outputs.items():
             path = self.folder / output
             if path.resolve() in [file.resolve() for file in inputs]:
                 raise AutosegError(f"{path} is what it would be made from. Choose another folder with -o.")
-            path.unlink(missing_ok=True)
-        self._append([self._entry(output, inputs, result, warnings) for output, inputs in outputs.items()])
+            if path.exists():
+                self._require_own(output)
+        self._append([self._entry(output, inputs, result, warnings).model_copy(
+            update={"replaces": (self.folder / output).exists()}) for output, inputs in outputs.items()])
+
+    def finish(self, output: str) -> None:
+        """Note that an output that was begun has been written."""
+        if (entry := self._entries[output]).replaces:
+            self._append([entry.model_copy(update={"replaces": False})])
+
+    def _require_own(self, output: str) -> None:
+        """Raise AutosegError where the record does not name a file that is there: then it is not autoseg's to replace."""
+        if output not in self._entries:
+            raise AutosegError(f"{self.folder / output} is there, but autoseg did not make it ({self._path.name} does not name "
+                               "it). Choose another folder with -o: files of yours are not replaced.")
 
     def note(self, case: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any]) -> None:
         """Note what is known of a case that has no file."""
@@ -253,9 +280,13 @@ class OutputFolder:
     def claim_tables(self, *names: str, by: str = "this model") -> None:
         """Make sure that no table of all cases stays that something else made: with `overwrite` it is removed.
 
-        Raises AutosegError where one is there though nothing of this origin is, and `overwrite` is off.
+        Raises AutosegError where one is there though nothing of this origin is, and `overwrite` is off, or the folder has no
+        record.
         """
         for path in (self.folder / name for name in names):
+            if path.exists() and not self._headers:
+                raise AutosegError(f"{path} is there, but autoseg did not make it. Choose another folder with -o: files of yours "
+                                   "are not replaced.")
             if path.exists() and self.is_new and not self.overwrite:
                 raise AutosegError(f"{path} is there, but {by} did not make it. Choose another folder with -o, or replace it "
                                    "with --overwrite.")
@@ -308,6 +339,22 @@ class OutputFolder:
         raise AutosegError(f"{self.folder} holds outputs that another model or other options made: "
                            f"{', '.join(there.differences(self.origin))}. Choose another folder with -o, or replace them with "
                            "--overwrite.")
+
+
+def require_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Raise AutosegError where a file is there that autoseg did not make. is_ours: tells it by the file's content."""
+    if path.exists() and not is_ours(path):
+        raise AutosegError(f"{path} is there, but autoseg did not make it. Move it, or choose another name with -o where the "
+                           "command has that flag: files of yours are not replaced.")
+
+
+def holds_model(path: Path, model: type[BaseModel]) -> bool:
+    """Tell whether a file is a JSON object with every entry of a model, as autoseg writes it: other programs may write some."""
+    try:
+        content = read_json(path)
+    except AutosegError:
+        return False
+    return isinstance(content, dict) and content.keys() >= model.model_fields.keys()
 
 
 def remove_recorded(output: Path, record: str = PREDICTIONS) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoseg import console
+from autoseg import console, layouts
 from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, planned_for, several
 from autoseg.api.tasks import Task
@@ -118,9 +118,10 @@ def predict_files(
     mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
     stays as it is. Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
+    _require_elsewhere(Path(input), [Path(output)])
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
+    _require_elsewhere(Path(input), [Path(output) / name for name in opened.prediction.subfolders])
     inputs = opened.prediction.inputs(Path(input))
-    _require_elsewhere(inputs, Path(output))
     opened.prediction.outputs(Path(output), overwrite)  # before the gate takes its time
     gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
     found, failed = dict[str, Any](), {}
@@ -149,12 +150,15 @@ def predict_files(
         opened.prediction.notes(rows), gated, {name: one.warnings for name, one in made.items() if one.warnings})
 
 
-def _require_elsewhere(inputs: Sequence[PredictionInput], output: Path) -> None:
-    """Raise AutosegError where images lie in the output folder: a prediction could take the place of its own image."""
-    for image in (image for item in inputs for image in item.images):
-        if output.resolve() in (image.parent.resolve(), image.resolve().parent):
-            raise AutosegError(f"{output} holds the images that are to be predicted ({image.name}). Choose another folder with "
-                               "-o: prediction leaves its input as it is.")
+def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:
+    """Raise AutosegError where an image lies in a folder that is written into: a prediction could take the place of its image.
+    source: a folder of images, or one. Links are followed."""
+    images = layouts.image_files(source) if source.is_dir() else [source]
+    places = {folder.resolve() for folder in outputs}
+    for image in images:
+        if places & {image.parent.resolve(), image.resolve().parent}:
+            raise AutosegError(f"{image.parent} holds the images that are to be predicted ({image.name}), and would be written "
+                               "into. Choose another folder with -o: prediction leaves its input as it is.")
 
 
 def predict(

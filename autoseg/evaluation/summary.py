@@ -26,6 +26,7 @@ from autoseg.plan import Frozen
 from autoseg.provenance import Origin, file_stamps
 
 WORTH_A_PROCESS = 2**25  # voxels of all references below which further processes cost more than they save
+CASE_COLUMNS = ("case", "class", "name")  # with which the table of all cases begins
 TOLERANCE_MM = 2.0
 RATED = ("Dice", "IoU", "HD95", "ASSD", "NSD", "volume_error_ml", "absolute_volume_error_ml", "lesion_F1")
 COUNTED = ("FN", "FP", "TN", "TP", "n_pred", "n_ref", "lesion_TP", "lesion_FP", "lesion_FN")
@@ -173,7 +174,7 @@ def write_csv(path: Path, summary: Summary) -> None:
     metrics = [name for name in (*RATED, *COUNTED) if name != "absolute_volume_error_ml"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "class", "name", *metrics, "tolerance_mm", "prediction_ml", "reference_ml"])
+    writer.writerow([*CASE_COLUMNS, *metrics, "tolerance_mm", "prediction_ml", "reference_ml"])
     for case in summary.metric_per_case:
         for key, of_class in case.metrics.items():
             cells = [of_class.get(name, math.nan) for name in metrics]

@@ -404,8 +404,8 @@ class ToyPrediction(Prediction):
 
         def write(item: PredictionInput, path: Path) -> Written:
             brighter = float(read_input(item).array.mean()) - self.loaded.networks[0]
-            outputs.begin(path.name, item.images)
-            write_text(path, f"{brighter:.3f}")
+            with outputs.writing(path.name, item.images):
+                write_text(path, f"{brighter:.3f}")
             return Written(path)
 
         return predict_cases(

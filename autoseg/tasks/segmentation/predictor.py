@@ -191,8 +191,8 @@ class Predictor:
         def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Written:
             case, (path, probabilities) = prepare(), paths(item)
             labels = self._predict(case.prepared, probabilities, progress)
-            outputs.begin(path.name, item.images, warnings=case.warnings)
-            write_label(path, labels, like=case.like)
+            with outputs.writing(path.name, item.images, warnings=case.warnings):
+                write_label(path, labels, like=case.like)
             return Written(path, warnings=case.warnings)
 
         yield from predict_cases(
