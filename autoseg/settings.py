@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from autoseg.commands import as_flag
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, spoken
 from autoseg.plan import Frozen
 
 FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
@@ -19,22 +19,30 @@ class Group(Frozen, allow_inf_nan=False):
     """Settings of one part, named "part.setting" on the command line."""
 
 
-def parse_settings(assignments: list[str], defaults: SettingsType, **flags: object) -> SettingsType:
-    """Return a recipe's `defaults`, changed by `key=value` texts and by flags that are not None (flags win).
+def read_assignments(assignments: Sequence[str]) -> dict[str, str]:
+    """Return what --set was given: the text behind "key=" by key. Raises AutosegError where a text has no "="."""
+    for assignment in assignments:
+        if "=" not in assignment:
+            raise AutosegError(f'--set takes key=value, but "{assignment}" has no "=".')
+    return {key: text for key, _, text in (assignment.partition("=") for assignment in assignments)}
 
-    Keys of a part are written "part.setting". Tuples are written with commas ("patch_size=64,64,32"; "mirror_axes=" for no
-    axis), None as "none". Raises AutosegError that names what is wrong and lists the keys there are.
+
+def chosen_settings(given: Mapping[str, object], defaults: SettingsType, **flags: object) -> SettingsType:
+    """Return a recipe's `defaults`, changed by the settings given and by flags that are not None (flags win).
+
+    given: values by key. Keys of a part are written "part.setting". A value is of the setting's type, or the text that --set
+    takes for it: tuples with commas ("64,64,32"; "" for no axis), None as "none".
+    Raises AutosegError that names what is wrong and lists the keys there are.
     """
+    if not isinstance(given, Mapping):
+        raise AutosegError(f'settings is {given!r}. Expected a dict of values by name, such as {{"batch_size": 2}}.')
     known = dict(listed(defaults))
     changed: dict[str, object] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise AutosegError(f'--set takes key=value, but "{assignment}" has no "=".')
+    for key, value in given.items():
         if key not in known:
             raise AutosegError(f'There is no setting "{key}". There are: {", ".join(sorted(known))}. '
-                               "`autoseg recipes` explains them.")
-        changed[key] = _parse_value(type(defaults), key, text)
+                               f"{spoken('`autoseg recipes`', 'autoseg.recipes()')} explains them.")
+        changed[key] = _parse_value(type(defaults), key, value) if isinstance(value, str) else value
     changed.update({key: value for key, value in flags.items() if value is not None})
     return with_changes(defaults, changed)
 

@@ -60,7 +60,7 @@ def main() -> None:
     flags = parser.parse_args()
     source = load_dataset(flags.dataset)
     plan_slices(flags.dataset, axis="sagittal", normal="all", workspace=flags.folder, quiet=True)
-    train(flags.dataset, 0, recipe="anogan", epochs=flags.epochs, settings=["encoder=true", f"search_steps={flags.steps}"],
+    train(flags.dataset, 0, recipe="anogan", epochs=flags.epochs, settings={"encoder": True, "search_steps": flags.steps},
           workspace=flags.folder)
     home = Workspace.at(flags.folder).dataset(source.name)
     model = home.model(CONFIGURATION, "anogan")

@@ -112,7 +112,7 @@ def trained(dataset: Path, folder: Path, epochs: int) -> tuple[LoadedDetector, S
     """The detector, its plans, and the slices (N, C, S, S) that it was trained on."""
     place = folder / "workspace"
     plan_slices(dataset, axis="sagittal", workspace=place, quiet=True)
-    train(dataset, "all", recipe="anogan", epochs=epochs, settings=["encoder=true"], workspace=place)
+    train(dataset, "all", recipe="anogan", epochs=epochs, settings={"encoder": True}, workspace=place)
     home = Workspace.at(place).dataset(NAME)
     plans = read_model(home.plans_of(ANOMALY), SlicePlans)
     stored = [open_slices(home.preprocessed(CONFIGURATION), case.name) for case in plans.source.training]

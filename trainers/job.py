@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from autoseg.commands import as_flag, described
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, some, spoken
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.files import write_json
 from autoseg.inference.checkpoints import Description
@@ -138,7 +138,8 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
     state = job.fold_folder.training_state
     if not state.exists():
         if job.settings is None and not job.fold_folder.checkpoint_final.exists():
-            raise AutosegError(f"Fold {job.fold} has nothing to continue: {state} does not exist. Leave out --continue.")
+            raise AutosegError(f"Fold {job.fold} has nothing to continue: {state} does not exist. Leave out "
+                               f"{spoken('--continue', 'resume=True')}.")
         return job.settings or job.defaults
     started_with = _settings_of(state, type(job.defaults))
     if job.settings is None or job.fold_folder.checkpoint_final.exists():
@@ -147,7 +148,8 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
         listed = ", ".join(f"{key}={as_flag(then)} (now {as_flag(now)})" for key, (then, now) in different.items())
         raise AutosegError(
             f"Fold {job.fold} was started with other settings and is not finished: {listed}. "
-            "Finish it as it was started with --continue, or start it anew with --restart."
+            f"Finish it as it was started with {spoken('--continue', 'resume=True')}, or start it anew with "
+            f"{spoken('--restart', 'restart=True')}."
         )
     return started_with
 

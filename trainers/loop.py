@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from autoseg.console import ShowProgress
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, spoken
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
 from autoseg.trainers.schedule import Schedule
@@ -138,7 +138,7 @@ def train_epoch(run: Run) -> Epoch:
             raise AutosegError(
                 f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is "
                 f"complete. Look for extreme intensities with `autoseg verify`, or lower the learning rate, {rate:.2g} here, "
-                "with --set learning_rate=."
+                f"with {spoken('--set learning_rate=', 'learning_rate in settings')}."
             )
         run.report(run.schedule.progress(number, iteration + 1), _line(run, number, steps[-1]))
         if run.schedule.is_epoch_over(number, iteration + 1):

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from autoseg.api.demonstration import demo
     from autoseg.api.evaluation import evaluate
     from autoseg.api.listing import recipes
+    from autoseg.api.loading import Model, load, predict
     from autoseg.api.planning import plan_and_preprocess, planner_for, repair, verify
     from autoseg.api.postprocessing import postprocess
-    from autoseg.api.prediction import next_prediction, predict, predict_files
+    from autoseg.api.prediction import next_prediction, predict_files
     from autoseg.api.reporting import report
     from autoseg.api.running import run
     from autoseg.api.selection import find_best
@@ -24,22 +25,25 @@ if TYPE_CHECKING:
     from autoseg.api.training import cross_validation, train
     from autoseg.errors import AutosegError
     from autoseg.options import Flag, given_options
+    from autoseg.settings import read_assignments
 
 MODULES = {
     "AutosegError": "autoseg.errors", "Flag": "autoseg.options", "given_options": "autoseg.options",
     "cross_validation": "autoseg.api.training", "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
     "evaluation_flags": "autoseg.api.tasks", "find_best": "autoseg.api.selection", "next_prediction": "autoseg.api.prediction",
     "plan_and_preprocess": "autoseg.api.planning", "planner_for": "autoseg.api.planning", "planning_flags": "autoseg.api.tasks",
-    "postprocess": "autoseg.api.postprocessing", "predict": "autoseg.api.prediction",
-    "predict_files": "autoseg.api.prediction", "prediction_flags": "autoseg.api.tasks", "recipes": "autoseg.api.listing",
+    "postprocess": "autoseg.api.postprocessing", "load": "autoseg.api.loading",
+    "Model": "autoseg.api.loading", "predict": "autoseg.api.loading",
+    "predict_files": "autoseg.api.prediction", "prediction_flags": "autoseg.api.tasks", "read_assignments": "autoseg.settings",
+    "recipes": "autoseg.api.listing",
     "repair": "autoseg.api.planning", "report": "autoseg.api.reporting", "run": "autoseg.api.running",
     "task_infos": "autoseg.api.tasks", "train": "autoseg.api.training", "verify": "autoseg.api.planning",
 }
 
 __all__ = [
-    "AutosegError", "Flag", "cross_validation", "demo", "evaluate", "evaluation_flags", "find_best", "given_options",
-    "next_prediction", "plan_and_preprocess", "planner_for", "planning_flags", "postprocess", "predict", "predict_files",
-    "prediction_flags", "recipes", "repair", "report", "run", "task_infos", "train", "verify",
+    "AutosegError", "Flag", "Model", "cross_validation", "demo", "evaluate", "evaluation_flags", "find_best", "given_options",
+    "load", "next_prediction", "plan_and_preprocess", "planner_for", "planning_flags", "postprocess", "predict", "predict_files",
+    "prediction_flags", "read_assignments", "recipes", "repair", "report", "run", "task_infos", "train", "verify",
 ]
 
 

@@ -13,7 +13,7 @@ from autoseg.demo import NAME, make_synthetic_dataset
 from autoseg.evaluation.summary import Summary
 
 EPOCHS, ITERATIONS = 4, 20  # per fold: enough to find kidneys and tumours
-SETTINGS = ("momentum=0.9", "learning_rate=0.05")
+SETTINGS = {"momentum": 0.9, "learning_rate": 0.05}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""predict_files: predictions for files, by trained models. predict: labels of an array in memory."""
+"""predict_files: predictions for files, by trained models."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from autoseg import console, layouts
 from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, planned_for, several
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
-from autoseg.errors import AutosegError, many, some
+from autoseg.errors import AutosegError, many, some, spoken
 from autoseg.options import options_from, require_known
 from autoseg.workspace import ModelFolder, Workspace, task_of
 
@@ -161,34 +159,12 @@ def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:
                                "into. Choose another folder with -o: prediction leaves its input as it is.")
 
 
-def predict(
-    array: np.ndarray, spacing_mm: Sequence[float], dataset: PathLike | None = None, model: OneOrSeveral = None,
-    configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
-    device: str = "auto", workspace: PathLike | None = None, direction: Sequence[float] | None = None, **options: Any,
-) -> np.ndarray:
-    """Return label values (Z, Y, X), uint8 or uint16, of an image in memory.
-
-    array: (C, Z, Y, X), or (Z, Y, X) for one channel; the intensities of the training images. spacing_mm: (z, y, x), mm.
-    direction: 9 numbers, row-major, as SimpleITK's GetDirection gives them: then the array may be stored in any axis order.
-    Without it, the array must be in the order that the model was trained in (`orientation` in model.json).
-    The models are chosen as in `predict_files`. Raises AutosegError where they do not segment.
-    """
-    from autoseg.image import Geometry, Image
-
-    image = array[None] if array.ndim == 3 else array
-    if image.ndim != 4:
-        raise AutosegError(f"The array has shape {array.shape}. Expected (C, Z, Y, X), or (Z, Y, X) for one channel.")
-    if len(spacing_mm) != 3 or min(spacing_mm) <= 0:
-        raise AutosegError(f"spacing_mm is {tuple(spacing_mm)}. Expected three positive numbers, (z, y, x), in mm.")
-    z, y, x = (float(mm) for mm in spacing_mm)
-    geometry = Geometry((z, y, x), has_direction=False)
-    if direction is not None:
-        axes = np.asarray(direction, float).ravel()
-        if axes.size != 9 or not np.isfinite(axes).all() or abs(np.linalg.det(axes.reshape(3, 3))) < 1e-6:
-            raise AutosegError(f"direction is {tuple(axes)}. Expected the 9 numbers of a 3 × 3 matrix, whose axes differ.")
-        geometry = Geometry((z, y, x), direction=tuple(map(float, axes)))
-    opened = _open(dataset, model, configuration, recipe, folds, device, workspace, True, options)
-    return opened.prediction.predict_image(Image(image, geometry), "array")
+def open_prediction(
+    dataset: PathLike | None, model: OneOrSeveral, configuration: OneOrSeveral, recipe: OneOrSeveral,
+    folds: Sequence[int | str] | None, device: str, workspace: PathLike | None, options: dict[str, Any],
+) -> Prediction:
+    """Return models that are chosen as in `predict_files`, ready to predict, and say nothing."""
+    return _open(dataset, model, configuration, recipe, folds, device, workspace, True, options).prediction
 
 
 def next_prediction(
@@ -233,7 +209,8 @@ def _open(
             console.show(f"Note: {chosen.note}")
     gate = getattr(options, "gate", None)
     if gate is None and getattr(options, "gate_percentile", None) is not None:
-        raise AutosegError("--gate-percentile is of --gate, which names a model's folder. Give both, or leave it out.")
+        raise AutosegError(f"{spoken('--gate-percentile is of --gate', 'gate_percentile= is of gate=')}, which names a model's "
+                           "folder. Give both, or leave it out.")
     return _Opened(prediction, None if gate is None else OpenedGate.at(gate, options.gate_percentile, device, quiet))
 
 
@@ -254,5 +231,5 @@ def _choose(
 def _options(task: Task, given: dict[str, Any]) -> Any:
     its = {name: value for name, value in given.items() if value is not None}
     require_known({other.info: other.predict_options for other in tasks.TASKS}, task.info, its,
-                  "name another model with -c, -tr or -m")
+                  f"name another model with {spoken('-c, -tr or -m', 'configuration=, recipe= or model=')}")
     return options_from(task.predict_options, its)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ class _Wanted:
 
     epochs: int | None
     iterations: int | None
-    settings: Sequence[str]
+    settings: Mapping[str, Any]
     max_hours: float | None
     device: str
     workspace: PathLike | None
@@ -84,8 +84,9 @@ class _Wanted:
 
 def run(
     dataset: PathLike, max_hours: float | None = None, recipes: Sequence[str] = ("default",), epochs: int | None = None,
-    iterations: int | None = None, settings: Sequence[str] = (), skip_bad_cases: bool = False, workers: int | None = None,
-    device: str = "auto", planner: str | None = None, workspace: PathLike | None = None, quiet: bool = False, **options: Any,
+    iterations: int | None = None, settings: Mapping[str, Any] | None = None, skip_bad_cases: bool = False,
+    workers: int | None = None, device: str = "auto", planner: str | None = None,
+    workspace: PathLike | None = None, quiet: bool = False, **options: Any,
 ) -> RunResult:
     """Plan, train every fold of every configuration and recipe, find the best where the task has ensembles, write the report.
 
@@ -95,7 +96,7 @@ def run(
     configurations=["2d"]; the other arguments are those of `plan_and_preprocess` and `train`.
     Raises AutosegError where a step cannot be done, or the hours are over before every fold was trained.
     """
-    wanted = _Wanted(epochs, iterations, settings, max_hours, device, workspace)
+    wanted = _Wanted(epochs, iterations, settings or {}, max_hours, device, workspace)
     recipes = tuple(dict.fromkeys(recipes))
     task = _check(wanted, recipes, planner, options)
     place = Workspace.at(workspace)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ from autoseg import console
 from autoseg.api import tasks
 from autoseg.api.common import PathLike, default_configuration, planned_for
 from autoseg.api.tasks import Task
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, spoken
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, state_of
-from autoseg.settings import parse_settings
+from autoseg.settings import chosen_settings
 from autoseg.workspace import DatasetFolder, Workspace
 
 if TYPE_CHECKING:
@@ -50,25 +50,27 @@ class CrossValidation:
 def train(
     dataset: PathLike, fold: int | str, configuration: str | None = None, recipe: str = "default", resume: bool = False,
     restart: bool = False, epochs: int | None = None, iterations: int | None = None, max_hours: float | None = None,
-    device: str = "auto", settings: Sequence[str] = (), name: str | None = None, workspace: PathLike | None = None,
-    quiet: bool = False,
+    device: str = "auto", settings: Mapping[str, Any] | None = None, name: str | None = None,
+    workspace: PathLike | None = None, quiet: bool = False,
 ) -> TrainResult:
     """Train one fold to its end and validate it; goes on where an earlier run stopped.
 
     fold: 0..4, or "all" (every case, no validation). configuration: None for the usual one of the recipe's task where it was
     planned (3d_fullres of a segmentation), else the first. resume: go on with an unfinished fold, whatever settings it was
     started with. restart: throw it away first. recipe: one of those that `recipes` lists, which also says what task is trained,
-    or your own as "module:function". settings: "key=value" texts that change the recipe's own; `recipes` lists them. name: of
-    the model's folder, and for find_best and predict; None for that of the recipe.
+    or your own as "module:function". settings: values that change the recipe's own, by name, such as
+    {"batch_size": 2}; `recipes` lists them. name: of the model's folder, and for find_best and predict; None for that of
+    the recipe.
     Raises AutosegError where the dataset is not planned for the task, or what was asked for does not fit.
     """
     if resume and restart:
-        raise AutosegError("--continue and --restart contradict each other. Give one of them.")
+        raise AutosegError(f"{spoken('--continue', 'resume=True')} and {spoken('--restart', 'restart=True')} contradict "
+                           "each other. Give one of them.")
     task, found = tasks.find_recipe(recipe)
     require_configuration(task, recipe, configuration)
     folder = planned_for(dataset, Workspace.at(workspace), task)
     job = job_for(
-        folder, task, found, configuration or default_configuration(folder, task), recipe, str(fold), settings,
+        folder, task, found, configuration or default_configuration(folder, task), recipe, str(fold), settings or {},
         {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}, resume, device, name)
     return _train(job, task, restart, quiet)
 
@@ -80,25 +82,27 @@ def require_configuration(task: Task, recipe: str, configuration: str | None) ->
         return
     other = next((other for other in tasks.task_infos() if configuration in other.configurations), None)
     if other is not None:
+        with_it = spoken(f"-tr {other.recipe}", f'recipe="{other.recipe}"')
         raise AutosegError(f'The recipe "{recipe}" trains {info.plural}, and {configuration} is for {other.plural}: train with '
-                           f"-tr {other.recipe}, or leave out -c.")
+                           f"{with_it}, or leave out {spoken('-c', 'configuration=')}.")
     if len(info.configurations) == 1:
-        raise AutosegError(f'The recipe "{recipe}" trains on {info.configurations[0]}, and not on {configuration}. Leave out -c.')
+        raise AutosegError(f'The recipe "{recipe}" trains on {info.configurations[0]}, and not on {configuration}. '
+                           f"Leave out {spoken('-c', 'configuration=')}.")
 
 
 def job_for(
     folder: DatasetFolder, task: Task, found: Recipe, configuration: str, recipe: str, fold: str,
-    assignments: Sequence[str] = (), flags: Mapping[str, Any] | None = None, resume: bool = False, device: str = "auto",
+    settings: Mapping[str, Any], flags: Mapping[str, Any] | None = None, resume: bool = False, device: str = "auto",
     name: str | None = None,
 ) -> Job[Any]:
-    """Return the job of a fold. found: the recipe of the name `recipe`. assignments, flags: change its settings. resume: continue
+    """Return the job of a fold. found: the recipe of the name `recipe`. settings, flags: change its own. resume: continue
     with those that the fold was started with. Raises AutosegError for settings and names that do not fit."""
     from autoseg.trainers.job import Job
     from autoseg.trainers.recipe import check_model_name
 
     check_model_name(name, recipe, tasks.recipes_of_all())
     defaults = task.trainer.defaults(found, folder)
-    chosen = parse_settings(list(assignments), defaults, **(flags or {}))
+    chosen = chosen_settings(settings, defaults, **(flags or {}))
     return Job(folder, task.info, configuration, recipe, found, fold, None if resume else chosen, defaults, device, name)
 
 
@@ -123,7 +127,8 @@ def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: b
 
     if job.fold_folder.checkpoint_final.exists() and not restart:
         notes.append(
-            f"Fold {job.fold} of {job.configuration}, {job.model.recipe} is trained already (--restart begins anew).")
+            f"Fold {job.fold} of {job.configuration}, {job.model.recipe} is trained already "
+            f"({spoken('--restart', 'restart=True')} begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
     notes += changed_cases(job, data.cases_of(job.fold))

@@ -30,8 +30,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> int:
     result = api.run(
         flags.dataset, max_hours=flags.max_hours, recipes=flags.recipes, epochs=flags.epochs, iterations=flags.iterations,
-        settings=flags.assignments, skip_bad_cases=flags.skip_bad_cases, workers=flags.workers, device=flags.device,
-        planner=flags.planner, workspace=flags.workspace, **api.given_options(api.planning_flags(), vars(flags)))
+        settings=api.read_assignments(flags.assignments), skip_bad_cases=flags.skip_bad_cases, workers=flags.workers,
+        device=flags.device, planner=flags.planner, workspace=flags.workspace,
+        **api.given_options(api.planning_flags(), vars(flags)))
     model, found = result.models[0], result.best
     if found is not None:
         print(found.reason)

@@ -38,7 +38,7 @@ def run(flags: argparse.Namespace) -> int:
         result = api.train(
             flags.dataset, fold, configuration=flags.configuration, recipe=flags.recipe, resume=flags.resume,
             restart=flags.restart, epochs=flags.epochs, iterations=flags.iterations, max_hours=flags.max_hours,
-            device=flags.device, settings=flags.assignments, name=flags.name, workspace=flags.workspace,
+            device=flags.device, settings=api.read_assignments(flags.assignments), name=flags.name, workspace=flags.workspace,
         )
         print(f"Wrote {result.folder}: checkpoint_final.safetensors, log.jsonl, progress.png"
               f"{', validation/' if result.summary else ''}")

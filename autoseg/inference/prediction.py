@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, spoken
 from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, list_inputs
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 CaseProgress = Callable[[str, float], None]  # the case, and the share of it that is done, 0 to 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What models say of an image in memory. voxels: (Z, Y, X) on the image's grid, such as labels; None where there are none.
+    probabilities: (K, Z, Y, X) float16, on request. row: as `Written` has it."""
+
+    voxels: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    row: Any = None
 
 
 class Prediction(ABC):
@@ -61,13 +72,22 @@ class Prediction(ABC):
         made of the same files stays, unless `overwrite`. Raises AutosegError as `outputs`.
         """
 
+    def without_probabilities(self, wanted: bool) -> None:
+        """Raise AutosegError where probabilities are wanted of models that give none."""
+        if wanted:
+            raise AutosegError("These models give no probabilities of classes. Leave out "
+                               f"{spoken('--save-probabilities', 'probabilities=True')}.")
+
     def inputs(self, path: Path) -> list[PredictionInput]:
         """List the cases in a folder of images, or of one image (see `list_inputs`)."""
         return list_inputs(path, self, self.one_file_each)
 
-    def predict_image(self, image: Image, case: str) -> np.ndarray:
-        """Return label values (Z, Y, X) of an image (C, Z, Y, X). Raises AutosegError where the models give no labels."""
-        raise AutosegError("The model that is meant does not segment, so that it has no labels for an array. Predict files.")
+    def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
+        """Predict an image (C, Z, Y, X) in memory, and write nothing. probabilities: give those of the classes, too.
+
+        Raises AutosegError where the image does not fit the models, or they give no probabilities.
+        """
+        raise AutosegError("These models predict files alone. Use autoseg.predict_files.")
 
     @abstractmethod
     def made(self, written: int, extra: int) -> str:

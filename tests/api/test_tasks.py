@@ -266,7 +266,7 @@ def test_options_of_another_task_are_refused_with_whose_they_are(place: Place, t
                          ids=lambda task: task.info.name)
 def test_a_setting_of_prediction_that_there_is_not_is_refused(place: Place, task: Task, tmp_path: Path) -> None:
     with pytest.raises(AutosegError, match='There is no setting "colour". There are: '):
-        place.predict(task, place.source / "imagesTs", tmp_path / "out", settings=["colour=red"])
+        place.predict(task, place.source / "imagesTs", tmp_path / "out", settings={"colour": "red"})
     assert not (tmp_path / "out").exists()
 
 

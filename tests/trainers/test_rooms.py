@@ -237,7 +237,7 @@ def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
     write_text(first.fold_folder.training_state, "begun")
     ((key, value),) = room.own[1][0].items()
     with pytest.raises(AutosegError, match=r"holds folds \(0\) of a model with other .* a name of its own \(--name\)"):
-        train(job.folder.name, 1, job.configuration, job.recipe, restart=True, device="cpu", settings=[f"{key}={value}"],
+        train(job.folder.name, 1, job.configuration, job.recipe, restart=True, device="cpu", settings={key: value},
               workspace=job.folder.root.parent, quiet=True)
     assert job.fold_folder.checkpoint_final.exists()
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from autoseg.console import ShowProgress
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, spoken
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
@@ -116,7 +116,8 @@ def validate_fold(
 def _too_large(job: Job[SegmentationSettings], plans: Plans, configuration: Configuration) -> str:
     patch = " × ".join(map(str, configuration.patch_size))
     less = PlanOptions(planner=plans.planner, memory_gb=(plans.memory_gb or USUAL_GB) / 2)
+    fewer = max(1, configuration.batch_size // 2)
     return (
-        f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer (--set "
-        f"batch_size={max(1, configuration.batch_size // 2)}); or plan for less: "
+        f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer "
+        f"({spoken(f'--set batch_size={fewer}', f'batch_size={fewer} in settings')}); or plan for less: "
         f"{planning_command(job.folder, job.task, less)}")

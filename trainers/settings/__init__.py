@@ -2,11 +2,11 @@
 
 from autoseg.settings import (
     choices_of,
+    chosen_settings,
     description_of,
     differences,
     flags_of,
     listed,
-    parse_settings,
     with_changes,
 )
 from autoseg.trainers.settings.common import (
@@ -22,5 +22,5 @@ from autoseg.trainers.settings.common import (
 
 __all__ = [
     "ExpLogSettings", "Group", "HybridSettings", "LossSettings", "OptimizerSettings", "PlateauSettings", "SupervisionSettings",
-    "TrainingSettings", "choices_of", "description_of", "differences", "flags_of", "listed", "parse_settings", "with_changes",
+    "TrainingSettings", "choices_of", "chosen_settings", "description_of", "differences", "flags_of", "listed", "with_changes",
 ]

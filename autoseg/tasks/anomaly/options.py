@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,8 +47,8 @@ class PlanOptions(Frozen):
 
 
 class PredictOptions(Frozen):
-    """Options of predicting files. settings: "key=value" texts; see `autoseg.tasks.anomaly.options`."""
+    """Options of predicting files. settings: values by name; see `autoseg.tasks.anomaly.options`."""
 
-    settings: tuple[str, ...] = option(
-        (), "how it searches, such as --set search_steps=500; autoseg recipes lists them (default: as it was trained with)",
+    settings: dict[str, Any] = option(
+        {}, "how it searches, such as --set search_steps=500; autoseg recipes lists them (default: as it was trained with)",
         flag="--set", metavar="KEY=VALUE", action="append")

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from autoseg.device import resolve_device
 from autoseg.errors import many
 from autoseg.evaluation.csv_table import write_rows
+from autoseg.image import Image
 from autoseg.image_io import file_ending, float_ending, write_image
 from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, read_input
-from autoseg.inference.prediction import CaseProgress, Prediction
+from autoseg.inference.prediction import Answer, CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
 from autoseg.provenance import OutputFolder
-from autoseg.settings import parse_settings
+from autoseg.settings import chosen_settings
 from autoseg.tasks.anomaly.detector import AnomalyDetector, ScoredCase
 from autoseg.tasks.anomaly.model import load_detector
 from autoseg.tasks.anomaly.options import PredictOptions
@@ -120,6 +121,11 @@ class AnomalyPrediction(Prediction):
                 write_rows(folder / SLICE_SCORES, SliceScore, [row for scores in found for row in scores.slices])
                 write_rows(folder / SCORES, CaseScore, [scores.case for scores in found])
 
+    def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
+        self.without_probabilities(probabilities)
+        scored = self.detector.score_image(image, case)
+        return Answer(None if scored.anomaly_map is None else scored.anomaly_map[0], row=scored.case)
+
     def made(self, written: int, extra: int) -> str:
         return f"{written} anomaly map(s), scores.csv, slice_scores.csv and panels/"
 
@@ -136,4 +142,4 @@ def open_models(
     no such folds, or a setting is wrong."""
     target = resolve_device(device)
     loaded = load_detector(chosen.members[0], folds, target)
-    return AnomalyPrediction(AnomalyDetector(loaded, target, parse_settings(list(options.settings), loaded.description.search)))
+    return AnomalyPrediction(AnomalyDetector(loaded, target, chosen_settings(options.settings, loaded.description.search)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -49,11 +49,11 @@ class PlanOptions(Frozen):
 
 
 class PredictOptions(Frozen):
-    """Options of predicting files. settings: "key=value" texts; see `autoseg.tasks.localization.options`. crop_mm: thickness of
+    """Options of predicting files. settings: values by name; see `autoseg.tasks.localization.options`. crop_mm: thickness of
     the slab around what was found, mm; 0 for the found slice alone, None for no crops."""
 
-    settings: tuple[str, ...] = option(
-        (), "how sure it must be, such as --set threshold=0.4; autoseg recipes lists them (default: as it was trained with)",
+    settings: dict[str, Any] = option(
+        {}, "how sure it must be, such as --set threshold=0.4; autoseg recipes lists them (default: as it was trained with)",
         flag="--set", metavar="KEY=VALUE", action="append")
     crop_mm: float | None = option(
         None, "write the found slice as an image into crops/, or a slab around it that is MM millimetres thick",

@@ -17,10 +17,10 @@ from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, read_input
-from autoseg.inference.prediction import CaseProgress, Prediction
+from autoseg.inference.prediction import Answer, CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.provenance import Origin, OutputFolder, remove_recorded
-from autoseg.settings import parse_settings
+from autoseg.settings import chosen_settings
 from autoseg.tasks.localization.locations import LOCATIONS, Location
 from autoseg.tasks.localization.locator import LocatedImage, Locator
 from autoseg.tasks.localization.model import load_locator
@@ -168,6 +168,10 @@ class LocalizationPrediction(Prediction):
             if rows := [Location.model_validate(result) for result in outputs.results.values()]:
                 write_rows(folder / LOCATIONS, Location, sorted(rows, key=lambda row: row.case))
 
+    def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
+        self.without_probabilities(probabilities)
+        return Answer(row=location_of(case, self.locator.locate_image(image, case)))
+
     def made(self, written: int, extra: int) -> str:
         also = " and locations.csv" if self.crop_mm is None else f", locations.csv and {extra} image(s) in crops/"
         return f"{written} picture(s){also}"
@@ -193,4 +197,4 @@ def open_models(
     target = resolve_device(device)
     loaded = load_locator(chosen.members[0], folds, target)
     return LocalizationPrediction(
-        Locator(loaded, target, parse_settings(list(options.settings), loaded.description.location)), crop_mm)
+        Locator(loaded, target, chosen_settings(options.settings, loaded.description.location)), crop_mm)

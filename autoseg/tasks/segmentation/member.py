@@ -13,7 +13,7 @@ from autoseg.device import Precision, autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.export import Row, resized_rows
-from autoseg.inference.sliding_window import band_depth, count_tiles, stream_logits
+from autoseg.inference.sliding_window import TILE_STEP, band_depth, count_tiles, stream_logits
 from autoseg.preprocessing.pipeline import preprocess_image
 from autoseg.preprocessing.store import CaseProperties
 from autoseg.tasks.segmentation.model import LoadedModel
@@ -29,17 +29,17 @@ class EnsembleMember:
 
     def __init__(
         self, model: LoadedModel, device: torch.device, precision: Precision = "auto", mirroring: bool = True,
-        members: int = 1,
+        members: int = 1, step: float = TILE_STEP,
     ) -> None:
         """model: its networks lie on `device`. members: how many models share the device's memory, this one included.
 
-        mirroring: average over all flips that the training used, too.
+        mirroring: average over all flips that the training used, too. step: of neighbouring tiles, as a share of the patch.
         """
         self.model = model
         self.device = device
         self.dtype = resolve_precision(precision, device)
         self.mirror_axes = model.description.mirror_axes if mirroring else ()
-        self.members = members
+        self.members, self.step = members, step
 
     def preprocess(self, image: Image, name: str) -> tuple[np.ndarray, CaseProperties]:
         """Return (C, Z, Y, X) float32 on this model's grid, and what was done. Raises AutosegError as `preprocess_image`."""
@@ -77,13 +77,13 @@ class EnsembleMember:
         patch_size = self.model.description.configuration.patch_size
         classes = self.model.description.labels.output_channels
         band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
-        slabs = stream_logits(self._predict_tile, data, patch_size, classes, band_device=self._band_device(band_bytes),
+        slabs = stream_logits(self._predict_tile, data, patch_size, classes, self.step, band_device=self._band_device(band_bytes),
                               tile_done=tile_done)
         return resized_rows(slabs, properties)
 
     def count_tiles(self, data: np.ndarray) -> int:
         """Return how often `rows` will call `tile_done`."""
-        return count_tiles(data.shape, self.model.description.configuration.patch_size)
+        return count_tiles(data.shape, self.model.description.configuration.patch_size, self.step)
 
     def _band_device(self, band_bytes: int) -> torch.device:
         """Return the CUDA device where the gathered logits fit into this member's share of it, else the CPU."""

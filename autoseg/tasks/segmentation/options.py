@@ -25,6 +25,9 @@ class PredictOptions(Frozen):
 
     checkpoint: Literal["final", "best"] = option(
         "final", "weights after the last epoch, or of the epoch with the best online validation (default: final)")
+    step_size: float = option(
+        0.5, "how far neighbouring tiles lie apart, as a share of the patch, above 0 and 1 at most; larger is faster and a "
+             "little less accurate (default: 0.5)", metavar="SHARE")
     mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate")
     postprocessing: bool = option(True, "leave out the rules that find-best chose")
     save_probabilities: bool = option(False, "also write each class's probabilities (.b2nd)")

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from autoseg.best import Rule
 from autoseg.device import resolve_device
+from autoseg.errors import AutosegError, spoken
 from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput
-from autoseg.inference.prediction import CaseProgress, Prediction
+from autoseg.inference.prediction import Answer, CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import Spacing
 from autoseg.provenance import OutputFolder
 from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.options import PredictOptions
 from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.tasks.segmentation.probabilities import read_probabilities
 
 ApplyRules = Callable[[np.ndarray, Spacing, Sequence[Rule]], np.ndarray]
 
@@ -55,8 +58,12 @@ class SegmentationPrediction(Prediction):
     ) -> Iterator[Outcome[PredictionInput]]:
         return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress)
 
-    def predict_image(self, image: Image, case: str) -> np.ndarray:
-        return self.predictor.predict_image(image, case)
+    def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
+        if not probabilities:
+            return Answer(self.predictor.predict_image(image, case))
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "probabilities.b2nd"
+            return Answer(self.predictor.predict_image(image, case, file), read_probabilities(file))
 
     def made(self, written: int, extra: int) -> str:
         return f"{written} segmentation(s)"
@@ -69,9 +76,11 @@ def open_models(
 
     Raises AutosegError where a folder is not a model that segments, has no such folds, or the models do not fit each other.
     """
+    if not 0 < options.step_size <= 1:
+        raise AutosegError(f"{spoken('--step-size', 'step_size')} is {options.step_size:g}, but must be above 0 and 1 at most.")
     target = resolve_device(device)
     loaded = [load_model(folder, folds, options.checkpoint, target) for folder in chosen.members]
     rules = chosen.rules if options.postprocessing else ()
     return SegmentationPrediction(
-        Predictor(loaded, target, mirroring=options.mirroring, rules=rules,
+        Predictor(loaded, target, mirroring=options.mirroring, rules=rules, step=options.step_size,
                   postprocess=(lambda labels, spacing_mm: apply_rules(labels, spacing_mm, rules)) if rules else None), options)

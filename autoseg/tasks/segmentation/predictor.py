@@ -20,6 +20,7 @@ from autoseg.inference.cases import Written, memory_errors_named, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress
+from autoseg.inference.sliding_window import TILE_STEP
 from autoseg.inference.unlike import axis_order_warnings
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import CaseProperties, Spacing
@@ -93,16 +94,17 @@ class Predictor:
     def __init__(
         self, models: Sequence[LoadedModel], device: torch.device, precision: Precision = "auto", mirroring: bool = True,
         postprocess: Callable[[np.ndarray, Spacing], np.ndarray] | None = None, rules: Sequence[Rule] = (),
+        step: float = TILE_STEP,
     ) -> None:
         """models: one, or those of an ensemble; their networks lie on `device`.
 
         mirroring: average over all flips that each model's training used, too. postprocess: from label values (Z, Y, X)
         and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
-        for the record beside the segmentations.
+        for the record beside the segmentations. step: of neighbouring tiles, as a share of the patch.
         Raises AutosegError where the models have other labels, channels or axis orders.
         """
         require_same_task([model.description for model in models])
-        self.members = [EnsembleMember(model, device, precision, mirroring, len(models)) for model in models]
+        self.members = [EnsembleMember(model, device, precision, mirroring, len(models), step) for model in models]
         self.device = device
         self.postprocess = postprocess
         self.rules = tuple(rules)
@@ -201,7 +203,8 @@ class Predictor:
 
     def outputs(self, output_folder: Path, overwrite: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
-        facts = [member.model.facts(mirror_axes=member.mirror_axes) for member in self.members]
+        facts = [member.model.facts(mirror_axes=member.mirror_axes, **({"step": member.step} if member.step != TILE_STEP else {}))
+                 for member in self.members]
         return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
 
     def _predict(

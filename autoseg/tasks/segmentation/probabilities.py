@@ -47,6 +47,19 @@ def probability_file(path: Path, properties: CaseProperties, labels: Labels) -> 
         file.flush()
 
 
+def read_probabilities(path: Path) -> np.ndarray:
+    """Return (K, Z, Y, X) float16 on the whole grid of the image from a file of probabilities; outside the box that was predicted
+    in, all is background."""
+    file = blosc2.open(str(path), mode="r")
+    metadata = file.schunk.vlmeta
+    whole = np.zeros((file.shape[0], *metadata["shape_original"]), np.float16)
+    if metadata["kind"] == "softmax":
+        whole[0] = 1
+    z, y, x = (slice(*pair) for pair in metadata["crop_box"])
+    whole[:, z, y, x] = file[...]
+    return whole
+
+
 class ProbabilityFile:
     """Rows are written some at a time, each time a whole chunk of the file."""
 

@@ -7,9 +7,10 @@ from itertools import pairwise
 import pytest
 
 from autoseg.errors import AutosegError
+from autoseg.settings import read_assignments
 from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.trainers.anomaly.settings import AnomalySettings
-from autoseg.trainers.settings import choices_of, flags_of, listed, parse_settings
+from autoseg.trainers.settings import choices_of, chosen_settings, flags_of, listed
 
 DEFAULTS = AnomalySettings()
 
@@ -30,7 +31,7 @@ def test_the_defaults_are_the_published_ones() -> None:
     ("clip_latent=false", "clip_latent", False), ("average=0", "average", 0), ("spectral_norm=true", "spectral_norm", True),
 ])
 def test_a_setting_is_given_as_it_is_called_in_files(text: str, field: str, value: object) -> None:
-    changed = parse_settings([text], DEFAULTS)
+    changed = chosen_settings(read_assignments([text]), DEFAULTS)
     assert getattr(changed, field) == value
     assert changed == DEFAULTS.model_copy(update={field: value})
 
@@ -45,14 +46,14 @@ def test_a_setting_is_given_as_it_is_called_in_files(text: str, field: str, valu
 def test_a_value_that_cannot_be_is_named(text: str) -> None:
     key, _, value = text.partition("=")
     with pytest.raises(AutosegError, match=rf"{key}.*{value.removesuffix('.0')}"):
-        parse_settings([text], DEFAULTS)
+        chosen_settings(read_assignments([text]), DEFAULTS)
 
 
 @pytest.mark.parametrize("text", ["lambda_=0.2", "lamda=0.2", "patch_size=64", "search=5"])
 def test_a_setting_that_there_is_not_lists_those_that_there_are(text: str) -> None:
     key = text.partition("=")[0]
     with pytest.raises(AutosegError, match=f'no setting "{key}". There are: .*lambda, latent,.*search_steps'):
-        parse_settings([text], DEFAULTS)
+        chosen_settings(read_assignments([text]), DEFAULTS)
 
 
 def test_flags_give_the_same_settings_again() -> None:
@@ -64,7 +65,7 @@ def test_flags_give_the_same_settings_again() -> None:
     pairs = list(zip(flags[::2], flags[1::2], strict=True))
     typed = {flag.strip("-").replace("-", "_"): float(value) for flag, value in pairs if flag != "--set"}
     assert set(typed) == {"epochs", "iterations", "max_hours"}
-    assert parse_settings([value for flag, value in pairs if flag == "--set"], DEFAULTS, **typed) == changed
+    assert chosen_settings(read_assignments([value for flag, value in pairs if flag == "--set"]), DEFAULTS, **typed) == changed
 
 
 def test_files_hold_every_setting_by_the_name_that_set_takes() -> None:
