@@ -50,7 +50,7 @@ def test_every_pair_of_types_gives_the_same_metrics(tmp_path: Path, labels: Labe
 
 
 @pytest.mark.parametrize(("dtype", "value"), [
-    ("uint16", 30_000), ("uint32", 2**31 - 1), ("int32", 2**30 - 1), ("uint64", 3 * 10**9), ("int64", 2**62 - 1), ("uint32", 2**31 - 5),
+    ("uint16", 30_000), ("uint32", 2**31 - 1), ("int32", 2**30 - 1), ("uint64", 3 * 10**9), ("int64", 2**62 - 1),
     ("float64", 3 * 10**9), ("float32", 2**23)])
 def test_large_values_are_counted_as_small_ones_are(tmp_path: Path, dtype: str, value: int) -> None:
     compared = compare(pair_of(tmp_path, (dtype, dtype), value), None, 1.0)
