@@ -261,10 +261,11 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
         + (f"There are: {', '.join(sorted(there))}." if there else "No dataset lies there at all. Give the path of one."))
 
 
-def require_there(source: Path, folder: DatasetFolder) -> None:
-    """Raise AutosegError where the user's folder that `folder` was planned from is gone, with the way to go on."""
+def require_there(source: Path, folder: DatasetFolder, *flags: str) -> None:
+    """Raise AutosegError where the user's folder that `folder` was planned from is gone, with the way to go on. flags: of
+    planning."""
     if not source.is_dir():
-        again = shlex.join([*folder.workspace_flags, "PATH"])
+        again = shlex.join(["PATH", *flags, *folder.workspace_flags])
         raise AutosegError(
             f"{folder.name} was planned from {source}, which is not there any more. Put it back, or plan it from where it lies "
             f"now, which keeps what is preprocessed and trained: autoseg_plan_and_preprocess {again}")

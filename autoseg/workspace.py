@@ -86,6 +86,11 @@ class DatasetFolder:
         return self.root / "findings.json"
 
     @property
+    def digests_json(self) -> Path:
+        """Return the file of the digests of images, labels and weights, which saves reading them again."""
+        return self.root / "digests.json"
+
+    @property
     def best_json(self) -> Path:
         return self.root / "best.json"
 

@@ -223,7 +223,7 @@ def test_members_go_through_a_case_row_by_row_and_never_hold_it_whole() -> None:
 @pytest.mark.parametrize(("other", "message"), [
     ({"classes": 4}, r"their labels differ \(class1 1, class2 2 against class1 1, class2 2, class3 3\)"),
     ({"channels": 2}, r"their channels differ \(channel0 against channel0, channel1\)"),
-    ({"transpose": (1, 0, 2)}, r"planned with different axis orders \(\(0, 1, 2\) against \(1, 0, 2\)\)"),
+    ({"transpose": (1, 0, 2)}, r"planned with different axis orders \(as stored, \(0, 1, 2\) against as stored, \(1, 0, 2\)\)"),
     ({"labels": Labels(values={"background": 0, "class1": 2, "class2": 1})}, r"class1 1, class2 2 against class2 1, class1 2"),
 ])
 def test_models_that_do_not_fit_together_are_refused_with_what_differs(other: Any, message: str, describe: Any) -> None:
