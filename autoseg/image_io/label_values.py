@@ -57,7 +57,8 @@ def _rounded(path: Path, array: np.ndarray) -> np.ndarray:
     if not max(-lowest, highest) <= exact:  # written this way, NaN fails, too
         raise AutosegError(
             f"{path}: a label holds whole numbers, but this file holds values from {lowest:.4g} to {highest:.4g} as "
-            f"{array.dtype}, which holds each whole number up to {exact} only. Correct it, save it as integers, or leave the case out."
+            f"{array.dtype}, which holds each whole number up to {exact} only. Correct it, save it as integers, or leave "
+            "the case out."
         )
     whole = np.empty(array.shape, _smallest_type(round(lowest), round(highest)))
     for z in range(array.shape[1]):
