@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from autoseg.image import axis_order
 from autoseg.plan import Frozen, IntensityStatistics
 
 LINKED_SHARE = 0.9  # share of a label's components that touch another label: nearly always
@@ -46,10 +47,11 @@ class UnionOfCase(Frozen):
 
 
 class CaseFingerprint(Frozen):
-    """The measures of one training case, axes (z, y, x) as in the file.
+    """The measures of one training case, axes (z, y, x) in the dataset's order (see `Fingerprint.orientation`).
 
     spacing_mm: mm. shape: voxels of the image. shape_after_crop: voxels of the box that holds all non-zero voxels.
-    share_kept: voxels of that box by voxels of the image, 0 to 1. orientation: where x, y and z run to, such as "LPS".
+    share_kept: voxels of that box by voxels of the image, 0 to 1. orientation: where x, y and z run to in the file, such as
+    "LPS"; None where the file does not say it.
     labels: by label value. foreground_components: components of all labels together. unions: by label values ("1+2"),
     those that are of more than one component here.
     """
@@ -58,10 +60,17 @@ class CaseFingerprint(Frozen):
     shape: tuple[int, int, int]
     shape_after_crop: tuple[int, int, int]
     share_kept: float
-    orientation: str
+    orientation: str | None
     labels: dict[str, LabelOfCase] = {}
     foreground_components: int = 0
     unions: dict[str, UnionOfCase] = {}
+
+    def in_order(self, orientation: str | None) -> CaseFingerprint:
+        """Return the measures, taken along the axes of the file, along those of an orientation."""
+        z, y, x = axis_order(self.orientation, orientation, self.shape).axes
+        return self.model_copy(update={
+            name: (along[z], along[y], along[x])
+            for name in ("spacing_mm", "shape", "shape_after_crop") if (along := getattr(self, name))})
 
 
 class Range(Frozen):
@@ -122,8 +131,9 @@ def linked(labels: Mapping[str, LabelOfDataset]) -> list[tuple[int, int]]:
 class Fingerprint(Frozen):
     """The measures over all training cases.
 
-    foreground_intensities: by channel index. orientations: number of cases with each. labels: by label value. unions: by
-    label values ("1+2"): each label, each region, labels of which one (nearly) always touches the other, all foreground.
+    foreground_intensities: by channel index. orientations: number of cases with each, as stored. orientation: the most frequent
+    of them, to which every image is brought; None where no case says it. labels: by label value. unions: by label values
+    ("1+2"): each label, each region, labels of which one (nearly) always touches the other, all foreground.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
@@ -133,6 +143,7 @@ class Fingerprint(Frozen):
     channel_names: tuple[str, ...]
     foreground_intensities: dict[str, IntensityStatistics]
     orientations: dict[str, int]
+    orientation: str | None = None
     foreground_components: Range | None
     labels: dict[str, LabelOfDataset]
     unions: dict[str, UnionOfDataset] = {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+UNKNOWN = "unknown"  # in counts of orientations: the file does not say it
 WORLD_AXES = (("R", "L"), ("A", "P"), ("I", "S"))  # towards smaller and larger x, y, z of DICOM's frame
 
 
@@ -22,11 +24,14 @@ class Geometry:
     origin_mm: world position (x, y, z) of the centre of voxel (0, 0, 0), mm.
     direction: 3×3, row-major as in SimpleITK: column j is the unit vector along which array axis x, y, z (j = 0, 1, 2)
         runs in the world. Columns need not be orthogonal: a sheared NIfTI affine is kept as it is.
+    has_direction: False where the file does not say how the axes run in the patient (PNG, a NIfTI without codes). Geometries
+        that differ in this alone are equal.
     """
 
     spacing_mm: tuple[float, float, float]
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = IDENTITY_DIRECTION
+    has_direction: bool = field(default=True, compare=False)
 
     def world_axes(self) -> tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]:
         """Return for array axes z, y, x the world axis (0 x, 1 y, 2 z) that each is closest to, each world axis once, and whether
@@ -36,11 +41,13 @@ class Geometry:
         return (z, bool(matrix[z, 2] > 0)), (y, bool(matrix[y, 1] > 0)), (x, bool(matrix[x, 0] > 0))
 
     @property
-    def orientation(self) -> str:
+    def orientation(self) -> str | None:
         """Return the directions of axes x, y, z: one letter each of L/R, A/P, S/I, by the world axis that each is closest to.
 
-        The identity is "LPS".
+        The identity is "LPS". None where the file says nothing of directions.
         """
+        if not self.has_direction:
+            return None
         return "".join(WORLD_AXES[world][forward] for world, forward in reversed(self.world_axes()))
 
     def affine(self) -> np.ndarray:
@@ -71,6 +78,55 @@ class Geometry:
             if not np.allclose(mine, theirs, rtol=1e-4, atol=1e-4):
                 found.append(f"{name} {_rounded(mine)} against {_rounded(theirs)}")
         return found or [f"voxels up to {apart_mm:.3g} mm apart"]
+
+
+class AxisOrder(NamedTuple):
+    """How the axes of a stored array become those of another array: by transposition and flips alone.
+
+    axes: stored axis (0, 1, 2 of Z, Y, X) that becomes axis 0, 1, 2. flipped: whether the new axis runs backwards along it.
+    """
+
+    axes: tuple[int, int, int] = (0, 1, 2)
+    flipped: tuple[bool, bool, bool] = (False, False, False)
+
+    def of(self, array: np.ndarray) -> np.ndarray:
+        """Return an array (..., Z, Y, X) with its last three axes in the new order; a view, so that writing to it writes back."""
+        lead = array.ndim - 3
+        turned = array.transpose(*range(lead), *(lead + axis for axis in self.axes))
+        z, y, x = (slice(None, None, -1 if flip else 1) for flip in self.flipped)
+        view: np.ndarray = turned[..., z, y, x]
+        return view
+
+    def then(self, transpose: tuple[int, int, int]) -> AxisOrder:
+        """Return this order followed by a transposition: axis i of the result is axis `transpose[i]` of this order's."""
+        first, second, third = transpose
+        axes, flipped = self.axes, self.flipped
+        return AxisOrder((axes[first], axes[second], axes[third]), (flipped[first], flipped[second], flipped[third]))
+
+
+def axis_order(stored: str | None, wanted: str | None, shape: tuple[int, ...]) -> AxisOrder:
+    """Return how an array of one orientation becomes one of another.
+
+    stored, wanted: letters of axes x, y, z, such as "LPS" (see `Geometry.orientation`); None where that is not known: then, and
+    where a single slice would no longer be a slice of axis z, axes stay as they are. shape: (Z, Y, X) of the array.
+    """
+    if stored is None or wanted is None:
+        return AxisOrder()
+    letters = [_world_axis(letter) for letter in reversed(stored)]
+    z, y, x = ((letters.index(_world_axis(letter)), letter not in stored) for letter in reversed(wanted))
+    if shape[0] == 1 and z[0] != 0:
+        return AxisOrder()
+    return AxisOrder((z[0], y[0], x[0]), (z[1], y[1], x[1]))
+
+
+def most_frequent_orientation(orientations: Mapping[str, int]) -> str | None:
+    """Return the orientation of most cases, of several the first by the alphabet; None where no case says its own."""
+    known = {orientation: count for orientation, count in orientations.items() if orientation != UNKNOWN}
+    return min(known, key=lambda orientation: (-known[orientation], orientation), default=None)
+
+
+def _world_axis(letter: str) -> int:
+    return next(axis for axis, ends in enumerate(WORLD_AXES) if letter in ends)
 
 
 @dataclass

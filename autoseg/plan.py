@@ -108,7 +108,9 @@ class Plans(Frozen):
     """The plans for a dataset: everything that was decided.
 
     planner: the one that decided. memory_gb: memory of the GPU that they are for, GB; None for the planner's usual one.
-    transpose: array axis of the raw image that becomes axis 0, 1, 2 (coarsest spacing first).
+    orientation: order of axes x, y, z, such as "LPS", that every image is brought to before anything else: the most frequent
+    among the training cases; None where no case says it. transpose: array axis of the image in this order that becomes axis 0,
+    1, 2 (coarsest spacing first).
     foreground_intensities: by channel index, as a string.
     """
 
@@ -116,6 +118,7 @@ class Plans(Frozen):
 
     dataset: str
     planner: str
+    orientation: str | None = None
     transpose: tuple[int, int, int]
     versions: dict[str, str]
     foreground_intensities: dict[str, IntensityStatistics]

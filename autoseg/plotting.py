@@ -57,7 +57,18 @@ def new_figure(width_in: float, height_in: float, layout: Any = "constrained", *
 def save_png(path: Path, figure: Figure, dpi: int = 100) -> None:
     """Write the figure as a PNG file, complete or not at all."""
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, format="png")
+        figure.savefig(temporary, dpi=dpi, format="png", metadata={"Software": "autoseg"})
+
+
+def is_our_png(path: Path) -> bool:
+    """Tell whether `save_png` wrote a file."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path) as picture:
+            return picture.info.get("Software") == "autoseg"
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def png(figure: Figure) -> tuple[bytes, tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Provenance: what an artefact was made from, whether that still holds, and what became of each case; one way for all files.
 
-An `Origin` says what something was made from: files (their stamps), weights (their digests), plans, labels, settings. It is
-written beside the artefact, or its digest in it; the artefact holds as long as the same is true today.
+An `Origin` says what something was made from: files and weights (their digests, see `autoseg.digests`), plans, labels, settings.
+It is written beside the artefact, or its digest in it; the artefact holds as long as the same is true today.
 
 An `OutputFolder` is a folder of outputs, one or more per case, with a record of lines of JSON that is only ever appended to:
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,8 @@ from autoseg.errors import AutosegError
 from autoseg.files import append_lines, make_folder, remove_leftovers, write_json
 from autoseg.plan import Frozen
 from autoseg.versions import versions
-from autoseg.workspace import read_model
+from autoseg.workspace import read_json, read_model
 
-BYTES_AT_ONCE = 2**20
 PREDICTIONS, GATED, POSTPROCESSED = "autoseg_prediction.jsonl", "autoseg_gate.jsonl", "autoseg_postprocessing.jsonl"
 NOTHING: tuple[Any, ...] = (None, [], {}, "")  # values that mean the same
 MADE_FROM = "made_from.json"  # lies beside an artefact that has a folder of its own
@@ -39,6 +38,8 @@ def digest_of(content: Any) -> str:
 
 def file_stamp(path: Path, with_folder: bool = False) -> str:
     """Return a text that changes when a file does: its name, size in bytes and time of change; of a missing file its name alone.
+
+    It is for what costs less to be made again in vain than large files to be read; else see `autoseg.digests`.
 
     with_folder: the resolved path in place of the name, where files of one name in different folders must be told apart.
     """
@@ -53,26 +54,6 @@ def file_stamp(path: Path, with_folder: bool = False) -> str:
 def file_stamps(paths: Iterable[Path | None], with_folder: bool = False) -> tuple[str, ...]:
     """Return the stamps of those files that are not None."""
     return tuple(file_stamp(path, with_folder) for path in paths if path is not None)
-
-
-def file_digest(path: Path) -> str:
-    """Return 16 hexadecimal digits (BLAKE2b) of a file's bytes. A file that has not changed is read once per process.
-
-    Raises AutosegError where it cannot be read.
-    """
-    return _file_digest(path, file_stamp(path, with_folder=True))
-
-
-@lru_cache(maxsize=1024)
-def _file_digest(path: Path, stamp: str) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    try:
-        with open(path, "rb") as file:
-            while piece := file.read(BYTES_AT_ONCE):
-                digest.update(piece)
-    except OSError as error:
-        raise AutosegError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return digest.hexdigest()
 
 
 class Origin(Frozen):
@@ -151,7 +132,8 @@ class Entry(Frozen):
 
     output: the name of its file, or of the case where it has none. origin: digest of what made it. inputs: stamps of the files
     that it was made from. result: what is known of it, as plain values. failed: why nothing was made; then the output is not
-    there.
+    there. warnings: why the result may be wrong. replaces: the file that is there is still an earlier one, which this one will
+    replace.
     """
 
     output: str
@@ -159,6 +141,8 @@ class Entry(Frozen):
     inputs: tuple[str, ...] = ()
     result: dict[str, Any] | None = None
     failed: str | None = None
+    warnings: tuple[str, ...] = ()
+    replaces: bool = False
 
 
 class Header(Frozen):
@@ -204,37 +188,66 @@ class OutputFolder:
         """Return the results of this origin's outputs by the outputs' names, sorted, with those that other processes appended."""
         self._read()
         return {name: entry.result for name, entry in sorted(self._entries.items())
-                if entry.origin == self.origin.digest and entry.result is not None}
+                if entry.origin == self.origin.digest and entry.result is not None and not entry.replaces}
 
     def made(self, output: str, inputs: Sequence[Path], is_file: bool = True, by: str = "this model") -> Entry | None:
         """Return the entry of an output that is there, made by this origin from these files as they are now; None where it is to
         be made.
 
-        is_file: whether the output is a file of the folder. Raises AutosegError where a file of its name is there that this
-        origin did not make and `overwrite` is off.
+        is_file: whether the output is a file of the folder. Raises AutosegError where a file of its name is there that is not in
+        the record, or that another origin made and `overwrite` is off.
         """
-        if self.overwrite or (is_file and not (self.folder / output).exists()):
-            return None
         self._read()
-        entry = self._entries.get(output)
+        entry, is_there = self._entries.get(output), not is_file or (self.folder / output).exists()
+        if is_file and is_there:
+            self._require_own(output)
+        if self.overwrite or not is_there:
+            return None
         is_ours = entry is not None and entry.origin == self.origin.digest and entry.failed is None
         if is_file and not is_ours:
             raise AutosegError(f"{self.folder / output} is there, but {by} did not make it. Choose another folder with -o, or "
                                "replace it with --overwrite.")
-        return entry if is_ours and entry is not None and entry.inputs == file_stamps(inputs, with_folder=True) else None
+        is_made = is_ours and entry is not None and not entry.replaces
+        return entry if is_made and entry is not None and entry.inputs == file_stamps(inputs, with_folder=True) else None
 
-    def begin(self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None = None) -> None:
-        """Remove the file of that name and note that this origin makes it. Call it before the file is written."""
-        self.begin_all({output: inputs}, result)
+    @contextmanager
+    def writing(
+        self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None = None, warnings: Sequence[str] = ()
+    ) -> Iterator[Path]:
+        """Note that this origin makes an output, which the block writes, by renaming, to the path that it is given.
 
-    def begin_all(self, outputs: Mapping[str, Sequence[Path]], result: BaseModel | dict[str, Any] | None = None) -> None:
-        """Begin several outputs as `begin` does. outputs: name to the files that it is made from."""
+        An older file of that name stays until it is replaced; where the block fails, the next run makes the output again.
+        Raises AutosegError where the path is an input, or a file that is not in the record.
+        """
+        self.begin_all({output: inputs}, result, warnings)
+        yield self.folder / output
+        self.finish(output)
+
+    def begin_all(
+        self, outputs: Mapping[str, Sequence[Path]], result: BaseModel | dict[str, Any] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Note that this origin makes several outputs; `finish` each of them. outputs: name to the files that it is made from.
+        The rest as in `writing`."""
         for output, inputs in outputs.items():
             path = self.folder / output
             if path.resolve() in [file.resolve() for file in inputs]:
                 raise AutosegError(f"{path} is what it would be made from. Choose another folder with -o.")
-            path.unlink(missing_ok=True)
-        self._append([self._entry(output, inputs, result) for output, inputs in outputs.items()])
+            if path.exists():
+                self._require_own(output)
+        self._append([self._entry(output, inputs, result, warnings).model_copy(
+            update={"replaces": (self.folder / output).exists()}) for output, inputs in outputs.items()])
+
+    def finish(self, output: str) -> None:
+        """Note that an output that was begun has been written."""
+        if (entry := self._entries[output]).replaces:
+            self._append([entry.model_copy(update={"replaces": False})])
+
+    def _require_own(self, output: str) -> None:
+        """Raise AutosegError where the record does not name a file that is there: then it is not autoseg's to replace."""
+        if output not in self._entries:
+            raise AutosegError(f"{self.folder / output} is there, but autoseg did not make it ({self._path.name} does not name "
+                               "it). Choose another folder with -o: files of yours are not replaced.")
 
     def note(self, case: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any]) -> None:
         """Note what is known of a case that has no file."""
@@ -247,18 +260,24 @@ class OutputFolder:
     def claim_tables(self, *names: str, by: str = "this model") -> None:
         """Make sure that no table of all cases stays that something else made: with `overwrite` it is removed.
 
-        Raises AutosegError where one is there though nothing of this origin is, and `overwrite` is off.
+        Raises AutosegError where one is there though nothing of this origin is, and `overwrite` is off, or the folder has no
+        record.
         """
         for path in (self.folder / name for name in names):
+            if path.exists() and not self._headers:
+                raise AutosegError(f"{path} is there, but autoseg did not make it. Choose another folder with -o: files of yours "
+                                   "are not replaced.")
             if path.exists() and self.is_new and not self.overwrite:
                 raise AutosegError(f"{path} is there, but {by} did not make it. Choose another folder with -o, or replace it "
                                    "with --overwrite.")
             if self.is_new:
                 path.unlink(missing_ok=True)
 
-    def _entry(self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None) -> Entry:
+    def _entry(
+        self, output: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any] | None, warnings: Sequence[str] = ()
+    ) -> Entry:
         stamps = file_stamps(inputs, with_folder=True)
-        return Entry(output=output, origin=self.origin.digest, inputs=stamps, result=_plain(result))
+        return Entry(output=output, origin=self.origin.digest, inputs=stamps, result=_plain(result), warnings=tuple(warnings))
 
     def _append(self, entries: Sequence[Entry]) -> None:
         is_said = bool(self._headers) and self._headers[-1].origin == self.origin.facts
@@ -300,6 +319,22 @@ class OutputFolder:
         raise AutosegError(f"{self.folder} holds outputs that another model or other options made: "
                            f"{', '.join(there.differences(self.origin))}. Choose another folder with -o, or replace them with "
                            "--overwrite.")
+
+
+def require_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Raise AutosegError where a file is there that autoseg did not make. is_ours: tells it by the file's content."""
+    if path.exists() and not is_ours(path):
+        raise AutosegError(f"{path} is there, but autoseg did not make it. Move it, or choose another name with -o where the "
+                           "command has that flag: files of yours are not replaced.")
+
+
+def holds_model(path: Path, model: type[BaseModel]) -> bool:
+    """Tell whether a file is a JSON object with every entry of a model, as autoseg writes it: other programs may write some."""
+    try:
+        content = read_json(path)
+    except AutosegError:
+        return False
+    return isinstance(content, dict) and content.keys() >= model.model_fields.keys()
 
 
 def remove_recorded(output: Path, record: str = PREDICTIONS) -> None:

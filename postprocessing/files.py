@@ -23,8 +23,9 @@ def postprocess_files(
     """Apply the rules to each label file and write the result under its name into `output_folder`.
 
     Yields the outcome of each input as it is finished, its value the file that was written: on the input's own grid, with
-    its header and dtype; where its format is only read, in the one that is written instead (`image_io.label_ending`). A
-    file that fails stops no other. Raises AutosegError where an input lies in `output_folder`, or two would become one file.
+    its header and dtype (of 64-bit integers, the smallest that holds them); where its format is only read, in the one that is
+    written instead (`image_io.label_ending`). A file that fails stops no other. Raises AutosegError where an input lies in
+    `output_folder`, or two would become one file.
     """
     output_paths(inputs, output_folder)
     voxels = [image_io.number_of_voxels(path) for path in inputs]
@@ -33,11 +34,13 @@ def postprocess_files(
     yield from run_parallel(clean, inputs, BYTES_PER_VOXEL * max(voxels, default=0), processes)
 
 
-def begin(inputs: Sequence[Path], output_folder: Path, rules: Sequence[Rule], overwrite: bool = False) -> list[Path]:
-    """Return the inputs that are still to be post-processed, and note in the folder's record that they are.
+def begin(
+    inputs: Sequence[Path], output_folder: Path, rules: Sequence[Rule], overwrite: bool = False
+) -> tuple[list[Path], OutputFolder]:
+    """Return the inputs that are still to be post-processed, and the folder, whose record notes them as begun: `finish` each.
 
-    An output is done where it is there, made by these rules from its input as it is now; the files of the others are removed
-    before work begins, so that what is there is right. Raises AutosegError where an output's name is taken by a file of other
+    An output is done where it is there, made by these rules from its input as it is now; the files of the others
+    stay until they are replaced. Raises AutosegError where an output's name is taken by a file of other
     rules, or of unknown origin, and `overwrite` is off.
     """
     outputs = output_paths(inputs, output_folder)
@@ -45,7 +48,7 @@ def begin(inputs: Sequence[Path], output_folder: Path, rules: Sequence[Rule], ov
     folder = OutputFolder(output_folder, origin, overwrite, POSTPROCESSED)
     waiting = [source for source, output in outputs.items() if not folder.made(output.name, [source], by="post-processing")]
     folder.begin_all({outputs[source].name: [source] for source in waiting})
-    return waiting
+    return waiting, folder
 
 
 def output_paths(inputs: Sequence[Path], output_folder: Path) -> dict[Path, Path]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.digests import file_digest
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_path, remove_leftovers
-from autoseg.provenance import PREDICTIONS, Origin, OutputFolder, file_digest, file_stamp, remove_recorded
+from autoseg.provenance import PREDICTIONS, Origin, OutputFolder, file_stamp, remove_recorded
 
 
 def lines_of(folder: Path) -> list[dict[str, object]]:
@@ -29,8 +30,8 @@ def make(outputs: OutputFolder, source: Path) -> bool:
     """Whether the output was made now, and not there already."""
     if outputs.made(source.name, [source]):
         return False
-    outputs.begin(source.name, [source], {"score": len(source.name)})
-    (outputs.folder / source.name).write_text("made")
+    with outputs.writing(source.name, [source], {"score": len(source.name)}) as path:
+        path.write_text("made")
     return True
 
 
@@ -76,7 +77,8 @@ def test_a_second_run_does_nothing_and_the_record_has_a_line_for_each_case(tmp_p
     assert [make(second, source) for source in sources] == [False] * 3
     assert len(lines_of(tmp_path / "out")) == 1 + 3 and list(second.results) == [source.name for source in sources]
     sources[0].write_text("another image")
-    assert [make(second, source) for source in sources] == [True, False, False] and len(lines_of(tmp_path / "out")) == 5
+    assert [make(second, source) for source in sources] == [True, False, False]
+    assert len(lines_of(tmp_path / "out")) == 1 + 3 + 2  # of an older file's replacement: that it begins, and that it is done
 
 
 def test_outputs_of_another_origin_are_refused_or_replaced_one_by_one(tmp_path: Path) -> None:
@@ -99,11 +101,29 @@ def test_a_file_that_nothing_recorded_made_is_refused(tmp_path: Path) -> None:
     image(tmp_path / "out", "a", "mine")
     with pytest.raises(AutosegError, match="did not make it"):
         make(OutputFolder(tmp_path / "out", Origin.of(weights="1")), a)
+    with pytest.raises(AutosegError, match="autoseg did not make it .* files of yours are not replaced"):
+        make(OutputFolder(tmp_path / "out", Origin.of(weights="1"), overwrite=True), a)
+    with pytest.raises(AutosegError, match="autoseg did not make it"):
+        OutputFolder(tmp_path / "out", Origin.of(weights="1"), overwrite=True).begin_all({"a.nii.gz": [a]})
     remove_recorded(tmp_path / "out" / "a.nii.gz")
     assert (tmp_path / "out" / "a.nii.gz").read_text() == "mine"
-    assert make(OutputFolder(tmp_path / "out", Origin.of(weights="1"), overwrite=True), a)
-    remove_recorded(tmp_path / "out" / "a.nii.gz")
-    assert not (tmp_path / "out" / "a.nii.gz").exists()
+    b = image(tmp_path / "in", "b")
+    assert make(OutputFolder(tmp_path / "out", Origin.of(weights="1"), overwrite=True), b)
+    remove_recorded(tmp_path / "out" / "b.nii.gz")
+    assert not (tmp_path / "out" / "b.nii.gz").exists()
+
+
+def test_an_older_output_stays_until_it_is_replaced_and_is_made_again_after_a_failure(tmp_path: Path) -> None:
+    a = image(tmp_path / "in", "a")
+    make(OutputFolder(tmp_path / "out", Origin.of(weights="1")), a)
+    outputs = OutputFolder(tmp_path / "out", Origin.of(weights="2"), overwrite=True)
+    with pytest.raises(RuntimeError), outputs.writing("a.nii.gz", [a], {"score": 2}) as path:
+        assert path.read_text() == "made"
+        raise RuntimeError("killed before the new file is renamed")
+    again = OutputFolder(tmp_path / "out", Origin.of(weights="2"), overwrite=False)
+    assert path.read_text() == "made" and not again.results and not again.made("a.nii.gz", [a])
+    assert make(again, a) and again.results == {"a.nii.gz": {"score": 8}}
+    assert not make(OutputFolder(tmp_path / "out", Origin.of(weights="2")), a)
 
 
 def test_a_run_that_makes_nothing_leaves_nothing(tmp_path: Path) -> None:
@@ -185,5 +205,5 @@ def test_an_output_that_is_its_own_input_is_refused_and_stays(tmp_path: Path) ->
     (tmp_path / "out" / "a.txt").symlink_to(tmp_path / "a.txt")
     outputs = OutputFolder(tmp_path / "out", Origin.of(model="m"), overwrite=True)
     with pytest.raises(AutosegError, match="is what it would be made from"):
-        outputs.begin("a.txt", [tmp_path / "a.txt"])
+        outputs.begin_all({"a.txt": [tmp_path / "a.txt"]})
     assert (tmp_path / "out" / "a.txt").read_text() == "precious"

@@ -42,14 +42,16 @@ def postprocess(
         console.show(f"Rules of {best.dataset}:" + "".join(f"\n  {rule}" for rule in says) if says else
                      f"Find-best accepted no rule for {best.dataset}: the labels are copied as they are.")
     written = {source.name: target for source, target in output_paths(inputs, folder).items()}
-    waiting = begin(inputs, folder, best.postprocessing, overwrite)
+    waiting, outputs = begin(inputs, folder, best.postprocessing, overwrite)
     failed = {}
     outcome: Outcome[Path]
     with console.progress(f"Post-processing {many(len(waiting), 'file')}", quiet) as report:
         finish = console.counted(report, len(waiting))
         for outcome in postprocess_files(waiting, folder, best.postprocessing, workers):
             finish(outcome.item.name)
-            if outcome.error is not None:
+            if outcome.error is None:
+                outputs.finish(written[outcome.item.name].name)
+            else:
                 failed[outcome.item.name] = str(outcome.error)
                 del written[outcome.item.name]
     return PostprocessResult(written, failed, len(inputs) - len(waiting), says)

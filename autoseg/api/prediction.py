@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoseg import console
+from autoseg import console, layouts
 from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, planned_for, several
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
-from autoseg.errors import AutosegError, many
+from autoseg.errors import AutosegError, many, some
 from autoseg.options import options_from, require_known
 from autoseg.workspace import ModelFolder, Workspace, task_of
 
@@ -79,7 +79,7 @@ class PredictResult:
     rows: the rows of the table of all cases, in the same order, where the task has one. extra: further files by case. gate: what
     the gate said, where there was one. made, done: what was made ("3 label file(s)") and what became of an image ("segmented").
     compare_with: what `autoseg evaluate` compares the outputs with, and when; None where nothing does. notes: what the user
-    should know.
+    should know. warnings: why the results of cases may be wrong, such as "spacing ...", by case.
     """
 
     written: dict[str, Path]
@@ -92,6 +92,17 @@ class PredictResult:
     extra: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     gate: GateResult | None = None
+    warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def warnings_in_words(self) -> list[str]:
+        """Return one sentence for each warning, with the cases that it is about."""
+        cases: dict[str, list[str]] = {}
+        for case, warnings in self.warnings.items():
+            for warning in warnings:
+                cases.setdefault(warning, []).append(case)
+        return [f"{f'case {names[0]}' if len(names) == 1 else f'{len(names)} cases ({some(names)})'}: {warning}."
+                for warning, names in cases.items()]
 
 
 def predict_files(
@@ -107,9 +118,10 @@ def predict_files(
     mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
     stays as it is. Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
+    _require_elsewhere(Path(input), [Path(output)])
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
+    _require_elsewhere(Path(input), [Path(output) / name for name in opened.prediction.subfolders])
     inputs = opened.prediction.inputs(Path(input))
-    _require_elsewhere(inputs, Path(output))
     opened.prediction.outputs(Path(output), overwrite)  # before the gate takes its time
     gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
     found, failed = dict[str, Any](), {}
@@ -135,26 +147,31 @@ def predict_files(
     return PredictResult(
         {name: one.path for name, one in made.items()}, failed, sum(one.was_there for one in made.values()),
         opened.prediction.made(len(made), len(extra)), opened.prediction.done, opened.prediction.compare_with, rows, extra,
-        opened.prediction.notes(rows), gated)
+        opened.prediction.notes(rows), gated, {name: one.warnings for name, one in made.items() if one.warnings})
 
 
-def _require_elsewhere(inputs: Sequence[PredictionInput], output: Path) -> None:
-    """Raise AutosegError where images lie in the output folder: a prediction could take the place of its own image."""
-    for image in (image for item in inputs for image in item.images):
-        if output.resolve() in (image.parent.resolve(), image.resolve().parent):
-            raise AutosegError(f"{output} holds the images that are to be predicted ({image.name}). Choose another folder with "
-                               "-o: prediction leaves its input as it is.")
+def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:
+    """Raise AutosegError where an image lies in a folder that is written into: a prediction could take the place of its image.
+    source: a folder of images, or one. Links are followed."""
+    images = layouts.image_files(source) if source.is_dir() else [source]
+    places = {folder.resolve() for folder in outputs}
+    for image in images:
+        if places & {image.parent.resolve(), image.resolve().parent}:
+            raise AutosegError(f"{image.parent} holds the images that are to be predicted ({image.name}), and would be written "
+                               "into. Choose another folder with -o: prediction leaves its input as it is.")
 
 
 def predict(
     array: np.ndarray, spacing_mm: Sequence[float], dataset: PathLike | None = None, model: OneOrSeveral = None,
     configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
-    device: str = "auto", workspace: PathLike | None = None, **options: Any,
+    device: str = "auto", workspace: PathLike | None = None, direction: Sequence[float] | None = None, **options: Any,
 ) -> np.ndarray:
     """Return label values (Z, Y, X), uint8 or uint16, of an image in memory.
 
-    array: (C, Z, Y, X), or (Z, Y, X) for one channel; the intensities and axis order of the training images.
-    spacing_mm: (z, y, x), mm. The models are chosen as in `predict_files`. Raises AutosegError where they do not segment.
+    array: (C, Z, Y, X), or (Z, Y, X) for one channel; the intensities of the training images. spacing_mm: (z, y, x), mm.
+    direction: 9 numbers, row-major, as SimpleITK's GetDirection gives them: then the array may be stored in any axis order.
+    Without it, the array must be in the order that the model was trained in (`orientation` in model.json).
+    The models are chosen as in `predict_files`. Raises AutosegError where they do not segment.
     """
     from autoseg.image import Geometry, Image
 
@@ -164,8 +181,14 @@ def predict(
     if len(spacing_mm) != 3 or min(spacing_mm) <= 0:
         raise AutosegError(f"spacing_mm is {tuple(spacing_mm)}. Expected three positive numbers, (z, y, x), in mm.")
     z, y, x = (float(mm) for mm in spacing_mm)
+    geometry = Geometry((z, y, x), has_direction=False)
+    if direction is not None:
+        axes = np.asarray(direction, float).ravel()
+        if axes.size != 9 or not np.isfinite(axes).all() or abs(np.linalg.det(axes.reshape(3, 3))) < 1e-6:
+            raise AutosegError(f"direction is {tuple(axes)}. Expected the 9 numbers of a 3 × 3 matrix, whose axes differ.")
+        geometry = Geometry((z, y, x), direction=tuple(map(float, axes)))
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, True, options)
-    return opened.prediction.predict_image(Image(image, Geometry((z, y, x))), "array")
+    return opened.prediction.predict_image(Image(image, geometry), "array")
 
 
 def next_prediction(

@@ -9,7 +9,10 @@ from autoseg.api import tasks
 from autoseg.api.common import PathLike, in_workspace, planned_for
 from autoseg.errors import AutosegError
 from autoseg.files import write_text
+from autoseg.provenance import require_replaceable
 from autoseg.workspace import DatasetFolder, Workspace
+
+GENERATOR = b'<meta name="generator" content="autoseg">'  # in the page's head
 
 
 def report(dataset: PathLike, workspace: PathLike | None = None, quiet: bool = False) -> Path:
@@ -21,10 +24,16 @@ def report(dataset: PathLike, workspace: PathLike | None = None, quiet: bool = F
     folder = in_workspace(str(dataset), place)
     if not any(folder.plans_of(info).exists() for info in tasks.task_infos()):
         folder = planned_for(dataset, place, tasks.default_task())
+    require_replaceable(folder.report_html, _is_report)
     with console.progress(f"Report on {folder.name}", quiet):
         page = build_report(folder)
     write_text(folder.report_html, page)
     return folder.report_html
+
+
+def _is_report(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return GENERATOR in file.read(4096)
 
 
 def build_report(folder: DatasetFolder) -> str:

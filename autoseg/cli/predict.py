@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from autoseg import api
 from autoseg.cli.command import Command, add_device, add_options, add_workspace, main_of, of_tasks, tell_written
@@ -40,6 +41,8 @@ def run(flags: argparse.Namespace) -> int:
             print(f"  {case}: {reason}")
     code = tell_written(result.made, len(result.written), result.failed, result.already_there, flags.output, result.done,
                         result.compare_with)
+    for warning in result.warnings_in_words:
+        print(f"Warning: {warning}", file=sys.stderr)
     for note in result.notes:
         print(note)
     return code

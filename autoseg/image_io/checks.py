@@ -39,7 +39,8 @@ def complex_values(path: Path) -> AutosegError:
 
 
 def checked_geometry(
-    path: Path, spacing_mm: tuple[float, ...], origin_mm: tuple[float, ...], direction: tuple[float, ...]
+    path: Path, spacing_mm: tuple[float, ...], origin_mm: tuple[float, ...], direction: tuple[float, ...],
+    has_direction: bool = True,
 ) -> Geometry:
     """Return a Geometry (spacing (z, y, x); origin and direction x first, LPS) of finite numbers and independent axes."""
     if not all(np.isfinite(v) and v > 0 for v in spacing_mm):
@@ -56,7 +57,7 @@ def checked_geometry(
         )
     z, y, x = (float(v) for v in spacing_mm)
     a, b, c = (float(v) for v in origin_mm)
-    return Geometry((z, y, x), (a, b, c), tuple(float(v) for v in direction))
+    return Geometry((z, y, x), (a, b, c), tuple(float(v) for v in direction), has_direction)
 
 
 def flat_spacing_mm(spacing_yx_mm: tuple[float, float]) -> tuple[float, float, float]:

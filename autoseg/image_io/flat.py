@@ -18,7 +18,7 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io.checks import damaged, not_an_image, truncated
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-GEOMETRY = Geometry((1.0, 1.0, 1.0))
+GEOMETRY = Geometry((1.0, 1.0, 1.0), has_direction=False)
 DTYPES = {"I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16, "I": np.int32, "F": np.float32}
 SCALE_OF_BITS = {2: 85, 4: 17}  # factor by which pillow multiplies gray values, by their number of bits
 PALETTES = ("P", "PA")

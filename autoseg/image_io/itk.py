@@ -21,6 +21,7 @@ from autoseg.image_io.checks import (
     truncated,
 )
 
+NRRD = (".nrrd", ".nhdr")
 READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 SIGNS_OF_TRUNCATION = ("fread got only", "expected", "not read completely")
 
@@ -104,8 +105,9 @@ def _geometry(path: Path, reader: sitk.ImageFileReader) -> Geometry:
     if dimensions == 2:
         direction = np.eye(3)
         direction[:2, :2] = axes
-        return checked_geometry(path, flat_spacing_mm((sizes[1], sizes[0])), (*origin, 0.0), tuple(direction.ravel()))
-    return checked_geometry(path, tuple(sizes[2::-1]), tuple(origin[:3]), tuple(axes[:3, :3].ravel()))
+        return checked_geometry(path, flat_spacing_mm((sizes[1], sizes[0])), (*origin, 0.0), tuple(direction.ravel()), False)
+    has_direction = path.suffix.lower() not in NRRD or reader.HasMetaDataKey("NRRD_space")
+    return checked_geometry(path, tuple(sizes[2::-1]), tuple(origin[:3]), tuple(axes[:3, :3].ravel()), has_direction)
 
 
 def _unreadable(path: Path, error: RuntimeError) -> AutosegError:

@@ -327,7 +327,8 @@ def _geometry(path: Path, parsed: nib.Nifti1Header, dimensions: int) -> Geometry
     close = np.abs(lengths - pixdim * unit) <= SPACING_TOLERANCE * lengths
     x, y, z = np.where(close, pixdim * unit, lengths)
     spacing_mm = flat_spacing_mm((y, x)) if dimensions == 2 else (z, y, x)
-    return checked_geometry(path, spacing_mm, tuple(affine[:3, 3]), tuple(direction.ravel()))
+    has_direction = max(int(parsed["sform_code"]), int(parsed["qform_code"])) > 0
+    return checked_geometry(path, spacing_mm, tuple(affine[:3, 3]), tuple(direction.ravel()), has_direction)
 
 
 def _voxel_sizes(parsed: nib.Nifti1Header, dimensions: int) -> np.ndarray:

@@ -157,7 +157,7 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> _Layout:
     slices = sizes.get(depth, 1)
     shape = (max(channels, 1), slices, sizes["Y"], sizes["X"])
     header = TiffHeader(has_sidecar, 3 if set(axes) - set(CHANNEL_AXES + "YX") else 2)
-    return _Layout(series, axes, depth, channel, shape, Geometry(spacing_mm), header)
+    return _Layout(series, axes, depth, channel, shape, Geometry(spacing_mm, has_direction=False), header)
 
 
 def _longest(path: Path, axes: str, among: list[str], sizes: dict[str, int]) -> str:

@@ -25,12 +25,14 @@ Prepared = Iterable[tuple[PredictionInput, Callable[[], Value]]]
 @dataclass(frozen=True)
 class Written:
     """The files of one case that a prediction wrote. path: the main file. row: of the table of all cases, where there is one.
-    extra: a further file. was_there: whether an earlier run of the same models and options had made all of it."""
+    extra: a further file. was_there: whether an earlier run of the same models and options had made all of it. warnings: why the
+    result may be wrong, one sentence each (see `inference/unlike.py`)."""
 
     path: Path
     row: Any = None
     extra: Path | None = None
     was_there: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def predict_cases(

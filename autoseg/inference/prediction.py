@@ -26,12 +26,14 @@ class Prediction(ABC):
     """Trained models that were opened to predict files.
 
     doing: the title of the progress bar, such as "Segmenting". done: what became of an image, such as "segmented".
+    subfolders: those of the output folder that further files are written into.
     one_file_each: whether every file is a case with all its channels, whatever its name. compare_with: what `autoseg evaluate`
     compares the outputs with, and when; None where nothing does.
     """
 
     doing: str
     done: str
+    subfolders: tuple[str, ...] = ()
     one_file_each: bool = False
     compare_with: tuple[str, str] | None = None
 

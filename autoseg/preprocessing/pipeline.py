@@ -1,6 +1,6 @@
 """A case from its raw grid to the one the network sees, and back. The same code for training and prediction.
 
-    raw (C, Z, Y, X)  ->  transposed  ->  cropped to its non-zero box  ->  normalized  ->  resampled
+    raw (C, Z, Y, X)  ->  axes in the dataset's order, transposed  ->  cropped to its non-zero box  ->  normalized  ->  resampled
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autoseg.errors import AutosegError
-from autoseg.image import Image
+from autoseg.image import Image, axis_order
 from autoseg.plan import Configuration, IntensityStatistics, Normalization, Plans
 from autoseg.preprocessing.crop import crop, nonzero_box, nonzero_mask
 from autoseg.preprocessing.resample import anisotropic_axis, resampled_shape, resize, resize_labels
@@ -100,7 +100,7 @@ def preprocess_image(
             "Give one image per channel, in the order of the training dataset."
         )
     properties = _properties(image, case_name, plans, configuration)
-    raw = crop(image.array.transpose(0, *(axis + 1 for axis in plans.transpose)), properties.crop_box)
+    raw = crop(properties.order.of(image.array), properties.crop_box)
     masked = any(_inside_mask(configuration, channel) for channel in range(channels))
     mask = nonzero_mask(raw) if masked else None
     apart = anisotropic_axis(properties.spacing_transposed_mm, properties.spacing_resampled_mm)
@@ -131,7 +131,7 @@ def preprocess_case(
             "Correct the label or leave the case out with --skip-bad-cases."
         )
     data, properties = preprocess_image(image, case_name, plans, configuration)
-    cropped = crop(label.array[0].transpose(plans.transpose), properties.crop_box)
+    cropped = crop(properties.order.of(label.array[0]), properties.crop_box)
     highest = int(cropped.max())
     if highest > np.iinfo(np.int16).max:
         raise AutosegError(f"case {case_name}: label value {highest} is too high, at most 32767 can be stored.")
@@ -147,7 +147,7 @@ def to_original_grid(labels: np.ndarray, properties: CaseProperties) -> np.ndarr
     Returns (Z, Y, X) of the same dtype in the original grid; 0 outside the crop box.
     """
     original = np.zeros(properties.shape_original, labels.dtype)
-    crop(original.transpose(properties.transpose), properties.crop_box)[...] = labels
+    crop(properties.order.of(original), properties.crop_box)[...] = labels
     return original
 
 
@@ -159,9 +159,9 @@ def target_spacing_mm(spacing_mm: Sequence[float], configuration: Configuration)
 
 def _properties(image: Image, case_name: str, plans: Plans, configuration: Configuration) -> CaseProperties:
     """Return the image's place in the transposed frame, the part of it that is kept, and the grid that it is resampled to."""
-    first, second, third = plans.transpose
-    box, spacing = nonzero_box(image.array), image.geometry.spacing_mm
-    z, y, x = box[first], box[second], box[third]
+    order = axis_order(image.geometry.orientation, plans.orientation, image.array.shape[1:]).then(plans.transpose)
+    (first, second, third), spacing = order.axes, image.geometry.spacing_mm
+    z, y, x = nonzero_box(order.of(image.array))
     shape_cropped = (z[1] - z[0], y[1] - y[0], x[1] - x[0])
     spacing_transposed = (spacing[first], spacing[second], spacing[third])
     target = target_spacing_mm(spacing_transposed, configuration)
@@ -169,7 +169,8 @@ def _properties(image: Image, case_name: str, plans: Plans, configuration: Confi
         case=case_name,
         shape_original=image.array.shape[1:],
         spacing_mm=spacing,
-        transpose=plans.transpose,
+        transpose=order.axes,
+        flipped=order.flipped,
         crop_box=(z, y, x),
         shape_cropped=shape_cropped,
         shape_resampled=resampled_shape(shape_cropped, spacing_transposed, target),

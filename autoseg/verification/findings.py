@@ -20,6 +20,7 @@ Code = Literal[
     "empty_label",
     # between cases, and of the dataset's folder
     "no_label", "duplicate", "contradiction", "in_test", "same_name", "patients", "stray_files", "case_count", "label_gaps",
+    "axis_orders", "no_direction",
     # of what a task cannot use
     "dimensions", "colour", "outside", "cut_off",
 ]

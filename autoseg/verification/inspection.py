@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from autoseg.dataset import Case, Dataset
+from autoseg.image import Geometry
 from autoseg.parallel import run_parallel
 from autoseg.verification.case import CheckedCase, check_case, lost_case, memory_per_case, without_cases
 from autoseg.verification.findings import Finding
-from autoseg.verification.whole import check_dataset_level
+from autoseg.verification.whole import axis_orders, check_dataset_level
 
 Measured = TypeVar("Measured")
 
@@ -21,13 +22,14 @@ class Inspection(Generic[Measured]):
     """The result of reading a case once.
 
     findings: what is wrong with it. digest: of the image, as `check_case` gives it. measured: the measures that plans are made
-    from; None for a case with errors, and where nothing was to be measured.
+    from; None for a case with errors, and where nothing was to be measured. geometry: of the image; None for a case with errors.
     """
 
     case: Case
     findings: list[Finding]
     digest: str | None = None
     measured: Measured | None = None
+    geometry: Geometry | None = None
 
 
 def run_inspections(
@@ -50,7 +52,8 @@ def inspect_case(
     """Check a case and measure it, in one reading. Never raises for what is wrong with its files."""
     checked = check_case(case, dataset)
     measured = None if checked.image is None else measure(checked, dataset)
-    return Inspection(case, checked.findings, checked.digest, None if checked.has_errors else measured)
+    geometry = None if checked.image is None else checked.image.geometry
+    return Inspection(case, checked.findings, checked.digest, None if checked.has_errors else measured, geometry)
 
 
 def inspection_findings(
@@ -63,9 +66,11 @@ def inspection_findings(
     by_case = {inspection.case: inspection for inspection in inspections}
     in_order = [by_case[case] for case in (*dataset.training, *dataset.test) if case in by_case]
     digests = {case: inspection.digest for case, inspection in by_case.items()}
+    geometries = {case: by_case[case].geometry for case in dataset.training if case in by_case}
     return [
         *(finding for inspection in in_order for finding in inspection.findings),
-        *check_dataset_level(dataset, digests, case_labels_suffice)]
+        *check_dataset_level(dataset, digests, case_labels_suffice),
+        *axis_orders(dataset, {case: geometry for case, geometry in geometries.items() if geometry is not None})]
 
 
 def verify_dataset(

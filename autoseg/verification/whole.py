@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from autoseg import layouts
 from autoseg.dataset import Case, Dataset
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, many
 from autoseg.groups import patients_of, suspicion
+from autoseg.image import Geometry, most_frequent_orientation
 from autoseg.verification.case import listed
 from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.workspace import read_json
@@ -102,6 +103,27 @@ def _stray_files(dataset: Dataset) -> Iterator[Finding]:
                 case="", file=str(folder), severity="warning", code="stray_files",
                 problem=f"{len(stray)} file(s) belong to no case: {shown}",
                 remedy="They are not used. Name them as dataset.json says if they should be.")
+
+
+def axis_orders(dataset: Dataset, geometries: Mapping[Case, Geometry]) -> Iterator[Finding]:
+    """Find training images that are stored in another axis order than most, or that do not say their own."""
+    stored = Counter(geometry.orientation for geometry in geometries.values() if geometry.orientation is not None)
+    usual = most_frequent_orientation(stored)
+    if usual is None:
+        return
+    if len(stored) > 1:
+        counts = ", ".join(f"{order} in {many(count, 'case')}" for order, count in stored.most_common())
+        yield Finding(
+            case="", file=str(dataset.folder), severity="warning", code="axis_orders",
+            problem=f"the images are stored in {len(stored)} axis orders: {counts}",
+            remedy=f"Nothing needs to be done if the headers are right: each image is brought to {usual} first, and each result "
+                   "back to its image's own order.")
+    for case, geometry in geometries.items():
+        if geometry.orientation is None:
+            yield Finding(
+                case=case.name, file=str(case.images[0]), severity="warning", code="no_direction",
+                problem=f"the file does not say how its axes run in the patient; other cases do ({usual} most often)",
+                remedy=f"It is taken as it is stored, as if it were {usual}. Look whether it is, and correct its header.")
 
 
 def _description(dataset: Dataset) -> Iterator[Finding]:

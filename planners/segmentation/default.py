@@ -72,6 +72,7 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, budget: Budget, planner: st
     return Plans(
         dataset=dataset.name,
         planner=planner,
+        orientation=fingerprint.orientation,
         transpose=transpose,
         versions=versions(),
         foreground_intensities=fingerprint.foreground_intensities,

@@ -11,6 +11,7 @@ import numpy as np
 from autoseg.dataset import Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfDataset
+from autoseg.image import UNKNOWN, most_frequent_orientation
 from autoseg.plan import IntensityStatistics
 from autoseg.planners.request import Request, measured_cases
 from autoseg.planners.sampling import sample_intensities
@@ -61,11 +62,13 @@ def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[Measure
     measured = measured_cases(dataset, inspections)
     if not measured:
         raise AutosegError(f"{dataset.name} has no training case without errors. `autoseg verify` lists what is wrong.")
-    cases = {name: case.fingerprint for name, case in measured.items()}
+    orientations = Counter(case.fingerprint.orientation or UNKNOWN for case in measured.values())
+    orientation = most_frequent_orientation(orientations)
+    cases = {name: case.fingerprint.in_order(orientation) for name, case in measured.items()}
     return Fingerprint(
         dataset=dataset.name, versions=versions(), channel_names=dataset.channel_names,
         foreground_intensities=_pooled_intensities(list(measured.values())),
-        orientations=dict(Counter(case.orientation for case in cases.values()).most_common()),
+        orientations=dict(orientations.most_common()), orientation=orientation,
         foreground_components=range_over([case.foreground_components for case in cases.values() if case.labels]),
         labels=_pooled_labels(list(cases.values()), dataset.labels), cases=cases)
 

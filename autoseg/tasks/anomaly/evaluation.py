@@ -22,6 +22,8 @@ from autoseg.image_io import file_ending, float_ending, read_image, read_label
 from autoseg.layouts import has_labelled_folders, image_files, is_decathlon
 from autoseg.parallel import run_parallel
 from autoseg.plan import Frozen
+from autoseg.plotting import is_our_png
+from autoseg.provenance import holds_model, require_replaceable
 from autoseg.task import Evaluated
 from autoseg.tasks.anomaly.figure import draw_scores
 from autoseg.tasks.anomaly.maps import MapCounts, localization, map_counts
@@ -210,8 +212,10 @@ def evaluate(
     slice. labels: whose ignore label counts for nothing in a folder of label files. output: JSON file; the figure of the scores,
     `scores.png`, lies beside it. Raises AutosegError where nothing can be compared.
     """
-    found = evaluate_scores(prediction, _references(reference, prediction, labels, place), workers, report)
     figure = output.with_name("scores.png")
+    require_replaceable(output, lambda path: holds_model(path, AnomalySummary))
+    require_replaceable(figure, is_our_png)
+    found = evaluate_scores(prediction, _references(reference, prediction, labels, place), workers, report)
     write_json(output, found.summary)
     draw_scores(figure, found, f"Anomaly scores in {prediction}")
     its = found.summary

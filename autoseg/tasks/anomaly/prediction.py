@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+PANELS = "panels"  # folder in the output folder
 SHOWN = 3  # slices of a case's panels
 
 
@@ -51,6 +52,7 @@ class AnomalyPrediction(Prediction):
     """One detector."""
 
     doing, done = "Scoring", "scored"
+    subfolders = (PANELS,)
     compare_with = ("TRUTH", "where you know which are abnormal; -h says how to give it")
 
     def __init__(self, detector: AnomalyDetector) -> None:
@@ -90,7 +92,7 @@ class AnomalyPrediction(Prediction):
             return folder / f"{item.name}{float_ending(file_ending(item.images[0]))}"
 
         def panels_path(item: PredictionInput) -> Path:
-            return folder / "panels" / f"{item.name}.png"
+            return folder / PANELS / f"{item.name}.png"
 
         def earlier(item: PredictionInput) -> Written | None:
             entry = outputs.made(map_path(item).name, item.images)
@@ -103,9 +105,10 @@ class AnomalyPrediction(Prediction):
             scored = self.detector.score_image(image, item.name, None if progress is None else partial(progress, item.name))
             if scored.anomaly_map is None:
                 raise ValueError("a detector that writes maps searches all slices")
-            outputs.begin(map_path(item).name, item.images, Scores(case=scored.case, slices=tuple(scored.slices)))
-            draw_highest(panels_path(item), scored)
-            write_image(map_path(item), scored.anomaly_map, like=image)  # last: where it is, the panels are
+            scores = Scores(case=scored.case, slices=tuple(scored.slices))
+            with outputs.writing(map_path(item).name, item.images, scores) as path:
+                draw_highest(panels_path(item), scored)
+                write_image(path, scored.anomaly_map, like=image)  # last: where it is, the panels are
             return Written(map_path(item), scored.case)
 
         try:

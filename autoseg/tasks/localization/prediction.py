@@ -78,13 +78,11 @@ class Crops:
         """Write the crop where it is wanted and something was found; what an earlier run left of it goes in any case."""
         path = self.path(item)
         if self._outputs is None or not found.located.found:
-            if self._outputs is not None and self._outputs.overwrite:
-                path.unlink(missing_ok=True)
             remove_recorded(path)
             return None
-        self._outputs.begin(path.name, item.images)
-        part = cropped(image, found.placement, found.slice, self._thickness_mm or 0)
-        write_image(path, part.array, like=part)
+        with self._outputs.writing(path.name, item.images):
+            part = cropped(image, found.placement, found.slice, self._thickness_mm or 0)
+            write_image(path, part.array, like=part)
         return path
 
 
@@ -111,6 +109,7 @@ class LocalizationPrediction(Prediction):
     """One locator."""
 
     done = "searched"
+    subfolders = (CROPS,)
 
     def __init__(self, locator: Locator, crop_mm: float | None) -> None:
         self.locator, self.crop_mm, self.plans = locator, crop_mm, locator.description.plans
@@ -157,9 +156,9 @@ class LocalizationPrediction(Prediction):
             image = read_input(item)
             found = self.locator.locate_image(image, item.name)
             row, picture = location_of(item.name, found), folder / f"{item.name}.png"
-            outputs.begin(picture.name, item.images, row)
-            crop = crops.write(item, image, found)
-            draw_found(picture, row, found)  # last: where it is, the crop is
+            with outputs.writing(picture.name, item.images, row):
+                crop = crops.write(item, image, found)
+                draw_found(picture, row, found)  # last: where it is, the crop is
             return Written(picture, row, crop)
 
         try:

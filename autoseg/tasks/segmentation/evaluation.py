@@ -9,8 +9,10 @@ from autoseg.console import ShowProgress
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import pooled_folds as pooled
-from autoseg.evaluation.summary import TOLERANCE_MM, Summary, evaluate_folder, write_csv, write_summary
+from autoseg.evaluation.csv_table import columns_of
+from autoseg.evaluation.summary import CASE_COLUMNS, TOLERANCE_MM, Summary, evaluate_folder, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
+from autoseg.provenance import holds_model, require_replaceable
 from autoseg.task import Evaluated
 from autoseg.tasks.segmentation.options import EvaluateOptions
 from autoseg.workspace import Workspace
@@ -35,6 +37,8 @@ def evaluate(
     csv_path = output.with_suffix(".csv")
     if csv_path == output:
         raise AutosegError(f"{output} is where the table would lie too. Give a name that ends in .json with -o.")
+    require_replaceable(output, lambda path: holds_model(path, Summary))
+    require_replaceable(csv_path, lambda path: columns_of(path)[:len(CASE_COLUMNS)] == list(CASE_COLUMNS))
     tolerance_mm = TOLERANCE_MM if options.tolerance_mm is None else options.tolerance_mm
     summary = evaluate_folder(Path(reference), prediction, labels, workers, tolerance_mm, report)
     write_summary(output, summary)

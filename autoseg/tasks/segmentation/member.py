@@ -64,8 +64,8 @@ class EnsembleMember:
     def preprocessing(self) -> tuple[object, ...]:
         """Return all that `preprocess` depends on: equal where two members see the same array of an image."""
         plans, configuration = self.model.description.plans, self.model.description.configuration
-        return (plans.transpose, plans.foreground_intensities, configuration.spacing_mm, configuration.normalization,
-                configuration.normalize_inside_mask)
+        return (plans.orientation, plans.transpose, plans.foreground_intensities, configuration.spacing_mm,
+                configuration.normalization, configuration.normalize_inside_mask)
 
     def rows(
         self, data: np.ndarray, properties: CaseProperties, tile_done: Callable[[], None] | None = None

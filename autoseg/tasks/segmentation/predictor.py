@@ -20,6 +20,7 @@ from autoseg.inference.cases import Written, memory_errors_named, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress
+from autoseg.inference.unlike import axis_order_warnings
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
@@ -39,16 +40,16 @@ def require_same_task(descriptions: Sequence[ModelDescription]) -> None:
         ):
             if ours != theirs:
                 raise AutosegError(f"{names}: their {what} differ ({ours} against {theirs}). Name models of one dataset.")
-        if first.plans.transpose != other.plans.transpose:
-            raise AutosegError(
-                f"{names}: they were planned with different axis orders ({first.plans.transpose} against "
-                f"{other.plans.transpose}). Train both from the same plans.")
+        ours, theirs = (f"{its.plans.orientation or 'as stored'}, {its.plans.transpose}" for its in (first, other))
+        if ours != theirs:
+            raise AutosegError(f"{names}: they were planned with different axis orders ({ours} against {theirs}). Train both "
+                               "from the same plans.")
 
 
 def require_same_grid(properties: Sequence[CaseProperties]) -> CaseProperties:
     """Return the first one's. Raises AutosegError where a case was cropped differently for the models: its image changed."""
     first, *others = properties
-    for field in ("case", "shape_original", "spacing_mm", "transpose", "crop_box", "shape_cropped"):
+    for field in ("case", "shape_original", "spacing_mm", "transpose", "flipped", "crop_box", "shape_cropped"):
         for other in others:
             if getattr(first, field) != getattr(other, field):
                 raise AutosegError(
@@ -75,10 +76,11 @@ Prepared = tuple[np.ndarray, CaseProperties]
 
 @dataclass(frozen=True)
 class _Case:
-    """A case ready for the networks. like: the image's grid and header; its voxels are forgotten."""
+    """A case ready for the networks. like: the image's grid and header; its voxels are forgotten. warnings: see `Written`."""
 
     like: Image
     prepared: list[Prepared]
+    warnings: tuple[str, ...]
 
 
 class Predictor:
@@ -181,15 +183,17 @@ class Predictor:
 
         def earlier(item: PredictionInput) -> Written | None:
             labels, probabilities = paths(item)
-            is_made = outputs.made(labels.name, item.images) and (probabilities is None or probabilities.exists())
-            return Written(labels, was_there=True) if is_made else None
+            made = outputs.made(labels.name, item.images)
+            if made is None or not (probabilities is None or probabilities.exists()):
+                return None
+            return Written(labels, was_there=True, warnings=made.warnings)
 
         def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Written:
             case, (path, probabilities) = prepare(), paths(item)
             labels = self._predict(case.prepared, probabilities, progress)
-            outputs.begin(path.name, item.images)
-            write_label(path, labels, like=case.like)
-            return Written(path)
+            with outputs.writing(path.name, item.images, warnings=case.warnings):
+                write_label(path, labels, like=case.like)
+            return Written(path, warnings=case.warnings)
 
         yield from predict_cases(
             inputs, outputs, lambda item: paths(item)[0].name, earlier,
@@ -230,8 +234,9 @@ class Predictor:
         image = read_input(item)
         self._check_channels(image, item.name)
         prepared = self._preprocess(image, item.name)
+        warnings = axis_order_warnings(image.geometry, image.array.shape[1:], self.description.plans.orientation)
         no_voxels = np.broadcast_to(np.zeros((), image.array.dtype), image.array.shape)
-        return _Case(replace(image, array=no_voxels), prepared)
+        return _Case(replace(image, array=no_voxels), prepared, tuple(warnings))
 
     def _preprocess(self, image: Image, name: str) -> list[Prepared]:
         """Return the image as each model sees it; those that see the same share one array."""

@@ -53,6 +53,7 @@ class ProbabilityFile:
     def __init__(self, path: Path, properties: CaseProperties, labels: Labels) -> None:
         self._transpose_back = np.argsort(properties.transpose)
         self._axis = int(properties.transpose[0])  # of the image, along which rows come
+        self._rows_in_all, self._flipped = properties.shape_cropped[0], properties.flipped
         self._rows: list[np.ndarray] = []
         self._written = 0
         _, height, width = properties.shape_cropped
@@ -66,7 +67,10 @@ class ProbabilityFile:
                 cparams={"codec": blosc2.Codec.ZSTD, "clevel": 1},
             )
             metadata = self._array.schunk.vlmeta
-            metadata["crop_box"] = [[int(edge) for edge in pair] for pair in self._of_image(properties.crop_box)]
+            shape = [properties.shape_original[axis] for axis in properties.transpose]
+            box = tuple((size - stop, size - start) if flip else (start, stop)
+                        for (start, stop), size, flip in zip(properties.crop_box, shape, properties.flipped, strict=True))
+            metadata["crop_box"] = [[int(edge) for edge in pair] for pair in self._of_image(box)]
             metadata["shape_original"] = [int(size) for size in properties.shape_original]
             metadata["kind"] = "sigmoid" if labels.has_regions else "softmax"
 
@@ -80,9 +84,11 @@ class ProbabilityFile:
         """Write the rows that are waiting."""
         if not self._rows:
             return
-        block = np.stack(self._rows, axis=1).transpose(0, *(1 + self._transpose_back))
+        stacked = np.stack(self._rows, axis=1)[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in self._flipped))]
+        block = stacked.transpose(0, *(1 + self._transpose_back))
+        start = self._rows_in_all - self._written - len(self._rows) if self._flipped[0] else self._written
         where = [slice(None)] * 4
-        where[1 + self._axis] = slice(self._written, self._written + len(self._rows))
+        where[1 + self._axis] = slice(start, start + len(self._rows))
         with _disk_full_is_said():
             self._array[tuple(where)] = np.ascontiguousarray(block)
         self._written += len(self._rows)

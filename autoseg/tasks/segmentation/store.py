@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from autoseg.dataset import Case, Dataset, Labels, read_case
 from autoseg.errors import AutosegError
+from autoseg.image import axis_order
 from autoseg.parallel import Outcome
 from autoseg.plan import Configuration, Plans
 from autoseg.preprocessing import store
@@ -109,9 +110,11 @@ def described_volume(folder: Path, case: str) -> StoredVolume:
 def plans_digest(labels: Labels, plans: Plans, configuration: Configuration) -> str:
     """Return the digest of what all stored cases of a configuration have in common: labels and plans, and no file."""
     return Origin.of(
-        format=FORMAT, labels=labels, transpose=plans.transpose, spacing_mm=configuration.spacing_mm,
-        normalization=configuration.normalization, normalize_inside_mask=configuration.normalize_inside_mask,
-        intensities=plans.foreground_intensities).digest
+        format=FORMAT, labels=labels, orientation=plans.orientation, transpose=plans.transpose,
+        spacing_mm=configuration.spacing_mm, normalization=configuration.normalization,
+        normalize_inside_mask=configuration.normalize_inside_mask,
+        intensities={channel: plans.foreground_intensities.get(str(channel))
+                     for channel, scheme in enumerate(configuration.normalization) if scheme == "ct"}).digest
 
 
 def doing(plans: Plans, configurations: Sequence[str]) -> str:
@@ -156,8 +159,9 @@ def _memory_bytes(job: CaseToMake, plans: Plans) -> int:
     header = store.read_header(job.case)
     if header is None:
         return 0
-    transposed = [header.geometry.spacing_mm[axis] for axis in plans.transpose]
-    shape_transposed = [header.shape[axis] for axis in plans.transpose]
+    order = axis_order(header.geometry.orientation, plans.orientation, header.shape).then(plans.transpose)
+    transposed = [header.geometry.spacing_mm[axis] for axis in order.axes]
+    shape_transposed = [header.shape[axis] for axis in order.axes]
     raw = header.voxels * (header.channels * header.bytes_per_voxel + 2)
     results = []
     for name in job.origins:

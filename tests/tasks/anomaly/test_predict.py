@@ -79,8 +79,9 @@ def test_scores_of_something_else_are_not_written_over(
     place.add_detector()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "scores.csv").write_text("mine\n")
-    assert place.run("-i", volumes, "-o", tmp_path / "out") == 1
-    assert "scores.csv is there, but this model did not make it" in capsys.readouterr().err
+    for flags in ((), ("--overwrite",)):
+        assert place.run("-i", volumes, "-o", tmp_path / "out", *flags) == 1
+        assert "scores.csv is there, but autoseg did not make it" in capsys.readouterr().err
     assert (tmp_path / "out" / "scores.csv").read_text() == "mine\n"
 
 

@@ -183,15 +183,18 @@ def test_a_table_or_crops_of_something_else_are_not_written_over(place: Any, vol
     place.add_locator()
     (out / "crops").mkdir(parents=True)
     (out / "crops" / "a.nii.gz").write_text("mine")
-    assert place.run("-i", volumes, "-o", out, "--crop") == 1
-    error = capsys.readouterr().err
-    assert "1 of 3 images could not be searched: a." in error and "a.nii.gz is there, but this model did not make it" in error
-    assert (out / "crops" / "a.nii.gz").read_text() == "mine"
+    for flags in ((), ("--overwrite",)):
+        assert place.run("-i", volumes, "-o", out, "--crop", *flags) == 1
+        error = capsys.readouterr().err
+        assert "1 of 3 images could not be searched: a." in error and "a.nii.gz is there, but autoseg did not make it" in error
+        assert (out / "crops" / "a.nii.gz").read_text() == "mine"
+    (out / "crops" / "a.nii.gz").unlink()
+    assert place.run("-i", out / "crops", "-o", out, "--crop") == 1 and "would be written into" in capsys.readouterr().err
     for path in out.glob("*.*"):
         path.unlink()
     (out / "locations.csv").write_text("mine\n")
     assert place.run("-i", volumes, "-o", out) == 1
-    assert "locations.csv is there, but this model did not make it" in capsys.readouterr().err
+    assert "locations.csv is there, but autoseg did not make it" in capsys.readouterr().err
     assert (out / "locations.csv").read_text() == "mine\n"
 
 

@@ -1,0 +1,66 @@
+"""No command writes to a file that is an input or the user's, whatever its flags, links or spelling; no model is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from autoseg.cli.main import main
+from autoseg.files import write_json
+
+
+def content(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+@pytest.mark.parametrize("spelling", ["same", "file", "link to the folder", "folder of links", "dots"])
+def test_predict_refuses_the_folder_of_its_images_before_it_looks_for_models(
+    tiny_dataset: Path, tmp_path: Path, overwrite: tuple[str, ...], spelling: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = output = tiny_dataset / "imagesTr"
+    if spelling == "file":
+        source = output / "tiny_0_0000.nii.gz"
+    elif spelling == "link to the folder":
+        output = tmp_path / "link"
+        output.symlink_to(source)
+    elif spelling == "folder of links":
+        source = tmp_path / "links"
+        source.mkdir()
+        for path in output.iterdir():
+            (source / path.name).symlink_to(path)
+    elif spelling == "dots":
+        output = source / ".." / "labelsTr" / ".." / "imagesTr"
+    before = content(tiny_dataset)
+    assert main(["predict", "-i", str(source), "-o", str(output), "--workspace", str(tmp_path / "none"), *overwrite]) == 1
+    told = capsys.readouterr()
+    assert "holds the images that are to be predicted" in told.err and "--overwrite" not in told.err and not told.out
+    assert content(tiny_dataset) == before
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "notes.json", "labelsTr/tiny_0.nii.gz"])
+def test_evaluate_does_not_replace_a_file_that_it_did_not_make(
+    tiny_dataset: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tiny_dataset / "notes.json").write_text("{}")
+    labels, before = str(tiny_dataset / "labelsTr"), content(tiny_dataset)
+    assert main(["evaluate", labels, labels, "-o", str(tiny_dataset / name)]) == 1
+    assert f"{name} is there, but autoseg did not make it" in capsys.readouterr().err and content(tiny_dataset) == before
+    assert [main(["evaluate", labels, labels, "-o", str(tmp_path / "made.json")]) for _ in range(2)] == [0, 0]
+    (tmp_path / "made.csv").write_text("my,table\n")
+    assert main(["evaluate", labels, labels, "-o", str(tmp_path / "made.json")]) == 1
+    assert (tmp_path / "made.csv").read_text() == "my,table\n"
+
+
+def test_evaluate_leaves_the_summary_of_another_program_among_the_predictions(
+    tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = {"foreground_mean": {"Dice": 0.5}, "mean": {"1": {"Dice": 0.5}}, "metric_per_case": []}  # as nnU-Net writes it
+    write_json(tiny_dataset / "labelsTr" / "summary.json", theirs)
+    assert main(["evaluate", str(tiny_dataset / "labelsTr"), str(tiny_dataset / "labelsTr")]) == 1
+    assert "summary.json is there, but autoseg did not make it" in capsys.readouterr().err
+    assert json.loads((tiny_dataset / "labelsTr" / "summary.json").read_text()) == theirs
