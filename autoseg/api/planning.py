@@ -15,6 +15,7 @@ from autoseg.api.tasks import Task
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.files import remove_leftovers, write_json
+from autoseg.lock import locked
 from autoseg.options import options_from, planning_command, require_known
 from autoseg.plan import Frozen
 from autoseg.planners.request import Request, inspect
@@ -64,9 +65,10 @@ def plan_and_preprocess(
         raise AutosegError(f"{source.name} has no labels but background, so there is nothing for {task.info.a_model} to learn. "
                            f"Name the labels in its dataset.json. {without_labels_plan(dataset, folder)}")
     request = task.planner.prepare(source, chosen)
-    remove_leftovers(folder.root)
-    usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
-    return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
+    with locked(folder.lock_of("planning"), f"The planning of {folder.name}"):
+        remove_leftovers(folder.root)
+        usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
+        return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
 
 
 def plan_options(task: Task, planner: str, given: Mapping[str, Any], remedy: str = "choose another --planner") -> Frozen:

@@ -29,6 +29,7 @@ from autoseg.evaluation.metrics import class_names
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
 from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
+from autoseg.lock import locked
 from autoseg.parallel import Outcome
 from autoseg.postprocessing.comparison import Members, candidates_table, choose, compare, rules_table
 from autoseg.postprocessing.files import postprocess_files
@@ -63,6 +64,14 @@ def find_best(
     folder = planned_for(dataset, Workspace.at(workspace), task)
     known = read_model(folder.dataset_json, Dataset)
     require_there(known.folder, folder)
+    with locked(folder.lock_of("find-best"), f"find-best of {folder.name}"):
+        return _find_best(folder, task, known, configurations, recipes, ensembles, device, workers, quiet)
+
+
+def _find_best(
+    folder: DatasetFolder, task: Task, known: Dataset, configurations: Sequence[str] | None, recipes: Sequence[str] | None,
+    ensembles: bool, device: str, workers: int | None, quiet: bool,
+) -> BestResult:
     complete, left_out = _complete_models(folder, task, known, configurations, recipes, workers)
     if not quiet:
         for name, missing in left_out.items():

@@ -14,6 +14,7 @@ from autoseg.api.common import PathLike, default_configuration, planned_for
 from autoseg.api.tasks import Task
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, state_of
+from autoseg.lock import locked
 from autoseg.settings import parse_settings
 from autoseg.workspace import DatasetFolder, Workspace
 
@@ -107,9 +108,11 @@ def _train(job: Job[Any], task: Task, restart: bool, quiet: bool) -> TrainResult
 
     data = task.trainer.load_data(job)
     notes = task.trainer.check(job, data, begins=restart or state_of(job.fold_folder) == "missing")
-    _begin(job, data, notes, restart, quiet)
-    with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
-        summary = run_fold(job, task.trainer.steps(job, data, report))
+    name = f"{job.configuration} {job.model.recipe} fold {job.fold}"
+    with locked(job.fold_folder.lock, name):
+        _begin(job, data, notes, restart, quiet)
+        with console.progress(name, quiet) as report:
+            summary = run_fold(job, task.trainer.steps(job, data, report))
     if summary is None:
         return TrainResult(job.fold_folder.root, job.configuration, None)
     if not quiet:
