@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from autoseg.digests import file_digest
 from autoseg.plan import Frozen
-from autoseg.provenance import file_digest
 from autoseg.workspace import ModelFolder
 
 

@@ -70,8 +70,13 @@ def options_flags(options: BaseModel) -> list[str]:
 
 def planning_command(folder: DatasetFolder, task: TaskInfo, options: BaseModel) -> str:
     """Return the command line that plans a dataset for a task with these options."""
+    return command_line(folder, "autoseg_plan_and_preprocess", *planning_words(task, options))
+
+
+def planning_words(task: TaskInfo, options: BaseModel) -> list[str]:
+    """Return the words of `planning_command` that follow the dataset."""
     planner = [] if "planner" in type(options).model_fields else ["--planner", task.planner]
-    return command_line(folder, "autoseg_plan_and_preprocess", *planner, *options_flags(options))
+    return [*planner, *options_flags(options)]
 
 
 def options_from(model: type[Options], given: Mapping[str, object]) -> Options:

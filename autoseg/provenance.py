@@ -1,7 +1,7 @@
 """Provenance: what an artefact was made from, whether that still holds, and what became of each case; one way for all files.
 
-An `Origin` says what something was made from: files (their stamps), weights (their digests), plans, labels, settings. It is
-written beside the artefact, or its digest in it; the artefact holds as long as the same is true today.
+An `Origin` says what something was made from: files and weights (their digests, see `autoseg.digests`), plans, labels, settings.
+It is written beside the artefact, or its digest in it; the artefact holds as long as the same is true today.
 
 An `OutputFolder` is a folder of outputs, one or more per case, with a record of lines of JSON that is only ever appended to:
 
@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from autoseg.plan import Frozen
 from autoseg.versions import versions
 from autoseg.workspace import read_json, read_model
 
-BYTES_AT_ONCE = 2**20
 PREDICTIONS, GATED, POSTPROCESSED = "autoseg_prediction.jsonl", "autoseg_gate.jsonl", "autoseg_postprocessing.jsonl"
 NOTHING: tuple[Any, ...] = (None, [], {}, "")  # values that mean the same
 MADE_FROM = "made_from.json"  # lies beside an artefact that has a folder of its own
@@ -40,6 +38,8 @@ def digest_of(content: Any) -> str:
 
 def file_stamp(path: Path, with_folder: bool = False) -> str:
     """Return a text that changes when a file does: its name, size in bytes and time of change; of a missing file its name alone.
+
+    It is for what costs less to be made again in vain than large files to be read; else see `autoseg.digests`.
 
     with_folder: the resolved path in place of the name, where files of one name in different folders must be told apart.
     """
@@ -54,26 +54,6 @@ def file_stamp(path: Path, with_folder: bool = False) -> str:
 def file_stamps(paths: Iterable[Path | None], with_folder: bool = False) -> tuple[str, ...]:
     """Return the stamps of those files that are not None."""
     return tuple(file_stamp(path, with_folder) for path in paths if path is not None)
-
-
-def file_digest(path: Path) -> str:
-    """Return 16 hexadecimal digits (BLAKE2b) of a file's bytes. A file that has not changed is read once per process.
-
-    Raises AutosegError where it cannot be read.
-    """
-    return _file_digest(path, file_stamp(path, with_folder=True))
-
-
-@lru_cache(maxsize=1024)
-def _file_digest(path: Path, stamp: str) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    try:
-        with open(path, "rb") as file:
-            while piece := file.read(BYTES_AT_ONCE):
-                digest.update(piece)
-    except OSError as error:
-        raise AutosegError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return digest.hexdigest()
 
 
 class Origin(Frozen):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.digests import file_digest
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_path, remove_leftovers
-from autoseg.provenance import PREDICTIONS, Origin, OutputFolder, file_digest, file_stamp, remove_recorded
+from autoseg.provenance import PREDICTIONS, Origin, OutputFolder, file_stamp, remove_recorded
 
 
 def lines_of(folder: Path) -> list[dict[str, object]]:

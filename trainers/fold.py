@@ -35,10 +35,13 @@ class FoldSteps(Generic[SettingsType, SummaryType]):
     validate: Callable[[SettingsType, torch.device], SummaryType | None]
 
 
-def run_fold(job: Job[SettingsType], steps: FoldSteps[SettingsType, SummaryType]) -> SummaryType | None:
+def run_fold(
+    job: Job[SettingsType], steps: FoldSteps[SettingsType, SummaryType], check_data: Callable[[], object] = lambda: None
+) -> SummaryType | None:
     """Train a fold to its end, then validate it; return the summary of that (None for "all").
 
-    Continues where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
+    check_data: raises AutosegError where the data is not any more what the fold was trained on. It is called between the two, as
+    a training takes long. Continues where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
     """
     settings = pin_settings(job)
     device = resolve_device(job.device)
@@ -59,6 +62,7 @@ def run_fold(job: Job[SettingsType], steps: FoldSteps[SettingsType, SummaryType]
             raise AutosegError(f"{where} ran out while fold {job.fold} of {job.configuration} was trained on "
                                f"{steps.too_large(settings)}") from error
         release_cached_memory(device)
+        check_data()
     return steps.validate(settings, device)
 
 

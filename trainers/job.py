@@ -11,12 +11,13 @@ import torch
 from pydantic import ValidationError
 
 from autoseg.commands import as_flag, described
+from autoseg.dataset import Case
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.files import write_json
 from autoseg.inference.checkpoints import Description
 from autoseg.plan import Frozen
-from autoseg.preprocessing.store import StoredCase, is_complete
+from autoseg.preprocessing.store import StoredCase, is_complete, is_from_files_of, require_unchanged
 from autoseg.provenance import Origin
 from autoseg.task import TaskInfo
 from autoseg.trainers.checkpoint import load_state
@@ -111,22 +112,25 @@ def origin_of_cases(train: Iterable[StoredCase[Any]], val: Iterable[StoredCase[A
 
 
 def load_stored(
-    job: Job[Any], names: Sequence[str], open_case: Callable[[Path, str], StoredType], plans_digest: str, preprocessed: str,
-    command: str,
+    job: Job[Any], cases: Sequence[Case], open_case: Callable[[Path, str], StoredType], origin: Callable[[Case], str],
+    plans_digest: str, preprocessed: str, command: str,
 ) -> dict[str, StoredType]:
-    """Return the stored cases of these names.
+    """Return these cases as they are stored.
 
-    open_case: opens a case of the task in a folder. plans_digest: of the plans that cases must have been preprocessed by.
-    preprocessed: the verb of messages, such as "preprocessed". command: that preprocesses the dataset.
-    Raises AutosegError where cases are missing, or were preprocessed by other plans: planning was stopped too early.
+    open_case: opens a case of the task in a folder. origin: digest of all that a case is made from today. plans_digest: of the
+    plans that cases must have been preprocessed by. preprocessed: the verb of messages, such as "preprocessed". command: that
+    preprocesses the dataset.
+    Raises AutosegError where cases are missing, or were preprocessed by other plans: planning was stopped too early; and where
+    images or labels have changed since, or are gone.
     """
-    folder = job.folder.preprocessed(job.configuration)
+    folder, names = job.folder.preprocessed(job.configuration), [case.name for case in cases]
     if missing := [name for name in names if not is_complete(folder, name)]:
         raise AutosegError(f"{len(missing)} of {len(names)} cases are not {preprocessed}: {some(missing)}. Run: {command}")
     stored = {name: open_case(folder, name) for name in names}
     if other := [name for name, case in stored.items() if case.description.plans != plans_digest]:
         raise AutosegError(f"{len(other)} of {len(names)} cases were {preprocessed} by other plans than those in "
                            f"{job.plans_json}: {some(other)}. Run: {command}")
+    require_unchanged(cases, {name: case.origin for name, case in stored.items()}, origin, command)
     return stored
 
 
@@ -199,6 +203,13 @@ def changed_cases(job: Job[Any], now: Origin) -> list[str]:
         return []
     return [f"{folder.root} was begun before the images, labels or plans of {len(changed)} cases changed ({some(changed)}). To "
             "have it trained and validated on those of today, begin it again with --restart."]
+
+
+def changed_sources(fold_folder: FoldFolder, cases: Sequence[Case]) -> list[str]:
+    """Return the names of those of the cases whose images or labels are others than those that a fold was begun with."""
+    begun = read_model(fold_folder.cases_json, CasesOfFold).facts if fold_folder.cases_json.exists() else {}
+    origins = {**begun.get("train", {}), **begun.get("val", {})}
+    return [case.name for case in cases if case.name in origins and not is_from_files_of(case, origins[case.name])]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from autoseg.api import tasks
 from autoseg.api.common import PathLike, default_configuration, has_labels, read_plans, without_labels, without_labels_plan
 from autoseg.api.tasks import Task
 from autoseg.dataset import Dataset, find_dataset, load_dataset
+from autoseg.digests import content_stamps, remembered_digests
 from autoseg.errors import AutosegError, many, some
 from autoseg.files import remove_leftovers, write_json
 from autoseg.lock import locked
@@ -20,7 +21,7 @@ from autoseg.options import options_from, planning_command, require_known
 from autoseg.plan import Frozen
 from autoseg.planners.request import Request, inspect
 from autoseg.preprocessing.store import forget_outdated
-from autoseg.provenance import Origin, file_stamps, read_origin
+from autoseg.provenance import Origin, read_origin
 from autoseg.verification.findings import Finding, findings_table
 from autoseg.verification.inspection import Inspection, verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
@@ -65,7 +66,7 @@ def plan_and_preprocess(
         raise AutosegError(f"{source.name} has no labels but background, so there is nothing for {task.info.a_model} to learn. "
                            f"Name the labels in its dataset.json. {without_labels_plan(dataset, folder)}")
     request = task.planner.prepare(source, chosen)
-    with locked(folder.lock_of("planning"), f"The planning of {folder.name}"):
+    with locked(folder.lock_of("planning"), f"The planning of {folder.name}"), remembered_digests(folder.digests_json):
         remove_leftovers(folder.root)
         usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
         return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
@@ -120,7 +121,8 @@ def plan_where_needed(
         usable = request.dataset.model_copy(update={"training": cases})
         if left_out and not quiet:
             console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
-    return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
+    with remembered_digests(folder.digests_json):
+        return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
 
 
 def _planned_from(task: Task, folder: DatasetFolder) -> Path:
@@ -130,7 +132,7 @@ def _planned_from(task: Task, folder: DatasetFolder) -> Path:
 def _origin(request: Request[Any], source: Dataset, left_out: Iterable[str]) -> Origin:
     """Return what plans are made from: the dataset, the options, and the files of cases that are left out, which may be mended.
     Which of the configurations are preprocessed changes no plans."""
-    files = {case.name: file_stamps((*case.images, case.label)) for case in source.training if case.name in left_out}
+    files = {case.name: content_stamps((*case.images, case.label)) for case in source.training if case.name in left_out}
     return Origin.of(dataset=source, options=request.options.model_dump(mode="json", exclude={"configurations"}), left_out=files)
 
 

@@ -18,10 +18,11 @@ from autoseg.api.training import cross_validation, job_for, require_configuratio
 from autoseg.best import Best
 from autoseg.console import ShowProgress
 from autoseg.dataset import find_dataset, load_dataset
+from autoseg.digests import file_digest
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.files import remove_leftovers
-from autoseg.provenance import Origin, file_digest
+from autoseg.provenance import Origin
 from autoseg.steps import Step, Steps, read_record
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 

@@ -14,6 +14,7 @@ from autoseg.api.tasks import Task
 from autoseg.best import Best, Member, TriedRule, member_of
 from autoseg.commands import command_line, training_flags
 from autoseg.dataset import Dataset, require_there
+from autoseg.digests import content_stamps, remembered_digests
 from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.cross_validation import (
     USUAL_FOLDS,
@@ -34,7 +35,7 @@ from autoseg.parallel import Outcome
 from autoseg.postprocessing.comparison import Members, candidates_table, choose, compare, rules_table
 from autoseg.postprocessing.files import postprocess_files
 from autoseg.postprocessing.selection import candidate_rules, choose_rules
-from autoseg.provenance import Origin, file_stamps
+from autoseg.provenance import Origin
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
@@ -60,9 +61,16 @@ def find_best(
     simplest that is not worse than the best, then the post-processing rules that the pooled cases support.
     Raises AutosegError where no model's cross-validation is complete; it says how to complete one.
     """
-    task = averaging_task()
-    folder = planned_for(dataset, Workspace.at(workspace), task)
-    known = read_model(folder.dataset_json, Dataset)
+    folder = planned_for(dataset, Workspace.at(workspace), averaging_task())
+    with remembered_digests(folder.digests_json):
+        return _find_best(folder, configurations, recipes, ensembles, device, workers, quiet)
+
+
+def _find_best(
+    folder: DatasetFolder, configurations: Sequence[str] | None, recipes: Sequence[str] | None, ensembles: bool, device: str,
+    workers: int | None, quiet: bool,
+) -> BestResult:
+    task, known = averaging_task(), read_model(folder.dataset_json, Dataset)
     require_there(known.folder, folder)
     with locked(folder.lock_of("find-best"), f"find-best of {folder.name}"):
         return _find_best(folder, task, known, configurations, recipes, ensembles, device, workers, quiet)
@@ -78,6 +86,7 @@ def _find_best(
             words = f"Left out: {_lacks(name, missing)}. To complete it:"
             console.show("\n  ".join([words, *(lack.command for lack in missing)]))
     models = list(complete)
+    warnings = _changed_since_training(folder, task, known, models)
     members = current_members(folder, task, models)
     summaries: dict[Members, Summary] = {(member,): complete[model] for member, model in zip(members, models, strict=True)}
     _require_known_cases(folder, task, known, summaries)
@@ -94,6 +103,7 @@ def _find_best(
     )
     write_json(folder.best_json, best)
     if not quiet:
+        console.show_all(warnings)
         console.show(candidates_table(best))
         console.show(rules_table(best))
     return BestResult(best, folder.best_json, left_out)
@@ -126,7 +136,7 @@ def is_current(folder: DatasetFolder, task: Task, models: Sequence[ModelFolder])
 
 def references_digest(dataset: Dataset) -> str:
     """Return a digest that changes when a label file of the training cases does."""
-    return Origin.of(labels=file_stamps(case.label for case in dataset.training)).digest
+    return Origin.of(labels=content_stamps(case.label for case in dataset.training)).digest
 
 
 def _complete_models(
@@ -165,6 +175,27 @@ def _complete_models(
 def _lacks(name: str, missing: Sequence[Missing]) -> str:
     """Return in words what a model lacks, such as "2d, default: fold 1 is missing, fold 3 is unfinished"."""
     return f"{name}: {', '.join(lack.words for lack in missing)}"
+
+
+def _changed_since_training(folder: DatasetFolder, task: Task, dataset: Dataset, models: Sequence[ModelFolder]) -> list[str]:
+    """Return a warning for each model that was trained on other images or labels than those of today. Raises AutosegError where
+    a file is gone."""
+    from autoseg.trainers.job import changed_sources
+
+    again = command_line(folder, "autoseg_plan_and_preprocess")
+    files = [path for case in dataset.training for path in (*case.images, case.label) if path is not None]
+    if gone := [path for path in files if not path.exists()]:
+        raise AutosegError(f"{many(len(gone), 'file')} of {dataset.name} are gone: {some(gone)}. Put them back, or plan again "
+                           f"without these cases: {again}")
+    warnings = []
+    for model in models:
+        folds = [model.fold(fold) for fold in range(number_of_folds(folder.splits_of(task.info)))]
+        if changed := sorted({name for fold in folds for name in changed_sources(fold, dataset.training)}):
+            warnings.append(
+                f"Warning: {model.configuration}, {model.recipe} was trained before the images or labels of "
+                f"{many(len(changed), 'case')} changed ({some(changed)}). It is compared with the labels of today. To train it "
+                f"on today's files: {again}, then autoseg_train with --restart.")
+    return warnings
 
 
 def _require_known_cases(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from autoseg import console
 from autoseg.api import tasks
 from autoseg.api.common import PathLike, default_configuration, planned_for
 from autoseg.api.tasks import Task
+from autoseg.digests import remembered_digests
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, state_of
 from autoseg.lock import locked
@@ -71,7 +73,8 @@ def train(
     job = job_for(
         folder, task, found, configuration or default_configuration(folder, task), recipe, str(fold), settings,
         {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}, resume, device, name)
-    return _train(job, task, restart, quiet)
+    with remembered_digests(folder.digests_json):
+        return _train(job, task, restart, quiet)
 
 
 def require_configuration(task: Task, recipe: str, configuration: str | None) -> None:
@@ -106,13 +109,14 @@ def job_for(
 def _train(job: Job[Any], task: Task, restart: bool, quiet: bool) -> TrainResult:
     from autoseg.trainers.fold import run_fold
 
-    data = task.trainer.load_data(job)
+    load_data = partial(task.trainer.load_data, job)
+    data = load_data()
     notes = task.trainer.check(job, data, begins=restart or state_of(job.fold_folder) == "missing")
     name = f"{job.configuration} {job.model.recipe} fold {job.fold}"
     with locked(job.fold_folder.lock, name):
         _begin(job, data, notes, restart, quiet)
         with console.progress(name, quiet) as report:
-            summary = run_fold(job, task.trainer.steps(job, data, report))
+            summary = run_fold(job, task.trainer.steps(job, data, report), load_data)
     if summary is None:
         return TrainResult(job.fold_folder.root, job.configuration, None)
     if not quiet:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from autoseg import image_io, layouts
 from autoseg.dataset import Labels, grid_differences
@@ -17,6 +16,7 @@ from autoseg.evaluation.metrics import ConfusionCounts, class_keys, counts_by_cl
 from autoseg.evaluation.surface import SurfaceDistances, surface_distances_by_value
 from autoseg.image import Image
 from autoseg.plan import Frozen
+from autoseg.preprocessing.crop import Box, nonzero_box
 from autoseg.voxels import joint_counts
 
 BYTES_PER_VOXEL = 12  # reference, prediction, the components of one of them, and their surfaces
@@ -169,25 +169,16 @@ def _layers(reference: np.ndarray, prediction: np.ndarray, labels: Labels) -> It
     if classes:
         yield _Layer(classes, reference, prediction)
     if regions:
-        highest = max(max(values) for values in regions.values())
-        boxes = [ndimage.find_objects(volume, highest) for volume in (reference, prediction)]
         for key, values in regions.items():
-            parts = [of_volume[value - 1] for of_volume in boxes for value in values if value > 0]
-            if box := _around([part for part in parts if part is not None], reference.shape):
-                masks = [_is_one_of(volume[box], values) for volume in (reference, prediction)]
-                yield _Layer({key: 1}, masks[0], masks[1])
+            masks = [_is_one_of(volume, values) for volume in (reference, prediction)]
+            if masks[0].any() or masks[1].any():
+                box = _around(nonzero_box(np.stack(masks)))
+                yield _Layer({key: 1}, masks[0][box], masks[1][box])
 
 
-def _around(boxes: list[tuple[slice, ...]], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Return the box around all `boxes` and one voxel more, within `shape`; empty where there is none.
-
-    With this extra voxel, an axis of the box has a single voxel only where the volume has.
-    """
-    if not boxes:
-        return ()
-    return tuple(
-        slice(max(0, min(box[axis].start for box in boxes) - 1), min(size, max(box[axis].stop for box in boxes) + 1))
-        for axis, size in enumerate(shape))
+def _around(box: Box) -> tuple[slice, ...]:
+    """Return the box and one voxel more on each side: an axis of it has a single voxel only where the volume has."""
+    return tuple(slice(max(0, start - 1), stop + 1) for start, stop in box)
 
 
 def _is_one_of(labels: np.ndarray, values: frozenset[int]) -> np.ndarray:

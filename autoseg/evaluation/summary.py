@@ -16,6 +16,7 @@ import numpy as np
 from autoseg import image_io, layouts
 from autoseg.console import ShowProgress, counted
 from autoseg.dataset import Labels, load_labels
+from autoseg.digests import content_stamps
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.case import BYTES_PER_VOXEL, CaseSummary, Pair, case_summary, compare, labels_that_occur
 from autoseg.evaluation.confidence import Interval, percentile_intervals, resampled_means
@@ -23,7 +24,7 @@ from autoseg.evaluation.metrics import class_names, mean_of_finite
 from autoseg.files import write_json, write_text
 from autoseg.parallel import run_parallel
 from autoseg.plan import Frozen
-from autoseg.provenance import Origin, file_stamps
+from autoseg.provenance import Origin
 
 WORTH_A_PROCESS = 2**25  # voxels of all references below which further processes cost more than they save
 CASE_COLUMNS = ("case", "class", "name")  # with which the table of all cases begins
@@ -63,7 +64,7 @@ class Summary(Frozen):
 
 def made_from(pairs: Sequence[Pair], labels: Labels | None, tolerance_mm: float = TOLERANCE_MM) -> str:
     """Return a digest of all that an evaluation of these files depends on; it changes when one of the files does."""
-    files = [[pair.case, *file_stamps((pair.reference, pair.prediction))] for pair in sorted(pairs)]
+    files = [[pair.case, *content_stamps((pair.reference, pair.prediction))] for pair in sorted(pairs)]
     return Origin.of(files=files, labels=labels, tolerance_mm=tolerance_mm).digest
 
 

@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from autoseg.digests import file_digest
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
-from autoseg.provenance import Origin, file_digest
+from autoseg.provenance import Origin
 from autoseg.workspace import MODEL_REMEDY, ModelFolder, read_model, task_of
 
 Checkpoint = Literal["final", "best"]

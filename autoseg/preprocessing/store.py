@@ -20,12 +20,13 @@ import numpy as np
 
 from autoseg import image_io
 from autoseg.dataset import Case
-from autoseg.errors import AutosegError
+from autoseg.digests import content_stamps
+from autoseg.errors import AutosegError, many, some
 from autoseg.files import atomic_path, remove_leftovers, write_json
 from autoseg.image import AxisOrder, Geometry
 from autoseg.parallel import Outcome, run_parallel
 from autoseg.plan import Frozen
-from autoseg.provenance import Origin, file_stamps
+from autoseg.provenance import Origin
 from autoseg.workspace import read_model
 
 BLOCK_BYTES = 128 * 2**10  # decompressed at once: fits a core's cache
@@ -191,8 +192,39 @@ class CaseToMake:
 
 
 def case_origin(case: Case, plans: str, **more: object) -> str:
-    """Return the digest of all that a stored case is made from: its files (name, size, time), the plans, and `more`."""
-    return Origin.of(files=file_stamps((*case.images, case.label)), plans=plans, **more).digest
+    """Return the digest of all that a stored case is made from: its files (see `files_digest`), then the plans and `more`."""
+    return f"{files_digest(case)}-{Origin.of(plans=plans, **more).digest}"
+
+
+def files_digest(case: Case) -> str:
+    """Return the digest of a case's images and label: of names and content."""
+    return Origin.of(files=content_stamps((*case.images, case.label))).digest
+
+
+def is_from_files_of(case: Case, origin: str) -> bool:
+    """Tell whether what has this origin was made from the images and label that the case has today, whatever the plans."""
+    return origin.startswith(f"{files_digest(case)}-")
+
+
+def require_unchanged(
+    cases: Sequence[Case], origins: Mapping[str, str], origin: Callable[[Case], str], command: str
+) -> None:
+    """Raise AutosegError, with the names of the cases, where cases were made from other files than there are now, or files of
+    theirs are gone.
+
+    origins: of the cases that are stored, by name; others are not looked at. origin: that of today. command: that makes them
+    again.
+    """
+    stored = [case for case in cases if case.name in origins]
+    gone = {case.name: path for case in stored for path in (*case.images, case.label) if path is not None and not path.exists()}
+    changed = [case.name for case in stored if case.name not in gone and origin(case) != origins[case.name]]
+    found = [f"the images or labels of {many(len(changed), 'case')} have changed ({some(changed)})"] if changed else []
+    if gone:
+        named = some(f"{name}: {path}" for name, path in gone.items())
+        found.append(f"files of {many(len(gone), 'case')} are gone ({named})")
+    if found:
+        raise AutosegError(f"Since planning, {' and '.join(found)}. Put the files back as they were, or plan again with those of "
+                           f"today: {command}")
 
 
 def make_cases(

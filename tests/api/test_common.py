@@ -24,7 +24,7 @@ def test_a_planned_dataset_is_found_by_name_and_number_though_the_users_folder_i
         write_json(path, {"layout": "nnunet", "folder": str(tmp_path / "gone")})
     for argument in ("Dataset042_Moved", "42", "042"):
         assert planned_for(argument, place, default_task()).root == folder.root
-    again = rf"was planned from {tmp_path}/gone, which is not there .*: autoseg_plan_and_preprocess --workspace {place.root} PATH"
+    again = rf"was planned from {tmp_path}/gone, which is not there .*: autoseg_plan_and_preprocess PATH --workspace {place.root}"
     with pytest.raises(AutosegError, match=again):
         find_dataset("42", place)
     with pytest.raises(AutosegError, match="7 is no folder, and no dataset of this name or number"):

@@ -357,7 +357,9 @@ def defaults(recipe: Recipe, folder: DatasetFolder) -> TrainingSettings:
 def load_data(job: Job[ToySettings]) -> FoldData[ToyPlans, StoredCase[StoredDescription]]:
     plans = read_model(job.plans_json, ToyPlans)
     names = [case.name for case in plans.source.training]
-    stored = load_stored(job, names, open_case, "toy", "measured", planning_command(job.folder, job.task, ToyOptions()))
+    stored = load_stored(job, plans.source.training, open_case, partial(case_origin, configuration=job.configuration,
+                         dataset=plans.source, plans=plans), "toy", "measured",
+                         planning_command(job.folder, job.task, ToyOptions()))
     made = load_or_make_splits(job.splits_json, plans.source, names, None)
     return FoldData(plans, stored, made.splits, *cases_of_fold(job.fold, made.splits, names), made.notes)
 

@@ -197,6 +197,8 @@ def test_a_case_changes_with_each_of_its_files_with_the_plans_and_with_what_else
     assert case_origin(case, "plans") == found[0]
     for path in (image, label):
         os.utime(path, ns=(0, len(found)))
+        assert case_origin(case, "plans") == found[-1]  # times alone change nothing
+        path.write_bytes(b"2")
         found.append(case_origin(case, "plans"))
     label.write_bytes(b"12")
     found += [case_origin(case, "plans"), case_origin(case, "others"), case_origin(case, "plans", point=3),

@@ -14,7 +14,7 @@ from autoseg.api import plan_and_preprocess
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.files import write_json
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
-from autoseg.preprocessing.store import CaseProperties
+from autoseg.preprocessing.store import CaseProperties, case_origin
 from autoseg.task import TaskInfo
 from autoseg.tasks.anomaly import INFO as ANOMALY
 from autoseg.tasks.localization import INFO as LOCALIZATION
@@ -68,14 +68,18 @@ def plans_with_fixture() -> Callable[[float], Plans]:
     return plans_with
 
 
-def store_volume(folder: DatasetFolder, case: str, plans: Plans) -> None:
-    """Store a case of zeros as these plans would have it."""
+def store_volume(folder: DatasetFolder, name: str, plans: Plans) -> None:
+    """Store a case of zeros as these plans would have it; its files lie above the folder."""
+    path = folder.root.parent / name
+    path.write_text(name)
+    case = Case(name=name, images=(path,), label=path)
     box = ((0, 4), (0, 4), (0, 4))
     properties = CaseProperties(
-        case=case, shape_original=(4, 4, 4), spacing_mm=(1, 1, 1), transpose=(0, 1, 2), crop_box=box, shape_cropped=(4, 4, 4),
+        case=name, shape_original=(4, 4, 4), spacing_mm=(1, 1, 1), transpose=(0, 1, 2), crop_box=box, shape_cropped=(4, 4, 4),
         shape_resampled=(4, 4, 4), spacing_resampled_mm=(1, 1, 1), versions={})
     zeros, digest = np.zeros((1, 4, 4, 4), np.float32), plans_digest(LABELS, plans, plans.configurations["3d_fullres"])
-    write_volume(folder.preprocessed("3d_fullres"), zeros, zeros.astype(np.int8), properties, LABELS, plans=digest)
+    write_volume(folder.preprocessed("3d_fullres"), zeros, zeros.astype(np.int8), properties, LABELS, plans=digest,
+                 origin=case_origin(case, digest))
 
 
 @pytest.fixture

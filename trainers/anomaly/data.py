@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
-from autoseg.dataset import Dataset
+from autoseg.dataset import Dataset, require_there
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many
-from autoseg.options import planning_command
+from autoseg.options import planning_command, planning_words
 from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.tasks.anomaly.plan import SlicePlans
-from autoseg.tasks.anomaly.store import StoredSlices, open_slices, plans_digest
+from autoseg.tasks.anomaly.store import StoredSlices, case_origin, open_slices, plans_digest
 from autoseg.trainers.anomaly.learner import gan_shape
 from autoseg.trainers.anomaly.settings import AnomalySettings
 from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
@@ -46,7 +47,10 @@ def load_data(job: Job[AnomalySettings]) -> AnomalyData:
     plans = read_model(job.plans_json, SlicePlans)
     names = [case.name for case in plans.source.training]
     command = planning_command(job.folder, job.task, plans.options)
-    stored = load_stored(job, names, open_slices, plans_digest(plans), "cut into slices", command)
+    require_there(plans.source.folder, job.folder, *planning_words(job.task, plans.options))
+    origin = partial(case_origin, configuration=job.configuration, dataset=plans.source, plans=plans)
+    stored = load_stored(
+        job, plans.source.training, open_slices, origin, plans_digest(plans), "cut into slices", command)
     made = NO_SPLITS if job.fold == "all" else _splits(job, plans.source, stored)
     training, validation = cases_of_fold(job.fold, made.splits, names)
     data = AnomalyData(plans, stored, made.splits, training, validation, made.notes)

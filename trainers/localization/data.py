@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from autoseg.dataset import require_there
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many, some
-from autoseg.options import planning_command
+from autoseg.options import planning_command, planning_words
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.options import LocationSettings
 from autoseg.tasks.localization.plan import ProjectionPlans
-from autoseg.tasks.localization.store import StoredProjection, open_projection, plans_digest
+from autoseg.tasks.localization.store import StoredProjection, case_origin, open_projection, plans_digest
 from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
 from autoseg.trainers.localization.learner import locator_network, sees_position
 from autoseg.trainers.localization.settings import LocalizationSettings
@@ -37,8 +39,9 @@ def load_data(job: Job[LocalizationSettings]) -> LocalizationData:
     Raises AutosegError where planning or preprocessing is missing, or no training case has the level.
     """
     plans = read_model(job.plans_json, ProjectionPlans)
-    names = [case.name for case in plans.source.training]
-    stored = load_stored(job, names, open_projection, plans_digest(plans), "projected",
+    require_there(plans.source.folder, job.folder, *planning_words(job.task, plans.options))
+    origin = partial(case_origin, configuration=job.configuration, dataset=plans.source, plans=plans)
+    stored = load_stored(job, plans.source.training, open_projection, origin, plans_digest(plans), "projected",
                          planning_command(job.folder, job.task, plans.options))
     unknown = [name for name, case in stored.items() if not case.is_known]
     known = {name: case for name, case in stored.items() if case.is_known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from autoseg.commands import command_line
 from autoseg.dataset import Dataset, Labels, require_there
@@ -15,7 +16,7 @@ from autoseg.options import planning_command
 from autoseg.plan import Configuration, Plans
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.tasks.segmentation.options import PlanOptions
-from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume, described_volume, plans_digest
+from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume, case_origin, described_volume, plans_digest
 from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
 from autoseg.trainers.losses import build_loss
 from autoseg.trainers.losses.targets import TrainingData
@@ -82,7 +83,9 @@ def load_data(job: Job[SegmentationSettings]) -> SegmentationData:
     configuration = plans.configurations[job.configuration]
     names = [case.name for case in dataset.training]
     stored = load_stored(
-        job, names, described_volume, plans_digest(dataset.labels, plans, configuration), f"preprocessed for {job.configuration}",
+        job, dataset.training, described_volume,
+        partial(case_origin, configuration=job.configuration, dataset=dataset, plans=plans),
+        plans_digest(dataset.labels, plans, configuration), f"preprocessed for {job.configuration}",
         planning_command(job.folder, job.task, PlanOptions(
             configurations=(job.configuration,), planner=plans.planner, memory_gb=plans.memory_gb)))
     made = NO_SPLITS if job.fold == "all" else _splits(job, dataset, names)

@@ -113,7 +113,8 @@ def plans_digest(labels: Labels, plans: Plans, configuration: Configuration) -> 
         format=FORMAT, labels=labels, orientation=plans.orientation, transpose=plans.transpose,
         spacing_mm=configuration.spacing_mm, normalization=configuration.normalization,
         normalize_inside_mask=configuration.normalize_inside_mask,
-        intensities=plans.foreground_intensities).digest
+        intensities={channel: plans.foreground_intensities.get(str(channel))
+                     for channel, scheme in enumerate(configuration.normalization) if scheme == "ct"}).digest
 
 
 def doing(plans: Plans, configurations: Sequence[str]) -> str:
