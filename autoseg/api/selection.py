@@ -62,7 +62,7 @@ def find_best(
     Raises AutosegError where no model's cross-validation is complete; it says how to complete one.
     """
     folder = planned_for(dataset, Workspace.at(workspace), averaging_task())
-    with remembered_digests(folder.digests_json):
+    with locked(folder.lock_of("find-best"), f"find-best of {folder.name}"), remembered_digests(folder.digests_json):
         return _find_best(folder, configurations, recipes, ensembles, device, workers, quiet)
 
 
@@ -72,14 +72,6 @@ def _find_best(
 ) -> BestResult:
     task, known = averaging_task(), read_model(folder.dataset_json, Dataset)
     require_there(known.folder, folder)
-    with locked(folder.lock_of("find-best"), f"find-best of {folder.name}"):
-        return _find_best(folder, task, known, configurations, recipes, ensembles, device, workers, quiet)
-
-
-def _find_best(
-    folder: DatasetFolder, task: Task, known: Dataset, configurations: Sequence[str] | None, recipes: Sequence[str] | None,
-    ensembles: bool, device: str, workers: int | None, quiet: bool,
-) -> BestResult:
     complete, left_out = _complete_models(folder, task, known, configurations, recipes, workers)
     if not quiet:
         for name, missing in left_out.items():
