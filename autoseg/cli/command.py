@@ -138,6 +138,7 @@ def carry_out(command: Command, flags: argparse.Namespace) -> int:
 def execute(run: Callable[[Sequence[str]], int], arguments: Sequence[str] | None) -> int:
     """Run a command, the reading of its flags included, whose help takes libraries, too: 0, or 1 after one clear message for
     anything that data, flags or disk can cause; 130 after Ctrl-C; 141, as after SIGPIPE, where nobody reads its output."""
+    api.allow_any_encoding()
     try:
         code = _run(run, with_each_set(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
