@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import api as verbs
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, did_you_mean
 from autoseg.options import Flag, flags_of
 from autoseg.plan import Frozen, Plans
 from autoseg.task import TaskInfo
@@ -110,7 +110,7 @@ def task_of_planner(planner: str) -> Task:
     for task in TASKS:
         if planner in task.planner.SUMMARIES:
             return task
-    raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(planners())}.')
+    raise AutosegError(f'There is no planner "{planner}".{did_you_mean(planner, planners())} There are: {", ".join(planners())}.')
 
 
 def planners() -> dict[str, str]:
