@@ -17,6 +17,7 @@ from autoseg import image_io, layouts
 from autoseg.errors import AutosegError, some
 from autoseg.image import Image
 from autoseg.plan import Frozen
+from autoseg.regions import painting_fault
 from autoseg.workspace import DatasetFolder, Workspace, read_json
 
 RAW_VARIABLES = ("AUTOSEG_RAW", "nnUNet_raw")
@@ -39,6 +40,8 @@ class Labels(Frozen):
     def _consistent(self) -> Labels:
         if self.has_regions and len(self.regions_class_order or ()) != len(self.foreground):
             raise ValueError("regions_class_order must hold one value for each region other than background")
+        if self.has_regions and (fault := painting_fault(self.foreground, self.regions_class_order or ())):
+            raise ValueError(fault)
         return self
 
     @property
@@ -166,7 +169,7 @@ def load_labels(source: Path) -> Labels:
     try:
         return Labels.model_validate(content["labels"]) if "layout" in content else _labels(content, source)
     except ValidationError as error:
-        raise AutosegError(f"{source}: {error.errors()[0]['msg']}.") from error
+        raise AutosegError(f"{source}: {_reason(error)}.") from error
 
 
 def _labels(content: dict[str, Any], source: Path) -> Labels:
@@ -174,8 +177,11 @@ def _labels(content: dict[str, Any], source: Path) -> Labels:
     try:
         return Labels(values=found.values, regions_class_order=found.regions_class_order, ignore=found.ignore)
     except ValidationError as error:
-        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        raise AutosegError(f"{source}: {reason}.") from error
+        raise AutosegError(f"{source}: {_reason(error)}.") from error
+
+
+def _reason(error: ValidationError) -> str:
+    return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
 
 
 def _load_decathlon(folder: Path, content: dict[str, Any]) -> Dataset:

@@ -21,6 +21,7 @@ from autoseg.errors import AutosegError
 TEMPORARY_PREFIX = ".tmp-"
 LEFTOVER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<host>[^.]+)\.(?P<process>\d+)\.[0-9a-f]+-")
 OLD_AFTER_S = 24 * 3600
+NOT_UTF8 = "{file} is not UTF-8, but probably UTF-16 or a local encoding such as Latin-1. Save it as UTF-8 in your editor."
 
 
 @contextlib.contextmanager

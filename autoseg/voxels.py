@@ -20,7 +20,7 @@ def slabs(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def count_values(labels: np.ndarray) -> dict[int, int]:
-    """Return the number of voxels of each label value, ascending. labels: (Z, Y, X) integers."""
+    """Return the number of voxels of each label value, ascending. labels: (Z, Y, X) integers of any type."""
     counts: Counter[int] = Counter()
     for part in slabs(labels.shape):
         slab = labels[part]
@@ -31,7 +31,7 @@ def count_values(labels: np.ndarray) -> dict[int, int]:
 
 
 def joint_counts(reference: np.ndarray, prediction: np.ndarray) -> dict[tuple[int, int], int]:
-    """Count the voxels of each (reference value, predicted value). Both (Z, Y, X) non-negative integers, of one shape."""
+    """Count the voxels of each (reference value, predicted value). Both (Z, Y, X) integers of any type, of one shape."""
     counts: Counter[tuple[int, int]] = Counter()
     for part in slabs(reference.shape):
         mine, theirs = reference[part], prediction[part]
@@ -43,12 +43,16 @@ def joint_counts(reference: np.ndarray, prediction: np.ndarray) -> dict[tuple[in
 
 
 def count_pairs(mine: np.ndarray, theirs: np.ndarray) -> dict[tuple[int, int], int]:
-    """Count the entries of each (value of `mine`, value of `theirs`). Both flat, non-negative integers, of one length."""
+    """Count the entries of each (value of `mine`, value of `theirs`). Both flat, integers of any type, of one length."""
     if mine.size == 0:
         return {}
     base = int(theirs.max()) + 1
-    counts = _counts(mine.astype(np.int64) * base + theirs)
-    return {divmod(code, base): number for code, number in counts.items()}
+    if min(mine.min(), theirs.min()) >= 0 and (int(mine.max()) + 1) * base < 2**63:
+        counts = _counts(mine.astype(np.int64) * base + theirs.astype(np.int64))
+        return {divmod(code, base): number for code, number in counts.items()}
+    (values, mine), (others, theirs) = (np.unique(side, return_inverse=True) for side in (mine, theirs))
+    pairs = count_pairs(mine, theirs)  # of their places among the values, which are small
+    return {(int(values[one]), int(others[other])): number for (one, other), number in pairs.items()}
 
 
 def _counts(values: np.ndarray) -> dict[int, int]:
@@ -56,7 +60,7 @@ def _counts(values: np.ndarray) -> dict[int, int]:
     if values.size == 0:
         return {}
     if values.min() >= 0 and values.max() < TABLE_SIZE:
-        table = np.bincount(values)
+        table = np.bincount(values.astype(np.int64, copy=False))
         return {int(value): int(table[value]) for value in np.flatnonzero(table)}
     found, numbers = np.unique(values, return_counts=True)
     return {int(value): int(number) for value, number in zip(found, numbers, strict=True)}

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
+from autoseg.files import NOT_UTF8
 from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -246,10 +247,15 @@ def read_json(path: Path, remedy: str = "") -> Any:
     or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark at the start
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark at the start
+        if "\0" in text[:2] and text.strip("\0"):  # UTF-16 without a mark at the start
+            raise AutosegError(NOT_UTF8.format(file=path))
+        return json.loads(text)
     except FileNotFoundError as error:
         raise AutosegError(f"{path} does not exist.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise AutosegError(f"{NOT_UTF8.format(file=path)}{_remedy_for(path, remedy)}") from error
+    except OSError as error:
         raise AutosegError(f"{path} cannot be read: {error}.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}: {error.msg}"
@@ -266,7 +272,8 @@ def read_model(path: Path, model: type[ModelType]) -> ModelType:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5])
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()[:5])
         raise AutosegError(f"{path} does not fit what this version of autoseg expects: {wrong}."
                            f"{_remedy_for(path, remedy)}") from error
 

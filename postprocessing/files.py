@@ -23,8 +23,9 @@ def postprocess_files(
     """Apply the rules to each label file and write the result under its name into `output_folder`.
 
     Yields the outcome of each input as it is finished, its value the file that was written: on the input's own grid, with
-    its header and dtype; where its format is only read, in the one that is written instead (`image_io.label_ending`). A
-    file that fails stops no other. Raises AutosegError where an input lies in `output_folder`, or two would become one file.
+    its header and dtype (of 64-bit integers, the smallest that holds them); where its format is only read, in the one that is
+    written instead (`image_io.label_ending`). A file that fails stops no other. Raises AutosegError where an input lies in
+    `output_folder`, or two would become one file.
     """
     output_paths(inputs, output_folder)
     voxels = [image_io.number_of_voxels(path) for path in inputs]

@@ -312,3 +312,13 @@ def test_cases_may_be_called_normal_or_abnormal_and_then_need_no_label_file(tiny
 def test_wrong_case_labels_are_told(tiny_dataset: Path, entry: Any, message: str) -> None:
     with pytest.raises(AutosegError, match=message):
         load_dataset(describe(tiny_dataset, case_labels=entry))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+def test_another_encoding_than_utf8_is_named_with_what_to_do(tiny_dataset: Path, encoding: str) -> None:
+    source = tiny_dataset / "dataset.json"
+    source.write_bytes(source.read_text().replace("lesion", "Läsion").encode(encoding))
+    with pytest.raises(AutosegError, match=r"dataset\.json is not UTF-8, .* Save it as UTF-8"):
+        load_dataset(tiny_dataset)
+    source.write_bytes(source.read_bytes().decode(encoding).encode("utf-8-sig"))
+    assert "Läsion" in load_dataset(tiny_dataset).labels.values

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from autoseg import image_io, layouts
 from autoseg.dataset import Labels, grid_differences
 from autoseg.errors import AutosegError
 from autoseg.evaluation.lesions import LesionCounts, lesion_counts_by_value
 from autoseg.evaluation.metrics import ConfusionCounts, class_keys, counts_by_class, mean_without_nan
+from autoseg.evaluation.plausible import image_fault
 from autoseg.evaluation.surface import SurfaceDistances, surface_distances_by_value
 from autoseg.image import Image
 from autoseg.plan import Frozen
+from autoseg.preprocessing.crop import Box, nonzero_box
 from autoseg.voxels import joint_counts
 
 BYTES_PER_VOXEL = 12  # reference, prediction, the components of one of them, and their surfaces
@@ -92,12 +93,15 @@ class _Layer(NamedTuple):
 def compare(pair: Pair, labels: Labels | None, tolerance_mm: float) -> Compared:
     """Read both files and compare them. labels: None for one class per value that occurs.
 
-    Raises AutosegError, naming case and files, where one cannot be read, holds a negative value, or where they do not
+    Raises AutosegError, naming case and files, where one cannot be read, holds a negative value or an image, or where they do not
     lie on one grid.
     """
     reference, prediction = read_pair(pair)
     mine, theirs, spacing_mm = reference.array[0], prediction.array[0], reference.geometry.spacing_mm
     joint = joint_counts(mine, theirs)
+    for index, (path, array) in enumerate(((pair.reference, mine), (pair.prediction, theirs))):
+        if fault := image_fault(array, {values[index] for values in joint}):
+            raise AutosegError(f"{pair}: {path} is no label: {fault}.")
     surfaces, lesions = {}, {}
     for layer in _layers(mine, theirs, labels or labels_that_occur(joint)):
         distances = surface_distances_by_value(layer.reference, layer.prediction, spacing_mm)
@@ -116,7 +120,7 @@ def read_pair(pair: Pair) -> tuple[Image, Image]:
             f"{differing}. Predict the image again, or resample the prediction.")
     for path, image in ((pair.reference, reference), (pair.prediction, prediction)):
         if image.array.size and image.array.min() < 0:
-            raise AutosegError(f"{pair}: {path} holds the negative label value {image.array.min()}.")
+            raise AutosegError(f"{pair}: {path} holds negative values, so it is no label. Give the folder of the labels.")
     return reference, prediction
 
 
@@ -169,25 +173,16 @@ def _layers(reference: np.ndarray, prediction: np.ndarray, labels: Labels) -> It
     if classes:
         yield _Layer(classes, reference, prediction)
     if regions:
-        highest = max(max(values) for values in regions.values())
-        boxes = [ndimage.find_objects(volume, highest) for volume in (reference, prediction)]
         for key, values in regions.items():
-            parts = [of_volume[value - 1] for of_volume in boxes for value in values if value > 0]
-            if box := _around([part for part in parts if part is not None], reference.shape):
-                masks = [_is_one_of(volume[box], values) for volume in (reference, prediction)]
-                yield _Layer({key: 1}, masks[0], masks[1])
+            masks = [_is_one_of(volume, values) for volume in (reference, prediction)]
+            if masks[0].any() or masks[1].any():
+                box = _around(nonzero_box(np.stack(masks)))
+                yield _Layer({key: 1}, masks[0][box], masks[1][box])
 
 
-def _around(boxes: list[tuple[slice, ...]], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Return the box around all `boxes` and one voxel more, within `shape`; empty where there is none.
-
-    With this extra voxel, an axis of the box has a single voxel only where the volume has.
-    """
-    if not boxes:
-        return ()
-    return tuple(
-        slice(max(0, min(box[axis].start for box in boxes) - 1), min(size, max(box[axis].stop for box in boxes) + 1))
-        for axis, size in enumerate(shape))
+def _around(box: Box) -> tuple[slice, ...]:
+    """Return the box and one voxel more on each side: an axis of it has a single voxel only where the volume has."""
+    return tuple(slice(max(0, start - 1), stop + 1) for start, stop in box)
 
 
 def _is_one_of(labels: np.ndarray, values: frozenset[int]) -> np.ndarray:

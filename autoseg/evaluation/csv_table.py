@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, NamedTuple, TypeVar
 from pydantic import PlainSerializer, ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.files import write_text
+from autoseg.files import NOT_UTF8, write_text
 from autoseg.plan import Frozen
 
 YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as written in a cell
@@ -71,7 +71,9 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
                     lines.append(Line(reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))))
     except FileNotFoundError as error:
         raise AutosegError(f"{path} does not exist.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise AutosegError(f"{NOT_UTF8.format(file=path)} {remedy}".rstrip()) from error
+    except (OSError, csv.Error) as error:
         raise AutosegError(f"{path} cannot be read as a table ({error}). {expected} {remedy}".rstrip()) from error
     return lines
 

@@ -232,9 +232,11 @@ def test_models_that_do_not_fit_together_are_refused_with_what_differs(other: An
 
 
 def test_regions_in_another_order_are_other_outputs(describe: Any) -> None:
-    turned = Labels(values={"background": 0, "core": 2, "whole": (1, 2)}, regions_class_order=(2, 1))
-    with pytest.raises(AutosegError, match=r"whole 1\+2, core 2; painted as \(1, 2\) against core 2, whole 1\+2"):
-        ensemble_of(*(model_of(describe(2, labels=labels), Channels(1, 0, 1)) for labels in (REGIONS, turned)))
+    straight, turned = (
+        Labels(values={"background": 0, **dict(regions)}, regions_class_order=order)
+        for regions, order in (([("both", (1, 2)), ("cyst", 3)], (1, 3)), ([("cyst", 3), ("both", (1, 2))], (3, 1))))
+    with pytest.raises(AutosegError, match=r"both 1\+2, cyst 3; painted as \(1, 3\) against cyst 3, both 1\+2"):
+        ensemble_of(*(model_of(describe(2, labels=labels), Channels(1, 0, 1)) for labels in (straight, turned)))
 
 
 def test_a_case_whose_image_changed_between_two_preprocessings_is_refused(describe: Any) -> None:

@@ -21,7 +21,7 @@ BLUE, ORANGE = (86, 180, 233), (230, 159, 0)
 
 
 LABELS = Labels(values={"background": 0, "organ": 1, "lesion": 2, "ignore": 3}, ignore=3)
-REGIONS = Labels(values={"background": 0, "core": 2, "whole": (1, 2)}, regions_class_order=(2, 1))
+REGIONS = Labels(values={"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1, 2))
 
 
 def drawn(
