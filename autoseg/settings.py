@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.commands import as_flag
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError, did_you_mean, spoken
 from autoseg.plan import Frozen
 
 FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
@@ -27,6 +27,12 @@ def read_assignments(assignments: Sequence[str]) -> dict[str, str]:
     return {key: text for key, _, text in (assignment.partition("=") for assignment in assignments)}
 
 
+def as_texts(given: Mapping[str, object]) -> dict[str, str]:
+    """Return settings as the texts that --set takes for them. Raises AutosegError where they are no dict."""
+    _require_dict(given)
+    return {key: as_flag(value) for key, value in given.items()}
+
+
 def chosen_settings(given: Mapping[str, object], defaults: SettingsType, **flags: object) -> SettingsType:
     """Return a recipe's `defaults`, changed by the settings given and by flags that are not None (flags win).
 
@@ -34,13 +40,12 @@ def chosen_settings(given: Mapping[str, object], defaults: SettingsType, **flags
     takes for it: tuples with commas ("64,64,32"; "" for no axis), None as "none".
     Raises AutosegError that names what is wrong and lists the keys there are.
     """
-    if not isinstance(given, Mapping):
-        raise AutosegError(f'settings is {given!r}. Expected a dict of values by name, such as {{"batch_size": 2}}.')
+    _require_dict(given)
     known = dict(listed(defaults))
     changed: dict[str, object] = {}
     for key, value in given.items():
         if key not in known:
-            raise AutosegError(f'There is no setting "{key}". There are: {", ".join(sorted(known))}. '
+            raise AutosegError(f'There is no setting "{key}".{did_you_mean(key, known)} There are: {", ".join(sorted(known))}. '
                                f"{spoken('`autoseg recipes`', 'autoseg.recipes()')} explains them.")
         changed[key] = _parse_value(type(defaults), key, value) if isinstance(value, str) else value
     changed.update({key: value for key, value in flags.items() if value is not None})
@@ -95,6 +100,11 @@ def description_of(settings: type[BaseModel], key: str) -> str:
 def choices_of(settings: type[BaseModel], key: str) -> tuple[str, ...]:
     """Return the names that a key of --set takes; () for numbers."""
     return _named_choices(_field_of(settings, key).annotation)
+
+
+def _require_dict(given: object) -> None:
+    if not isinstance(given, Mapping):
+        raise AutosegError(f'settings is {given!r}. Expected a dict of values by name, such as {{"batch_size": 2}}.')
 
 
 def _field_of(settings: type[BaseModel], key: str) -> Any:

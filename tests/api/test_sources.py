@@ -17,12 +17,12 @@ from autoseg.errors import AutosegError
 from autoseg.image_io import read_label, write_label
 
 TASKS: dict[str, dict[str, Any]] = {
-    "segmentation": {"plan": {"configurations": ["2d"]}, "train": {"configuration": "2d", "settings": [
-        "base_features=2", "batch_size=2", "validation_iterations=1", "schedule=poly"]}},
-    "anomaly": {"plan": {"planner": "slices", "image_size": 64}, "train": {"recipe": "anogan", "settings": [
-        "features=1", "latent=4", "batch_size=4", "search_steps=2", "sample_epochs=1"]}},
+    "segmentation": {"plan": {"configurations": ["2d"]}, "train": {"configuration": "2d", "settings": {
+        "base_features": 2, "batch_size": 2, "validation_iterations": 1, "schedule": "poly"}}},
+    "anomaly": {"plan": {"planner": "slices", "image_size": 64}, "train": {"recipe": "anogan", "settings": {
+        "features": 1, "latent": 4, "batch_size": 4, "search_steps": 2, "sample_epochs": 1}}},
     "localization": {"plan": {"planner": "projection", "find": ["ball"], "spacing": 3.0}, "train": {
-        "recipe": "locator", "settings": ["base_features=2", "batch_size=2"]}},
+        "recipe": "locator", "settings": {"base_features": 2, "batch_size": 2}}},
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from pydantic import RootModel
 from torch import nn
 
 from autoseg import console
@@ -57,13 +58,13 @@ class Small:
     """What makes a task small enough for a test. options: of planning. settings: of training."""
 
     options: dict[str, Any]
-    settings: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 SMALL = {
-    "segmentation": Small({"configurations": ["2d"]}, ["batch_size=2", "base_features=4"]),
-    "anomaly": Small({"axis": "axial", "normal": "all"}, ["features=4", "batch_size=4", "search_steps=3"]),
-    "localization": Small({"find": ["kidney"], "size": (16, 16), "depth": 2}, ["base_features=2"]),
+    "segmentation": Small({"configurations": ["2d"]}, {"batch_size": 2, "base_features": 4}),
+    "anomaly": Small({"axis": "axial", "normal": "all"}, {"features": 4, "batch_size": 4, "search_steps": 3}),
+    "localization": Small({"find": ["kidney"], "size": (16, 16), "depth": 2}, {"base_features": 2}),
 }
 EVERY = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.info.name)
 
@@ -431,6 +432,13 @@ def shown(summary: dict[str, float]) -> list[str]:
 
 def result(summary: dict[str, float]) -> str:
     return f"mean {summary['mean']:.1f}"
+
+
+SUMMARY = RootModel[dict[str, float]]
+
+
+def failings(summary: Any) -> dict[str, str]:
+    return {}
 
 
 def task_report(folder: DatasetFolder, infos: Sequence[TaskInfo]) -> TaskReport | None:

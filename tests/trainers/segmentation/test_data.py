@@ -52,11 +52,11 @@ def test_labels_that_changed_since_a_fold_was_begun_are_told(job: Job[Segmentati
 
 
 @pytest.mark.parametrize(("recipe", "settings", "words"), [
-    ("gone.module:build", [], "cannot be imported"),
-    ("default", ["loss=exp_log", "exp_log.class_weights=1"], "exp_log.class_weights has 1 values"),
+    ("gone.module:build", {}, "cannot be imported"),
+    ("default", {"loss": "exp_log", "exp_log.class_weights": (1.0,)}, "exp_log.class_weights has 1 values"),
 ])
 def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
-    job: Job[SegmentationSettings], recipe: str, settings: list[str], words: str
+    job: Job[SegmentationSettings], recipe: str, settings: dict[str, Any], words: str
 ) -> None:
     weights = job.folder.model("3d_fullres", recipe).fold("1").checkpoint_final
     write_text(weights, "trained for days")
