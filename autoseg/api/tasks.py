@@ -6,7 +6,8 @@ The parts of a row are modules, imported when they are first used (torch takes s
     store       doing, case_origin, preprocess                                      autoseg/tasks/<task>/store.py
     trainer     SETTINGS, RECIPES, defaults, load_data, check, check_begun, steps    trainers/<task>/
     prediction  open_models                                                         autoseg/tasks/<task>/prediction.py
-    evaluation  holds (but of the default task), evaluate, pooled, shown, result     autoseg/tasks/<task>/evaluation.py
+    evaluation  holds (but of the default task), evaluate, pooled, shown, result,
+                failings, SUMMARY                                                    autoseg/tasks/<task>/evaluation.py
     report      task_report                                                         autoseg/tasks/<task>/report/
     gate        open_gate: a task whose models can flag images before others see them
     ensembles   predict_pairs: a task whose models can be averaged

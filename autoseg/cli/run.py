@@ -20,9 +20,14 @@ from autoseg.cli.command import (
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
-    parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=["default"], metavar="RECIPE",
+    parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=[], metavar="RECIPE",
                         help=f"what is trained and how: {of_tasks('recipe')}, another that `autoseg recipes` lists, or your own "
-                             'as "module:function"; several, all of one task (default: default)')
+                             'as "module:function"; several, all of one task (default: as in the latest run, else default)')
+    parser.add_argument("--name", metavar="NAME",
+                        help="of the model, where other settings than the recipe's are tried (default: the recipe's name)")
+    parser.add_argument("--continue", dest="resume", action="store_true",
+                        help="go on with the settings that the latest run was begun with, whatever else is given")
+    parser.add_argument("--restart", action="store_true", help="throw away the folds of these models and begin anew")
     add_planner(parser, default=None)
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="finish in so many hours, which are divided over configurations and folds")
@@ -40,7 +45,8 @@ def run(flags: argparse.Namespace) -> int:
     result = api.run(
         flags.dataset, max_hours=flags.max_hours, recipes=flags.recipes, epochs=flags.epochs, iterations=flags.iterations,
         settings=flags.assignments, skip_bad_cases=flags.skip_bad_cases, workers=flags.workers, device=flags.device,
-        planner=flags.planner, workspace=flags.workspace, **api.given_options(api.planning_flags(), vars(flags)))
+        planner=flags.planner, workspace=flags.workspace,
+        name=flags.name, resume=flags.resume, restart=flags.restart, **api.given_options(api.planning_flags(), vars(flags)))
     model, found = result.models[0], result.best
     if found is not None:
         print(found.reason)
