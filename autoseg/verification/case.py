@@ -13,7 +13,9 @@ from autoseg import image_io
 from autoseg.dataset import Case, Dataset, Labels, grid_differences, stack_channels, wrong_channel_count
 from autoseg.errors import AutosegError
 from autoseg.image import Image
+from autoseg.intensities import REPLACE_EXTREMES, extreme_values, is_ct
 from autoseg.parallel import Outcome
+from autoseg.preprocessing.crop import Box, crop, nonzero_box
 from autoseg.verification.findings import LEAVE_OUT, Code, Finding, Severity
 from autoseg.voxels import count_values, slabs
 
@@ -63,7 +65,7 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
     readable = {path: image for path, image in zip(case.images, channels, strict=True) if image is not None}
     _check_grids(checked, readable, label)
     for path, image in readable.items():
-        _check_intensities(checked, path, image)
+        _check_intensities(checked, path, image, dataset)
     if label is not None:
         _check_label_values(checked, label, dataset)
     if len(readable) == len(case.images):
@@ -73,6 +75,7 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
         stack = list(readable.values())
         del channels, readable  # so that each channel's own array is freed once it is stacked
         checked.image, checked.label = stack_channels(stack), label
+        _check_crop(checked, dataset)
     return checked
 
 
@@ -112,7 +115,7 @@ def _check_channels(checked: CheckedCase, readable: Mapping[Path, Image], datase
     checked.note(checked.case.images[0], "error", "channels", wrong, remedy)
 
 
-def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
+def _check_intensities(checked: CheckedCase, path: Path, image: Image, dataset: Dataset) -> None:
     if image.array.dtype.kind == "f":
         broken = sum(
             int(np.count_nonzero(~np.isfinite(channel[part]))) for channel in image.array for part in slabs(channel.shape))
@@ -120,6 +123,10 @@ def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
             checked.note(path, "error", "not_finite", f"{broken} voxel(s) are NaN or infinite",
                          f"Replace them by a number, {LEAVE_OUT}.")
             return
+        is_ct_alone = all(map(is_ct, dataset.channel_names)) and bool(dataset.channel_names)
+        for extreme in filter(None, map(extreme_values, image.array)):
+            checked.note(path, "warning" if is_ct_alone else "error", "extreme", extreme,
+                         f"{REPLACE_EXTREMES} with --skip-bad-cases.")
     if any(channel.min() == channel.max() for channel in image.array):
         checked.note(path, "warning", "one_value", ONE_VALUE, "Look whether it was exported correctly.")
 
@@ -155,6 +162,29 @@ def _check_label_values(checked: CheckedCase, label: Image, dataset: Dataset) ->
     elif labels.foreground and not set(checked.label_counts) - {0, labels.ignore}:
         checked.note(path, "warning", "empty_label", "the label is empty: it holds background only",
                      "Look whether the structure is really absent.")
+
+
+def _check_crop(checked: CheckedCase, dataset: Dataset) -> None:
+    """Note labelled voxels outside of the box that holds all non-zero voxels."""
+    if checked.image is None or checked.label is None or checked.case.label is None:
+        return
+    away = labelled_outside(checked.label.array[0], nonzero_box(checked.image.array), dataset.labels.ignore)
+    if away:
+        labelled = sum(count for value, count in checked.label_counts.items() if value not in (0, dataset.labels.ignore))
+        checked.note(
+            checked.case.label, "warning", "cropped_away",
+            f"{away} of {labelled} labelled voxels lie where preprocessing crops the image, as all channels are 0 there",
+            "They are not trained on and cannot be predicted, so that Dice counts them as missed. Look whether the label belongs "
+            "to the image, and whether the image was masked.")
+
+
+def labelled_outside(labels: np.ndarray, box: Box, ignore: int | None) -> int:
+    """Return how many voxels outside of a box are labelled: neither 0 nor ignored. labels: (Z, Y, X)."""
+
+    def labelled(part: np.ndarray) -> int:
+        return int(np.count_nonzero(part)) - (0 if ignore is None else int(np.count_nonzero(part == ignore)))
+
+    return labelled(labels) - labelled(crop(labels, box))
 
 
 def suggest_mapping(found: Iterable[int], labels: Labels) -> dict[int, int] | None:

@@ -16,8 +16,8 @@ from autoseg.workspace import read_model
 Severity = Literal["error", "warning"]
 Code = Literal[
     # of one case's files
-    "missing_file", "unreadable", "lost", "grid", "channels", "same_channel", "not_finite", "one_value", "label_values",
-    "empty_label",
+    "missing_file", "unreadable", "lost", "grid", "channels", "same_channel", "not_finite", "extreme", "one_value",
+    "label_values", "empty_label", "cropped_away",
     # between cases, and of the dataset's folder
     "no_label", "duplicate", "contradiction", "in_test", "same_name", "patients", "stray_files", "case_count", "label_gaps",
     "axis_orders", "no_direction",
