@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Column
 
+from autoseg.output import allow_any_encoding
 from autoseg.wording import rough_duration
 
 ShowProgress = Callable[[float, str], None]
@@ -27,6 +28,7 @@ _bars: list[Console] = []  # console of the bar that is shown now: prints above 
 
 def show(content: Any) -> None:
     """Print text (as it is) or a rich table."""
+    allow_any_encoding()
     console = _bars[-1] if _bars else Console()
     if isinstance(content, str):
         console.print(escape(content), soft_wrap=True, highlight=False)
@@ -53,6 +55,7 @@ def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> I
 
     spent_s: seconds that earlier runs spent on the share that is done already; None where they are not known.
     """
+    allow_any_encoding()
     clock = _Clock(spent_s)
     if _outer:
         yield lambda share, text: _outer[-1](share, f"{title}: {text}")

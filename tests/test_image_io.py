@@ -98,6 +98,33 @@ def test_nifti_without_qform_and_sform_has_simpleitks_geometry(tmp_path: Path) -
     assert sitk.ReadImage(str(path)).GetDirection() == Geometry((3.0, 2.0, 1.0)).direction
 
 
+HALF_TURN = np.array([0.3, 0.8, 0.5]) / np.sqrt(0.98)  # b, c, d of a rotation by 180 degrees: a is 0
+
+
+@pytest.mark.parametrize("quaternion", [
+    (0.1, 0.2, 0.3), HALF_TURN, HALF_TURN * (1 + 5e-7), HALF_TURN * (1 + 5e-6), HALF_TURN * (1 - 3e-8)])
+@pytest.mark.parametrize("qfac", [1, 0, -1, 3, -0.5])
+def test_qform_alone_places_voxels_as_in_simpleitk_and_a_prediction_keeps_the_header(
+    tmp_path: Path, qfac: float, quaternion: tuple[float, float, float]
+) -> None:
+    header = nib.Nifti1Image(volume().T, None).header
+    header["sform_code"], header["qform_code"] = 0, 1
+    header["pixdim"][:4] = qfac, 0.5, 0.7, 3
+    header["quatern_b"], header["quatern_c"], header["quatern_d"] = quaternion
+    header["qoffset_x"], header["qoffset_y"], header["qoffset_z"] = 10, -20, 30
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(4) + volume().tobytes())
+    image, peer = read_image(tmp_path / "a.nii"), sitk.ReadImage(str(tmp_path / "a.nii"))
+    assert read_geometry(tmp_path / "a.nii")[1] == image.geometry
+    np.testing.assert_allclose(image.geometry.direction, peer.GetDirection(), atol=1e-6)
+    np.testing.assert_allclose(image.geometry.origin_mm, peer.GetOrigin())
+    np.testing.assert_allclose(image.geometry.spacing_mm[::-1], peer.GetSpacing(), rtol=1e-6)
+
+    write_label(tmp_path / "out.nii", labels_like(image), image)
+    before, after = ((tmp_path / name).read_bytes() for name in ("a.nii", "out.nii"))
+    assert after[76:92] == before[76:92] and after[252:328] == before[252:328]  # pixdim[:4]; codes, quaternion, offsets, rows
+    assert sitk.ReadImage(str(tmp_path / "out.nii")).GetDirection() == peer.GetDirection()
+
+
 @pytest.mark.parametrize("slope, inter, expected", [(0.5, -3.0, np.float32), (1.0, -1024.0, np.float32),
                                                     (1.0, 0.0, np.int16), (0.0, 7.0, np.int16), (np.nan, 7.0, np.int16)])
 def test_slope_gives_float32_and_none_leaves_the_type(
@@ -198,6 +225,7 @@ def test_header_that_announces_terabytes_takes_no_memory(tmp_path: Path) -> None
     ({"sform_code": 0, "qform_code": 1, "pixdim": [1, 0, 1, 1, 0, 0, 0, 0]}, "voxels of"),
     ({"sform_code": 0, "qform_code": 0, "pixdim": [1, np.nan, 1, 1, 0, 0, 0, 0]}, "voxels of"),
     ({"sform_code": 0, "qform_code": 1, "quatern_b": 5}, "no rotation"),
+    ({"sform_code": 0, "qform_code": 1, "quatern_b": np.nan}, "no rotation"),
 ])
 def test_header_that_places_voxels_nowhere_is_named(tmp_path: Path, fields: dict[str, object], found: str) -> None:
     header = nib.Nifti1Image(volume().T, OBLIQUE).header

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from autoseg.api.training import cross_validation, train
     from autoseg.errors import AutosegError
     from autoseg.options import Flag, given_options
+    from autoseg.output import allow_any_encoding
 
 MODULES = {
     "AutosegError": "autoseg.errors", "Flag": "autoseg.options", "given_options": "autoseg.options",
+    "allow_any_encoding": "autoseg.output",
     "cross_validation": "autoseg.api.training", "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
     "evaluation_flags": "autoseg.api.tasks", "find_best": "autoseg.api.selection", "next_prediction": "autoseg.api.prediction",
     "plan_and_preprocess": "autoseg.api.planning", "planner_for": "autoseg.api.planning", "planning_flags": "autoseg.api.tasks",
@@ -37,9 +39,9 @@ MODULES = {
 }
 
 __all__ = [
-    "AutosegError", "Flag", "cross_validation", "demo", "evaluate", "evaluation_flags", "find_best", "given_options",
-    "next_prediction", "plan_and_preprocess", "planner_for", "planning_flags", "postprocess", "predict", "predict_files",
-    "prediction_flags", "recipes", "repair", "report", "run", "task_infos", "train", "verify",
+    "AutosegError", "Flag", "allow_any_encoding", "cross_validation", "demo", "evaluate", "evaluation_flags", "find_best",
+    "given_options", "next_prediction", "plan_and_preprocess", "planner_for", "planning_flags", "postprocess", "predict",
+    "predict_files", "prediction_flags", "recipes", "repair", "report", "run", "task_infos", "train", "verify",
 ]
 
 

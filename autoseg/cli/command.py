@@ -96,6 +96,7 @@ def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], 
 def execute(run: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None) -> int:
     """Run a command, the reading of its flags included, whose help takes libraries, too: 0, or 1 after one clear message for
     anything that data, flags or disk can cause; 130 after Ctrl-C."""
+    api.allow_any_encoding()
     try:
         return _run(run, arguments)
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
+from nibabel.quaternions import quat2mat
 from nibabel.spatialimages import HeaderDataError
 
 from autoseg.errors import AutosegError
@@ -39,6 +40,7 @@ HEADER_BYTES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 SPACING_TOLERANCE = 1e-5  # relative: below it, pixdim's digits are taken for the affine's column lengths
 NO_SCALING = (1.0, 0.0)
 SFORM_ROWS, QFORM_OFFSETS = ("srow_x", "srow_y", "srow_z"), ("qoffset_x", "qoffset_y", "qoffset_z")
+LONGER_BY_ROUNDING, SHORTEST_REST = 1e-4, 1e-7  # of 1 - (b² + c² + d²) of a quaternion; below the second, it counts as 0
 ALIGNED = 2  # code of a position that another image gives
 
 
@@ -70,7 +72,7 @@ class NiftiHeader:
             for name, offset in zip(SFORM_ROWS, (header.get_sform() @ voxel)[:3], strict=True):
                 header[name][3] = offset
         if int(header["qform_code"]) > 0:
-            with contextlib.suppress(HeaderDataError, ValueError):  # beside an sform, a qform that is no rotation is not used
+            with contextlib.suppress(ValueError):  # beside an sform, a qform that is no rotation is not used
                 for name, offset in zip(QFORM_OFFSETS, (_qform(header, sizes) @ voxel)[:3], strict=True):
                     header[name] = offset
         for name in ("slice_code", "slice_start", "slice_end"):
@@ -344,16 +346,26 @@ def _without_codes(sizes: np.ndarray) -> np.ndarray:
 
 
 def _qform(parsed: nib.Nifti1Header, sizes: np.ndarray) -> np.ndarray:
-    """Return the qform's affine from voxel to RAS. Raises HeaderDataError or ValueError where it is no rotation."""
-    parsed = parsed.copy()
-    parsed["pixdim"][1:4] = sizes
-    return np.asarray(parsed.get_qform(), float)
+    """Return the qform's affine from voxel to RAS, by the rules of the standard's reference code (nifti1_io).
+
+    The z axis is turned round where pixdim[0] is negative, and 0 counts as 1. A quaternion that is too long by rounding is one
+    of length 1. Raises ValueError where it is longer than that.
+    """
+    b, c, d = (float(parsed[f"quatern_{name}"]) for name in "bcd")
+    left = 1 - (b * b + c * c + d * d)
+    if not left >= -LONGER_BY_ROUNDING:  # written this way, NaN fails, too
+        raise ValueError(f"its quaternion ({b:.6g}, {c:.6g}, {d:.6g}) is longer than 1, or no number")
+    rotation = quat2mat((math.sqrt(left) if left >= SHORTEST_REST else 0.0, b, c, d))
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * (*sizes[:2], -sizes[2] if parsed["pixdim"][0] < 0 else sizes[2])
+    affine[:3, 3] = [float(parsed[name]) for name in QFORM_OFFSETS]
+    return affine
 
 
 def _usable_qform(path: Path, parsed: nib.Nifti1Header, sizes: np.ndarray) -> np.ndarray:
     try:
         return _qform(parsed, sizes)
-    except (HeaderDataError, ValueError) as error:
+    except ValueError as error:
         raise AutosegError(
             f"{path}: the qform in its header is no rotation ({error}). Correct the header (or convert the image again "
             "from its source), or leave the case out."

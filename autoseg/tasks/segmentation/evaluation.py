@@ -10,6 +10,7 @@ from autoseg.dataset import Labels
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import pooled_folds as pooled
 from autoseg.evaluation.csv_table import columns_of
+from autoseg.evaluation.plausible import unnamed_in_words
 from autoseg.evaluation.summary import CASE_COLUMNS, TOLERANCE_MM, Summary, evaluate_folder, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
 from autoseg.provenance import holds_model, require_replaceable
@@ -40,14 +41,16 @@ def evaluate(
     require_replaceable(output, lambda path: holds_model(path, Summary))
     require_replaceable(csv_path, lambda path: columns_of(path)[:len(CASE_COLUMNS)] == list(CASE_COLUMNS))
     tolerance_mm = TOLERANCE_MM if options.tolerance_mm is None else options.tolerance_mm
-    summary = evaluate_folder(Path(reference), prediction, labels, workers, tolerance_mm, report)
+    summary = evaluate_folder(Path(reference), prediction, labels, workers, tolerance_mm, report, options.subset)
     write_summary(output, summary)
     write_csv(csv_path, summary)
     notes: list[Any] = [failures_table(summary.failed)] if summary.failed else []
-    if absent := _absent(summary):
-        notes.append(f"Note: no reference holds {some(absent)}. Values that dataset.json does not name count as background.")
+    if summary.metric_per_case and (absent := _absent(summary)):
+        notes.append(f"Note: no reference holds {some(absent)}.")
+    notes += unnamed_in_words(summary.unnamed)
     failed = len(summary.failed)
-    return Evaluated(summary, (output, csv_path), (cases_table(summary), summary_table(summary), *notes), failed,
+    tables = (cases_table(summary), summary_table(summary)) if summary.metric_per_case else ()
+    return Evaluated(summary, (output, csv_path), (*tables, *notes), failed,
                      failed + len(summary.metric_per_case))
 
 

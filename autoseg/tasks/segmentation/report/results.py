@@ -21,7 +21,7 @@ from autoseg.reporting.blocks import (
 )
 from autoseg.reporting.figures import box_rows
 from autoseg.tasks.segmentation.report.artefacts import BestResult, SegmentationArtefacts, missing_steps
-from autoseg.wording import MISSING, counted, fixed, listed, number, with_interval
+from autoseg.wording import MISSING, WHY_EMPTY, counted, fixed, listed, number, with_interval
 
 CLASSES_SHOWN = 12
 CASES_SHOWN = 12
@@ -135,7 +135,7 @@ def _class_table(summary: Summary, keys: Sequence[str]) -> Table:
         "Dice": lambda key: with_interval(summary.mean[key].get("Dice"), _bounds(summary, key, "Dice")),
         "HD95, mm": lambda key: with_interval(summary.mean[key].get("HD95"), _bounds(summary, key, "HD95"), 2),
         "NSD": lambda key: fixed(summary.mean[key].get("NSD")),
-        "volume error, ml": lambda key: number(summary.mean[key].get("volume_error_ml")),
+        "|volume error|, ml": lambda key: number(summary.mean[key].get("absolute_volume_error_ml")),
         "lesion F1": lambda key: fixed(summary.mean[key].get("lesion_F1")) if has_several_lesions(summary, key) else MISSING,
         "cases with it": lambda key: str(sum(n > 0 for n in metric_values(summary.metric_per_case, key, "n_ref"))),
         "missed in": lambda key: str(summary.missed[key]) if summary.missed.get(key) else MISSING,
@@ -143,7 +143,7 @@ def _class_table(summary: Summary, keys: Sequence[str]) -> Table:
     filled = {title: [cell(key) for key in keys] for title, cell in columns.items()}
     filled = {title: cells for title, cells in filled.items() if title == "Dice" or set(cells) != {MISSING}}
     rows = [[summary.names.get(key, key), *(cells[i] for cells in filled.values())] for i, key in enumerate(keys)]
-    return Table("Mean over the cases (95 % interval)", ("class", *filled), rows)
+    return Table(f"Mean over the cases (95 % interval). {MISSING} is {WHY_EMPTY}", ("class", *filled), rows)
 
 
 def _bounds(summary: Summary, key: str, metric: str) -> tuple[float, float] | None:
