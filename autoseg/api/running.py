@@ -196,7 +196,7 @@ def _train(
                 iterations=wanted.iterations, max_hours=hours, device=wanted.device, settings=wanted.settings,
                 workspace=wanted.workspace, quiet=True)
         if result.in_words and not quiet:
-            console.show(f"{fold.step}: {result.in_words}")
+            console.show_all([f"{fold.step}: {result.in_words}", *(f"Warning: {failing}." for failing in result.failings)])
 
 
 def _hours(max_hours: float | None, spent_s: float, waiting: int, folds: int) -> float | None:

@@ -97,6 +97,7 @@ def _find_best(
         console.show_all(warnings)
         console.show(candidates_table(best))
         console.show(rules_table(best))
+        console.show_all(f"Warning: {failing}." for failing in task.evaluation.failings(summaries[chosen.members]).values())
     return BestResult(best, folder.best_json, left_out)
 
 

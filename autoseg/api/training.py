@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TrainResult:
     """The result of training a fold. folder: of the fold. configuration: the one that was trained. summary: of its validation,
-    and in_words: the same in a few words; None and "" for fold "all"."""
+    and in_words: the same in a few words; None and "" for fold "all". failings: what it does not do at all, in sentences."""
 
     folder: Path
     configuration: str
     summary: Any
     in_words: str = ""
+    failings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,10 @@ def _train(job: Job[Any], task: Task, restart: bool, quiet: bool) -> TrainResult
         summary = run_fold(job, task.trainer.steps(job, data, report), load_data)
     if summary is None:
         return TrainResult(job.fold_folder.root, job.configuration, None)
+    failings = tuple(task.evaluation.failings(summary).values())
     if not quiet:
-        console.show_all(task.evaluation.shown(summary))
-    return TrainResult(job.fold_folder.root, job.configuration, summary, task.evaluation.result(summary))
+        console.show_all([*task.evaluation.shown(summary), *(f"Warning: {failing}." for failing in failings)])
+    return TrainResult(job.fold_folder.root, job.configuration, summary, task.evaluation.result(summary), failings)
 
 
 def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: bool, quiet: bool) -> None:
@@ -157,5 +159,6 @@ def cross_validation(
         summary = task.evaluation.pooled(model, folds)
         if not quiet:
             console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
-            console.show_all(task.evaluation.shown(summary))
+            console.show_all([*task.evaluation.shown(summary),
+                              *(f"Warning: {failing}." for failing in task.evaluation.failings(summary).values())])
     return CrossValidation(model.configuration, model.recipe, summary, model.summary_json, task.info.averages, missing)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 
 from autoseg import api
-from autoseg.cli.command import Command, add_dataset, add_device, add_options, add_planner, add_workers, add_workspace, of_tasks
+from autoseg.cli.command import (
+    Command,
+    add_dataset,
+    add_device,
+    add_options,
+    add_planner,
+    add_settings,
+    add_workers,
+    add_workspace,
+    of_tasks,
+)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +28,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                         help="finish in so many hours, which are divided over configurations and folds")
     parser.add_argument("--epochs", type=int, metavar="N", help="of each fold (default: the recipe's)")
     parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: the recipe's)")
-    parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
-                        help="any other setting of training, such as --set learning_rate=0.005; `autoseg recipes` lists them")
+    add_settings(parser)
     parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
     add_workers(parser)
     add_device(parser)
@@ -43,5 +52,5 @@ def run(flags: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "run", "All of it: plan, train every fold, find the best, report. Goes on where it was stopped.", add_flags, run
+    "run", "All of it: plan, train every fold, find the best, report. Goes on where it was stopped.", add_flags, run, goes_on=True
 )

@@ -20,6 +20,7 @@ from autoseg.reporting.blocks import (
     figures,
 )
 from autoseg.reporting.figures import box_rows
+from autoseg.tasks.segmentation.evaluation import failings
 from autoseg.tasks.segmentation.report.artefacts import BestResult, SegmentationArtefacts, missing_steps
 from autoseg.wording import MISSING, WHY_EMPTY, counted, fixed, listed, number, with_interval
 
@@ -39,6 +40,7 @@ def results_section(found: SegmentationArtefacts, best: BestResult | None) -> Se
     section.blocks += [
         Text("Every training case was predicted by the fold that did not train on it, and compared with its reference label. "
              "The interval behind a mean says how far it would move with other cases like these (95 % of the time)."),
+        *(Text(f"{failing}.", is_note=True) for failing in failings(best.summary).values()),
         Explanations(_words(best.summary)), Heading("Models"), *_models(found, best),
         Heading(f"Classes: {best.name}"), *_classes(best.summary), Heading("Cases"), *_cases(best.summary)]
     return section
