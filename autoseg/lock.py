@@ -34,9 +34,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
     the subject of the message, such as "Fold 0 of 2d, default". Raises AutosegError where another process holds the lock, or one
     of another host may.
     """
-    path = path.resolve()
-    made = [folder for folder in path.parents if not folder.exists()]
     make_folder(path.parent)
+    path = path.resolve()
     if path in _held:
         raise _refusal(path, what, _owner())
     with _opened(path) as file:
@@ -53,8 +52,6 @@ def locked(path: Path, what: str) -> Iterator[None]:
             _held.discard(path)
             with contextlib.suppress(OSError):
                 path.unlink()
-                for folder in made:  # where the block wrote nothing
-                    folder.rmdir()
 
 
 @contextlib.contextmanager
