@@ -19,6 +19,7 @@ ShowProgress = Callable[[float, str], None]
 """Called with the share of the work that is done (0..1) and a word about it."""
 
 SECONDS_BETWEEN_LINES = 30
+MOST_SEEN = 400  # shares that a clock remembers
 WIDTH_BESIDE_TITLE = 80  # characters that bar, time and text take
 
 _outer: list[ShowProgress] = []  # receive progress while a longer job shows its own
@@ -116,16 +117,28 @@ class _Clock:
 
     def __init__(self, spent_s: float | None) -> None:
         self._spent_s, self._started = spent_s or 0.0, time.monotonic()
-        self._first_share = None if spent_s is None else 0.0
+        self._seen: list[tuple[float, float]] = [] if spent_s is None else [(0.0, 0.0)]  # shares, and when they were reported
 
     def read(self, share: float) -> str:
-        """Return the time in words, such as "12 min, 33 min left", from the speed since the first share that was reported."""
-        if self._first_share is None:
-            self._first_share = share
+        """Return the time in words, such as "12 min, 33 min left".
+
+        The speed is that of the last half of the work that was seen since the first share: it follows where work slows down, and
+        one slow piece does not make it jump.
+        """
         elapsed = self._spent_s + time.monotonic() - self._started
-        since = share - self._first_share
-        left = f", {rough_duration(elapsed / since * (1 - share))} left" if since > 0 and share < 1 else ""
+        if not self._seen:
+            self._seen.append((share, elapsed))
+        first, at = self._since(share)
+        if share > self._seen[-1][0]:
+            self._seen.append((share, elapsed))
+            self._seen = self._seen if len(self._seen) <= MOST_SEEN else self._seen[::2]
+        left = f", {rough_duration((elapsed - at) / (share - first) * (1 - share))} left" if first < share < 1 else ""
         return rough_duration(elapsed) + left
+
+    def _since(self, share: float) -> tuple[float, float]:
+        """Return the last share that was reported before half of the work until `share`, and when."""
+        half = (self._seen[0][0] + share) / 2
+        return next(seen for seen in reversed(self._seen) if seen[0] <= half or seen == self._seen[0])
 
 
 class _Lines:

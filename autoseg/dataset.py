@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError, model_validator
 
 from autoseg import image_io, layouts
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, did_you_mean, some
 from autoseg.image import Image
 from autoseg.plan import Frozen
 from autoseg.regions import painting_fault
@@ -252,7 +252,8 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
     if len(fitting) == 1:
         return known[fitting[0]]
     if fitting:
-        raise AutosegError(f"Several datasets have the number {argument}: {', '.join(fitting)}. Give a name or a path.")
+        shared = "number" if argument.isdigit() else "name"
+        raise AutosegError(f"Several datasets have the {shared} {argument}: {', '.join(fitting)}. Give a name or a path.")
     there = {*known, *(folder.name for folder in workspace.planned_datasets())}
     for folder in workspace.planned_datasets():
         if folder.name in (argument, *numbered(argument, [folder.name])):
@@ -260,7 +261,14 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
     places = ", ".join([f"the workspace {workspace.root}", *(f"${name}" for name in RAW_VARIABLES)])
     raise AutosegError(
         f"{argument} is no folder, and no dataset of this name or number lies under {places}. "
-        + (f"There are: {', '.join(sorted(there))}." if there else "No dataset lies there at all. Give the path of one."))
+        + (f"There are: {', '.join(sorted(there))}.{_nearest(argument, there)}" if there
+           else "No dataset lies there at all. Give the path of one."))
+
+
+def _nearest(argument: str, names: Iterable[str]) -> str:
+    """Return a question with the name that was nearly typed, with or without its number; "" where none is near."""
+    there = list(names)
+    return did_you_mean(argument, there) or did_you_mean(argument, filter(None, map(_without_number, there)))
 
 
 def require_there(source: Path, folder: DatasetFolder, *flags: str) -> None:
@@ -274,9 +282,18 @@ def require_there(source: Path, folder: DatasetFolder, *flags: str) -> None:
 
 
 def numbered(argument: str, names: Iterable[str]) -> list[str]:
-    """Return the names that have the number ("4", "004") that `argument` is; none where it is no number."""
+    """Return the names that have the number ("4", "004") that `argument` is, or that are `argument` in another case or without
+    "Dataset" and the number ("hippocampus" for "Dataset004_Hippocampus")."""
     numbers = {name: NUMBERED_NAME.match(name) for name in names}
-    return [name for name, match in numbers.items() if match and argument.isdigit() and int(match[1]) == int(argument)]
+    if argument.isdigit():
+        return [name for name, match in numbers.items() if match and int(match[1]) == int(argument)]
+    return [name for name in numbers if argument.lower() in (name.lower(), _without_number(name).lower())]
+
+
+def _without_number(name: str) -> str:
+    """Return "Hippocampus" for "Dataset004_Hippocampus"; "" for a name without a number."""
+    match = NUMBERED_NAME.match(name)
+    return name[match.end():].lstrip("_") if match else ""
 
 
 def known_datasets(workspace: Workspace) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.commands import as_flag
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, did_you_mean
 from autoseg.plan import Frozen
 
 FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
@@ -32,7 +32,7 @@ def parse_settings(assignments: list[str], defaults: SettingsType, **flags: obje
         if not equals:
             raise AutosegError(f'--set takes key=value, but "{assignment}" has no "=".')
         if key not in known:
-            raise AutosegError(f'There is no setting "{key}". There are: {", ".join(sorted(known))}. '
+            raise AutosegError(f'There is no setting "{key}".{did_you_mean(key, known)} There are: {", ".join(sorted(known))}. '
                                "`autoseg recipes` explains them.")
         changed[key] = _parse_value(type(defaults), key, text)
     changed.update({key: value for key, value in flags.items() if value is not None})

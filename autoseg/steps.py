@@ -7,12 +7,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from autoseg.console import ShowProgress
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.plan import Frozen
+from autoseg.provenance import Origin
 from autoseg.workspace import read_model
 
 SECONDS_BETWEEN_WRITES = 15.0
@@ -32,15 +33,46 @@ class Step(NamedTuple):
     is_scaled: bool = False
 
 
+class Asked(Frozen):
+    """The request of a run, with which it goes on where nothing else is asked for.
+
+    recipes, name: what is trained, and the name of the model where it has one of its own. options: of planning, the
+    configurations and the planner among them. epochs, iterations, settings ("key=value"), max_hours: of training. at: when.
+    """
+
+    recipes: tuple[str, ...] = ()
+    name: str | None = None
+    options: dict[str, Any] = {}
+    epochs: int | None = None
+    iterations: int | None = None
+    settings: tuple[str, ...] = ()
+    max_hours: float | None = None
+    skip_bad_cases: bool = False
+    at: str = ""
+
+    @property
+    def training(self) -> Origin:
+        """Return the settings of training; not the hours, which may grow."""
+        keys = dict(setting.partition("=")[::2] for setting in self.settings)
+        return Origin.of(epochs=self.epochs, iterations=self.iterations, **keys)
+
+    def after(self, then: Asked) -> Asked:
+        """Return the request, completed by that of an earlier run of the same models."""
+        settings = {setting.partition("=")[0]: setting for setting in (*then.settings, *self.settings)}
+        given = self.model_dump(exclude_defaults=True) | {"options": then.options | self.options}
+        return Asked.model_validate(then.model_dump() | given | {"settings": tuple(settings.values())})
+
+
 class RunRecord(Frozen):
     """The content of run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished.
-    made_from: of some steps, a digest of what their result was made from."""
+    made_from: of some steps, a digest of what their result was made from. asked: what the last run was asked for."""
 
     remedy: ClassVar[str] = "Remove it: it says no more than how long each step took."
 
     steps: dict[str, float] = {}
     whole: tuple[str, ...] = ()
     made_from: dict[str, str] = {}
+    asked: Asked = Asked()
 
     @property
     def spent_s(self) -> float:
@@ -55,10 +87,11 @@ def read_record(path: Path) -> RunRecord:
 class Steps:
     """A runner of steps, one after the other, that reports the share of all of them and keeps their times in run.json."""
 
-    def __init__(self, path: Path, steps: Sequence[Step]) -> None:
+    def __init__(self, path: Path, steps: Sequence[Step], asked: Asked | None = None) -> None:
         self._path, self._steps = path, {step.name: step for step in steps}
         record = read_record(path)
         self._seconds, self._whole, self._made_from = dict(record.steps), set(record.whole), dict(record.made_from)
+        self._asked = asked or record.asked
 
     @property
     def spent_s(self) -> float:
@@ -143,5 +176,5 @@ class Steps:
 
     def _write(self) -> None:
         write_json(self._path, RunRecord(
-            steps=self._seconds, whole=tuple(sorted(self._whole)),
+            steps=self._seconds, whole=tuple(sorted(self._whole)), asked=self._asked,
             made_from={name: digest for name, digest in self._made_from.items() if digest}))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Bounds = tuple[float, float] | None  # the two ends of an interval
 MISSING = "–"  # stands on the page for a value that is not known
 UNKNOWN = "-"  # the same, in a terminal
+WHY_EMPTY = "not defined: no case has the class on either side, or, for distances, on both"  # a dash in tables of metrics
 JOINED = "\u00a0"  # a space at which no line breaks
 
 

@@ -102,6 +102,10 @@ class DatasetFolder:
         """Return the file that says how long each step of `autoseg run` for this task took."""
         return self.root / f"run{task.suffix}.json"
 
+    def lock_of(self, doing: str) -> Path:
+        """Return the file that is locked while a process does something with the whole dataset, such as "planning"."""
+        return self.root / f"{doing}.lock"
+
     def preprocessed(self, configuration: str) -> Path:
         return self.root / "preprocessed" / configuration
 
@@ -176,6 +180,11 @@ class FoldFolder:
     """One fold of a model."""
 
     root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Return the file that is locked while the fold is trained: beside the folder, which --restart removes."""
+        return self.root.with_name(f"{self.root.name}.lock")
 
     @property
     def checkpoint_final(self) -> Path:

@@ -12,14 +12,17 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
 from autoseg.dataset import Dataset
 from autoseg.fingerprint import Fingerprint
+from autoseg.image import UNKNOWN, AxisOrder, Image, axis_order, most_frequent_orientation
+from autoseg.preprocessing.store import read_header
 from autoseg.verification.case import without_cases
 from autoseg.verification.inspection import Inspection, run_inspections
 
@@ -31,10 +34,16 @@ Progress = Callable[[object], None]  # called with each case that is done
 
 @dataclass(frozen=True)
 class Request(Generic[Options]):
-    """A request for plans. dataset: the one whose cases are inspected. options: as the user gave them."""
+    """A request for plans. dataset: the one whose cases are inspected. options: as the user gave them. orientation: the most
+    frequent of the training cases by their headers, where they are measured (see `inspect`)."""
 
     dataset: Dataset
     options: Options
+    orientation: str | None = field(default=None, kw_only=True)
+
+    def order_of(self, image: Image) -> AxisOrder:
+        """Return the order in which intensities of an image are drawn, so that they are the same ones however it is stored."""
+        return axis_order(image.geometry.orientation, self.orientation, image.array.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,9 @@ def inspect(
     request: Request[Any], measure: Callable[..., Measured | None], workers: int | None = None
 ) -> Iterator[Inspection[Measured]]:
     """Check and measure every case of the request's dataset (see `run_inspections`). measure: the function of the task's room."""
-    alone = replace(request, dataset=without_cases(request.dataset))  # sent to the workers with each case
+    headers = [header for case in request.dataset.training if (header := read_header(case)) is not None]
+    orientation = most_frequent_orientation(Counter(header.geometry.orientation or UNKNOWN for header in headers))
+    alone = replace(request, dataset=without_cases(request.dataset), orientation=orientation)  # sent to the workers with each
     return run_inspections(request.dataset, functools.partial(measure, request=alone), workers)
 
 

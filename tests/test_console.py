@@ -43,3 +43,23 @@ def test_in_a_log_there_are_lines(capsys: pytest.CaptureFixture[str], monkeypatc
         console.show("told [between] them")
         report(1.0, "done")
     assert capsys.readouterr().out.splitlines() == ["told [between] them", "Work: 100%, 0 s  done"]
+
+
+def test_the_time_left_follows_work_that_slows_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 pieces: 1 s each until the 40th, then 10 s each. After 80, 20 are left at 10 s: 200 s, not 440 / 80 * 20 = 110."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    clock = console._Clock(None)
+    assert clock.read(0.0) == "0 s"
+    said = []
+    for piece in range(1, 81):
+        now += 1.0 if piece <= 40 else 10.0
+        said.append(clock.read(piece / 100))
+    assert said[0] == "1 s, 99 s left" and said[39] == "40 s, 60 s left"
+    assert said[-1] == "7 min, 3 min left"
+    steady = console._Clock(0.0)
+    lefts = []
+    for piece in range(1, 1001):
+        now += 1.0
+        lefts.append(steady.read(piece / 1001).split(", ")[1])
+    assert lefts[0] == "17 min left" and lefts[-1] == "1 s left"

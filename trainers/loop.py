@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from autoseg.console import ShowProgress
+from autoseg.console import ShowProgress, show
 from autoseg.errors import AutosegError
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
@@ -97,9 +97,11 @@ def train(run: Run) -> None:
     Goes on from `training_state.pt` where it is there. Raises AutosegError where the loss is no longer a number.
     """
     resume(run)
+    is_on_cpu = _device(run).type == "cpu"
+    run.schedule.begin()
     saved = drawn = time.monotonic()
     while not is_over(run):
-        epoch = train_epoch(run)
+        epoch = train_epoch(run, is_on_cpu)
         run.history.append(epoch)
         run.learner.end_epoch(epoch.training_loss)
         write_log(run.folder.log_jsonl, run.history)
@@ -123,8 +125,8 @@ def is_over(run: Run) -> bool:
     return run.next_epoch >= run.schedule.epochs or run.learner.is_exhausted
 
 
-def train_epoch(run: Run) -> Epoch:
-    """Make all iterations of one epoch, and the online validation after them."""
+def train_epoch(run: Run, is_on_cpu: bool = False) -> Epoch:
+    """Make all iterations of one epoch, and the online validation after them. is_on_cpu: say early if it will take long."""
     number, started = run.next_epoch, time.monotonic()
     torch.manual_seed(run.settings.seed + number)  # random parts of networks, such as dropout, repeat when a run is continued
     steps: list[dict[str, float]] = []
@@ -140,8 +142,11 @@ def train_epoch(run: Run) -> Epoch:
                 f"complete. Look for extreme intensities with `autoseg verify`, or lower the learning rate, {rate:.2g} here, "
                 "with --set learning_rate=."
             )
+        if is_on_cpu and (note := run.schedule.long_without_gpu(number, iteration + 1)):
+            show(note)
+        is_over_now = run.schedule.is_epoch_over(number, iteration + 1)
         run.report(run.schedule.progress(number, iteration + 1), _line(run, number, steps[-1]))
-        if run.schedule.is_epoch_over(number, iteration + 1):
+        if is_over_now:
             break
     validation_loss, dice = validate(run, number)
     mean = _mean([value for value in dice.values() if value is not None])
@@ -175,8 +180,7 @@ def resume(run: Run) -> None:
     """Continue from the state of an earlier run where there is one."""
     if not run.folder.training_state.exists():
         return
-    device = next(next(iter(run.learner.modules.values())).parameters()).device
-    state = load_state(run.folder.training_state, device)
+    state = load_state(run.folder.training_state, _device(run))
     try:
         run.learner.load_state_dict(state["learner"])
         run.history = [Epoch.model_validate(entry) for entry in state["history"]]
@@ -187,6 +191,10 @@ def resume(run: Run) -> None:
             f"{run.folder.training_state} does not fit this network and these settings "
             f"({str(error).splitlines()[0]}). Start the fold anew with --restart."
         ) from error
+
+
+def _device(run: Run) -> torch.device:
+    return next(next(iter(run.learner.modules.values())).parameters()).device
 
 
 def _state(run: Run) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, did_you_mean
 from autoseg.trainers.settings import TrainingSettings
 
 
@@ -38,7 +38,8 @@ def find_recipe(name: str, known: Mapping[str, Recipe]) -> Recipe:
     module_name, colon, function_name = name.partition(":")
     if not colon or not all(part.isidentifier() for part in [*module_name.split("."), function_name]):
         raise AutosegError(
-            f'There is no recipe "{name}". There are: {", ".join(known)}; your own is named as "module:function".'
+            f'There is no recipe "{name}".{did_you_mean(name, known)} There are: {", ".join(known)}; your '
+            'own is named as "module:function".'
         )
     try:
         module = importlib.import_module(module_name)

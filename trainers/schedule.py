@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 
+from autoseg.errors import AutosegError
 from autoseg.trainers.settings import TrainingSettings
+from autoseg.wording import rough_duration
 
 MEASURED_STEPS = 10  # steps of the first epoch that are timed, after UNTIMED_STEPS of warming up
 UNTIMED_STEPS = 3
 FEWEST_EPOCHS = 20  # epochs are shortened so that at least so many fit: validation and checkpoints need some
 SHORTEST_EPOCH = 5
+ANNOUNCED_S = 30  # so long are steps measured at most, where they are slow
+LONG_S = 2 * 3600  # a training on a CPU that takes longer is announced
 
 
 class Schedule:
@@ -29,6 +33,9 @@ class Schedule:
         self.seconds = None if settings.max_hours is None else settings.max_hours * 3600 * (1 - reserve)
         self.started = time.monotonic() - elapsed_s
         self._first_step: float | None = None
+        self._begun: float | None = None
+        self._steps_here = 0
+        self._told = False
 
     @property
     def elapsed_s(self) -> float:
@@ -42,8 +49,41 @@ class Schedule:
     def is_epoch_over(self, epoch: int, iteration: int) -> bool:
         """Tell whether the epoch ends before this iteration; in the first epochs of a timed training this measures the steps."""
         if self.seconds is not None and epoch == 0:
+            self._require_time(iteration, self.seconds)
             self._measure(iteration, self.seconds)
         return iteration >= self.iterations
+
+    def begin(self) -> None:
+        """Take note that the first step of this run of the process begins."""
+        self._begun = time.monotonic()
+
+    def _require_time(self, iteration: int, seconds: float) -> None:
+        """Raise AutosegError where the first step took more than all the time that was given."""
+        if iteration != 1 or self._begun is None or self.elapsed_s <= seconds:
+            return
+        raise AutosegError(
+            f"--max-hours leaves {_short(seconds)} for training, but one step took "
+            f"{_short(time.monotonic() - self._begun)}: nothing would be learned. Give more hours, make a step cheaper "
+            "(a smaller patch_size or batch_size with --set), or leave --max-hours out.")
+
+    def long_without_gpu(self, epoch: int, iteration: int) -> str | None:
+        """Return, once, after some steps of an untimed training on a CPU, an estimate of its length if that is long."""
+        if self.seconds is not None or self._told:
+            return None
+        done = epoch * self.iterations + iteration
+        self._steps_here += 1
+        if self._steps_here <= UNTIMED_STEPS:
+            self._first_step = time.monotonic()
+        measured, now = self._steps_here - UNTIMED_STEPS, time.monotonic()
+        if self._first_step is None or measured < 1 or (measured < MEASURED_STEPS and now - self._first_step < ANNOUNCED_S):
+            return None
+        self._told = True
+        left_s = (now - self._first_step) / measured * (self.epochs * self.iterations - done)
+        if left_s < LONG_S:
+            return None
+        return (f"There is no GPU in use: on this CPU the training takes about {rough_duration(left_s)} (estimated from its "
+                f"first steps; {self.epochs} epochs of {self.iterations} steps). --max-hours fits it into a "
+                "time; --epochs and --iterations make it shorter.")
 
     def _measure(self, iteration: int, seconds: float) -> None:
         if iteration == UNTIMED_STEPS:
@@ -69,3 +109,7 @@ class Schedule:
         """Continue from what `state_dict` returned."""
         self.epochs, self.iterations = int(state["epochs"]), int(state["iterations"])
         self.started = time.monotonic() - state["elapsed_s"]
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else rough_duration(seconds)

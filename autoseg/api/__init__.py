@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from autoseg.api.selection import find_best
     from autoseg.api.tasks import evaluation_flags, planning_flags, prediction_flags, task_infos
     from autoseg.api.training import cross_validation, train
-    from autoseg.errors import AutosegError
+    from autoseg.errors import AutosegError, did_you_mean
     from autoseg.options import Flag, given_options
     from autoseg.output import allow_any_encoding
 
 MODULES = {
     "AutosegError": "autoseg.errors", "Flag": "autoseg.options", "given_options": "autoseg.options",
-    "allow_any_encoding": "autoseg.output",
+    "allow_any_encoding": "autoseg.output", "did_you_mean": "autoseg.errors",
     "cross_validation": "autoseg.api.training", "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
     "evaluation_flags": "autoseg.api.tasks", "find_best": "autoseg.api.selection", "next_prediction": "autoseg.api.prediction",
     "plan_and_preprocess": "autoseg.api.planning", "planner_for": "autoseg.api.planning", "planning_flags": "autoseg.api.tasks",
@@ -40,7 +40,8 @@ MODULES = {
 }
 
 __all__ = [
-    "AutosegError", "Flag", "allow_any_encoding", "cross_validation", "demo", "evaluate", "evaluation_flags", "find_best",
+    "AutosegError", "Flag", "allow_any_encoding", "cross_validation", "demo", "did_you_mean", "evaluate", "evaluation_flags",
+    "find_best",
     "given_options", "next_prediction", "plan_and_preprocess", "planner_for", "planning_flags", "postprocess", "predict",
     "predict_files", "prediction_flags", "recipes", "repair", "report", "run", "seen", "task_infos", "train", "verify",
 ]

@@ -12,10 +12,21 @@ from autoseg.api.tasks import Task
 from autoseg.dataset import Dataset, find_dataset, load_dataset, numbered
 from autoseg.errors import AutosegError
 from autoseg.options import options_from
-from autoseg.workspace import DatasetFolder, Workspace, read_model
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 PathLike = str | Path
 OneOrSeveral = PathLike | Sequence[PathLike] | None
+
+
+def failings_of(task: Task, model: ModelFolder) -> list[str]:
+    """Return in sentences what a model does not do at all, by its validation: of all folds, or of each that was validated."""
+    folds = [model.fold(fold).summary_json for fold in model.finished_folds()]
+    files = [path for path in ([model.summary_json] if model.summary_json.exists() else folds) if path.exists()]
+    try:
+        found = [task.evaluation.failings(read_model(path, task.evaluation.SUMMARY)) for path in files]
+    except AutosegError:
+        return []  # damaged; the report says so
+    return [text for key, text in found[0].items() if all(key in its for its in found)] if found else []
 
 
 def several(value: OneOrSeveral) -> list[str]:

@@ -16,6 +16,7 @@ from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.digests import content_stamps, remembered_digests
 from autoseg.errors import AutosegError, many, some
 from autoseg.files import remove_leftovers, write_json
+from autoseg.lock import locked
 from autoseg.options import options_from, planning_command, require_known
 from autoseg.plan import Frozen
 from autoseg.planners.request import Request, inspect
@@ -66,8 +67,8 @@ def plan_and_preprocess(
         raise AutosegError(f"{source.name} has no labels but background, so there is nothing for {task.info.a_model} to learn. "
                            f"Name the labels in its dataset.json. {without_labels_plan(dataset, folder)}")
     request = task.planner.prepare(source, chosen)
-    remove_leftovers(folder.root)
-    with remembered_digests(folder.digests_json):
+    with locked(folder.lock_of("planning"), f"The planning of {folder.name}"), remembered_digests(folder.digests_json):
+        remove_leftovers(folder.root)
         usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
         return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
 

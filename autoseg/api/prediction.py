@@ -11,7 +11,7 @@ import numpy as np
 
 from autoseg import console, layouts
 from autoseg.api import tasks
-from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, in_workspace, planned_for, several
+from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, failings_of, in_workspace, planned_for, several
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
 from autoseg.errors import AutosegError, many, some
@@ -144,10 +144,11 @@ def predict_files(
     table = opened.prediction.table(rows) if rows else None
     if table is not None and not quiet:
         console.show(table)
+    notes = [*(f"Warning: {failing}." for failing in opened.failings), *opened.prediction.notes(rows)]
     return PredictResult(
         {name: one.path for name, one in made.items()}, failed, sum(one.was_there for one in made.values()),
-        opened.prediction.made(len(made), len(extra)), opened.prediction.done, opened.prediction.compare_with, rows, extra,
-        opened.prediction.notes(rows), gated, {name: one.warnings for name, one in made.items() if one.warnings})
+        opened.prediction.made(len(made), len(extra)), opened.prediction.done, opened.prediction.compare_with, rows, extra, notes,
+        gated, {name: one.warnings for name, one in made.items() if one.warnings})
 
 
 def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:
@@ -213,6 +214,7 @@ def next_prediction(
 class _Opened:
     prediction: Prediction
     gate: OpenedGate | None
+    failings: tuple[str, ...]
 
 
 def _open(
@@ -234,7 +236,9 @@ def _open(
     gate = getattr(options, "gate", None)
     if gate is None and getattr(options, "gate_percentile", None) is not None:
         raise AutosegError("--gate-percentile is of --gate, which names a model's folder. Give both, or leave it out.")
-    return _Opened(prediction, None if gate is None else OpenedGate.at(gate, options.gate_percentile, device, quiet))
+    failings = [failings_of(task, member) for member in chosen.members]
+    common = tuple(failing for failing in failings[0] if all(failing in its for its in failings))
+    return _Opened(prediction, None if gate is None else OpenedGate.at(gate, options.gate_percentile, device, quiet), common)
 
 
 def _choose(

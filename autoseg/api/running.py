@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +19,15 @@ from autoseg.api.tasks import Task
 from autoseg.api.training import cross_validation, job_for, require_configuration, train
 from autoseg.best import Best
 from autoseg.console import ShowProgress
-from autoseg.dataset import find_dataset, load_dataset
+from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.digests import file_digest
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
-from autoseg.files import remove_leftovers
+from autoseg.files import remove_leftovers, write_json
+from autoseg.lock import locked
 from autoseg.provenance import Origin
-from autoseg.steps import Step, Steps, read_record
+from autoseg.steps import Asked, RunRecord, Step, Steps, read_record
+from autoseg.wording import moment
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 if TYPE_CHECKING:
@@ -67,45 +71,74 @@ class _Fold:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The settings that all folds are to be trained with."""
+    """What is to be trained. asked: all of it. given: what was given this time."""
 
-    epochs: int | None
-    iterations: int | None
-    settings: Sequence[str]
-    max_hours: float | None
+    asked: Asked
+    given: Asked
     device: str
     workspace: PathLike | None
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        return self.asked.recipes
 
     def job(self, folder: DatasetFolder, configuration: str, recipe: str) -> Job[Any]:
         """Return the job of fold 0 with these settings. Raises AutosegError that names what is wrong."""
         task, found = tasks.find_recipe(recipe)
-        flags = {"epochs": self.epochs, "iterations": self.iterations, "max_hours": self.max_hours}
-        return job_for(folder, task, found, configuration, recipe, "0", self.settings, flags, device=self.device)
+        asked = self.asked
+        flags = {"epochs": asked.epochs, "iterations": asked.iterations, "max_hours": asked.max_hours}
+        return job_for(folder, task, found, configuration, recipe, "0", asked.settings, flags, device=self.device,
+                       name=asked.name)
 
 
 def run(
-    dataset: PathLike, max_hours: float | None = None, recipes: Sequence[str] = ("default",), epochs: int | None = None,
+    dataset: PathLike, max_hours: float | None = None, recipes: Sequence[str] = (), epochs: int | None = None,
     iterations: int | None = None, settings: Sequence[str] = (), skip_bad_cases: bool = False, workers: int | None = None,
-    device: str = "auto", planner: str | None = None, workspace: PathLike | None = None, quiet: bool = False, **options: Any,
+    device: str = "auto", planner: str | None = None, workspace: PathLike | None = None, quiet: bool = False,
+    name: str | None = None, resume: bool = False, restart: bool = False, **options: Any,
 ) -> RunResult:
     """Plan, train every fold of every configuration and recipe, find the best where the task has ensembles, write the report.
 
-    recipes: all of one task. What an earlier run finished stays: plans that fit the dataset, preprocessed cases, folds,
+    recipes: all of one task; () for those of the latest run, else "default". What is not given is as the latest run of these
+    recipes was asked for it. What an earlier run finished stays: plans that fit the dataset, preprocessed cases, folds,
     predictions of ensembles, best.json; an unfinished fold goes on with the settings that it was started with. max_hours: of all
     runs together, divided evenly over the folds that are left; a twentieth is kept for the end. options: of planning, such as
     configurations=["2d"]; the other arguments are those of `plan_and_preprocess` and `train`.
-    Raises AutosegError where a step cannot be done, or the hours are over before every fold was trained.
+    name: of the model, where it is not the recipe's. resume: go on as it was begun, whatever else is given. restart: throw away
+    the folds of these models first.
+    Raises AutosegError where a step cannot be done, where folds were begun with other settings than those given, or the hours are
+    over before every fold was trained.
     """
-    wanted = _Wanted(epochs, iterations, settings, max_hours, device, workspace)
-    recipes = tuple(dict.fromkeys(recipes))
-    task = _check(wanted, recipes, planner, options)
     place = Workspace.at(workspace)
     source = load_dataset(find_dataset(str(dataset), place))
     folder = folder_for(source, place)
-    remove_leftovers(folder.root)
+    its = {key: value for key, value in {"planner": planner, **options}.items() if value is not None}
+    given = Asked(recipes=tuple(dict.fromkeys(recipes)), name=name, options=its, epochs=epochs, iterations=iterations,
+                  settings=tuple(settings), max_hours=max_hours, skip_bad_cases=skip_bad_cases)
+    asked = _as_begun(folder, given, resume, restart, quiet)
+    wanted = _Wanted(asked, given, device, workspace)
+    task = _check(wanted, asked.recipes, asked.options.get("planner"), _but_planner(asked.options))
+    with locked(folder.lock_of(f"run{task.info.suffix}"), f"autoseg run {folder.name}"):
+        remove_leftovers(folder.root)
+        if restart:
+            _throw_away(folder, task, asked)
+        return _run(source, folder, task, wanted, workers, quiet)
+
+
+def _run(
+    source: Dataset, folder: DatasetFolder, task: Task, wanted: _Wanted, workers: int | None, quiet: bool
+) -> RunResult:
+    """Do what is not done yet."""
+    asked, recipes, max_hours = wanted.asked, wanted.recipes, wanted.asked.max_hours
+    options = asked.options
+    if folder.plans_of(task.info).exists():  # planning keeps what it was asked for, but which configurations are meant
+        options = {key: value for key, value in options.items() if key == "configurations" or key in wanted.given.options}
     with console.progress(f"autoseg run {source.name}", quiet, read_record(folder.run_of(task.info)).spent_s) as overall:
-        with Steps(folder.run_of(task.info), _before_planning(max_hours)).run(PLAN, overall) as report, console.inside(report):
-            result = plan_where_needed(task, source, folder, options, planner, workers, skip_bad_cases, quiet)
+        first = Steps(folder.run_of(task.info), _before_planning(max_hours), asked)
+        with first.run(PLAN, overall) as report, console.inside(report):
+            with locked(folder.lock_of("planning"), f"The planning of {folder.name}"):
+                result = plan_where_needed(task, source, folder, _but_planner(options), options.get("planner"), workers,
+                                           asked.skip_bad_cases, quiet)
             if result.failed:
                 listed = "\n".join(f"  {reason}" for reason in result.failed.values())
                 raise AutosegError(f"{many(len(result.failed), 'case')} of {folder.name} could not be preprocessed:\n{listed}")
@@ -117,9 +150,70 @@ def run(
         made_from = _finish(folder, task, models, recipes, steps, wanted, workers, overall, quiet)
         if not folder.report_html.exists() or not steps.is_made_from(REPORT, made_from):
             with steps.run(REPORT, overall, made_from) as report, console.inside(report):
-                make_report(source.name, workspace=workspace, quiet=True)
+                make_report(source.name, workspace=wanted.workspace, quiet=True)
         overall(1.0, "")
     return RunResult(read_model(folder.best_json, Best) if task.info.averages else None, models, folder.report_html)
+
+
+def _as_begun(folder: DatasetFolder, given: Asked, resume: bool, restart: bool, quiet: bool) -> Asked:
+    """Return what is asked for: what is given, the rest as the latest run of the same models was asked for it.
+
+    Raises AutosegError where folds of these models were begun with other settings, which it names.
+    """
+    if resume and restart:
+        raise AutosegError("--continue and --restart contradict each other. Give one of them.")
+    if given.name is not None and len(given.recipes) > 1:
+        raise AutosegError("--name names one model, but several recipes are given with -tr. Run them one after the other.")
+    now = given.model_copy(update={"at": datetime.now().astimezone().isoformat(timespec="seconds")})
+    earlier = [read_record(folder.run_of(info)).asked for info in tasks.task_infos()]
+    same = [asked for asked in earlier if asked.recipes and given.recipes in ((), asked.recipes) and given.name in (
+        (asked.name,) if given.recipes else (None, asked.name))]
+    if not same:
+        latest = max(earlier, key=lambda asked: asked.at).recipes if given.name else ()  # a name beside the run that was begun
+        recipes = given.recipes or (latest if len(latest) == 1 else (tasks.default_task().info.recipe,))
+        return now.model_copy(update={"recipes": recipes})
+    then = max(same, key=lambda asked: asked.at)
+    wanted = now.after(then)
+    begun = [model for model in folder.models() if model.recipe in _names(wanted) and model.begun_folds()]
+    if begun and resume:
+        wanted = wanted.model_copy(update={"epochs": then.epochs, "iterations": then.iterations, "settings": then.settings})
+    elif begun and not restart and (changed := then.training.differences(wanted.training)):
+        raise AutosegError(
+            f"The run of {folder.name} was begun with other settings: {', '.join(changed)}. Go on as it was begun: autoseg run "
+            f"{folder.name}; train a model of its own beside it with --name; or throw away its folds and begin anew with "
+            "--restart.")
+    if not quiet:
+        console.show(f"Goes on as the run of {moment(then.at)} was asked for: {_in_words(wanted)}.")
+    return wanted
+
+
+def _names(asked: Asked) -> tuple[str, ...]:
+    """Return the names of the models' folders."""
+    return asked.recipes if asked.name is None else (asked.name,)
+
+
+def _in_words(asked: Asked) -> str:
+    """Return what is asked for as flags."""
+    facts = {"-tr": asked.recipes, "--name": asked.name, "-c": asked.options.get("configurations"), "--epochs": asked.epochs,
+             "--iterations": asked.iterations, "--max-hours": asked.max_hours}
+    flags = [f"{flag} {' '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
+             for flag, value in facts.items() if value]
+    return " ".join([*flags, *(f"--set {setting}" for setting in asked.settings)])
+
+
+def _but_planner(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "planner"}
+
+
+def _throw_away(folder: DatasetFolder, task: Task, asked: Asked) -> None:
+    """Remove the folds of the models that are asked for, and the times of their steps."""
+    chosen = asked.options.get("configurations")
+    for model in folder.models_of(task.info):
+        if model.recipe in _names(asked) and (chosen is None or model.configuration in chosen):
+            for fold in (model.fold(name) for name in model.begun_folds() if name.isdigit()):
+                with locked(fold.lock, f"{model.configuration} {model.recipe} {fold.root.name}"):
+                    shutil.rmtree(fold.root)
+    write_json(folder.run_of(task.info), RunRecord(asked=asked))
 
 
 def _check(wanted: _Wanted, recipes: Sequence[str], planner: str | None, options: dict[str, Any]) -> Task:
@@ -151,7 +245,7 @@ def _folds(
         for recipe in recipes:
             job = wanted.job(folder, configuration, recipe)
             data = task.trainer.load_data(job)
-            its_folds = [_Fold(folder.model(configuration, recipe), str(fold)) for fold in range(data.folds)]
+            its_folds = [_Fold(job.model, str(fold)) for fold in range(data.folds)]
             first = next((fold.fold for fold in its_folds if not fold.is_begun), None)
             told = task.trainer.check(replace(job, fold=first or "0"), data, begins=first is not None)
             folds += its_folds
@@ -173,8 +267,8 @@ def _finish(
         return Origin.of(summaries=[file_digest(model.summary_json) for model in models]).digest
     if not is_current(folder, task, models):
         with steps.run(FIND_BEST, overall) as report, console.inside(report):
-            find_best(folder.name, [model.configuration for model in models], recipes, device=wanted.device, workers=workers,
-                      workspace=wanted.workspace, quiet=quiet)
+            find_best(folder.name, [model.configuration for model in models], [model.recipe for model in models],
+                      device=wanted.device, workers=workers, workspace=wanted.workspace, quiet=quiet)
     return file_digest(folder.best_json)
 
 
@@ -189,14 +283,15 @@ def _train(
     for number, fold in enumerate(waiting):
         if fold.is_begun and not quiet:
             console.show(f"{fold.step} goes on with the settings that it was started with.")
-        hours = None if fold.is_begun else _hours(wanted.max_hours, steps.spent_s, len(waiting) - number, len(folds))
+        asked = wanted.asked
+        hours = None if fold.is_begun else _hours(asked.max_hours, steps.spent_s, len(waiting) - number, len(folds))
         with steps.run(fold.step, overall) as report, console.inside(report):
             result = train(
-                folder.name, fold.fold, fold.model.configuration, fold.model.recipe, resume=fold.is_begun, epochs=wanted.epochs,
-                iterations=wanted.iterations, max_hours=hours, device=wanted.device, settings=wanted.settings,
-                workspace=wanted.workspace, quiet=True)
+                folder.name, fold.fold, fold.model.configuration, asked.recipes[0] if asked.name else fold.model.recipe,
+                resume=fold.is_begun, epochs=asked.epochs, iterations=asked.iterations, max_hours=hours, device=wanted.device,
+                settings=asked.settings, name=asked.name, workspace=wanted.workspace, quiet=True)
         if result.in_words and not quiet:
-            console.show(f"{fold.step}: {result.in_words}")
+            console.show_all([f"{fold.step}: {result.in_words}", *(f"Warning: {failing}." for failing in result.failings)])
 
 
 def _hours(max_hours: float | None, spent_s: float, waiting: int, folds: int) -> float | None:

@@ -30,6 +30,7 @@ from autoseg.evaluation.metrics import class_names
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
 from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
+from autoseg.lock import locked
 from autoseg.parallel import Outcome
 from autoseg.postprocessing.comparison import Members, candidates_table, choose, compare, rules_table
 from autoseg.postprocessing.files import postprocess_files
@@ -61,7 +62,7 @@ def find_best(
     Raises AutosegError where no model's cross-validation is complete; it says how to complete one.
     """
     folder = planned_for(dataset, Workspace.at(workspace), averaging_task())
-    with remembered_digests(folder.digests_json):
+    with locked(folder.lock_of("find-best"), f"find-best of {folder.name}"), remembered_digests(folder.digests_json):
         return _find_best(folder, configurations, recipes, ensembles, device, workers, quiet)
 
 
@@ -97,6 +98,7 @@ def _find_best(
         console.show_all(warnings)
         console.show(candidates_table(best))
         console.show(rules_table(best))
+        console.show_all(f"Warning: {failing}." for failing in task.evaluation.failings(summaries[chosen.members]).values())
     return BestResult(best, folder.best_json, left_out)
 
 

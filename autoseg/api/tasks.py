@@ -6,7 +6,8 @@ The parts of a row are modules, imported when they are first used (torch takes s
     store       doing, case_origin, preprocess                                      autoseg/tasks/<task>/store.py
     trainer     SETTINGS, RECIPES, defaults, load_data, check, check_begun, steps    trainers/<task>/
     prediction  open_models                                                         autoseg/tasks/<task>/prediction.py
-    evaluation  holds (but of the default task), evaluate, pooled, shown, result     autoseg/tasks/<task>/evaluation.py
+    evaluation  holds (but of the default task), evaluate, pooled, shown, result,
+                failings, SUMMARY                                                    autoseg/tasks/<task>/evaluation.py
     report      task_report                                                         autoseg/tasks/<task>/report/
     gate        open_gate: a task whose models can flag images before others see them
     ensembles   predict_pairs: a task whose models can be averaged
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import api as verbs
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, did_you_mean
 from autoseg.options import Flag, flags_of
 from autoseg.plan import Frozen, Plans
 from autoseg.task import TaskInfo
@@ -110,7 +111,7 @@ def task_of_planner(planner: str) -> Task:
     for task in TASKS:
         if planner in task.planner.SUMMARIES:
             return task
-    raise AutosegError(f'There is no planner "{planner}". There are: {", ".join(planners())}.')
+    raise AutosegError(f'There is no planner "{planner}".{did_you_mean(planner, planners())} There are: {", ".join(planners())}.')
 
 
 def planners() -> dict[str, str]:

@@ -16,6 +16,7 @@ from autoseg.api.tasks import Task
 from autoseg.digests import remembered_digests
 from autoseg.errors import AutosegError
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, state_of
+from autoseg.lock import locked
 from autoseg.settings import parse_settings
 from autoseg.workspace import DatasetFolder, Workspace
 
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TrainResult:
     """The result of training a fold. folder: of the fold. configuration: the one that was trained. summary: of its validation,
-    and in_words: the same in a few words; None and "" for fold "all"."""
+    and in_words: the same in a few words; None and "" for fold "all". failings: what it does not do at all, in sentences."""
 
     folder: Path
     configuration: str
     summary: Any
     in_words: str = ""
+    failings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,17 @@ def _train(job: Job[Any], task: Task, restart: bool, quiet: bool) -> TrainResult
     load_data = partial(task.trainer.load_data, job)
     data = load_data()
     notes = task.trainer.check(job, data, begins=restart or state_of(job.fold_folder) == "missing")
-    _begin(job, data, notes, restart, quiet)
-    with console.progress(f"{job.configuration} {job.model.recipe} fold {job.fold}", quiet) as report:
-        summary = run_fold(job, task.trainer.steps(job, data, report), load_data)
+    name = f"{job.configuration} {job.model.recipe} fold {job.fold}"
+    with locked(job.fold_folder.lock, name):
+        _begin(job, data, notes, restart, quiet)
+        with console.progress(name, quiet) as report:
+            summary = run_fold(job, task.trainer.steps(job, data, report), load_data)
     if summary is None:
         return TrainResult(job.fold_folder.root, job.configuration, None)
+    failings = tuple(task.evaluation.failings(summary).values())
     if not quiet:
-        console.show_all(task.evaluation.shown(summary))
-    return TrainResult(job.fold_folder.root, job.configuration, summary, task.evaluation.result(summary))
+        console.show_all([*task.evaluation.shown(summary), *(f"Warning: {failing}." for failing in failings)])
+    return TrainResult(job.fold_folder.root, job.configuration, summary, task.evaluation.result(summary), failings)
 
 
 def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: bool, quiet: bool) -> None:
@@ -157,5 +162,6 @@ def cross_validation(
         summary = task.evaluation.pooled(model, folds)
         if not quiet:
             console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
-            console.show_all(task.evaluation.shown(summary))
+            console.show_all([*task.evaluation.shown(summary),
+                              *(f"Warning: {failing}." for failing in task.evaluation.failings(summary).values())])
     return CrossValidation(model.configuration, model.recipe, summary, model.summary_json, task.info.averages, missing)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 
 from autoseg import api
 
 
 @dataclass(frozen=True)
 class Command:
-    """A verb. add_flags: adds its flags, without importing anything heavy. run: turns flags into an api call and an exit code."""
+    """A verb. add_flags: adds its flags, without importing anything heavy. run: turns flags into an api call and an exit code.
+    goes_on: whether the same command goes on with what it had finished when it was stopped."""
 
     name: str
     summary: str
     add_flags: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    goes_on: bool = False
 
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +71,33 @@ def of_tasks(word: str) -> str:
     return ", ".join(f"{its} ({plural})" for plural, its in words.items())
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of commands that train. `with_each_set` lets one flag take several settings."""
+    parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
+                        help="any other settings of training, such as --set loss=exp_log seed=1; `autoseg recipes` lists them")
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says which autoseg this is."""
+    try:
+        version = metadata.version("autoseg")
+    except metadata.PackageNotFoundError:
+        version = "(not installed: a plain checkout)"
+    parser.add_argument("--version", action="version", version=f"autoseg {version}")
+
+
+def with_each_set(arguments: Sequence[str]) -> list[str]:
+    """Return the words of a command line with a --set before each of several settings that follow one: "--set a=1 b=2"."""
+    words: list[str] = []
+    is_set = False  # whether the last flag is --set
+    for word in arguments:
+        if is_set and words[-1] != "--set" and "=" in word and not word.startswith("-"):
+            words.append("--set")
+        is_set = word == "--set" or (is_set and "=" in word and not word.startswith("-"))
+        words.append(word)
+    return words
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add the flag of commands that run networks."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
@@ -81,11 +112,11 @@ def _one_or_more(text: str) -> int:
 def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], int]:
     """Return the entry point of a command that has a program of its own."""
 
-    def run(arguments: Sequence[str] | None) -> int:
+    def run(arguments: Sequence[str]) -> int:
         parser = argparse.ArgumentParser(prog=program, description=command.summary, allow_abbrev=False)
         command.add_flags(parser)
-        flags = parser.parse_args(arguments)
-        return command.run(flags)
+        add_version(parser)
+        return carry_out(command, parser.parse_args(arguments))
 
     def main(arguments: Sequence[str] | None = None) -> int:
         return execute(run, arguments)
@@ -93,25 +124,54 @@ def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], 
     return main
 
 
-def execute(run: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None) -> int:
-    """Run a command, the reading of its flags included, whose help takes libraries, too: 0, or 1 after one clear message for
-    anything that data, flags or disk can cause; 130 after Ctrl-C."""
-    api.allow_any_encoding()
+def carry_out(command: Command, flags: argparse.Namespace) -> int:
+    """Run a command whose flags were read; say after Ctrl-C what becomes of its work."""
     try:
-        return _run(run, arguments)
+        return command.run(flags)
     except KeyboardInterrupt:
-        print("Stopped. What was finished is whole; the same command goes on from there.", file=sys.stderr)
+        again = next((f" without --{flag}" for flag in ("restart", "overwrite") if getattr(flags, flag, False)), "")
+        kept = f" What was finished is kept; the same command{again} goes on from there." if command.goes_on else ""
+        print(f"Stopped.{kept}", file=sys.stderr)
         return 130
 
 
-def _run(run: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None) -> int:
+def execute(run: Callable[[Sequence[str]], int], arguments: Sequence[str] | None) -> int:
+    """Run a command, the reading of its flags included, whose help takes libraries, too: 0, or 1 after one clear message for
+    anything that data, flags or disk can cause; 130 after Ctrl-C; 141, as after SIGPIPE, where nobody reads its output."""
+    api.allow_any_encoding()
+    try:
+        code = _run(run, with_each_set(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        return 141
+
+
+def _is_unread() -> bool:
+    """Tell whether nobody reads the standard output any more, as after `| head`; then leave it to nobody."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _run(run: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
     try:
         return run(arguments)
+    except BrokenPipeError:
+        raise
     except api.AutosegError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EPIPE):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         print(f"Error: {error.strerror}{f': {error.filename}' if error.filename else ''}. Nothing that was whole is lost; "
               "run the same command again when it is mended.", file=sys.stderr)

@@ -22,4 +22,4 @@ def run(flags: argparse.Namespace) -> int:
     return 0
 
 
-COMMAND = Command("demo", "Make a synthetic dataset and run the whole job on it, in a few minutes.", add_flags, run)
+COMMAND = Command("demo", "Make a synthetic dataset and run the whole job on it, in a few minutes.", add_flags, run, goes_on=True)

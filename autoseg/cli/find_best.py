@@ -32,5 +32,6 @@ def run(flags: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "find-best", "Compare models and ensembles on the cross-validation; choose, with post-processing.", add_flags, run
+    "find-best", "Compare models and ensembles on the cross-validation; choose, with post-processing.", add_flags, run,
+    goes_on=True,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from autoseg import api
 from autoseg.cli import (
     demo,
     evaluate,
@@ -18,7 +19,7 @@ from autoseg.cli import (
     train,
     verify,
 )
-from autoseg.cli.command import execute
+from autoseg.cli.command import add_version, carry_out, execute
 
 COMMANDS = (
     run.COMMAND, verify.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, find_best.COMMAND, report.COMMAND, predict.COMMAND,
@@ -31,15 +32,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return execute(_run, arguments)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="autoseg", description="Auto-configuring toolkit for medical images. `autoseg VERB -h` explains a verb."
     )
+    add_version(parser)
+    names = [command.name for command in COMMANDS]
+    if arguments and arguments[0] not in names and not arguments[0].startswith("-"):
+        parser.error(f'there is no verb "{arguments[0]}".{api.did_you_mean(arguments[0], names)} There are: {", ".join(names)}.')
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for command in COMMANDS:
         verb = verbs.add_parser(command.name, help=command.summary, description=command.summary, allow_abbrev=False)
         command.add_flags(verb)
-        verb.set_defaults(run=command.run)
+        verb.set_defaults(command=command)
+    if not arguments:
+        parser.print_help()
+        return 0
     flags = parser.parse_args(arguments)
-    code: int = flags.run(flags)
-    return code
+    return carry_out(flags.command, flags)

@@ -43,5 +43,6 @@ def run(flags: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "plan_and_preprocess", "Check a dataset, plan how it is preprocessed and trained on, and preprocess it.", add_flags, run)
+    "plan_and_preprocess", "Check a dataset, plan how it is preprocessed and trained on, and preprocess it.", add_flags, run,
+    goes_on=True)
 main = main_of(COMMAND, "autoseg_plan_and_preprocess")

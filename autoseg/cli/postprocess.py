@@ -28,4 +28,4 @@ def run(flags: argparse.Namespace) -> int:
     return tell_written(f"{written} label file(s)", written, result.failed, result.already_there, flags.output, "post-processed")
 
 
-COMMAND = Command("postprocess", "Apply the post-processing that find-best chose to label files.", add_flags, run)
+COMMAND = Command("postprocess", "Apply the post-processing that find-best chose to label files.", add_flags, run, goes_on=True)

@@ -50,5 +50,5 @@ def run(flags: argparse.Namespace) -> int:
 
 COMMAND = Command(
     "predict", "Predict images with trained models, of whatever task.",
-    add_flags, run)
+    add_flags, run, goes_on=True)
 main = main_of(COMMAND, "autoseg_predict")

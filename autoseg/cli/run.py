@@ -5,21 +5,35 @@ from __future__ import annotations
 import argparse
 
 from autoseg import api
-from autoseg.cli.command import Command, add_dataset, add_device, add_options, add_planner, add_workers, add_workspace, of_tasks
+from autoseg.cli.command import (
+    Command,
+    add_dataset,
+    add_device,
+    add_options,
+    add_planner,
+    add_settings,
+    add_workers,
+    add_workspace,
+    of_tasks,
+)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
-    parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=["default"], metavar="RECIPE",
+    parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=[], metavar="RECIPE",
                         help=f"what is trained and how: {of_tasks('recipe')}, another that `autoseg recipes` lists, or your own "
-                             'as "module:function"; several, all of one task (default: default)')
+                             'as "module:function"; several, all of one task (default: as in the latest run, else default)')
+    parser.add_argument("--name", metavar="NAME",
+                        help="of the model, where other settings than the recipe's are tried (default: the recipe's name)")
+    parser.add_argument("--continue", dest="resume", action="store_true",
+                        help="go on with the settings that the latest run was begun with, whatever else is given")
+    parser.add_argument("--restart", action="store_true", help="throw away the folds of these models and begin anew")
     add_planner(parser, default=None)
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="finish in so many hours, which are divided over configurations and folds")
     parser.add_argument("--epochs", type=int, metavar="N", help="of each fold (default: the recipe's)")
     parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps per epoch (default: the recipe's)")
-    parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
-                        help="any other setting of training, such as --set learning_rate=0.005; `autoseg recipes` lists them")
+    add_settings(parser)
     parser.add_argument("--skip-bad-cases", action="store_true", help="go on without the cases that have errors")
     add_workers(parser)
     add_device(parser)
@@ -31,7 +45,8 @@ def run(flags: argparse.Namespace) -> int:
     result = api.run(
         flags.dataset, max_hours=flags.max_hours, recipes=flags.recipes, epochs=flags.epochs, iterations=flags.iterations,
         settings=flags.assignments, skip_bad_cases=flags.skip_bad_cases, workers=flags.workers, device=flags.device,
-        planner=flags.planner, workspace=flags.workspace, **api.given_options(api.planning_flags(), vars(flags)))
+        planner=flags.planner, workspace=flags.workspace,
+        name=flags.name, resume=flags.resume, restart=flags.restart, **api.given_options(api.planning_flags(), vars(flags)))
     model, found = result.models[0], result.best
     if found is not None:
         print(found.reason)
@@ -43,5 +58,5 @@ def run(flags: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "run", "All of it: plan, train every fold, find the best, report. Goes on where it was stopped.", add_flags, run
+    "run", "All of it: plan, train every fold, find the best, report. Goes on where it was stopped.", add_flags, run, goes_on=True
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from autoseg import api
-from autoseg.cli.command import Command, add_dataset, add_device, add_workspace, command_like, main_of, of_tasks
+from autoseg.cli.command import Command, add_dataset, add_device, add_settings, add_workspace, command_like, main_of, of_tasks
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +28,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="fit the schedule into this time per fold; with schedule=poly the learning rate still ends at zero")
     add_device(parser)
-    parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE",
-                        help="any other setting, such as --set loss=exp_log; `autoseg recipes` lists them all")
+    add_settings(parser)
     add_workspace(parser)
 
 
@@ -56,5 +55,6 @@ def run(flags: argparse.Namespace) -> int:
     return 0
 
 
-COMMAND = Command("train", "Train folds of a planned dataset, and validate each on its held-out cases.", add_flags, run)
+COMMAND = Command(
+    "train", "Train folds of a planned dataset, and validate each on its held-out cases.", add_flags, run, goes_on=True)
 main = main_of(COMMAND, "autoseg_train")

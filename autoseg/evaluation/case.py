@@ -13,6 +13,7 @@ from autoseg.dataset import Labels, grid_differences
 from autoseg.errors import AutosegError
 from autoseg.evaluation.lesions import LesionCounts, lesion_counts_by_value
 from autoseg.evaluation.metrics import ConfusionCounts, class_keys, counts_by_class, mean_without_nan
+from autoseg.evaluation.plausible import image_fault
 from autoseg.evaluation.surface import SurfaceDistances, surface_distances_by_value
 from autoseg.image import Image
 from autoseg.plan import Frozen
@@ -92,12 +93,15 @@ class _Layer(NamedTuple):
 def compare(pair: Pair, labels: Labels | None, tolerance_mm: float) -> Compared:
     """Read both files and compare them. labels: None for one class per value that occurs.
 
-    Raises AutosegError, naming case and files, where one cannot be read, holds a negative value, or where they do not
+    Raises AutosegError, naming case and files, where one cannot be read, holds a negative value or an image, or where they do not
     lie on one grid.
     """
     reference, prediction = read_pair(pair)
     mine, theirs, spacing_mm = reference.array[0], prediction.array[0], reference.geometry.spacing_mm
     joint = joint_counts(mine, theirs)
+    for index, (path, array) in enumerate(((pair.reference, mine), (pair.prediction, theirs))):
+        if fault := image_fault(array, {values[index] for values in joint}):
+            raise AutosegError(f"{pair}: {path} is no label: {fault}.")
     surfaces, lesions = {}, {}
     for layer in _layers(mine, theirs, labels or labels_that_occur(joint)):
         distances = surface_distances_by_value(layer.reference, layer.prediction, spacing_mm)
@@ -116,7 +120,7 @@ def read_pair(pair: Pair) -> tuple[Image, Image]:
             f"{differing}. Predict the image again, or resample the prediction.")
     for path, image in ((pair.reference, reference), (pair.prediction, prediction)):
         if image.array.size and image.array.min() < 0:
-            raise AutosegError(f"{pair}: {path} holds the negative label value {image.array.min()}.")
+            raise AutosegError(f"{pair}: {path} holds negative values, so it is no label. Give the folder of the labels.")
     return reference, prediction
 
 

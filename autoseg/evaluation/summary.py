@@ -21,6 +21,7 @@ from autoseg.errors import AutosegError, some
 from autoseg.evaluation.case import BYTES_PER_VOXEL, CaseSummary, Pair, case_summary, compare, labels_that_occur
 from autoseg.evaluation.confidence import Interval, percentile_intervals, resampled_means
 from autoseg.evaluation.metrics import class_names, mean_of_finite
+from autoseg.evaluation.plausible import require_common_values, unnamed_values
 from autoseg.files import write_json, write_text
 from autoseg.parallel import run_parallel
 from autoseg.plan import Frozen
@@ -42,6 +43,7 @@ class Summary(Frozen):
     than two have the metric. missed: by class key, cases whose reference holds the class while the prediction does not;
     false_alarms: the other way round. Both lack a finite HD95 and ASSD.
     names: in dataset.json, by class key. failed: what kept a case from being evaluated, by case name.
+    unnamed: cases whose "references" or "predictions" hold values that dataset.json does not name, by value.
     tolerance_mm: the tolerance of NSD. made_from: digest of the files and labels that were compared (see `made_from`); empty for
     a folder that a user had evaluated, and for several summaries together.
     """
@@ -60,6 +62,7 @@ class Summary(Frozen):
     false_alarms: dict[str, int] = {}
     tolerance_mm: float = TOLERANCE_MM
     made_from: str = ""
+    unnamed: dict[str, dict[str, tuple[str, ...]]] = {}
 
 
 def made_from(pairs: Sequence[Pair], labels: Labels | None, tolerance_mm: float = TOLERANCE_MM) -> str:
@@ -70,14 +73,14 @@ def made_from(pairs: Sequence[Pair], labels: Labels | None, tolerance_mm: float 
 
 def evaluate_folder(
     reference_dir: Path, prediction_dir: Path, labels: Labels | None = None, workers: int | None = None,
-    tolerance_mm: float = TOLERANCE_MM, report: ShowProgress | None = None,
+    tolerance_mm: float = TOLERANCE_MM, report: ShowProgress | None = None, subset: bool = False,
 ) -> Summary:
     """Evaluate every reference against the prediction of the same name, whatever the endings.
 
     labels: None to take those of a dataset.json in either folder or in the one above the references (labelsTr), or
     where there is none, one class per value that occurs. A reference without prediction, an unreadable file and a
-    prediction on another grid are entered in `failed`; the other cases are evaluated. Raises AutosegError where no
-    prediction at all has a reference.
+    prediction on another grid are entered in `failed`; the other cases are evaluated. subset: references without prediction are
+    left out instead. Raises AutosegError where no prediction at all has a reference, and as `require_common_values`.
     """
     references, predictions = label_files(reference_dir), label_files(prediction_dir)
     pairs = [Pair(case, references[case], predictions[case]) for case in sorted(references.keys() & predictions)]
@@ -85,7 +88,8 @@ def evaluate_folder(
         raise AutosegError(
             f"No prediction in {prediction_dir} has the name of a reference in {reference_dir}. Predictions: "
             f"{_names(predictions)}; references: {_names(references)}. Give the folder of references first.")
-    missing = dict.fromkeys(sorted(references.keys() - predictions), f"no prediction in {prediction_dir}")
+    without = [] if subset else sorted(references.keys() - predictions)
+    missing = dict.fromkeys(without, f"no prediction in {prediction_dir}; with --subset, such cases are left out")
     labels = labels or labels_beside(reference_dir, prediction_dir)
     return evaluate_pairs(pairs, labels, missing, workers, tolerance_mm, report)
 
@@ -113,9 +117,12 @@ def evaluate_pairs(
             failed[outcome.item.case] = str(outcome.error)
         finished(outcome.item)
     compared.sort(key=lambda entry: entry.pair.case)
+    joints = {entry.pair.case: entry.joint for entry in compared}
+    require_common_values(list(joints.values()), labels)
+    unnamed = unnamed_values(joints, labels) if labels else {}
     labels = labels or labels_that_occur(*(entry.joint for entry in compared))
     summary = _summarize([case_summary(entry, labels) for entry in compared], class_names(labels), failed, tolerance_mm)
-    return summary.model_copy(update={"made_from": made_from(pairs, labels, tolerance_mm)})
+    return summary.model_copy(update={"made_from": made_from(pairs, labels, tolerance_mm), "unnamed": unnamed})
 
 
 def without_failures(summary: Summary) -> Summary:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from rich.markup import escape
 from rich.table import Table
 
 from autoseg.evaluation.summary import Summary, has_several_lesions
-from autoseg.wording import cell, plain_table, significant_cell
+from autoseg.wording import UNKNOWN, WHY_EMPTY, cell, plain_table, significant_cell
 
 CLASSES_IN_CASE_TABLE = 8
+CASE = "<case>"
 
 
 def summary_table(summary: Summary) -> Table:
@@ -34,6 +36,8 @@ def summary_table(summary: Summary) -> Table:
             *([cell(mean.get("lesion_F1")) if key in several else ""] if several else []),
             str(sum(case.metrics.get(key, {}).get("n_ref", 0) > 0 for case in summary.metric_per_case)),
             *([f"{summary.missed.get(key, 0)}/{summary.false_alarms.get(key, 0)}"] if one_sided else []))
+    if any(math.isnan(mean.get(name, math.nan)) for mean in summary.mean.values() for name in ("Dice", "HD95")):
+        table.caption = f"{UNKNOWN} is {WHY_EMPTY}"
     table.add_section()
     table.add_row("foreground", *_cells(summary.foreground_mean, summary.foreground_confidence))
     return table
@@ -53,13 +57,16 @@ def cases_table(summary: Summary) -> Table:
 
 
 def failures_table(failed: Mapping[str, str]) -> Table:
-    """Return a table of what kept cases from being evaluated, by case name; cases with the same reason share a row."""
+    """Return a table of what kept cases from being evaluated, by case name; cases with the same reason share a row.
+
+    Reasons are the same where only the case's name differs, which is then written as <case>.
+    """
     cases_by_reason: dict[str, list[str]] = {}
     for case, reason in failed.items():
-        cases_by_reason.setdefault(reason, []).append(case)
+        cases_by_reason.setdefault(reason.replace(case, CASE), []).append(case)
     table = Table("cases", "why", title=f"{len(failed)} case(s) not evaluated")
     for reason, cases in cases_by_reason.items():
-        table.add_row(escape(", ".join(cases)), escape(reason))
+        table.add_row(escape(", ".join(cases)), escape(reason.replace(CASE, cases[0]) if len(cases) == 1 else reason))
     return table
 
 

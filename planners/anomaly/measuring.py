@@ -65,10 +65,11 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
         slice_truths(label, case_label, axis, count, request.normal_by, dataset.labels.ignore)
         for axis, count in enumerate((z, y, x)))
     picture, needs_samples = is_picture(array), any(map(is_ct, dataset.channel_names))
+    turned = request.order_of(checked.image).of(array)
     return MeasuredSlices(
         geometry=geometry, channels=len(array), shape=(z, y, x), picture=picture, gray=picture and is_gray(array),
         constant=all(channel.min() == channel.max() for channel in array), truths=(along_z, along_y, along_x),
-        samples=sample_intensities(array, None, nonzero_box(array), None)[0] if needs_samples else None)
+        samples=sample_intensities(turned, None, nonzero_box(turned), None)[0] if needs_samples else None)
 
 
 def common_format(request: Request, inspections: Sequence[Inspection[MeasuredSlices]]) -> ImageFormat:

@@ -11,6 +11,7 @@ from autoseg.dataset import Dataset
 from autoseg.intensities import is_ct
 from autoseg.planners.localization.request import Request
 from autoseg.planners.sampling import sample_intensities
+from autoseg.preprocessing.crop import nonzero_box
 from autoseg.tasks.localization.level import Known, known_level, middle_half, values_of
 from autoseg.tasks.localization.placement import ProjectionPlacement
 from autoseg.tasks.localization.projecting import no_volume, place
@@ -76,7 +77,8 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
         half = middle_half(label, values_of(dataset.labels, target), placement.axes)
         slab = None if half is None else share_around_middle(half, placement.box[placement.axes.projected])
     needs_samples = any(map(is_ct, dataset.channel_names))
-    samples = sample_intensities(image.array, None, placement.box, None)[0] if needs_samples else None
+    turned = request.order_of(image).of(image.array)
+    samples = sample_intensities(turned, None, nonzero_box(turned), None)[0] if needs_samples else None
     return MeasuredProjection(len(image.array), placement, known, slab, samples)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from autoseg.dataset import Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfDataset
-from autoseg.image import UNKNOWN, most_frequent_orientation
+from autoseg.image import UNKNOWN, AxisOrder, most_frequent_orientation
 from autoseg.plan import IntensityStatistics
 from autoseg.planners.request import Request, measured_cases
 from autoseg.planners.sampling import sample_intensities
@@ -37,20 +37,24 @@ class MeasuredVolume:
 
 
 def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions] | None = None) -> MeasuredVolume | None:
-    """Measure a case; None for test cases. request: not needed."""
+    """Measure a case; None for test cases. request: None where intensities are drawn in the file's own axis order."""
     is_test = checked.case.label is None and bool(dataset.labels.foreground)
     if checked.image is None or is_test:
         return None
     array, geometry = checked.image.array, checked.image.geometry
     labels = None if checked.label is None else checked.label.array[0]
-    box = nonzero_box(array)
-    shape, cropped = array.shape[1:], tuple(stop - start for start, stop in box)
+    order = AxisOrder() if request is None else request.order_of(checked.image)
+    turned, box = order.of(array), nonzero_box(order.of(array))
+    shape, extents = array.shape[1:], [stop - start for start, stop in box]
+    z, y, x = (extents[order.axes.index(axis)] for axis in range(3))
+    cropped = (z, y, x)
     measured, components = ({}, 0) if labels is None else measure_labels(labels, geometry.spacing_mm, dataset.labels.ignore)
     fingerprint = CaseFingerprint(
         spacing_mm=geometry.spacing_mm, shape=shape, shape_after_crop=cropped,
         share_kept=round(float(np.prod(cropped) / np.prod(shape)), 6), orientation=geometry.orientation,
         labels=measured, foreground_components=components)
-    return MeasuredVolume(fingerprint, *sample_intensities(array, labels, box, dataset.labels.ignore))
+    return MeasuredVolume(fingerprint, *sample_intensities(
+        turned, None if labels is None else order.of(labels), box, dataset.labels.ignore))
 
 
 def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[MeasuredVolume]]) -> Fingerprint:

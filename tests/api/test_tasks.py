@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from pydantic import RootModel
 from torch import nn
 
 from autoseg import console
@@ -431,6 +432,13 @@ def shown(summary: dict[str, float]) -> list[str]:
 
 def result(summary: dict[str, float]) -> str:
     return f"mean {summary['mean']:.1f}"
+
+
+SUMMARY = RootModel[dict[str, float]]
+
+
+def failings(summary: Any) -> dict[str, str]:
+    return {}
 
 
 def task_report(folder: DatasetFolder, infos: Sequence[TaskInfo]) -> TaskReport | None:

@@ -115,5 +115,5 @@ def test_two_names_for_one_value_are_both_measured(tmp_path: Path) -> None:
 def test_negative_values_are_refused_with_case_and_file(tmp_path: Path) -> None:
     pair, negative = written(tmp_path, random_labels(0), random_labels(0)), -random_labels(0).astype(np.int16)
     write_image(pair.prediction, negative[None], Image(negative[None], Geometry(SPACING_MM)))
-    with pytest.raises(AutosegError, match=r"case a: .*prediction.a\.nii\.gz holds the negative label value -3"):
+    with pytest.raises(AutosegError, match=r"case a: .*prediction.a\.nii\.gz holds negative values"):
         compare(pair, CLASSES, 1.0)

@@ -125,7 +125,7 @@ def dataset(tmp_path: Path) -> Path:
         nib.save(nib.Nifti1Image(image, affine), folder / "imagesTr" / f"scan_{number}_0000.nii.gz")
         nib.save(nib.Nifti1Image(label, affine), folder / "labelsTr" / f"scan_{number}.nii.gz")
     (folder / "dataset.json").write_text(json.dumps({
-        "channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1}, "numTraining": 3, "file_ending": ".nii.gz"}))
+        "channel_names": {"0": "CT"}, "labels": {"background": 0, "organ": 1}, "numTraining": 3, "file_ending": ".nii.gz"}))
     return folder
 
 
@@ -147,6 +147,7 @@ def test_a_dataset_of_several_orders_is_planned_and_preprocessed_like_one_of_one
     plans = [json.loads((folder / "plans.json").read_text(encoding="utf-8")) for folder in (one, several)]
     assert plans[0]["orientation"] == "LPS"
     assert [its["configurations"] for its in plans[:1]] == [its["configurations"] for its in plans[1:]]
+    assert plans[0]["foreground_intensities"] == plans[1]["foreground_intensities"]
     stored = sorted((one / "preprocessed").rglob("*.b2nd"))
     assert len(stored) == 12
     for path in stored:
@@ -155,6 +156,19 @@ def test_a_dataset_of_several_orders_is_planned_and_preprocessed_like_one_of_one
     fingerprint = json.loads((several / "fingerprint.json").read_text())
     assert fingerprint["orientations"] == {"LPS": 2, "SAR": 1} and fingerprint["orientation"] == "LPS"
     assert {tuple(case["spacing_mm"]) for case in fingerprint["cases"].values()} == {(3.0, 1.0, 1.0)}
+
+
+@pytest.mark.parametrize("options", [{"planner": "slices"}, {"planner": "projection", "find": ["organ"]}])
+def test_slices_and_projections_of_several_orders_have_the_windows_of_one_order(
+    tmp_path: Path, dataset: Path, options: dict[str, Any]
+) -> None:
+    windows = []
+    for workspace in ("one", "several"):
+        windows.append(autoseg.plan_and_preprocess(dataset, workspace=tmp_path / workspace, quiet=True, **options).plans.windows)
+        for path in (dataset / "imagesTr/scan_1_0000.nii.gz", dataset / "labelsTr/scan_1.nii.gz"):
+            turned = stored_as(nib.load(path), "SAR")
+            nib.save(nib.Nifti1Image(np.asarray(turned.dataobj), turned.affine), path)
+    assert windows[0] == windows[1] and windows[0][0] is not None
 
 
 def test_verify_says_that_there_are_several_orders(

@@ -34,6 +34,7 @@ from autoseg.tasks.anomaly.tables import anomaly_table, case_scores_table, in_wo
 from autoseg.tasks.anomaly.truth import slice_truths, truth_of_case
 from autoseg.workspace import ModelFolder, Workspace, read_json
 
+CHANCE = 0.5  # AUROC of scores that know nothing
 FEW_VALUES = 32  # up to so many it may be a label, whatever it looks like
 SAME_BESIDE = 0.5  # share of neighbours with one value: regions of 3 voxels across have more, gray values that vary have less
 
@@ -240,6 +241,19 @@ def pooled(model: ModelFolder, folds: int) -> AnomalySummary:
     summary = summarize(*validation_scores(model, range(folds)))
     write_json(model.summary_json, summary)
     return summary
+
+
+SUMMARY = AnomalySummary
+
+
+def failings(summary: AnomalySummary) -> dict[str, str]:
+    """Return in a sentence what a detector with these results does not do: tell abnormal from normal."""
+    of_cases = summary.cases.auroc is not None
+    auroc = summary.cases.auroc if of_cases else summary.slices.auroc
+    if auroc is None or auroc > CHANCE:
+        return {}
+    return {"": f"The scores do not tell abnormal from normal {'cases' if of_cases else 'slices'}: their AUROC is {auroc:.3f}, "
+                f"and {CHANCE} is chance. Train longer, or look whether normal and abnormal are called right"}
 
 
 def shown(summary: AnomalySummary) -> list[Any]:

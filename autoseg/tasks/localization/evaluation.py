@@ -7,7 +7,7 @@ from typing import Any
 
 from autoseg.console import ShowProgress
 from autoseg.dataset import Labels
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, many
 from autoseg.evaluation.csv_table import columns_of, read_rows
 from autoseg.files import write_json
 from autoseg.plan import Frozen
@@ -43,6 +43,17 @@ def pooled(model: ModelFolder, folds: int) -> LocationSummary:
     summary = summarize([row for file in files for row in read_rows(file, ValidatedLocation)])
     write_json(model.summary_json, summary)
     return summary
+
+
+SUMMARY = LocationSummary
+
+
+def failings(summary: LocationSummary) -> dict[str, str]:
+    """Return in a sentence what a locator with these results does not do at all: find the level."""
+    if not summary.cases or summary.found:
+        return {}
+    return {"": f"The level is found in none of {many(summary.cases, 'validation case')} with it. Train longer, or give a lower "
+                "threshold when predicting (--set threshold=0.2)"}
 
 
 def shown(summary: LocationSummary) -> list[Any]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from autoseg.console import ShowProgress
 from autoseg.dataset import Labels
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.cross_validation import pooled_folds as pooled
 from autoseg.evaluation.csv_table import columns_of
+from autoseg.evaluation.plausible import unnamed_in_words
 from autoseg.evaluation.summary import CASE_COLUMNS, TOLERANCE_MM, Summary, evaluate_folder, write_csv, write_summary
 from autoseg.evaluation.tables import cases_table, failures_table, summary_table
 from autoseg.provenance import holds_model, require_replaceable
@@ -17,7 +18,10 @@ from autoseg.task import Evaluated
 from autoseg.tasks.segmentation.options import EvaluateOptions
 from autoseg.workspace import Workspace
 
-__all__ = ["evaluate", "holds", "pooled", "result", "shown"]
+__all__ = ["SUMMARY", "evaluate", "failings", "holds", "pooled", "result", "shown"]
+
+SUMMARY = Summary
+FINDS_NOTHING = 5e-4  # a mean Dice below it is shown as 0.000
 
 
 def holds(prediction: Path) -> bool:
@@ -40,14 +44,16 @@ def evaluate(
     require_replaceable(output, lambda path: holds_model(path, Summary))
     require_replaceable(csv_path, lambda path: columns_of(path)[:len(CASE_COLUMNS)] == list(CASE_COLUMNS))
     tolerance_mm = TOLERANCE_MM if options.tolerance_mm is None else options.tolerance_mm
-    summary = evaluate_folder(Path(reference), prediction, labels, workers, tolerance_mm, report)
+    summary = evaluate_folder(Path(reference), prediction, labels, workers, tolerance_mm, report, options.subset)
     write_summary(output, summary)
     write_csv(csv_path, summary)
     notes: list[Any] = [failures_table(summary.failed)] if summary.failed else []
-    if absent := _absent(summary):
-        notes.append(f"Note: no reference holds {some(absent)}. Values that dataset.json does not name count as background.")
+    if summary.metric_per_case and (absent := _absent(summary)):
+        notes.append(f"Note: no reference holds {some(absent)}.")
+    notes += unnamed_in_words(summary.unnamed)
     failed = len(summary.failed)
-    return Evaluated(summary, (output, csv_path), (cases_table(summary), summary_table(summary), *notes), failed,
+    tables = (cases_table(summary), summary_table(summary)) if summary.metric_per_case else ()
+    return Evaluated(summary, (output, csv_path), (*tables, *notes), failed,
                      failed + len(summary.metric_per_case))
 
 
@@ -59,6 +65,18 @@ def shown(summary: Summary) -> list[Any]:
 def result(summary: Summary) -> str:
     """Return the results of a fold in a few words."""
     return f"mean Dice {summary.foreground_mean['Dice']:.3f}"
+
+
+def failings(summary: Summary) -> dict[str, str]:
+    """Return in a sentence, by class, what a model with these results does not do at all: it finds nothing of the class."""
+    found = {}
+    for key in summary.mean:
+        holding = [case.metrics[key]["Dice"] for case in summary.metric_per_case if case.metrics[key]["n_ref"]]
+        if holding and sum(holding) / len(holding) < FINDS_NOTHING:
+            name = summary.names.get(key, key)
+            found[name] = (f"Nothing of {name} is found: its mean Dice is 0.000 in {many(len(holding), 'validation case')} with "
+                           "it. Most often the training was too short; docs/dice_is_zero.md lists the causes and what to do")
+    return found
 
 
 def _absent(summary: Summary) -> list[str]:

@@ -40,3 +40,4 @@ class EvaluateOptions(Frozen):
 
     tolerance_mm: float | None = option(
         None, "distance up to which surfaces agree, for the normalised surface Dice (default: 2.0)", metavar="MM")
+    subset: bool = option(False, "leave out references that have no prediction, rather than count them as failed")

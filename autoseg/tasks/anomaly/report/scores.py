@@ -9,6 +9,7 @@ from autoseg.evaluation.roc import NORMAL_PERCENTILE, Detection, roc_of
 from autoseg.reporting.artefacts import AnyFold, ModelArtefacts, rows_if_there
 from autoseg.reporting.blocks import Block, Figure, Picture, Table, Text, figures, pictures
 from autoseg.reporting.figures import box_rows, roc_lines
+from autoseg.tasks.anomaly.evaluation import failings
 from autoseg.tasks.anomaly.figure import groups
 from autoseg.tasks.anomaly.model import AnomalyDescription
 from autoseg.tasks.anomaly.pictures import panels_png
@@ -63,7 +64,7 @@ def scores_of(detector: Detector) -> list[Block]:
              f"them. Sensitivity is the share of abnormal ones that score higher than {NORMAL_PERCENTILE:g} % of the normal ones."
              + _on_pooling(detector)),
         Table("Normal against abnormal (95 % interval)", columns, [_row(name, part) for name, part in levels.items()]),
-        *(Text(note) for note in notes)]
+        *(Text(f"{failing}.", is_note=True) for failing in failings(its).values()), *(Text(note) for note in notes)]
     blocks += _figures(detector.name, scores, its)
     if len(detector.validated) > 1:
         blocks.append(_by_fold(detector))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from autoseg.reporting.artefacts import FoldArtefacts, ModelArtefacts, rows_if_there
 from autoseg.reporting.blocks import Block, Figure, Picture, Table, Text, figures, pictures
 from autoseg.reporting.figures import box_rows, dots
+from autoseg.tasks.localization.evaluation import failings
 from autoseg.tasks.localization.locations import LOCATIONS, Part, ValidatedLocation
 from autoseg.tasks.localization.model import LocatorDescription
 from autoseg.tasks.localization.picture import picture_png
@@ -42,6 +43,7 @@ def errors_of(locator: Locator, target: str) -> list[Block]:
              "were not trained on them. Errors are the distance along the axis between the strongest answer and the truth, "
              "whether or not it was strong enough to count as found. To see that what is not there is not found, the parts of "
              "each case before and after it were given to the networks as well."),
+        *(Text(f"{failing}.", is_note=True) for failing in failings(its).values()),
         *_numbers(its), *(Text(note, is_note=True) for note in in_words(its)), *_wrong(locator), *_figures(locator, its)]
     if len(locator.validated) > 1:
         blocks.append(_by_fold(locator))

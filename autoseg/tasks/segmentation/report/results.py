@@ -20,8 +20,9 @@ from autoseg.reporting.blocks import (
     figures,
 )
 from autoseg.reporting.figures import box_rows
+from autoseg.tasks.segmentation.evaluation import failings
 from autoseg.tasks.segmentation.report.artefacts import BestResult, SegmentationArtefacts, missing_steps
-from autoseg.wording import MISSING, counted, fixed, listed, number, with_interval
+from autoseg.wording import MISSING, WHY_EMPTY, counted, fixed, listed, number, with_interval
 
 CLASSES_SHOWN = 12
 CASES_SHOWN = 12
@@ -39,6 +40,7 @@ def results_section(found: SegmentationArtefacts, best: BestResult | None) -> Se
     section.blocks += [
         Text("Every training case was predicted by the fold that did not train on it, and compared with its reference label. "
              "The interval behind a mean says how far it would move with other cases like these (95 % of the time)."),
+        *(Text(f"{failing}.", is_note=True) for failing in failings(best.summary).values()),
         Explanations(_words(best.summary)), Heading("Models"), *_models(found, best),
         Heading(f"Classes: {best.name}"), *_classes(best.summary), Heading("Cases"), *_cases(best.summary)]
     return section
@@ -135,7 +137,7 @@ def _class_table(summary: Summary, keys: Sequence[str]) -> Table:
         "Dice": lambda key: with_interval(summary.mean[key].get("Dice"), _bounds(summary, key, "Dice")),
         "HD95, mm": lambda key: with_interval(summary.mean[key].get("HD95"), _bounds(summary, key, "HD95"), 2),
         "NSD": lambda key: fixed(summary.mean[key].get("NSD")),
-        "volume error, ml": lambda key: number(summary.mean[key].get("volume_error_ml")),
+        "|volume error|, ml": lambda key: number(summary.mean[key].get("absolute_volume_error_ml")),
         "lesion F1": lambda key: fixed(summary.mean[key].get("lesion_F1")) if has_several_lesions(summary, key) else MISSING,
         "cases with it": lambda key: str(sum(n > 0 for n in metric_values(summary.metric_per_case, key, "n_ref"))),
         "missed in": lambda key: str(summary.missed[key]) if summary.missed.get(key) else MISSING,
@@ -143,7 +145,7 @@ def _class_table(summary: Summary, keys: Sequence[str]) -> Table:
     filled = {title: [cell(key) for key in keys] for title, cell in columns.items()}
     filled = {title: cells for title, cells in filled.items() if title == "Dice" or set(cells) != {MISSING}}
     rows = [[summary.names.get(key, key), *(cells[i] for cells in filled.values())] for i, key in enumerate(keys)]
-    return Table("Mean over the cases (95 % interval)", ("class", *filled), rows)
+    return Table(f"Mean over the cases (95 % interval). {MISSING} is {WHY_EMPTY}", ("class", *filled), rows)
 
 
 def _bounds(summary: Summary, key: str, metric: str) -> tuple[float, float] | None:

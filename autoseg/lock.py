@@ -1,0 +1,117 @@
+"""A lock on what two processes must not write at the same time. It names host and process, and ends with the process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from autoseg.errors import AutosegError
+from autoseg.files import disk_error, make_folder
+from autoseg.wording import moment
+
+try:
+    import fcntl
+except ImportError:  # Windows: the process that the file names tells whether the lock holds
+    fcntl = None  # type: ignore[assignment]
+
+SAME_START_S = 2.0  # by which two readings of a process's start may differ
+_held: set[Path] = set()  # by this process: the system's locks do not keep its own threads apart
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock while the block runs. path: a file that lies beside what is written, and is removed in the end.
+
+    The system ends the lock with the process, however that ends; a file that a killed process of this host left is ignored. what:
+    the subject of the message, such as "Fold 0 of 2d, default". Raises AutosegError where another process holds the lock, or one
+    of another host may.
+    """
+    make_folder(path.parent)
+    path = path.resolve()
+    if path in _held:
+        raise _refusal(path, what, _owner())
+    with _opened(path) as file:
+        if not _is_granted(file):
+            raise _refusal(path, what, _read(file))
+        if _may_be_held(there := _read(file)):
+            raise _refusal(path, what, there)
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(_owner()).encode(), 0)
+        _held.add(path)
+        try:
+            yield
+        finally:
+            _held.discard(path)
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _is_granted(file: int) -> bool:
+    """Tell whether the system gives this process the lock of an open file; True where it knows no locks."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return os.fstat(file).st_nlink > 0  # else its last holder has just removed it: another process may hold a new one
+
+
+def _owner() -> dict[str, Any]:
+    """Return how this process is named in a lock."""
+    return {"host": socket.gethostname(), "process": os.getpid(), "started": psutil.Process().create_time(),
+            "locked": datetime.now().astimezone().isoformat(timespec="seconds")}
+
+
+def _read(file: int) -> dict[str, Any]:
+    """Return the process that a lock's file names; {} where it names none."""
+    try:
+        content = json.loads(os.pread(file, 4096, 0))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _may_be_held(there: dict[str, Any]) -> bool:
+    """Tell whether the process that a lock names may hold it, though the system gave it to this one: on another host, whose locks
+    need not be seen here, or where the system knows no locks."""
+    if not there:
+        return False
+    if there.get("host") != socket.gethostname():
+        return True
+    if there.get("process") == os.getpid():
+        return False
+    try:
+        return abs(psutil.Process(int(there["process"])).create_time() - float(there["started"])) < SAME_START_S and fcntl is None
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
+def _refusal(path: Path, what: str, there: dict[str, Any]) -> AutosegError:
+    host, process = there.get("host", "an unknown host"), there.get("process", "?")
+    since = f" since {moment(there['locked'])}" if "locked" in there else ""
+    gone = "" if host == socket.gethostname() else f" If that process is gone, remove {path}."
+    return AutosegError(f"{what} is in use by process {process} on {host}{since}: two processes would overwrite each other's "
+                        f"files. Wait until it ends, or stop it.{gone}")
