@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from autoseg.api.demonstration import demo
     from autoseg.api.evaluation import evaluate
     from autoseg.api.listing import recipes
-    from autoseg.api.planning import plan_and_preprocess, planner_for, repair, verify
+    from autoseg.api.planning import plan_and_preprocess, planner_for, repair, seen, verify
     from autoseg.api.postprocessing import postprocess
     from autoseg.api.prediction import next_prediction, predict, predict_files
     from autoseg.api.reporting import report
@@ -35,14 +35,15 @@ MODULES = {
     "postprocess": "autoseg.api.postprocessing", "predict": "autoseg.api.prediction",
     "predict_files": "autoseg.api.prediction", "prediction_flags": "autoseg.api.tasks", "recipes": "autoseg.api.listing",
     "repair": "autoseg.api.planning", "report": "autoseg.api.reporting", "run": "autoseg.api.running",
-    "task_infos": "autoseg.api.tasks", "train": "autoseg.api.training", "verify": "autoseg.api.planning",
+    "task_infos": "autoseg.api.tasks", "train": "autoseg.api.training", "seen": "autoseg.api.planning",
+    "verify": "autoseg.api.planning",
 }
 
 __all__ = [
     "AutosegError", "Flag", "allow_any_encoding", "cross_validation", "demo", "did_you_mean", "evaluate", "evaluation_flags",
     "find_best",
     "given_options", "next_prediction", "plan_and_preprocess", "planner_for", "planning_flags", "postprocess", "predict",
-    "predict_files", "prediction_flags", "recipes", "repair", "report", "run", "task_infos", "train", "verify",
+    "predict_files", "prediction_flags", "recipes", "repair", "report", "run", "seen", "task_infos", "train", "verify",
 ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg import image_io
+from autoseg import image_io, layouts
 from autoseg.dataset import Case, Dataset, Labels, grid_differences, stack_channels, wrong_channel_count
 from autoseg.errors import AutosegError
 from autoseg.image import Image
@@ -17,6 +17,7 @@ from autoseg.intensities import REPLACE_EXTREMES, extreme_values, is_ct
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
 from autoseg.verification.findings import LEAVE_OUT, Code, Finding, Severity
+from autoseg.verification.names import naming_remedy
 from autoseg.voxels import count_values, slabs
 
 SHOWN_VALUES = 8
@@ -81,8 +82,9 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
 
 def _read(checked: CheckedCase, path: Path, reader: Callable[[Path], Image]) -> Image | None:
     if not path.exists():
-        checked.note(path, "error", "missing_file", "the file does not exist",
-                     f"Put it there, correct dataset.json, {LEAVE_OUT}.")
+        near = naming_remedy(checked.case, path)
+        checked.note(path, "error", "missing_file", f"the file {path.name} does not exist",
+                     near or f"Put it there, correct dataset.json, {LEAVE_OUT}.")
         return None
     try:
         return reader(path)
@@ -100,8 +102,11 @@ def _check_grids(checked: CheckedCase, readable: Mapping[Path, Image], label: Im
         parts.append(("label", checked.case.label, label))
     for part, path, image in parts:
         if differing := grid_differences(first, image):
-            checked.note(path, "error", "grid", f"the {part} does not lie on the image's grid: {differing}",
-                         f"Correct the file, {LEAVE_OUT}.")
+            sized = [getattr(one.header, "has_sidecar", None) for one in (first, image)]
+            remedy = f"Correct the file, {LEAVE_OUT}."
+            if sized == [True, False]:
+                remedy = f"Its voxel sizes are missing, which the image has: put {layouts.stem(path)}.json beside the {part}."
+            checked.note(path, "error", "grid", f"the {part} does not lie on the image's grid: {differing}", remedy)
 
 
 def _check_channels(checked: CheckedCase, readable: Mapping[Path, Image], dataset: Dataset) -> None:
@@ -112,6 +117,10 @@ def _check_channels(checked: CheckedCase, readable: Mapping[Path, Image], datase
     if dataset.layout == "nnunet" and len(readable) == 1:
         last = f"_{len(dataset.channel_names) - 1:04d}{dataset.file_ending}"
         remedy = f"Add one file per channel, up to {last}, or name only the channels that there are."
+        colours = next(iter(readable.values())).array
+        if len(dataset.channel_names) == 1 and len(colours) == 3 and all(np.array_equal(colours[0], one) for one in colours[1:]):
+            remedy = ("It is a gray image that is stored in colour: its three channels are equal. Save it with one channel "
+                      "(in Pillow: convert('L')), or name three channels in dataset.json.")
     checked.note(checked.case.images[0], "error", "channels", wrong, remedy)
 
 
