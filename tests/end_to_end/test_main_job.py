@@ -124,7 +124,7 @@ def test_help_answers_without_importing_anything_heavy() -> None:
 
 
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["predict", "-i", "x"], ["train", "D"], ["frobnicate"]):
+    for arguments in (["predict", "-i", "x"], ["train", "D"], ["frobnicate"]):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 2
