@@ -23,6 +23,7 @@ MOST_SEEN = 400  # shares that a clock remembers
 WIDTH_BESIDE_TITLE = 80  # characters that bar, time and text take
 
 _outer: list[ShowProgress] = []  # receive progress while a longer job shows its own
+_silent: list[bool] = []  # not empty while a quiet job runs
 _told: set[str] = set()
 _bars: list[Console] = []  # console of the bar that is shown now: prints above the bar
 
@@ -43,6 +44,12 @@ def show_all(contents: Iterable[Any]) -> None:
         show(content)
 
 
+def show_unless_quiet(text: str) -> None:
+    """Print a text, but not while a job runs that is to be quiet."""
+    if not _silent:
+        show(text)
+
+
 def show_once(text: str) -> None:
     """Print a text that this process has not printed yet."""
     if text not in _told:
@@ -61,7 +68,11 @@ def progress(title: str, quiet: bool = False, spent_s: float | None = None) -> I
     if _outer:
         yield lambda share, text: _outer[-1](share, f"{title}: {text}")
     elif quiet:
-        yield lambda share, text: None
+        _silent.append(True)
+        try:
+            yield lambda share, text: None
+        finally:
+            _silent.pop()
     elif Console().is_terminal:
         with _bar(title) as bar:
             yield lambda share, text: bar.update(TaskID(0), completed=share, time=clock.read(share), text=escape(text))

@@ -200,6 +200,8 @@ def _load_nnunet(folder: Path, content: dict[str, Any]) -> Dataset:
     names = layouts.channel_names(content, source)
     labels = _labels(content, source)
     ending = str(layouts.required(content, "file_ending", '"file_ending": ".nii.gz"', source))
+    if not ending.startswith("."):
+        raise AutosegError(f'{source}: "file_ending" is "{ending}", expected it with its dot: ".{ending}".')
     labels_folder = folder / "labelsTr" if labels.foreground or (folder / "labelsTr").is_dir() else None
     if "dataset" in content:
         training = layouts.section_cases(folder, content["dataset"])

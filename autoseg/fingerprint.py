@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from autoseg.image import axis_order
-from autoseg.plan import Frozen, IntensityStatistics
+from autoseg.plan import Frozen, IntensityStatistics, TrainingImages
 
 LINKED_SHARE = 0.9  # share of a label's components that touch another label: nearly always
 
@@ -133,7 +133,8 @@ class Fingerprint(Frozen):
 
     foreground_intensities: by channel index. orientations: number of cases with each, as stored. orientation: the most frequent
     of them, to which every image is brought; None where no case says it. labels: by label value. unions: by label values
-    ("1+2"): each label, each region, labels of which one (nearly) always touches the other, all foreground.
+    ("1+2"): each label, each region, labels of which one (nearly) always touches the other, all foreground. images: the
+    range of what prediction compares each image with.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
@@ -147,4 +148,5 @@ class Fingerprint(Frozen):
     foreground_components: Range | None
     labels: dict[str, LabelOfDataset]
     unions: dict[str, UnionOfDataset] = {}
+    images: TrainingImages | None = None
     cases: dict[str, CaseFingerprint]

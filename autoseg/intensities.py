@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
+from autoseg.voxels import slabs
 
 WINDOW_PERCENTILES = (0.5, 99.5)
+EXTREME = 1e15  # beyond any image's own values: fill values such as 1e20 or -3.4e38; mean and std drown in them
 
 
 class IntensityWindow(Frozen):
@@ -56,12 +58,34 @@ def window_in_words(name: str, window: IntensityWindow | None, percentiles: tupl
     return f"{name}: {window.low:g} to {window.high:g}, the {low:g} and {high:g} percentiles over the cases"
 
 
-def require_usable_values(array: np.ndarray, case: str) -> None:
-    """Raise AutosegError, naming the case, for NaN or infinite values, and where an image (C, Z, Y, X) has one value alone."""
+REPLACE_EXTREMES = "Replace them by the background's value, or leave the case out"
+
+
+def extreme_values(values: np.ndarray) -> str:
+    """Say how many voxels of a channel hold values of 1e15 and more, or -1e15 and less, and which; "" where none does.
+
+    values: (Z, Y, X), without NaN.
+    """
+    if values.dtype.kind != "f":
+        return ""
+    lowest, highest = float(values.min()), float(values.max())
+    if max(-lowest, highest) < EXTREME:
+        return ""
+    count = sum(int(np.count_nonzero(np.abs(values[part]) >= EXTREME)) for part in slabs(values.shape))
+    found = " and ".join(f"{value:.4g}" for value in sorted({lowest, highest}) if abs(value) >= EXTREME)
+    return f"{count} voxel(s) hold values up to {found}, which are fill values or damage"
+
+
+def require_usable_values(array: np.ndarray, case: str, clipped: Sequence[bool] = ()) -> None:
+    """Raise AutosegError, naming the case, for NaN, infinite or extreme values (`extreme_values`), and where an image
+    (C, Z, Y, X) has one value alone. clipped: of each channel, whether extreme values are clipped before all else."""
     ranges = [(channel.min(), channel.max()) for channel in array]
     if not np.isfinite(ranges).all():
         raise AutosegError(
             f"case {case}: it holds NaN or infinite values, but numbers are expected. Correct the image or leave it out.")
+    for number, channel in enumerate(array):
+        if not (clipped and clipped[number]) and (extreme := extreme_values(channel)):
+            raise AutosegError(f"case {case}: channel {number}: {extreme}. {REPLACE_EXTREMES}.")
     if all(low == high for low, high in ranges):
         raise AutosegError(
             f"case {case}: it has the same value everywhere ({ranges[0][0]:g}), so there is nothing to see. Look whether it was "

@@ -34,8 +34,9 @@ def locked(path: Path, what: str) -> Iterator[None]:
     the subject of the message, such as "Fold 0 of 2d, default". Raises AutosegError where another process holds the lock, or one
     of another host may.
     """
-    make_folder(path.parent)
     path = path.resolve()
+    made = [folder for folder in path.parents if not folder.exists()]  # the innermost first
+    make_folder(path.parent)
     if path in _held:
         raise _refusal(path, what, _owner())
     with _opened(path) as file:
@@ -52,6 +53,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
             _held.discard(path)
             with contextlib.suppress(OSError):
                 path.unlink()
+                for folder in made:  # where nothing came of the work; a folder with files stays
+                    folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Normalization = Literal["ct", "zscore", "rescale_0_1", "rgb", "none"]
 Norm = Literal["instance", "batch"]
+Span = tuple[float, float]
 
 
 class Frozen(BaseModel):
@@ -29,6 +30,22 @@ class IntensityStatistics(Frozen):
     median: float
     percentile_00_5: float
     percentile_99_5: float
+
+
+class TrainingChannel(Frozen):
+    """The smallest and largest value of each measure of a channel over the training images. width: high minus low."""
+
+    low: Span
+    high: Span
+    width: Span
+
+
+class TrainingImages(Frozen):
+    """The range of each measure over the training images. spacing_mm: finest axis first; smallest and largest of each."""
+
+    spacing_mm: tuple[Span, Span, Span]
+    largest_ml: float
+    channels: tuple[TrainingChannel, ...]
 
 
 class Topology(Frozen):
@@ -111,7 +128,8 @@ class Plans(Frozen):
     orientation: order of axes x, y, z, such as "LPS", that every image is brought to before anything else: the most frequent
     among the training cases; None where no case says it. transpose: array axis of the image in this order that becomes axis 0,
     1, 2 (coarsest spacing first).
-    foreground_intensities: by channel index, as a string.
+    foreground_intensities: by channel index, as a string. images: what the training images are like; None where that is not
+    known.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
@@ -123,4 +141,5 @@ class Plans(Frozen):
     versions: dict[str, str]
     foreground_intensities: dict[str, IntensityStatistics]
     memory_gb: float | None = None
+    images: TrainingImages | None = None
     configurations: dict[str, Configuration]

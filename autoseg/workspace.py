@@ -152,6 +152,11 @@ class ModelFolder:
         return self.root / "model.json"
 
     @property
+    def best_json(self) -> Path:
+        """Return the file of find-best's choice where that has this model: post-processing goes where the model goes."""
+        return self.root / "best.json"
+
+    @property
     def dataset(self) -> DatasetFolder:
         """Return the dataset in whose folder the model is stored."""
         return DatasetFolder(self.root.parents[2])

@@ -63,3 +63,10 @@ def test_the_time_left_follows_work_that_slows_down(monkeypatch: pytest.MonkeyPa
         now += 1.0
         lefts.append(steady.read(piece / 1001).split(", ")[1])
     assert lefts[0] == "17 min left" and lefts[-1] == "1 s left"
+
+
+def test_a_quiet_job_prints_nothing_beside_its_work(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("Work", quiet=True):
+        console.show_unless_quiet("a note")
+    console.show_unless_quiet("another")
+    assert capsys.readouterr().out == "another\n"

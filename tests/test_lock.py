@@ -54,3 +54,12 @@ def test_a_damaged_lock_without_a_holder_is_ignored(tmp_path: Path) -> None:
     path.write_text("{")
     with locked(path, "Fold 0"):
         assert json.loads(path.read_text())["process"] == os.getpid()
+
+
+def test_work_that_is_refused_leaves_no_folder_and_work_that_is_done_leaves_its_own(tmp_path: Path) -> None:
+    with pytest.raises(AutosegError), locked(tmp_path / "workspace" / "A" / "planning.lock", "it"):
+        raise AutosegError("no")
+    assert not (tmp_path / "workspace").exists()
+    with locked(tmp_path / "workspace" / "A" / "planning.lock", "it"):
+        (tmp_path / "workspace" / "plans.json").touch()
+    assert [path.name for path in (tmp_path / "workspace").iterdir()] == ["plans.json"]

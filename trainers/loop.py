@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from autoseg.console import ShowProgress, show
+from autoseg.console import ShowProgress, show_unless_quiet
 from autoseg.errors import AutosegError, spoken
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
@@ -143,7 +143,7 @@ def train_epoch(run: Run, is_on_cpu: bool = False) -> Epoch:
                 f"with {spoken('--set learning_rate=', 'learning_rate in settings')}."
             )
         if is_on_cpu and (note := run.schedule.long_without_gpu(number, iteration + 1)):
-            show(note)
+            show_unless_quiet(note)
         is_over_now = run.schedule.is_epoch_over(number, iteration + 1)
         run.report(run.schedule.progress(number, iteration + 1), _line(run, number, steps[-1]))
         if is_over_now:

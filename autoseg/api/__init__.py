@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autoseg.api.evaluation import evaluate
     from autoseg.api.listing import recipes
     from autoseg.api.loading import Model, load, predict
-    from autoseg.api.planning import plan_and_preprocess, planner_for, repair, verify
+    from autoseg.api.planning import plan_and_preprocess, planner_for, repair, seen, verify
     from autoseg.api.postprocessing import postprocess
     from autoseg.api.prediction import next_prediction, predict_files
     from autoseg.api.reporting import report
@@ -39,14 +39,15 @@ MODULES = {
     "predict_files": "autoseg.api.prediction", "prediction_flags": "autoseg.api.tasks", "read_assignments": "autoseg.settings",
     "recipes": "autoseg.api.listing",
     "repair": "autoseg.api.planning", "report": "autoseg.api.reporting", "run": "autoseg.api.running",
-    "task_infos": "autoseg.api.tasks", "train": "autoseg.api.training", "verify": "autoseg.api.planning",
+    "task_infos": "autoseg.api.tasks", "train": "autoseg.api.training", "seen": "autoseg.api.planning",
+    "verify": "autoseg.api.planning",
 }
 
 __all__ = [
     "AutosegError", "Flag", "Model", "allow_any_encoding", "cross_validation", "demo", "did_you_mean", "evaluate",
     "evaluation_flags", "find_best", "given_options", "load", "next_prediction", "plan_and_preprocess", "planner_for",
     "planning_flags", "postprocess", "predict", "predict_files", "prediction_flags", "read_assignments", "recipes", "repair",
-    "report", "run", "task_infos", "train", "verify",
+    "report", "run", "seen", "task_infos", "train", "verify",
 ]
 
 

@@ -25,6 +25,7 @@ from autoseg.provenance import Origin, read_origin
 from autoseg.verification.findings import Finding, findings_table
 from autoseg.verification.inspection import Inspection, verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
+from autoseg.verification.seen import Seen, see
 from autoseg.workspace import DatasetFolder, Workspace, read_model
 
 
@@ -231,6 +232,11 @@ def verify(
     if findings and not quiet:
         console.show(findings_table(findings))
     return findings
+
+
+def seen(dataset: PathLike, workspace: PathLike | None = None) -> Seen:
+    """Return what a dataset holds, by its headers: cases, channels, shapes, spacings, axis orders, labels."""
+    return see(load_dataset(find_dataset(str(dataset), Workspace.at(workspace))))
 
 
 def planner_for(dataset: PathLike, workspace: PathLike | None = None) -> str:

@@ -93,13 +93,23 @@ def _find_best(
         dataset=folder.name, members=chosen.members, reason=reason, candidates=tuple(candidates), rules=tuple(rules),
         names=class_names(known.labels), references=references_digest(known), versions=versions(),
     )
-    write_json(folder.best_json, best)
+    _write(folder, task, best)
     if not quiet:
         console.show_all(warnings)
         console.show(candidates_table(best))
         console.show(rules_table(best))
         console.show_all(f"Warning: {failing}." for failing in task.evaluation.failings(summaries[chosen.members]).values())
     return BestResult(best, folder.best_json, left_out)
+
+
+def _write(folder: DatasetFolder, task: Task, best: Best) -> None:
+    """Write best.json, and the same into the folder of each chosen model, where a prediction that names the folder finds it."""
+    chosen = [folder.model(member.configuration, member.recipe) for member in best.members]
+    for model in folder.models_of(task.info):
+        if model not in chosen:
+            model.best_json.unlink(missing_ok=True)
+    for path in (*(model.best_json for model in chosen), folder.best_json):
+        write_json(path, best)
 
 
 def averaging_task() -> Task:

@@ -146,7 +146,8 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> _Layout:
         raise AutosegError(f"{path} holds {number} images (axes {axes}), but one was expected. Save one file for each.")
     if series.dtype is None or series.dtype.kind not in "biuf":
         raise AutosegError(f"{path} holds pixels of type {series.dtype}, but numbers were expected. Convert it.")
-    spacing_mm, has_sidecar = _sidecar_spacing_mm(path)
+    spacing_mm, written = _sidecar_spacing_mm(path)
+    has_sidecar = bool(written)
     if axes == "SYX" and has_sidecar:  # tifffile's writer takes three slices for three colours
         axes, sizes = "ZYX", {"Z": sizes["S"], "Y": sizes["Y"], "X": sizes["X"]}
     depth = _longest(path, axes, [a for a in axes if a not in CHANNEL_AXES + "YX"], sizes)
@@ -155,6 +156,9 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> _Layout:
     if channel == "S" and series.keyframe.extrasamples:
         channels -= len(series.keyframe.extrasamples)
     slices = sizes.get(depth, 1)
+    if slices > 1 and len(written) == 2:
+        raise AutosegError(f"{path} has {slices} slices, but its voxel sizes {written} (in the .json beside it) are two numbers. "
+                           "Write three: [z, y, x] in mm.")
     shape = (max(channels, 1), slices, sizes["Y"], sizes["X"])
     header = TiffHeader(has_sidecar, 3 if set(axes) - set(CHANNEL_AXES + "YX") else 2)
     return _Layout(series, axes, depth, channel, shape, Geometry(spacing_mm, has_direction=False), header)
@@ -192,15 +196,16 @@ def _pixels_by_itk(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
     return stored.reshape(series.shape)
 
 
-def _sidecar_spacing_mm(path: Path) -> tuple[tuple[float, float, float], bool]:
-    """Return voxel sizes (z, y, x) and whether a sidecar gave them: {case}.json beside {case}.tif or {case}_0000.tif."""
+def _sidecar_spacing_mm(path: Path) -> tuple[tuple[float, float, float], list[float]]:
+    """Return voxel sizes (z, y, x), and the numbers of the sidecar that gave them, if any: {case}.json beside {case}.tif or
+    {case}_0000.tif."""
     stem = path.stem
     for name in dict.fromkeys((stem, re.sub(r"_\d{4}$", "", stem))):
         sidecar = path.with_name(f"{name}.json")
         content = read_json(sidecar) if sidecar.is_file() else None
         if isinstance(content, dict) and "spacing" in content:
-            return _checked_spacing_mm(sidecar, content["spacing"]), True
-    return (1.0, 1.0, 1.0), False
+            return _checked_spacing_mm(sidecar, content["spacing"]), content["spacing"]
+    return (1.0, 1.0, 1.0), []
 
 
 def _checked_spacing_mm(sidecar: Path, spacing: object) -> tuple[float, float, float]:

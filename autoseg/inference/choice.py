@@ -12,7 +12,7 @@ from autoseg.best import Best, Member, Rule, member_of
 from autoseg.commands import command_line, training_flags
 from autoseg.errors import AutosegError
 from autoseg.task import TaskInfo
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, finished_models, read_model, task_of
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, finished_models, read_model, task_of
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,22 @@ def _choose_folders(task: TaskInfo, model: Sequence[Path], is_named_otherwise: b
     twice = [str(path) for path, count in Counter(path.resolve() for path in model).items() if count > 1]
     if twice:
         raise AutosegError(f"{', '.join(twice)} was named more than once. Name each model of an ensemble once.")
-    return Chosen(task, tuple(map(ModelFolder, model)), _why(task, len(model), True))
+    members = tuple(map(ModelFolder, model))
+    bests = [read_model(member.best_json, Best) for member in members if member.best_json.exists()]
+    names = sorted(map(_key_by_itself, members)) if bests else []
+    best = next((best for best in bests if sorted(map(_key_of_member, best.members)) == names), None)
+    if best is None:
+        return Chosen(task, members, _why(task, len(model), True), note=_without_rules(bests))
+    why = f"{_why(task, len(model), True)}, which is find-best's choice, too"
+    return _with_rules(task, members, best, why, "run autoseg find-best where it was trained, and copy the models anew")
+
+
+def _without_rules(bests: Sequence[Best]) -> str:
+    """Return a note where find-best chose post-processing, but for other models than those that are meant."""
+    names = dict.fromkeys(best.name for best in bests if best.postprocessing)
+    if not names:
+        return ""
+    return f"no post-processing is applied: find-best chose it for {' and for '.join(names)}, and not for what is meant here"
 
 
 def _fitting(
@@ -166,13 +181,14 @@ def _choose_to_average(
                            + "\n".join(f"  -d {name}" for name in names))
     folder = fitting[0].dataset
     best = read_model(folder.best_json, Best) if folder.best_json.exists() else None
+    anew = f"run: {command_line(folder, 'autoseg find-best')}"
     if configuration or recipe:
         _require_named(task, folder, fitting, configuration, recipe)
         if best is None or set(map(_key, fitting)) != set(map(_key_of_member, best.members)):
-            return Chosen(task, fitting, _why(task, len(fitting), True))
-        return _with_rules(task, folder, fitting, best, "as you named it, which is find-best's choice, too")
+            return Chosen(task, fitting, _why(task, len(fitting), True), note=_without_rules([best] if best else []))
+        return _with_rules(task, fitting, best, "as you named it, which is find-best's choice, too", anew)
     if best is not None:
-        return _with_rules(task, folder, _members_of_best(task, folder, best), best, f"find-best's choice. {best.reason}")
+        return _with_rules(task, _members_of_best(task, folder, best), best, f"find-best's choice. {best.reason}", anew)
     if len(fitting) > 1:
         raise AutosegError(
             f"{len(fitting)} models could be meant. Let {command_line(folder, 'autoseg find-best')} choose, or say which "
@@ -195,10 +211,12 @@ def _require_named(
                            + _listed(fitting))
 
 
-def _with_rules(task: TaskInfo, folder: DatasetFolder, members: tuple[ModelFolder, ...], best: Best, why: str) -> Chosen:
+def _with_rules(task: TaskInfo, members: tuple[ModelFolder, ...], best: Best, why: str, anew: str) -> Chosen:
+    """Return the models with their post-processing. anew: what to do where it was chosen for other weights."""
     accepted = [tried for tried in best.rules if tried.accepted]
-    changed = {_of_today(found) for found in members} != set(best.members)
-    note = f"best.json was chosen for other weights than those there are now; run: {command_line(folder, 'autoseg find-best')}"
+    today = [_of_today(found).weights for found in members]
+    changed = sorted(map(sorted, map(dict.items, today))) != sorted(sorted(member.weights.items()) for member in best.members)
+    note = f"best.json was chosen for other weights than those there are now; {anew}"
     return Chosen(task, members, why, best.postprocessing, tuple(tried.says for tried in accepted), note if changed else "")
 
 
@@ -221,6 +239,12 @@ def _of_today(model: ModelFolder) -> Member:
 
 def _key(model: ModelFolder) -> tuple[str, str]:
     return model.configuration, model.recipe
+
+
+def _key_by_itself(model: ModelFolder) -> tuple[str, str]:
+    """Return the key that model.json says, wherever the folder was copied to."""
+    its = described(model)
+    return str(its.get("configuration_name", model.configuration)), str(its.get("name") or its.get("recipe") or model.recipe)
 
 
 def _key_of_member(member: Member) -> tuple[str, str]:

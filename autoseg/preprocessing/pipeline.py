@@ -11,6 +11,7 @@ import numpy as np
 
 from autoseg.errors import AutosegError
 from autoseg.image import Image, axis_order
+from autoseg.intensities import EXTREME, REPLACE_EXTREMES, extreme_values
 from autoseg.plan import Configuration, IntensityStatistics, Normalization, Plans
 from autoseg.preprocessing.crop import crop, nonzero_box, nonzero_mask
 from autoseg.preprocessing.resample import anisotropic_axis, resampled_shape, resize, resize_labels
@@ -40,6 +41,8 @@ def normalize(
     elif scheme == "zscore":
         _normalize_zscore(volume, mask)
     elif scheme == "rescale_0_1":
+        if float(volume.max()) - float(volume.min()) > EXTREME:
+            volume /= 4  # the difference of two extremes does not fit into float32
         volume -= volume.min()
         volume /= max(float(volume.max()), SMALLEST_STD)
     elif scheme == "rgb":
@@ -72,7 +75,7 @@ def _normalize_zscore(volume: np.ndarray, mask: np.ndarray | None) -> None:
     squares = 0.0
     for s, w in zip(volume, where, strict=True):
         centred = s - np.float32(mean)
-        squares += float(np.square(centred, out=centred).sum(dtype=np.float64, where=w))
+        squares += float(np.square(centred, dtype=np.float64).sum(where=w))
     std = max(np.sqrt(squares / count), SMALLEST_STD)
     np.subtract(volume, np.float32(mean), out=volume, where=where)
     np.divide(volume, np.float32(std), out=volume, where=where)
@@ -196,6 +199,9 @@ def _normalize_channel(
             f"case {case_name}: channel {channel} holds NaN or infinite values, but numbers are expected. "
             "Correct the image or leave it out."
         )
+    scheme = configuration.normalization[channel]
+    if scheme != "ct" and (extreme := extreme_values(volume)):  # "ct" clips them
+        raise AutosegError(f"case {case_name}: channel {channel}: {extreme}. {REPLACE_EXTREMES}.")
     statistics = plans.foreground_intensities.get(str(channel))
     try:
         normalize(

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg import image_io
+from autoseg import image_io, layouts
 from autoseg.dataset import Case, Dataset, Labels, grid_differences, stack_channels, wrong_channel_count
 from autoseg.errors import AutosegError
 from autoseg.image import Image
+from autoseg.intensities import REPLACE_EXTREMES, extreme_values, is_ct
 from autoseg.parallel import Outcome
+from autoseg.preprocessing.crop import Box, crop, nonzero_box
 from autoseg.verification.findings import LEAVE_OUT, Code, Finding, Severity
+from autoseg.verification.names import naming_remedy
 from autoseg.voxels import count_values, slabs
 
 SHOWN_VALUES = 8
@@ -63,7 +66,7 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
     readable = {path: image for path, image in zip(case.images, channels, strict=True) if image is not None}
     _check_grids(checked, readable, label)
     for path, image in readable.items():
-        _check_intensities(checked, path, image)
+        _check_intensities(checked, path, image, dataset)
     if label is not None:
         _check_label_values(checked, label, dataset)
     if len(readable) == len(case.images):
@@ -73,13 +76,15 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
         stack = list(readable.values())
         del channels, readable  # so that each channel's own array is freed once it is stacked
         checked.image, checked.label = stack_channels(stack), label
+        _check_crop(checked, dataset)
     return checked
 
 
 def _read(checked: CheckedCase, path: Path, reader: Callable[[Path], Image]) -> Image | None:
     if not path.exists():
-        checked.note(path, "error", "missing_file", "the file does not exist",
-                     f"Put it there, correct dataset.json, {LEAVE_OUT}.")
+        near = naming_remedy(checked.case, path)
+        checked.note(path, "error", "missing_file", f"the file {path.name} does not exist",
+                     near or f"Put it there, correct dataset.json, {LEAVE_OUT}.")
         return None
     try:
         return reader(path)
@@ -97,8 +102,11 @@ def _check_grids(checked: CheckedCase, readable: Mapping[Path, Image], label: Im
         parts.append(("label", checked.case.label, label))
     for part, path, image in parts:
         if differing := grid_differences(first, image):
-            checked.note(path, "error", "grid", f"the {part} does not lie on the image's grid: {differing}",
-                         f"Correct the file, {LEAVE_OUT}.")
+            sized = [getattr(one.header, "has_sidecar", None) for one in (first, image)]
+            remedy = f"Correct the file, {LEAVE_OUT}."
+            if sized == [True, False]:
+                remedy = f"Its voxel sizes are missing, which the image has: put {layouts.stem(path)}.json beside the {part}."
+            checked.note(path, "error", "grid", f"the {part} does not lie on the image's grid: {differing}", remedy)
 
 
 def _check_channels(checked: CheckedCase, readable: Mapping[Path, Image], dataset: Dataset) -> None:
@@ -109,10 +117,14 @@ def _check_channels(checked: CheckedCase, readable: Mapping[Path, Image], datase
     if dataset.layout == "nnunet" and len(readable) == 1:
         last = f"_{len(dataset.channel_names) - 1:04d}{dataset.file_ending}"
         remedy = f"Add one file per channel, up to {last}, or name only the channels that there are."
+        colours = next(iter(readable.values())).array
+        if len(dataset.channel_names) == 1 and len(colours) == 3 and all(np.array_equal(colours[0], one) for one in colours[1:]):
+            remedy = ("It is a gray image that is stored in colour: its three channels are equal. Save it with one channel "
+                      "(in Pillow: convert('L')), or name three channels in dataset.json.")
     checked.note(checked.case.images[0], "error", "channels", wrong, remedy)
 
 
-def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
+def _check_intensities(checked: CheckedCase, path: Path, image: Image, dataset: Dataset) -> None:
     if image.array.dtype.kind == "f":
         broken = sum(
             int(np.count_nonzero(~np.isfinite(channel[part]))) for channel in image.array for part in slabs(channel.shape))
@@ -120,6 +132,10 @@ def _check_intensities(checked: CheckedCase, path: Path, image: Image) -> None:
             checked.note(path, "error", "not_finite", f"{broken} voxel(s) are NaN or infinite",
                          f"Replace them by a number, {LEAVE_OUT}.")
             return
+        is_ct_alone = all(map(is_ct, dataset.channel_names)) and bool(dataset.channel_names)
+        for extreme in filter(None, map(extreme_values, image.array)):
+            checked.note(path, "warning" if is_ct_alone else "error", "extreme", extreme,
+                         f"{REPLACE_EXTREMES} with --skip-bad-cases.")
     if any(channel.min() == channel.max() for channel in image.array):
         checked.note(path, "warning", "one_value", ONE_VALUE, "Look whether it was exported correctly.")
 
@@ -155,6 +171,29 @@ def _check_label_values(checked: CheckedCase, label: Image, dataset: Dataset) ->
     elif labels.foreground and not set(checked.label_counts) - {0, labels.ignore}:
         checked.note(path, "warning", "empty_label", "the label is empty: it holds background only",
                      "Look whether the structure is really absent.")
+
+
+def _check_crop(checked: CheckedCase, dataset: Dataset) -> None:
+    """Note labelled voxels outside of the box that holds all non-zero voxels."""
+    if checked.image is None or checked.label is None or checked.case.label is None:
+        return
+    away = labelled_outside(checked.label.array[0], nonzero_box(checked.image.array), dataset.labels.ignore)
+    if away:
+        labelled = sum(count for value, count in checked.label_counts.items() if value not in (0, dataset.labels.ignore))
+        checked.note(
+            checked.case.label, "warning", "cropped_away",
+            f"{away} of {labelled} labelled voxels lie where preprocessing crops the image, as all channels are 0 there",
+            "They are not trained on and cannot be predicted, so that Dice counts them as missed. Look whether the label belongs "
+            "to the image, and whether the image was masked.")
+
+
+def labelled_outside(labels: np.ndarray, box: Box, ignore: int | None) -> int:
+    """Return how many voxels outside of a box are labelled: neither 0 nor ignored. labels: (Z, Y, X)."""
+
+    def labelled(part: np.ndarray) -> int:
+        return int(np.count_nonzero(part)) - (0 if ignore is None else int(np.count_nonzero(part == ignore)))
+
+    return labelled(labels) - labelled(crop(labels, box))
 
 
 def suggest_mapping(found: Iterable[int], labels: Labels) -> dict[int, int] | None:

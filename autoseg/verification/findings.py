@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -16,8 +17,8 @@ from autoseg.workspace import read_model
 Severity = Literal["error", "warning"]
 Code = Literal[
     # of one case's files
-    "missing_file", "unreadable", "lost", "grid", "channels", "same_channel", "not_finite", "one_value", "label_values",
-    "empty_label",
+    "missing_file", "unreadable", "lost", "grid", "channels", "same_channel", "not_finite", "extreme", "one_value",
+    "label_values", "empty_label", "cropped_away",
     # between cases, and of the dataset's folder
     "no_label", "duplicate", "contradiction", "in_test", "same_name", "patients", "stray_files", "case_count", "label_gaps",
     "axis_orders", "no_direction",
@@ -62,7 +63,8 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     """Return a table of all findings, errors first. Cases with the same problem share a row, which names them all."""
     together: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in sorted(findings, key=lambda finding: finding.severity != "error"):
-        together.setdefault((finding.severity, finding.problem, finding.remedy), []).append(finding)
+        key = (finding.severity, _for_any_case(finding, finding.problem), _for_any_case(finding, finding.remedy))
+        together.setdefault(key, []).append(finding)
     errors = len({finding.case for finding in findings if finding.severity == "error"})
     table = Table(
         title=f"{len(findings)} finding(s): {errors} case(s) with errors" if findings else "Nothing is wrong",
@@ -72,10 +74,20 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     for column in ("problem", "files", "what to do"):
         table.add_column(column, ratio=3, overflow="fold")
     for (severity, problem, remedy), same in together.items():
+        if len({(finding.problem, finding.remedy) for finding in same}) == 1:
+            problem, remedy = same[0].problem, same[0].remedy
         cases = list(dict.fromkeys(finding.case for finding in same if finding.case))
         names = ", ".join(cases) if len(cases) < 2 else f"{len(cases)} cases: {', '.join(cases)}"
         table.add_row(severity, *map(escape, (names or "all", problem, _files(same), remedy)))
     return table
+
+
+def _for_any_case(finding: Finding, text: str) -> str:
+    """Return the text with FILE for the finding's file and CASE for the name of its case, which may be a part of another name."""
+    text = text.replace(finding.file, "FILE") if finding.file else text
+    if not finding.case or finding.case.isdigit():
+        return text
+    return re.sub(rf"(?<![A-Za-z0-9]){re.escape(finding.case)}(?![A-Za-z0-9])", "CASE", text)
 
 
 def _files(findings: Sequence[Finding]) -> str:

@@ -57,6 +57,7 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
     """Measure a case for slices in any direction."""
     if checked.image is None:
         return None
+    checked.drop("cropped_away")  # slices are cut from the whole image
     array, geometry = checked.image.array, checked.image.geometry
     z, y, x = array.shape[1:]
     label = None if checked.label is None or not dataset.labels.foreground else checked.label.array[0]

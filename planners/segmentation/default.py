@@ -76,6 +76,7 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, budget: Budget, planner: st
         transpose=transpose,
         versions=versions(),
         foreground_intensities=fingerprint.foreground_intensities,
+        images=fingerprint.images,
         configurations=configurations,
     )
 

@@ -18,6 +18,7 @@ from autoseg.planners.sampling import sample_intensities
 from autoseg.planners.segmentation.anatomy import measure_labels, range_over
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.tasks.segmentation.options import PlanOptions
+from autoseg.training_images import ImageMeasures, measure_image, pooled
 from autoseg.verification.case import CheckedCase
 from autoseg.verification.inspection import Inspection
 from autoseg.versions import versions
@@ -28,12 +29,13 @@ class MeasuredVolume:
     """The measures of one case that the fingerprint is made from.
 
     samples: (C, 10 000) float32, intensities of foreground voxels, or where the case has none (in_foreground False) of non-zero
-    ones.
+    ones. image: what prediction compares.
     """
 
     fingerprint: CaseFingerprint
     samples: np.ndarray
     in_foreground: bool
+    image: ImageMeasures
 
 
 def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions] | None = None) -> MeasuredVolume | None:
@@ -53,8 +55,9 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions
         spacing_mm=geometry.spacing_mm, shape=shape, shape_after_crop=cropped,
         share_kept=round(float(np.prod(cropped) / np.prod(shape)), 6), orientation=geometry.orientation,
         labels=measured, foreground_components=components)
-    return MeasuredVolume(fingerprint, *sample_intensities(
-        turned, None if labels is None else order.of(labels), box, dataset.labels.ignore))
+    samples, in_foreground = sample_intensities(
+        turned, None if labels is None else order.of(labels), box, dataset.labels.ignore)
+    return MeasuredVolume(fingerprint, samples, in_foreground, measure_image(checked.image))
 
 
 def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[MeasuredVolume]]) -> Fingerprint:
@@ -74,7 +77,8 @@ def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[Measure
         foreground_intensities=_pooled_intensities(list(measured.values())),
         orientations=dict(orientations.most_common()), orientation=orientation,
         foreground_components=range_over([case.foreground_components for case in cases.values() if case.labels]),
-        labels=_pooled_labels(list(cases.values()), dataset.labels), cases=cases)
+        labels=_pooled_labels(list(cases.values()), dataset.labels),
+        images=pooled([case.image for case in measured.values()]), cases=cases)
 
 
 def _pooled_intensities(measured: Sequence[MeasuredVolume]) -> dict[str, IntensityStatistics]:

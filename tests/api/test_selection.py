@@ -77,7 +77,8 @@ def test_the_complete_model_is_chosen_with_the_rule_that_mends_it_and_the_other_
         "keep the largest component of organ"]
     assert [lack.words for lack in result.left_out["3d_fullres, default"]] == ["folds 1, 2 are missing"]
     assert "-c 3d_fullres --epochs 3" in result.left_out["3d_fullres, default"][0].command
-    assert result.best == read_model(folder.best_json, Best)
+    assert result.best == read_model(folder.best_json, Best) == read_model(folder.model("2d", "default").best_json, Best)
+    assert not folder.model("3d_fullres", "default").best_json.exists()
     assert read_model(folder.postprocessed / "summary.json", Summary).foreground_mean["Dice"] == 1
     assert read_model(folder.model("2d", "default").summary_json, Summary).foreground_mean["Dice"] < 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,24 @@ def test_a_second_run_with_other_members_or_rules_is_refused_in_one_line(
         assert main([*where, *flags]) == 1
         error = capsys.readouterr().err
         assert message in error and "--overwrite" in error and "Traceback" not in error
+
+
+def test_a_model_that_is_named_by_its_folder_brings_its_rules_wherever_it_was_copied_to(place: Place, tmp_path: Path) -> None:
+    for configuration in ("2d", "3d_fullres"):
+        place.add(configuration)
+    place.best(("3d_fullres", "default"), ("2d", "default"))
+    copies = []
+    for configuration in ("2d", "3d_fullres"):
+        model = place.folder().model(configuration, "default")
+        shutil.copy(place.folder().best_json, model.best_json)
+        copies.append(Path(shutil.copytree(model.root, tmp_path / "elsewhere" / f"my {configuration}")))
+    chosen = place.choose(m=copies)
+    assert (chosen.rules, chosen.says, chosen.note) == ((DROP,), (SAYS,), "")
+    assert place.choose(m=copies[::-1]).rules == (DROP,)
+    alone = place.choose(m=copies[:1])  # its rules were learned on the predictions of both
+    assert alone.rules == () and "no post-processing is applied: find-best chose it for 3d_fullres + 2d" in alone.note
+    assert place.choose(c=("2d",)).note == alone.note
+    (copies[0] / "fold_0/checkpoint_final.safetensors").write_bytes(b"others")
+    assert "chosen for other weights" in place.choose(m=copies).note and place.choose(m=copies).rules == (DROP,)
+    (copies[0] / "best.json").unlink()
+    assert place.choose(m=copies[:1]).note == ""

@@ -25,6 +25,7 @@ from autoseg.planners.segmentation.unions import with_unions
 from autoseg.postprocessing.files import postprocess_files
 from autoseg.postprocessing.rules import apply_rules
 from autoseg.postprocessing.selection import candidate_rules, choose_rules
+from autoseg.training_images import measure_image
 from autoseg.verification.inspection import Inspection
 
 KIDNEY, TUMOUR = 1, 2
@@ -116,7 +117,7 @@ def inspected(case: Case, path: Path) -> Inspection[MeasuredVolume]:
     found = CaseFingerprint(
         spacing_mm=label.geometry.spacing_mm, shape=shape, shape_after_crop=shape, share_kept=1, orientation="LPS",
         labels=measured, foreground_components=components)
-    return Inspection(case, [], measured=MeasuredVolume(found, np.zeros((1, 2), np.float32), in_foreground=True))
+    return Inspection(case, [], measured=MeasuredVolume(found, np.zeros((1, 2), np.float32), True, measure_image(label)))
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ def cut_image(image: Image, case: str, plans: SlicePlans) -> Cut:
     """
     array = _with_planned_channels(image, case, plans)
     _require_planned_kind(array, case, plans)
-    require_usable_values(array, case)
+    require_usable_values(array, case, [window is not None for window in plans.windows])
     placement = place(image.geometry, (array.shape[1], array.shape[2], array.shape[3]), plans.axis, plans.image_size)
     shape = (placement.count, plans.channels, plans.image_size, plans.image_size)
     cut = Cut(np.full(shape, PADDING, np.float32), np.ones(placement.count, bool), placement)

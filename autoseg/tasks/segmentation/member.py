@@ -11,10 +11,11 @@ import torch
 
 from autoseg.device import Precision, autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
-from autoseg.image import Image
+from autoseg.image import Image, axis_order
 from autoseg.inference.export import Row, resized_rows
 from autoseg.inference.sliding_window import TILE_STEP, band_depth, count_tiles, stream_logits
-from autoseg.preprocessing.pipeline import preprocess_image
+from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
+from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties
 from autoseg.tasks.segmentation.model import LoadedModel
 from autoseg.tasks.segmentation.store import open_volume, plans_digest
@@ -84,6 +85,14 @@ class EnsembleMember:
     def count_tiles(self, data: np.ndarray) -> int:
         """Return how often `rows` will call `tile_done`."""
         return count_tiles(data.shape, self.model.description.configuration.patch_size, self.step)
+
+    def expected_tiles(self, image: Image) -> int:
+        """Return how many tiles an image takes at most, before it is cropped."""
+        configuration, plans = self.model.description.configuration, self.model.description.plans
+        axes = axis_order(image.geometry.orientation, plans.orientation, image.array.shape[1:]).then(plans.transpose).axes
+        shape, spacing_mm = ([of[axis] for axis in axes] for of in (image.array.shape[1:], image.geometry.spacing_mm))
+        return count_tiles(
+            resampled_shape(shape, spacing_mm, target_spacing_mm(spacing_mm, configuration)), configuration.patch_size, self.step)
 
     def _band_device(self, band_bytes: int) -> torch.device:
         """Return the CUDA device where the gathered logits fit into this member's share of it, else the CPU."""

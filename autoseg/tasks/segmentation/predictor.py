@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from autoseg.best import Rule, rule_facts
+from autoseg.console import show
 from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
@@ -21,13 +22,14 @@ from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress
 from autoseg.inference.sliding_window import TILE_STEP
-from autoseg.inference.unlike import axis_order_warnings
+from autoseg.inference.unlike import MANY_TILES, axis_order_warnings, image_warnings
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
 from autoseg.tasks.segmentation.ensemble import Combination, label_volumes
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
+from autoseg.training_images import measure_image
 
 
 def require_same_task(descriptions: Sequence[ModelDescription]) -> None:
@@ -236,10 +238,20 @@ class Predictor:
     def _prepare(self, item: PredictionInput) -> _Case:
         image = read_input(item)
         self._check_channels(image, item.name)
+        warnings = self._warnings(image, item.name)
         prepared = self._preprocess(image, item.name)
-        warnings = axis_order_warnings(image.geometry, image.array.shape[1:], self.description.plans.orientation)
         no_voxels = np.broadcast_to(np.zeros((), image.array.dtype), image.array.shape)
         return _Case(replace(image, array=no_voxels), prepared, tuple(warnings))
+
+    def _warnings(self, image: Image, name: str) -> list[str]:
+        """Return what is unlike the training images; what may take very long is shown at once, before it is begun."""
+        plans = self.description.plans
+        tiles = sum(member.expected_tiles(image) for member in self.members)
+        absolute = [scheme != "zscore" for scheme in self.description.configuration.normalization]
+        found = list(image_warnings(measure_image(image), plans.images, absolute, tiles))
+        if tiles >= MANY_TILES and found:
+            show(f"Warning: case {name}: {found[0]}. It takes up to {tiles} tiles.")
+        return [*axis_order_warnings(image.geometry, image.array.shape[1:], plans.orientation), *found]
 
     def _preprocess(self, image: Image, name: str) -> list[Prepared]:
         """Return the image as each model sees it; those that see the same share one array."""

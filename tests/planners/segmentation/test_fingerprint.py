@@ -105,7 +105,7 @@ def test_a_case_is_measured_inside_its_nonzero_box(tiny_dataset: Path) -> None:
     write_image(path, image.array, image)
     dataset = load_dataset(tiny_dataset)
     found = inspect_case(dataset.training[0], dataset, measure)
-    assert found.measured is not None and not found.findings
+    assert found.measured is not None and [finding.code for finding in found.findings] == ["cropped_away"]
     assert (found.measured.fingerprint.shape, found.measured.fingerprint.shape_after_crop) == ((4, 6, 5), (3, 6, 4))
     assert found.measured.fingerprint.share_kept == pytest.approx(72 / 120, abs=1e-6)
     assert found.measured.fingerprint.spacing_mm == (3.0, 1.0, 1.0) and found.measured.fingerprint.orientation == "LPS"

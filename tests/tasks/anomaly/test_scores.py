@@ -66,5 +66,5 @@ def test_a_missing_file_and_one_of_other_bytes_are_named(tmp_path: Path) -> None
     with pytest.raises(AutosegError, match="gone.csv does not exist"):
         read_rows(tmp_path / "gone.csv", CaseScore)
     (tmp_path / "scores.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(AutosegError, match="is not UTF-8"):
+    with pytest.raises(AutosegError, match="is not UTF-8, but probably UTF-16"):
         read_rows(tmp_path / "scores.csv", CaseScore)
