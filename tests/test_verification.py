@@ -197,7 +197,7 @@ def test_a_wrong_number_of_cases_and_gaps_in_label_values_are_warnings(tiny_data
     source.write_text(source.read_text().replace('"numTraining": 3', '"numTraining": 4').replace(
         '"lesion": 2', '"lesion": 2, "cyst": 5'))
     assert found(tiny_dataset) == [
-        ("", "warning", "case_count"), ("", "warning", "label_gaps")]
+        ("", "warning", "case_count"), ("", "warning", "absent_class"), ("", "warning", "label_gaps")]
 
 
 def test_several_processes_find_the_same(tiny_dataset: Path) -> None:

@@ -190,6 +190,8 @@ def _inspected(
 
 def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool) -> Dataset:
     errors = [finding for finding in findings if finding.severity == "error"]
+    if of_all := [finding for finding in errors if not finding.case]:
+        raise AutosegError(f"{source.name} cannot be planned as it is: {'; '.join(map(str, of_all))}")
     bad = {finding.case for finding in errors}
     if errors and not skip:
         raise AutosegError(

@@ -11,6 +11,7 @@ from autoseg.dataset import Case, Dataset
 from autoseg.image import Geometry
 from autoseg.parallel import run_parallel
 from autoseg.verification.case import CheckedCase, check_case, lost_case, memory_per_case, without_cases
+from autoseg.verification.classes import check_classes
 from autoseg.verification.findings import Finding
 from autoseg.verification.whole import axis_orders, check_dataset_level
 
@@ -23,6 +24,7 @@ class Inspection(Generic[Measured]):
 
     findings: what is wrong with it. digest: of the image, as `check_case` gives it. measured: the measures that plans are made
     from; None for a case with errors, and where nothing was to be measured. geometry: of the image; None for a case with errors.
+    label_values: those that its label holds; none where it could not be read.
     """
 
     case: Case
@@ -30,6 +32,7 @@ class Inspection(Generic[Measured]):
     digest: str | None = None
     measured: Measured | None = None
     geometry: Geometry | None = None
+    label_values: tuple[int, ...] = ()
 
 
 def run_inspections(
@@ -53,23 +56,28 @@ def inspect_case(
     checked = check_case(case, dataset)
     measured = None if checked.image is None else measure(checked, dataset)
     geometry = None if checked.image is None else checked.image.geometry
-    return Inspection(case, checked.findings, checked.digest, None if checked.has_errors else measured, geometry)
+    return Inspection(case, checked.findings, checked.digest, None if checked.has_errors else measured, geometry,
+                      tuple(checked.label_counts))
 
 
 def inspection_findings(
-    dataset: Dataset, inspections: Sequence[Inspection[Measured]], case_labels_suffice: bool = True
+    dataset: Dataset, inspections: Sequence[Inspection[Measured]], case_labels_suffice: bool = True,
+    classes_are_learned: bool = True,
 ) -> list[Finding]:
     """Return every finding: those of training cases, then of test cases, then of the dataset as a whole.
 
-    case_labels_suffice: whether a case that is called normal or abnormal may be without a label.
+    case_labels_suffice: whether a case that is called normal or abnormal may be without a label. classes_are_learned: whether the
+    classes of dataset.json are what a model learns; see `check_classes`.
     """
     by_case = {inspection.case: inspection for inspection in inspections}
     in_order = [by_case[case] for case in (*dataset.training, *dataset.test) if case in by_case]
     digests = {case: inspection.digest for case, inspection in by_case.items()}
     geometries = {case: by_case[case].geometry for case in dataset.training if case in by_case}
+    held = {value for case in dataset.training if case in by_case for value in by_case[case].label_values}
     return [
         *(finding for inspection in in_order for finding in inspection.findings),
         *check_dataset_level(dataset, digests, case_labels_suffice),
+        *check_classes(dataset, held, classes_are_learned),
         *axis_orders(dataset, {case: geometry for case, geometry in geometries.items() if geometry is not None})]
 
 
@@ -84,7 +92,7 @@ def verify_dataset(
     for inspection in run_inspections(dataset, _measure_nothing, workers):
         inspections.append(inspection)
         on_case_done(inspection.case.name)
-    return inspection_findings(dataset, inspections)
+    return inspection_findings(dataset, inspections, classes_are_learned=not dataset.case_labels)
 
 
 def _measure_nothing(checked: CheckedCase, dataset: Dataset) -> object:

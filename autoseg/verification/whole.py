@@ -10,7 +10,6 @@ from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError, many
 from autoseg.groups import patients_of, suspicion
 from autoseg.image import Geometry, most_frequent_orientation
-from autoseg.verification.case import listed
 from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.workspace import read_json
 
@@ -138,9 +137,3 @@ def _description(dataset: Dataset) -> Iterator[Finding]:
             case="", file=str(source), severity="warning", code="case_count",
             problem=f"numTraining is {expected}, but there are {len(dataset.training)} training cases",
             remedy="Look whether all cases were copied, and correct the number.")
-    named = [value for value in dataset.labels.known_values if value != dataset.labels.ignore]
-    if unused := sorted(set(range(max(named) + 1)) - set(named)):
-        yield Finding(
-            case="", file=str(source), severity="warning", code="label_gaps",
-            problem=f"the label values are not consecutive: {listed(unused)} stand for nothing",
-            remedy="Nothing breaks, but each unused value costs memory. Number the labels without gaps.")

@@ -109,7 +109,7 @@ def findings(request: Request, inspections: Sequence[Inspection[MeasuredSlices]]
         misfit = _misfit(entry.case, entry.measured, common) if entry.measured and entry.case in training else None
         kept = [finding for finding in entry.findings if not (misfit and finding.code == "one_value")]
         judged.append(replace(entry, findings=[misfit, *kept] if misfit else kept))
-    return inspection_findings(request.dataset, judged)
+    return inspection_findings(request.dataset, judged, classes_are_learned=False)
 
 
 def _misfit(case: Case, found: MeasuredSlices, common: ImageFormat) -> Finding | None:
