@@ -100,6 +100,10 @@ class FoldData(Generic[PlansType, StoredType]):
         """Return the digest of the plans that all stored cases were preprocessed by."""
         return next(iter(self.stored.values())).description.plans
 
+    def in_words(self, settings: Any) -> str:
+        """Return what a step of the training is shown, such as "8 slices a step"."""
+        return f"{settings.batch_size} a step" if getattr(settings, "batch_size", None) else ""
+
     def cases_of(self, fold: str) -> Origin:
         """Return what a fold is made from: its cases by name, each with the digest of what it was preprocessed from."""
         training, validation = cases_of_fold(fold, self.splits, list(self.stored))

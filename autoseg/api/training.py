@@ -14,7 +14,7 @@ from autoseg.api import tasks
 from autoseg.api.common import PathLike, default_configuration, planned_for
 from autoseg.api.tasks import Task
 from autoseg.digests import remembered_digests
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError, many, spoken
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, state_of
 from autoseg.lock import locked
 from autoseg.settings import chosen_settings
@@ -143,9 +143,22 @@ def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: b
     notes += changed_cases(job, data.cases_of(job.fold))
     if quiet:
         return
+    console.show(_in_words(job, data))
     for note in data.notes:
         console.show_once(note)  # a note on all folds
     console.show_all(notes)
+
+
+def _in_words(job: Job[Any], data: FoldData[Any, Any]) -> str:
+    """Return what is trained on what, and where to."""
+    from autoseg.device import resolve_device, resolve_precision
+
+    settings, device = job.settings or job.defaults, resolve_device(job.device)
+    precision = str(resolve_precision(settings.precision, device)).removeprefix("torch.")
+    validated = f", {many(len(data.validation), 'case')} to validate on" if data.validation else ""
+    steps = f"; {its}" if (its := data.in_words(settings)) else ""
+    return (f"{job.configuration} {job.model.recipe} fold {job.fold}, on {device} in {precision}: "
+            f"{many(len(data.training), 'case')} to train on{validated}{steps}. Into {job.fold_folder.root}")
 
 
 def cross_validation(

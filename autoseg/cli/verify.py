@@ -34,6 +34,10 @@ def run(flags: argparse.Namespace) -> int:
         print(json.dumps(content, indent=1))
         return int(errors > 0)
     print("\n".join(seen.in_words))
+    if any(one.severity == "error" and not one.case for one in findings):
+        print(f"{errors} error(s), {len(findings) - errors} warning(s), of the whole dataset, too. Mend them, then run the same "
+              "command again.")
+        return 1
     if errors and len({one.case for one in findings if one.severity == "error" and one.case}) >= seen.training_cases:
         print(f"{errors} error(s), {len(findings) - errors} warning(s), and no case is without errors. Mend them, then run "
               "the same command again.")

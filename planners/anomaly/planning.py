@@ -80,7 +80,8 @@ def counts(plans: SlicePlans, folder: DatasetFolder) -> SliceCounts:
     truths = Counter(truth for case in stored for truth, blank in zip(case.truths, case.blank, strict=True) if not blank)
     blank, for_training = sum(sum(case.blank) for case in stored), sum(sum(case.normal) for case in stored)
     normal, abnormal, unknown = truths["normal"], truths["abnormal"], truths[None]
-    about = f"{plans.axis.capitalize()} slices" if plans.axis else "Pictures"
+    shape = f"{plans.image_size} × {plans.image_size} pixels"
+    about = f"{plans.axis.capitalize()} slices, {shape}," if plans.axis else f"Pictures, {shape},"
     return SliceCounts(
         normal, abnormal, unknown, blank, for_training,
         f"{about} of {len(stored)} cases: {normal} normal, {abnormal} abnormal, {unknown} unknown, {blank} of one value "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
@@ -14,6 +15,7 @@ from autoseg.planners.segmentation.unions import with_unions
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
+from autoseg.wording import times
 from autoseg.workspace import DatasetFolder
 
 
@@ -70,5 +72,16 @@ def chosen(plans: Plans, options: PlanOptions) -> list[str]:
     return list(dict.fromkeys(configurations or plans.configurations))
 
 
-def counts(plans: Plans, folder: DatasetFolder) -> None:
-    """Return what is worth saying of the preprocessed cases: nothing."""
+@dataclass(frozen=True)
+class MainNumbers:
+    """The main numbers of the plans. in_words: a line for each configuration."""
+
+    in_words: str
+
+
+def counts(plans: Plans, folder: DatasetFolder) -> MainNumbers:
+    """Return the main numbers of each configuration."""
+    return MainNumbers("\n".join(
+        f"{name}: spacing {times(its.spacing_mm)} mm, patch {times(its.patch_size)} voxels, batch of {its.batch_size}, network "
+        f"of {its.network.stages} stages ({its.network.name}), normalization {', '.join(dict.fromkeys(its.normalization))}"
+        for name, its in plans.configurations.items()))

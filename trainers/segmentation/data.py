@@ -25,6 +25,7 @@ from autoseg.trainers.segmentation.settings import SegmentationSettings, notes_o
 from autoseg.trainers.settings import flags_of
 from autoseg.trainers.splits import NO_SPLITS, MadeSplits, cases_of_fold, load_or_make_splits
 from autoseg.versions import versions
+from autoseg.wording import times
 from autoseg.workspace import DatasetFolder, read_model
 
 AGREEMENT = Agreement(
@@ -46,6 +47,10 @@ class SegmentationData(FoldData[Plans, StoredVolume]):
         """Return what the recipe may know of the training cases."""
         cases = [self.stored[name] for name in self.training]
         return training_data(self.dataset.labels, [(math.prod(case.shape), case.foreground_counts) for case in cases])
+
+    def in_words(self, settings: SegmentationSettings) -> str:
+        its = self.effective(settings)
+        return f"{its.batch_size} patches of {times(its.patch_size)} voxels a step"
 
     def effective(self, settings: SegmentationSettings) -> Configuration:
         """Return the configuration with the settings in it (see `effective_configuration`)."""
