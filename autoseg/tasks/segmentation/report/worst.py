@@ -28,8 +28,8 @@ def worst_section(found: SegmentationArtefacts, best: BestResult | None) -> Sect
         return section
     section.blocks.append(Text(
         f"The {len(worst)} validation cases with the lowest mean Dice ({best.name}), and, where they are not among these, the "
-        "case with the median and the one with the best, each on the slice where most voxels differ, turned as on a radiologist's "
-        "screen. A solid blue line is the border of the reference, a dashed orange one that "
+        "case with the median and the one with the best, each on the slice where most voxels differ, turned as on a "
+        "radiologist's screen. A solid blue line is the border of the reference, a dashed orange one that "
         "of the prediction. Look closely: what is wrong can be the prediction, and it can be the reference."))
     if found.dataset is None:
         section.blocks.append(Text("dataset.json is not there, so that the images cannot be found.", is_note=True))
