@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
+from autoseg.tasks.segmentation.report.worst import typical_and_best, worst_cases
 from autoseg.training_log import Epoch, write_log
 from autoseg.verification.findings import Finding
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
@@ -217,10 +220,33 @@ def test_the_mean_and_the_worst_case_are_those_worked_out_by_hand(found: Any) ->
 
 def test_the_five_worst_cases_are_shown_on_the_slice_that_differs_most(found: Any) -> None:
     alternatives = [attributes["alt"] for attributes in found.all("img")]
-    assert len(alternatives) == 5
-    for alternative, case in zip(alternatives, reversed(CASES), strict=False):
+    assert len(alternatives) == 5 + 1  # and the best one; of seven cases, the median is among the worst
+    for alternative, case in zip(alternatives[:5], reversed(CASES), strict=False):
         assert f"Axial slice 6 of 12 of case {case}" in alternative
         assert "solid blue" in alternative and "dashed orange" in alternative
+
+
+@pytest.mark.parametrize(("cases", "worst", "others"), [
+    (1, [0], []), (5, range(5), []), (7, range(5), [(6, "best")]), (10, range(5), [(9, "best")]),
+    (11, range(5), [(5, "typical"), (10, "best")]), (12, range(5), [(5, "typical"), (11, "best")]),
+])
+def test_a_typical_and_the_best_case_follow_the_worst(cases: int, worst: Any, others: list[tuple[int, str]]) -> None:
+    rated = [SimpleNamespace(mean_dice=dice / 100) for dice in range(cases)]
+    summary: Any = SimpleNamespace(metric_per_case=[SimpleNamespace(mean_dice=math.nan), *reversed(rated)])
+    assert worst_cases(summary) == [rated[place] for place in worst]
+    assert typical_and_best(summary) == [(rated[place], name) for place, name in others]
+
+
+def test_that_every_case_was_predicted_is_said_only_where_it_is_so(
+    found: Any, folder: DatasetFolder, tmp_path: Path, page_of: PageOf
+) -> None:
+    assert "Every training case was predicted, each by the fold" in found.text
+    more = copied(folder, tmp_path, "Dataset013_More")
+    content = json.loads(more.dataset_json.read_text())
+    content["training"].append({**content["training"][0], "name": "new"})
+    more.dataset_json.write_text(json.dumps(content))
+    text = page_of(more).text
+    assert "7 of 8 training cases were predicted, each by the fold" in text and "Every training case" not in text
 
 
 def test_the_page_needs_nothing_but_itself(found: Any) -> None:
@@ -300,7 +326,7 @@ def test_an_image_that_is_gone_is_told_in_place_of_its_picture(folder: DatasetFo
     content["training"][-1]["images"] = [str(tmp_path / "gone.nii.gz")]
     moved.dataset_json.write_text(json.dumps(content))
     found = page_of(moved)
-    assert len(found.all("img")) == 4 and "gone.nii.gz" in found.text and "cannot be drawn" in found.text
+    assert len(found.all("img")) == 5 and "gone.nii.gz" in found.text and "cannot be drawn" in found.text
 
 
 def test_of_many_classes_the_worst_are_shown_and_the_others_folded_away(
@@ -355,4 +381,4 @@ def test_a_browser_shows_the_page_without_scrolling_sideways(found: Any, tmp_pat
     assert measured["page"] <= width, "the page scrolls sideways"
     assert measured["smallest"] >= 10, "text in a figure is too small to read"
     assert measured["outside"] < 1, "text leaves its figure"
-    assert len(measured["pictures"]) == 5 and min(measured["pictures"]) > 200
+    assert len(measured["pictures"]) == 6 and min(measured["pictures"]) > 200

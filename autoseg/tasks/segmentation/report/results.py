@@ -38,12 +38,22 @@ def results_section(found: SegmentationArtefacts, best: BestResult | None) -> Se
             section.blocks += [Text(f"{step.missing}. This goes on:"), Command(step.line)]
         return section
     section.blocks += [
-        Text("Every training case was predicted by the fold that did not train on it, and compared with its reference label. "
-             "The interval behind a mean says how far it would move with other cases like these (95 % of the time)."),
+        Text(f"{_predicted(found, best.summary)}, each by the fold that did not train on it, and compared with its reference "
+             "label. The interval behind a mean says how far it would move with other cases like these (95 % of the time)."),
         *(Text(f"{failing}.", is_note=True) for failing in failings(best.summary).values()),
         Explanations(_words(best.summary)), Heading("Models"), *_models(found, best),
         Heading(f"Classes: {best.name}"), *_classes(best.summary), Heading("Cases"), *_cases(best.summary)]
     return section
+
+
+def _predicted(found: SegmentationArtefacts, summary: Summary) -> str:
+    """Return how many of the training cases the result is of, as the start of a sentence."""
+    validated = {case.case for case in summary.metric_per_case}
+    training = {case.name for case in found.dataset.training} if found.dataset is not None else validated
+    if training <= validated and found.dataset is not None:
+        return "Every training case was predicted"
+    of = f" of {counted(len(training), 'training case')}" if found.dataset is not None else ""
+    return f"{len(validated)}{of} {'was' if len(validated) == 1 else 'were'} predicted"
 
 
 def mean_dice(summary: Summary) -> str:
