@@ -55,7 +55,7 @@ def test_a_text_alone_stands_for_a_list_of_it() -> None:
     wanted = LocalizationOptions(find=("L3",), size=(8, 9))
     assert options_from(LocalizationOptions, {"find": ["L3"], "size": (8, 9)}) == wanted
     assert options_from(LocalizationOptions, {"find": "L3", "size": [8, 9]}) == wanted
-    assert options_from(LocalizationPredictOptions, {"settings": "threshold=0.4"}).settings == ("threshold=0.4",)
+    assert options_from(LocalizationPredictOptions, {"settings": {"threshold": 0.4}}).settings == {"threshold": 0.4}
     assert options_from(SegmentationOptions, {"configurations": "2d"}).configurations == ("2d",)
     with pytest.raises(AutosegError, match='--size cannot be "8": '):
         options_from(LocalizationOptions, {"size": "8"})

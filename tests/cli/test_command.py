@@ -29,6 +29,7 @@ def test_ctrl_c_while_libraries_are_loaded_stops_without_a_traceback(
 ) -> None:
     program = (
         f"import os, signal, sys; from autoseg.cli.{command} import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "class Stop:\n"
         "    def find_spec(self, name, *_):\n"
         f"        if name == {loaded!r}: os.kill(os.getpid(), signal.SIGINT)\n"
