@@ -243,9 +243,19 @@ class OutputFolder:
         if (entry := self._entries[output]).replaces:
             self._append([entry.model_copy(update={"replaces": False})])
 
+    def require_own_beside(self, output: str, file: Path | None) -> None:
+        """Raise AutosegError where a further file of an output is there, though the record does not name the output."""
+        if file is not None and file.exists() and not self._has_made(output):
+            raise AutosegError(f"{file} is there, but autoseg did not make it ({self._path.name} does not name {output}). Choose "
+                               "another folder with -o: files of yours are not replaced.")
+
+    def _has_made(self, output: str) -> bool:
+        """Tell whether the record says that an output was made, by whatever origin. One that failed was not there."""
+        return (entry := self._entries.get(output)) is not None and entry.failed is None
+
     def _require_own(self, output: str) -> None:
         """Raise AutosegError where the record does not name a file that is there: then it is not autoseg's to replace."""
-        if output not in self._entries:
+        if not self._has_made(output):
             raise AutosegError(f"{self.folder / output} is there, but autoseg did not make it ({self._path.name} does not name "
                                "it). Choose another folder with -o: files of yours are not replaced.")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +66,22 @@ def test_evaluate_leaves_the_summary_of_another_program_among_the_predictions(
     assert main(["evaluate", str(tiny_dataset / "labelsTr"), str(tiny_dataset / "labelsTr")]) == 1
     assert "summary.json is there, but autoseg did not make it" in capsys.readouterr().err
     assert json.loads((tiny_dataset / "labelsTr" / "summary.json").read_text()) == theirs
+
+
+def test_further_files_of_the_user_stay(tiny_dataset: Path, tmp_path: Path, save_model: Any, describe: Any) -> None:
+    model, out = save_model(tmp_path, describe()), tmp_path / "out"
+    out.mkdir()
+    (out / "tiny_3.b2nd").write_text("mine")
+    flags = ["predict", "-i", str(tiny_dataset / "imagesTs"), "-o", str(out), "-m", str(model.root), "--save-probabilities"]
+    assert [main(flags), main([*flags, "--overwrite"])] == [1, 1] and (out / "tiny_3.b2nd").read_text() == "mine"
+    (out / "tiny_3.b2nd").unlink()
+    assert [main(flags), main(flags), main([*flags, "--overwrite"])] == [0, 0, 0]
+
+
+def test_evaluate_leaves_the_summary_of_a_fold(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    validation = tmp_path / "fold_0" / "validation"
+    shutil.copytree(tiny_dataset / "labelsTr", validation)
+    (tmp_path / "fold_0" / "cases.json").write_text("{}")
+    assert main(["evaluate", str(tiny_dataset / "labelsTr"), str(validation)]) == 1
+    assert "holds the validation of a trained fold" in capsys.readouterr().err and not (validation / "summary.json").exists()
+    assert main(["evaluate", str(tiny_dataset / "labelsTr"), str(validation), "-o", str(tmp_path / "mine.json")]) == 0

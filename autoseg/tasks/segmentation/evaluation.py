@@ -16,7 +16,7 @@ from autoseg.evaluation.tables import cases_table, failures_table, summary_table
 from autoseg.provenance import holds_model, require_replaceable
 from autoseg.task import Evaluated
 from autoseg.tasks.segmentation.options import EvaluateOptions
-from autoseg.workspace import Workspace
+from autoseg.workspace import FoldFolder, Workspace
 
 __all__ = ["SUMMARY", "evaluate", "failings", "holds", "pooled", "result", "shown"]
 
@@ -41,6 +41,8 @@ def evaluate(
     csv_path = output.with_suffix(".csv")
     if csv_path == output:
         raise AutosegError(f"{output} is where the table would lie too. Give a name that ends in .json with -o.")
+    if FoldFolder(output.parent.parent).summary_json == output and FoldFolder(output.parent.parent).cases_json.exists():
+        raise AutosegError(f"{output} holds the validation of a trained fold, which find-best reads. Give another file with -o.")
     require_replaceable(output, lambda path: holds_model(path, Summary))
     require_replaceable(csv_path, lambda path: columns_of(path)[:len(CASE_COLUMNS)] == list(CASE_COLUMNS))
     tolerance_mm = TOLERANCE_MM if options.tolerance_mm is None else options.tolerance_mm

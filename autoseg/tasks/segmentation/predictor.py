@@ -193,7 +193,9 @@ class Predictor:
             return Written(labels, was_there=True, warnings=made.warnings)
 
         def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Written:
-            case, (path, probabilities) = prepare(), paths(item)
+            path, probabilities = paths(item)
+            outputs.require_own_beside(path.name, probabilities)
+            case = prepare()
             labels = self._predict(case.prepared, probabilities, progress)
             with outputs.writing(path.name, item.images, warnings=case.warnings):
                 write_label(path, labels, like=case.like)
