@@ -175,7 +175,8 @@ def test_the_command_says_what_was_found_and_what_comes_next(
     assert main(["plan_and_preprocess", str(pictures), "--planner", "slices", *work]) == 0
     *_, wrote, found, following = capsys.readouterr().out.strip().splitlines()
     assert wrote == f"Wrote {tmp_path}/work/Pictures: dataset.json, plans_anomaly.json, preprocessed/"
-    assert found == ("Pictures, 64 × 64 pixels, of 5 cases: 3 normal, 2 abnormal, 0 unknown, 0 of one value everywhere. To be trained on: 3 "
+    assert found == ("Pictures, 64 × 64 pixels, of 5 cases: 3 normal, 2 abnormal, 0 unknown, 0 of one value everywhere. "
+                     "To be trained on: 3 "
                      "(slices of the cases that are called normal).")
     assert following == f"Next: autoseg_train {pictures} 0 -tr anogan --workspace {tmp_path}/work"
     for flags, message in (
