@@ -81,7 +81,7 @@ class Geometry:
 
 
 class AxisOrder(NamedTuple):
-    """How the axes of a stored array become those of another array: by transposition and flips alone.
+    """A reordering of an array's axes, by transposition and flips alone.
 
     axes: stored axis (0, 1, 2 of Z, Y, X) that becomes axis 0, 1, 2. flipped: whether the new axis runs backwards along it.
     """

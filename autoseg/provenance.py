@@ -173,6 +173,7 @@ class OutputFolder:
         self._path, self._offset = folder / record, 0
         self._headers: list[Header] = []
         self._entries: dict[str, Entry] = {}
+        self._begun: set[str] = set()  # outputs that autoseg wrote, or began to write, by whatever origin
         self._read()
         there = self._headers[-1] if self._headers else None
         if there is not None and refuses_others and not overwrite:
@@ -199,8 +200,8 @@ class OutputFolder:
         """
         self._read()
         entry, is_there = self._entries.get(output), not is_file or (self.folder / output).exists()
-        if is_file and is_there:
-            self._require_own(output)
+        if is_file:
+            self.require_own(output)
         if self.overwrite or not is_there:
             return None
         is_ours = entry is not None and entry.origin == self.origin.digest and entry.failed is None
@@ -233,8 +234,7 @@ class OutputFolder:
             path = self.folder / output
             if path.resolve() in [file.resolve() for file in inputs]:
                 raise AutosegError(f"{path} is what it would be made from. Choose another folder with -o.")
-            if path.exists():
-                self._require_own(output)
+            self.require_own(output)
         self._append([self._entry(output, inputs, result, warnings).model_copy(
             update={"replaces": (self.folder / output).exists()}) for output, inputs in outputs.items()])
 
@@ -243,21 +243,20 @@ class OutputFolder:
         if (entry := self._entries[output]).replaces:
             self._append([entry.model_copy(update={"replaces": False})])
 
-    def require_own_beside(self, output: str, file: Path | None) -> None:
-        """Raise AutosegError where a further file of an output is there, though the record does not name the output."""
-        if file is not None and file.exists() and not self._has_made(output):
-            raise AutosegError(f"{file} is there, but autoseg did not make it ({self._path.name} does not name {output}). Choose "
+    def require_own(self, output: str, file: Path | None = None) -> None:
+        """Raise AutosegError where a file is there though the record does not say that autoseg ever made, or began to make, the
+        output: then the file is not autoseg's to replace. file: a further one of the output; None for the output itself."""
+        path = file or self.folder / output
+        if path.exists() and output not in self._begun:
+            raise AutosegError(f"{path} is there, but autoseg did not make it ({self._path.name} does not name {output}). Choose "
                                "another folder with -o: files of yours are not replaced.")
 
-    def _has_made(self, output: str) -> bool:
-        """Tell whether the record says that an output was made, by whatever origin. One that failed was not there."""
-        return (entry := self._entries.get(output)) is not None and entry.failed is None
-
-    def _require_own(self, output: str) -> None:
-        """Raise AutosegError where the record does not name a file that is there: then it is not autoseg's to replace."""
-        if not self._has_made(output):
-            raise AutosegError(f"{self.folder / output} is there, but autoseg did not make it ({self._path.name} does not name "
-                               "it). Choose another folder with -o: files of yours are not replaced.")
+    def require_own_tables(self, *names: str) -> None:
+        """Raise AutosegError where a table of all cases is there, but no record: then it is not autoseg's to replace."""
+        for path in (self.folder / name for name in names):
+            if path.exists() and not self._headers:
+                raise AutosegError(f"{path} is there, but autoseg did not make it. Choose another folder with -o: files of yours "
+                                   "are not replaced.")
 
     def note(self, case: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any]) -> None:
         """Note what is known of a case that has no file."""
@@ -273,10 +272,8 @@ class OutputFolder:
         Raises AutosegError where one is there though nothing of this origin is, and `overwrite` is off, or the folder has no
         record.
         """
+        self.require_own_tables(*names)
         for path in (self.folder / name for name in names):
-            if path.exists() and not self._headers:
-                raise AutosegError(f"{path} is there, but autoseg did not make it. Choose another folder with -o: files of yours "
-                                   "are not replaced.")
             if path.exists() and self.is_new and not self.overwrite:
                 raise AutosegError(f"{path} is there, but {by} did not make it. Choose another folder with -o, or replace it "
                                    "with --overwrite.")
@@ -294,7 +291,13 @@ class OutputFolder:
         header = [] if is_said or not entries else [Header(origin=self.origin.facts, versions=versions())]
         append_lines(self._path, [_line(content) for content in (*header, *entries)])
         self._headers += header
-        self._entries.update({entry.output: entry for entry in entries})
+        for entry in entries:
+            self._know(entry)
+
+    def _know(self, entry: Entry) -> None:
+        self._entries[entry.output] = entry
+        if entry.failed is None:
+            self._begun.add(entry.output)
 
     def _read(self) -> None:
         """Take in the lines that came since the last reading. A last line without its end is left for later, or for nobody."""
@@ -312,8 +315,7 @@ class OutputFolder:
         try:
             content = json.loads(line)
             if "output" in content:
-                entry = Entry.model_validate(content)
-                self._entries[entry.output] = entry
+                self._know(Entry.model_validate(content))
             else:
                 self._headers.append(Header.model_validate(content))
         except (ValueError, TypeError, ValidationError) as error:

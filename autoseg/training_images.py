@@ -1,4 +1,4 @@
-"""What the training images are like: a few numbers, measured at planning, that plans and model.json hold.
+"""Measures of the training images: a few numbers, made at planning, that plans and model.json hold.
 
 Prediction compares each image with them (see `autoseg.inference.unlike`), from a sample of its voxels on a regular grid.
 """

@@ -36,12 +36,14 @@ class FoldSteps(Generic[SettingsType, SummaryType]):
 
 
 def run_fold(
-    job: Job[SettingsType], steps: FoldSteps[SettingsType, SummaryType], check_data: Callable[[], object] = lambda: None
+    job: Job[SettingsType], steps: FoldSteps[SettingsType, SummaryType], check_data: Callable[[], object] = lambda: None,
+    begins: Callable[[SettingsType], object] = lambda settings: None,
 ) -> SummaryType | None:
     """Train a fold to its end, then validate it; return the summary of that (None for "all").
 
     check_data: raises AutosegError where the data is not any more what the fold was trained on. It is called between the two, as
-    a training takes long. Continues where an earlier run stopped. Raises AutosegError that says what is missing or does not fit.
+    a training takes long. begins: called before a training, with the settings that the fold was started with. Continues where an
+    earlier run stopped. Raises AutosegError that says what is missing or does not fit.
     """
     settings = pin_settings(job)
     device = resolve_device(job.device)
@@ -52,6 +54,7 @@ def run_fold(
     if not is_trained or not job.model.model_json.exists():
         steps.describe(settings)
     if not is_trained:
+        begins(settings)
         forget_validation(job.fold_folder)
         try:
             steps.train(settings, device)

@@ -72,7 +72,7 @@ class _Fold:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is to be trained. asked: all of it. given: what was given this time."""
+    """A request for a run. asked: all that is to be trained. given: the part of it that was given this time."""
 
     asked: Asked
     given: Asked

@@ -121,7 +121,8 @@ def _train(job: Job[Any], task: Task, restart: bool, quiet: bool) -> TrainResult
     with locked(job.fold_folder.lock, name):
         _begin(job, data, notes, restart, quiet)
         with console.progress(name, quiet) as report:
-            summary = run_fold(job, task.trainer.steps(job, data, report), load_data)
+            summary = run_fold(job, task.trainer.steps(job, data, report), load_data,
+                               lambda settings: None if quiet else console.show(_in_words(job, data, settings)))
     if summary is None:
         return TrainResult(job.fold_folder.root, job.configuration, None)
     failings = tuple(task.evaluation.failings(summary).values())
@@ -143,17 +144,16 @@ def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: b
     notes += changed_cases(job, data.cases_of(job.fold))
     if quiet:
         return
-    console.show(_in_words(job, data))
     for note in data.notes:
         console.show_once(note)  # a note on all folds
     console.show_all(notes)
 
 
-def _in_words(job: Job[Any], data: FoldData[Any, Any]) -> str:
-    """Return what is trained on what, and where to."""
+def _in_words(job: Job[Any], data: FoldData[Any, Any], settings: Any) -> str:
+    """Return what is trained on what, and where to. settings: those that the fold runs with."""
     from autoseg.device import resolve_device, resolve_precision
 
-    settings, device = job.settings or job.defaults, resolve_device(job.device)
+    device = resolve_device(job.device)
     precision = str(resolve_precision(settings.precision, device)).removeprefix("torch.")
     validated = f", {many(len(data.validation), 'case')} to validate on" if data.validation else ""
     steps = f"; {its}" if (its := data.in_words(settings)) else ""

@@ -98,6 +98,12 @@ def with_each_set(arguments: Sequence[str]) -> list[str]:
     return words
 
 
+def add_name(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of commands that train."""
+    parser.add_argument("--name", metavar="NAME",
+                        help="of the model, where other settings than the recipe's are tried (default: the recipe's name)")
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add the flag of commands that run networks."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")

@@ -9,6 +9,7 @@ from autoseg.cli.command import (
     Command,
     add_dataset,
     add_device,
+    add_name,
     add_options,
     add_planner,
     add_settings,
@@ -23,8 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-tr", "--trainer", dest="recipes", nargs="+", default=[], metavar="RECIPE",
                         help=f"what is trained and how: {of_tasks('recipe')}, another that `autoseg recipes` lists, or your own "
                              'as "module:function"; several, all of one task (default: as in the latest run, else default)')
-    parser.add_argument("--name", metavar="NAME",
-                        help="of the model, where other settings than the recipe's are tried (default: the recipe's name)")
+    add_name(parser)
     parser.add_argument("--continue", dest="resume", action="store_true",
                         help="go on with the settings that the latest run was begun with, whatever else is given")
     parser.add_argument("--restart", action="store_true", help="throw away the folds of these models and begin anew")

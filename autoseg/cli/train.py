@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 
 from autoseg import api
-from autoseg.cli.command import Command, add_dataset, add_device, add_settings, add_workspace, command_like, main_of, of_tasks
+from autoseg.cli.command import (
+    Command,
+    add_dataset,
+    add_device,
+    add_name,
+    add_settings,
+    add_workspace,
+    command_like,
+    main_of,
+    of_tasks,
+)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-tr", "--trainer", dest="recipe", default="default", metavar="RECIPE",
                         help=f"what is trained and how: {of_tasks('recipe')}, another that `autoseg recipes` lists, or your own "
                              'as "module:function" (default: default)')
-    parser.add_argument("--name", metavar="NAME",
-                        help="of the model, where other settings than the recipe's are tried (default: the recipe's name)")
+    add_name(parser)
     parser.add_argument("--continue", dest="resume", action="store_true",
                         help="go on with an unfinished fold, with the settings that it was started with")
     parser.add_argument("--restart", action="store_true", help="throw away what there is of these folds and begin anew")

@@ -17,7 +17,7 @@ ORDER = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 1, 0)}  # nibabel's axes x, y, z, ch
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the voxels of an array lie: spacing_mm (z, y, x), mm; direction, 9 numbers as SimpleITK gives them, or None where it
+    """The place of an array's voxels: spacing_mm (z, y, x), mm; direction, 9 numbers as SimpleITK gives them, or None where it
     is not known; origin_mm (x, y, z), mm."""
 
     spacing_mm: Sequence[float] | None = None

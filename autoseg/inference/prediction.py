@@ -25,8 +25,8 @@ CaseProgress = Callable[[str, float], None]  # the case, and the share of it tha
 
 @dataclass(frozen=True)
 class Answer:
-    """What models say of an image in memory. voxels: (Z, Y, X) on the image's grid, such as labels; None where there are none.
-    probabilities: (K, Z, Y, X) float16, on request. row: as `Written` has it."""
+    """The answer of models about an image in memory. voxels: (Z, Y, X) on the image's grid, such as labels; None where there are
+    none. probabilities: (K, Z, Y, X) float16, on request. row: as `Written` has it."""
 
     voxels: np.ndarray | None = None
     probabilities: np.ndarray | None = None

@@ -9,6 +9,11 @@ from autoseg.plan import TrainingChannel, TrainingImages
 from autoseg.training_images import ChannelMeasures, ImageMeasures
 
 USUAL_ORDERS = ("LPS", "RAS")  # in which most scans are stored, and in which most models were trained
+FAR_SPACING = 3.0  # times finer or coarser than any training image
+MANY_TILES, MORE_VOLUME = 500, 20.0  # tiles, and times the volume of the largest training image
+BEYOND, NARROWER = 3.0, 0.1  # of the range of all training images, of the width of the narrowest: where the unit is absolute
+OTHER_SCALE = 300.0  # times, where each image is scaled by itself: more than from 8 to 16 bits
+NEGATIVE = 0.25  # share of the highest value: a lowest value below that is no rounding
 
 
 def axis_order_warnings(geometry: Geometry, shape: tuple[int, ...], trained: str | None) -> Iterator[str]:
@@ -27,13 +32,6 @@ def axis_order_warnings(geometry: Geometry, shape: tuple[int, ...], trained: str
     elif stored != trained and axis_order(stored, trained, shape) == AxisOrder():
         yield (f"it is a single slice stored in the axis order {stored}, which cannot be brought to {trained}, the order that "
                "the model was trained in. It is taken as it is stored")
-
-
-FAR_SPACING = 3.0  # times finer or coarser than any training image
-MANY_TILES, MORE_VOLUME = 500, 20.0  # tiles, and times the volume of the largest training image
-BEYOND, NARROWER = 3.0, 0.1  # of the range of all training images, of the width of the narrowest: where the unit is absolute
-OTHER_SCALE = 300.0  # times, where each image is scaled by itself: more than from 8 to 16 bits
-NEGATIVE = 0.25  # share of the highest value: a lowest value below that is no rounding
 
 
 def image_warnings(

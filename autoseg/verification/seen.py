@@ -12,7 +12,7 @@ from autoseg.plan import Frozen
 
 
 class Seen(Frozen):
-    """What a dataset holds.
+    """The content of a dataset.
 
     folder: of the dataset. shapes, spacings_mm: lowest and highest along (z, y, x) of training images whose headers can be read,
     or None. orders: axis orders (x, y, z, such as "LPS") with their number of cases, where known. labels: values by name.

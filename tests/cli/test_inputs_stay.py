@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from autoseg.cli.main import main
+from autoseg.errors import AutosegError
 from autoseg.files import write_json
 
 
@@ -76,6 +77,21 @@ def test_further_files_of_the_user_stay(tiny_dataset: Path, tmp_path: Path, save
     assert [main(flags), main([*flags, "--overwrite"])] == [1, 1] and (out / "tiny_3.b2nd").read_text() == "mine"
     (out / "tiny_3.b2nd").unlink()
     assert [main(flags), main(flags), main([*flags, "--overwrite"])] == [0, 0, 0]
+
+
+def test_probabilities_of_a_prediction_that_failed_at_its_end_are_made_again(
+    tiny_dataset: Path, tmp_path: Path, save_model: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, out = save_model(tmp_path, describe()), tmp_path / "out"
+    flags = ["predict", "-i", str(tiny_dataset / "imagesTs"), "-o", str(out), "-m", str(model.root), "--save-probabilities"]
+
+    def full(*_: Any, **__: Any) -> None:
+        raise AutosegError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autoseg.tasks.segmentation.predictor.write_label", full)
+        assert main(flags) == 1 and (out / "tiny_3.b2nd").exists() and not (out / "tiny_3.nii.gz").exists()
+    assert main(flags) == 0 and (out / "tiny_3.nii.gz").exists()
 
 
 def test_evaluate_leaves_the_summary_of_a_fold(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

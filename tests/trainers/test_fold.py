@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from autoseg.errors import AutosegError
 from autoseg.files import _host, write_text
 from autoseg.provenance import Origin
 from autoseg.tasks.anomaly import INFO
+from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.fold import FoldSteps, run_fold
 from autoseg.trainers.job import Job
 from autoseg.trainers.recipe import Recipe
@@ -28,13 +30,14 @@ class Steps:
         self.job: Job[TrainingSettings] = Job(
             DatasetFolder(root / "D"), INFO, "slices", "mine", Recipe(dict, SETTINGS, ""), "0", SETTINGS, SETTINGS, "cpu", name)
         self.taken: list[str] = []
+        self.told: list[TrainingSettings] = []
 
     def run(self, cases: Origin = CASES, error: BaseException | None = None) -> str | None:
         self.taken.clear()
         return run_fold(self.job, FoldSteps[TrainingSettings, str](
             cases=cases, describe=self.describe,
             train=lambda settings, device: self.train(device, error), too_large=lambda settings: "64 things. Take 32.",
-            validate=lambda settings, device: self.validate()))
+            validate=lambda settings, device: self.validate()), begins=self.told.append)
 
     def describe(self, settings: TrainingSettings) -> None:
         self.taken.append("describe")
@@ -97,3 +100,16 @@ def test_a_fold_that_was_begun_with_other_cases_does_not_go_on(tmp_path: Path) -
     with pytest.raises(AutosegError, match=r"was begun with other cases than the folds have now \(a, b\)"):
         steps.run(Origin.of(train={"b": "2"}, val={"a": "1"}))
     assert steps.taken == []
+
+
+def test_a_training_that_goes_on_is_told_with_the_settings_that_it_was_started_with(tmp_path: Path) -> None:
+    steps, started = Steps(tmp_path), SETTINGS.model_copy(update={"epochs": 7})
+    steps.job = replace(steps.job, settings=started)
+    with pytest.raises(KeyboardInterrupt):
+        steps.run(error=KeyboardInterrupt())
+    save_state(steps.job.fold_folder.training_state, {"settings": started.model_dump(mode="json")})
+    steps.job = replace(steps.job, settings=None)  # --continue
+    steps.run()
+    assert steps.told == [started, started]
+    steps.run()
+    assert len(steps.told) == 2  # what is trained is validated alone

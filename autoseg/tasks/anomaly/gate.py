@@ -103,6 +103,7 @@ class Gate:
         """
         origin = self.detector.origin(most_slices=self.detector.most_slices, threshold=self.threshold)
         outputs = OutputFolder(folder, origin, overwrite, GATED, refuses_others=False)
+        outputs.require_own_tables(CSV_NAME)
         rows: dict[str, GatedCase] = {}
         try:
             for item in inputs:

@@ -102,7 +102,7 @@ class AnomalyPrediction(Prediction):
             return Written(map_path(item), Scores.model_validate(entry.result).case, was_there=True)
 
         def score(item: PredictionInput) -> Written:
-            outputs.require_own_beside(map_path(item).name, panels_path(item))
+            outputs.require_own(map_path(item).name, panels_path(item))
             image = read_input(item)
             scored = self.detector.score_image(image, item.name, None if progress is None else partial(progress, item.name))
             if scored.anomaly_map is None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from autoseg.best import Rule, rule_facts
-from autoseg.console import show
+from autoseg.console import show_unless_quiet
 from autoseg.device import Precision, keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
@@ -194,10 +194,11 @@ class Predictor:
 
         def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Written:
             path, probabilities = paths(item)
-            outputs.require_own_beside(path.name, probabilities)
+            if probabilities is not None:
+                outputs.require_own(path.name, probabilities)
             case = prepare()
-            labels = self._predict(case.prepared, probabilities, progress)
-            with outputs.writing(path.name, item.images, warnings=case.warnings):
+            with outputs.writing(path.name, item.images, warnings=case.warnings):  # the probabilities, too
+                labels = self._predict(case.prepared, probabilities, progress)
                 write_label(path, labels, like=case.like)
             return Written(path, warnings=case.warnings)
 
@@ -249,10 +250,10 @@ class Predictor:
         """Return what is unlike the training images; what may take very long is shown at once, before it is begun."""
         plans = self.description.plans
         tiles = sum(member.expected_tiles(image) for member in self.members)
-        absolute = [scheme != "zscore" for scheme in self.description.configuration.normalization]
+        absolute = [scheme not in ("zscore", "rescale_0_1") for scheme in self.description.configuration.normalization]
         found = list(image_warnings(measure_image(image), plans.images, absolute, tiles))
         if tiles >= MANY_TILES and found:
-            show(f"Warning: case {name}: {found[0]}. It takes up to {tiles} tiles.")
+            show_unless_quiet(f"Warning: case {name}: {found[0]}. It takes up to {tiles} tiles.")
         return [*axis_order_warnings(image.geometry, image.array.shape[1:], plans.orientation), *found]
 
     def _preprocess(self, image: Image, name: str) -> list[Prepared]:

@@ -53,6 +53,17 @@ def test_flagged_cases_are_named_and_segmented_all_the_same(
     assert table["a"]["flagged"] == "True" and float(table["a"]["score"]) > 0 and table["a"]["problem"] == ""
 
 
+def test_a_gate_csv_of_the_user_stays(place: Any, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place.add_segmentation()
+    detector, out = place.add_detector(normal_scores=[0.0]), tmp_path / "out"
+    out.mkdir()
+    (out / "gate.csv").write_text("mine\n")
+    for flags in ((), ("--overwrite",)):
+        assert place.run("-i", volumes, "-o", out, "--gate", detector.root, *flags) == 1
+        assert "gate.csv is there, but autoseg did not make it" in capsys.readouterr().err
+    assert (out / "gate.csv").read_text() == "mine\n"
+
+
 def test_a_second_run_scores_only_what_has_no_score_by_this_gate(
     place: Any, volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
