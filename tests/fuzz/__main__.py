@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(flags.target) - known.keys():
         sys.exit(f"There is no target {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
     if flags.case or flags.seed is not None:
-        repeated = [Job(case=name, reader=flags.reader) for name in flags.case]
+        names = list(cases(flags.reader)) if flags.case == ["all"] else flags.case
+        repeated = [Job(case=name, reader=flags.reader) for name in names]
         repeated += [Job(name, flags.seed, reader=flags.reader) for name in flags.target]
         return _repeat(repeated, flags.keep)
     jobs = _jobs(flags, flags.target or list(known))
@@ -58,7 +59,7 @@ def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--reader", default=DEFAULT_READER, help="module:function that reads images")
     parser.add_argument("--target", nargs="+", default=[], help="these targets alone")
     parser.add_argument("--seed", type=int, help="with --target: this attempt alone")
-    parser.add_argument("--case", nargs="+", default=[], help="these cases of the corpus alone")
+    parser.add_argument("--case", nargs="+", default=[], help="these cases of the corpus alone; all for all of it")
     return parser.parse_args(arguments)
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import import_module
 
+from tests.fuzz.artefacts import artefact_targets
 from tests.fuzz.attempt import Case, Target
-from tests.fuzz.images import image_targets
+from tests.fuzz.corpus_images import image_cases
+from tests.fuzz.images import Reader, image_targets
 
 
 @lru_cache
 def targets(reader: str) -> dict[str, Target]:
     """Return every target. reader: "module:function" that reads images (see `images.Reader`)."""
-    module, _, function = reader.partition(":")
-    return image_targets(getattr(import_module(module), function))
+    return image_targets(_reader(reader)) | artefact_targets()
 
 
 @lru_cache
 def cases(reader: str) -> dict[str, Case]:
     """Return every case of the corpus. reader: as in `targets`."""
-    return {}
+    return {case.name: case for case in image_cases(_reader(reader))}
 
 
 def target_named(name: str, reader: str) -> Target:
@@ -30,3 +31,8 @@ def target_named(name: str, reader: str) -> Target:
 def case_named(name: str, reader: str) -> Case:
     """Return a case of the corpus. Raises KeyError where there is none of this name."""
     return cases(reader)[name]
+
+
+def _reader(name: str) -> Reader:
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)  # type: ignore[no-any-return]
