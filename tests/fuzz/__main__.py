@@ -21,6 +21,7 @@ SHOWN = 20  # bad attempts whose details are printed as they come
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the flags say; return 1 where an attempt ended badly, else 0."""
     flags = _flags(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     known = targets(flags.reader)
     if unknown := set(flags.target) - known.keys():
         sys.exit(f"There is no target {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")

@@ -8,6 +8,7 @@ from importlib import import_module
 from tests.fuzz.artefacts import artefact_targets
 from tests.fuzz.attempt import Case, Target
 from tests.fuzz.corpus_images import image_cases
+from tests.fuzz.corpus_other import other_cases
 from tests.fuzz.images import Reader, image_targets
 
 
@@ -20,7 +21,7 @@ def targets(reader: str) -> dict[str, Target]:
 @lru_cache
 def cases(reader: str) -> dict[str, Case]:
     """Return every case of the corpus. reader: as in `targets`."""
-    return {case.name: case for case in image_cases(_reader(reader))}
+    return {case.name: case for case in (*image_cases(_reader(reader)), *other_cases())}
 
 
 def target_named(name: str, reader: str) -> Target:

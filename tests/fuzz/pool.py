@@ -178,7 +178,7 @@ def _keep(attempt: Path, keep: Path, job: Job, outcome: Outcome) -> None:
     place = keep / outcome.verdict / (job.case or f"{job.target}_{job.seed}")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    (place / "outcome.txt").write_text(f"{job.command}\n{outcome.change}\n{outcome.details}\n", encoding="utf-8", errors="replace")
+    (place / "outcome.txt").write_text(f"{job.command}\n{outcome.change}\n{outcome.details}\n", encoding="utf-8", errors="backslashreplace")
     for path in attempt.rglob("*"):
         if path.is_file() and not path.is_symlink() and path.stat().st_size < 16 * 2**20:
             with suppress(OSError):
