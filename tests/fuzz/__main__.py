@@ -39,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_said(job, outcome), flush=True)
     print(table(counts))
     bad = sum(count[verdict] for count in counts.values() for verdict in BAD)
-    print(f"{sum(count.total() for count in counts.values())} attempts, {bad} bad" + (f"; their files are in {flags.keep}" * bool(bad)))
+    print(
+        f"{sum(count.total() for count in counts.values())} attempts, {bad} bad"
+        + (f"; their files are in {flags.keep}" * bool(bad))
+    )
     return int(bad > 0)
 
 

@@ -81,7 +81,7 @@ def meta(path: Path, array: np.ndarray) -> str:
     head, _, voxels = data.partition(b"ElementDataFile = LOCAL\n")
     there = len(voxels) if path.suffix == ".mha" else len(path.with_suffix(".raw").read_bytes())
     fields = dict(re.findall(r"^ *(\w+) *= *(.*?)\s*$", head.decode("latin-1"), re.M))
-    if "HeaderSize" in fields or fields.get("CompressedData", "False") != "False" or path.suffix == ".mha" and not voxels:
+    if "HeaderSize" in fields or fields.get("CompressedData", "False") != "False" or (path.suffix == ".mha" and not voxels):
         return "" if array.nbytes <= 8 * len(data) else "more is read than is there"
     count = prod(int(text) for text in fields["DimSize"].split()) * int(fields.get("ElementNumberOfChannels", 1))
     return _fits(count * array.itemsize, there, count, array.size)
@@ -116,18 +116,22 @@ def picture_png(path: Path, array: np.ndarray) -> str:
 def bmp(path: Path, array: np.ndarray) -> str:
     """Return what is wrong with an array read of a BMP."""
     data = path.read_bytes()
-    offset, = struct.unpack_from("<I", data, 10)
+    (offset,) = struct.unpack_from("<I", data, 10)
     if struct.unpack_from("<I", data, 14)[0] == 12:
         return ""  # the short header of OS/2
     width, height, _, bits, packed = struct.unpack_from("<iihhI", data, 18)
     expected = abs(height) * ((width * bits + 31) // 32 * 4)
     if array.shape[1:] != (1, abs(height), width):
         return f"{array.shape} was read of {width} × {height} pixels"
-    return "" if packed in (1, 2) or expected <= len(data) - 14 else f"{expected} bytes are announced, and {len(data) - offset} there"
+    return (
+        ""
+        if packed in (1, 2) or expected <= len(data) - 14
+        else f"{expected} bytes are announced, and {len(data) - offset} there"
+    )
 
 
 def jpeg(good: np.ndarray, array: np.ndarray, also: np.ndarray) -> str:
-    """Return what is wrong with an array read of a JPEG, whose values nothing seals: as many blocks as were written must be read."""
+    """Return what is wrong with an array read of a JPEG: nothing seals its values, but its blocks must be those written."""
     block = 8 if good.shape[0] == 1 else 16
     blocks = [tuple(-(-size // block) for size in one.shape[2:]) for one in (good, also, array)]
     return "" if blocks[2] in blocks[:2] else f"{array.shape} was read, with other blocks than are there"

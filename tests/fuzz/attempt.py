@@ -37,9 +37,9 @@ class Change:
 class Target:
     """A kind of file, and how it is read.
 
-    make: writes a good file into an empty folder and returns what `read` is given. read: gives what the file says. mutate: changes
-    files in the folder of such a copy. judge: returns what is wrong with what was read of a changed file, "" where nothing is; it
-    is given what the good file gave, the path, what was read, and the change.
+    make: writes a good file into an empty folder and returns what `read` is given. read: gives what the file says. mutate:
+    changes files in the folder of such a copy. judge: returns what is wrong with what was read of a changed file, "" where
+    nothing is; it is given what the good file gave, the path, what was read, and the change.
     """
 
     name: str

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
 import struct
 import unicodedata
 import zipfile
@@ -17,21 +14,17 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from autoseg import image_io
-from autoseg.cli.main import main as run_command
 from autoseg.dataset import load_dataset
 from autoseg.fingerprint import Fingerprint
-from autoseg.image import Geometry, Image
 from autoseg.preprocessing.store import array_path
 from autoseg.tasks.segmentation.store import LABELS as LABELS_PART
 from autoseg.trainers.checkpoint import load_state
 from autoseg.workspace import read_model
 from tests.fuzz.artefacts import (
-    CASES,
-    LABELS,
     description,
     fingerprint,
     plans,
+    read_fingerprint,
     read_network,
     read_plans,
     read_splits,
@@ -53,7 +46,7 @@ DIGITS = "9" * 5000
 
 def other_cases() -> list[Case]:
     """Return the cases."""
-    return [*_names(), *_stores(), *_weights(), *_documents(), *_numbers(), *_commands()]
+    return [*_names(), *_stores(), *_weights(), *_documents(), *_numbers()]
 
 
 def _as_is(found: Any) -> str:
@@ -73,8 +66,16 @@ def _dataset_of(*names: str) -> Make:
         for name in names:
             (folder / "imagesTr" / f"{name}_0000.nii.gz").touch()
             (folder / "labelsTr" / f"{name}.nii.gz").touch()
-        (folder / "dataset.json").write_text(json.dumps(
-            {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1}, "numTraining": len(names), "file_ending": ".nii.gz"}))
+        (folder / "dataset.json").write_text(
+            json.dumps(
+                {
+                    "channel_names": {"0": "MRI"},
+                    "labels": {"background": 0, "organ": 1},
+                    "numTraining": len(names),
+                    "file_ending": ".nii.gz",
+                }
+            )
+        )
         return folder
 
     return make
@@ -84,7 +85,10 @@ def clash(folder: Path) -> str:
     """Return which files of stored cases would be one file, also where a file system knows no capitals; "" for none."""
     seen: set[str] = set()
     for case in load_dataset(folder).training:
-        for path in (*(array_path(Path("store"), case.name, part) for part in ("", LABELS_PART)), Path("store", f"{case.name}.json")):
+        for path in (
+            *(array_path(Path("store"), case.name, part) for part in ("", LABELS_PART)),
+            Path("store", f"{case.name}.json"),
+        ):
             same = unicodedata.normalize("NFC", str(path)).casefold()
             if same in seen:
                 return f"{path} is a file of two cases"
@@ -133,13 +137,24 @@ def _replaced_by(kind: str) -> Callable[[Path], None]:
 
 def _stores() -> list[Case]:
     shape = (1, 20, 24, 16)
-    changes = {"store_bit": _turn, "store_empty": _empty, "store_dtype": _other_array(np.zeros(shape, np.float64)),
-               "store_texts": _other_array(np.full(shape, "a")), "store_shape": _other_array(np.zeros((1, 2, 3, 4), np.float32)),
-               "store_complex": _other_array(np.zeros(shape, np.complex64)), "store_cut": lambda path: path.write_bytes(path.read_bytes()[:-50])}
+    changes = {
+        "store_bit": _turn,
+        "store_empty": _empty,
+        "store_dtype": _other_array(np.zeros(shape, np.float64)),
+        "store_texts": _other_array(np.full(shape, "a")),
+        "store_shape": _other_array(np.zeros((1, 2, 3, 4), np.float32)),
+        "store_complex": _other_array(np.zeros(shape, np.complex64)),
+        "store_cut": lambda path: path.write_bytes(path.read_bytes()[:-50]),
+    }
     cases = [Case(name, 5, _changed(write_stored, "case_0*.b2nd", change), read_stored) for name, change in changes.items()]
     kinds = {"fifo": "fifo", "folder": "folder", "device": "/dev/zero"}
-    return [*cases, *(Case(f"store_{name}", 6, _changed(write_stored, "case_0*.b2nd", _replaced_by(kind)), read_stored)
-                      for name, kind in kinds.items())]
+    return [
+        *cases,
+        *(
+            Case(f"store_{name}", 6, _changed(write_stored, "case_0*.b2nd", _replaced_by(kind)), read_stored)
+            for name, kind in kinds.items()
+        ),
+    ]
 
 
 def _weights_as(change: Callable[[torch.Tensor], torch.Tensor]) -> Make:
@@ -183,17 +198,35 @@ def _load(path: Path) -> Any:
 
 def _weights() -> list[Case]:
     changes: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-        "nan": _poisoned, "infinite": lambda values: torch.full_like(values, float("inf")), "integers": lambda values: values.to(torch.int32),
-        "booleans": lambda values: values > 0, "complex": lambda values: values.to(torch.complex64)}
-    cases = [Case(f"weights_{name}", 5 if name in ("nan", "infinite") else 11, _weights_as(change), read_network)
-             for name, change in changes.items()]
-    files = {"weights_empty": _empty, "weights_bit": _turn, "weights_fifo": _replaced_by("fifo"), "weights_folder": _replaced_by("folder"),
-             "weights_device": _replaced_by("/dev/zero"), "weights_header": lambda path: path.write_bytes(struct.pack("<Q", 2**62) + b"{}")}
+        "nan": _poisoned,
+        "infinite": lambda values: torch.full_like(values, float("inf")),
+        "integers": lambda values: values.to(torch.int32),
+        "booleans": lambda values: values > 0,
+        "complex": lambda values: values.to(torch.complex64),
+    }
+    cases = [
+        Case(f"weights_{name}", 5 if name in ("nan", "infinite") else 11, _weights_as(change), read_network)
+        for name, change in changes.items()
+    ]
+    files = {
+        "weights_empty": _empty,
+        "weights_bit": _turn,
+        "weights_fifo": _replaced_by("fifo"),
+        "weights_folder": _replaced_by("folder"),
+        "weights_device": _replaced_by("/dev/zero"),
+        "weights_header": lambda path: path.write_bytes(struct.pack("<Q", 2**62) + b"{}"),
+    }
     cases += [Case(name, 6, _changed(write_model, "*.safetensors", change), read_network) for name, change in files.items()]
-    states = {"state_empty": _changed(write_state, "*.pt", _empty), "state_fifo": _changed(write_state, "*.pt", _replaced_by("fifo")),
-              "state_folder": _changed(write_state, "*.pt", _replaced_by("folder")), "state_list": _state_of([1, 2, 3]),
-              "state_number": _state_of(7), "state_tensor": _state_of(torch.ones(3)), "state_other_keys": _state_of({1: 2}),
-              "state_bomb": state_bomb}
+    states = {
+        "state_empty": _changed(write_state, "*.pt", _empty),
+        "state_fifo": _changed(write_state, "*.pt", _replaced_by("fifo")),
+        "state_folder": _changed(write_state, "*.pt", _replaced_by("folder")),
+        "state_list": _state_of([1, 2, 3]),
+        "state_number": _state_of(7),
+        "state_tensor": _state_of(torch.ones(3)),
+        "state_other_keys": _state_of({1: 2}),
+        "state_bomb": state_bomb,
+    }
     return [*cases, *(Case(name, 7 if name == "state_bomb" else 11, make, _load) for name, make in states.items())]
 
 
@@ -207,33 +240,66 @@ def _written(file: str, content: str | bytes) -> Make:
 
 
 HARMFUL = {
-    "deep_lists": "[" * DEEP + "]" * DEEP, "deep_objects": '{"a":' * DEEP + "1" + "}" * DEEP, "unclosed": "[" * DEEP, "digits": f'{{"a": {DIGITS}}}',
-    "digits_alone": DIGITS, "surrogate": '{"\\ud800": "\\udfff"}', "not_utf8": b'{"name": "caf\xe9"}', "utf_16": '{"a": 1}'.encode("utf-16"),
-    "zeros": bytes(1000), "empty": "", "text": "hello", "number": "7", "null": "null"}
+    "deep_lists": "[" * DEEP + "]" * DEEP,
+    "deep_objects": '{"a":' * DEEP + "1" + "}" * DEEP,
+    "unclosed": "[" * DEEP,
+    "digits": f'{{"a": {DIGITS}}}',
+    "digits_alone": DIGITS,
+    "surrogate": '{"\\ud800": "\\udfff"}',
+    "not_utf8": b'{"name": "caf\xe9"}',
+    "utf_16": '{"a": 1}'.encode("utf-16"),
+    "zeros": bytes(1000),
+    "empty": "",
+    "text": "hello",
+    "number": "7",
+    "null": "null",
+}
 JSON_READERS: dict[str, Read] = {
-    "plans": read_plans, "fingerprint": lambda path: read_model(path, Fingerprint), "splits": read_splits,
-    "dataset": lambda path: load_dataset(path.parent)}
+    "plans": read_plans,
+    "fingerprint": lambda path: read_model(path, Fingerprint),
+    "splits": read_splits,
+    "dataset": lambda path: load_dataset(path.parent),
+}
 
 
 def _documents() -> list[Case]:
     """Return what is harmful as any JSON file, read as some of them."""
-    cases = [Case(f"{kind}_{name}", 9, _written(f"{kind}.json", content), read)
-             for kind, read in JSON_READERS.items() for name, content in HARMFUL.items()]
+    cases = [
+        Case(f"{kind}_{name}", 9, _written(f"{kind}.json", content), read)
+        for kind, read in JSON_READERS.items()
+        for name, content in HARMFUL.items()
+    ]
     for kind in ("fifo", "folder", "/dev/zero", "loop"):
         name = kind.rpartition("/")[2]
         cases += [Case(f"plans_{name}", 6, special(kind, "plans.json"), read_plans)]
     model = json.loads(description().model_dump_json())
     for name, content in HARMFUL.items():
         cases.append(Case(f"model_{name}", 9, _model_of(content), read_network))
-    cases.append(Case("model_million_convolutions", 7, _model_of(json.dumps(_with(
-        model, ("plans", "configurations", "tiny", "network", "convs_per_stage"), [1_000_000, 1]))), read_network))
-    cases.append(Case("model_huge_features", 7, _model_of(json.dumps(_with(
-        model, ("plans", "configurations", "tiny", "network", "features"), [10**9, 10**9]))), read_network))
+    cases.append(
+        Case(
+            "model_million_convolutions",
+            7,
+            _model_of(
+                json.dumps(_with(model, ("plans", "configurations", "tiny", "network", "convs_per_stage"), [1_000_000, 1]))
+            ),
+            read_network,
+        )
+    )
+    cases.append(
+        Case(
+            "model_huge_features",
+            7,
+            _model_of(json.dumps(_with(model, ("plans", "configurations", "tiny", "network", "features"), [10**9, 10**9]))),
+            read_network,
+        )
+    )
     return cases
 
 
 def _model_of(content: str | bytes) -> Make:
-    return _changed(write_model, "model.json", lambda path: path.write_bytes(content if isinstance(content, bytes) else content.encode()))
+    return _changed(
+        write_model, "model.json", lambda path: path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    )
 
 
 def _with(content: Any, where: tuple[Any, ...], value: Any) -> Any:
@@ -247,42 +313,65 @@ def _with(content: Any, where: tuple[Any, ...], value: Any) -> Any:
 
 TINY = ("configurations", "tiny")
 NUMBERS: dict[str, tuple[tuple[Any, ...], Any]] = {
-    "patch_negative": ((*TINY, "patch_size"), [-4, 8, 8]), "patch_zero": ((*TINY, "patch_size"), [0, 8, 8]),
-    "patch_huge": ((*TINY, "patch_size"), [10**9, 8, 8]), "patch_short": ((*TINY, "patch_size"), [8]),
-    "spacing_negative": ((*TINY, "spacing_mm"), [-1.0, 1.0, 1.0]), "spacing_zero": ((*TINY, "spacing_mm"), [0.0, 1.0, 1.0]),
-    "spacing_huge": ((*TINY, "spacing_mm"), [1e308, 1.0, 1.0]), "spacing_tiny": ((*TINY, "spacing_mm"), [5e-324, 1.0, 1.0]),
-    "spacing_nan": ((*TINY, "spacing_mm"), [float("nan"), 1.0, 1.0]), "spacing_none": ((*TINY, "spacing_mm"), []),
-    "batch_huge": ((*TINY, "batch_size"), 10**30), "batch_zero": ((*TINY, "batch_size"), 0),
-    "strides_zero": ((*TINY, "network", "strides"), [[1, 1, 1], [0, 2, 2]]), "strides_short": ((*TINY, "network", "strides"), [[1, 1, 1], [2]]),
-    "strides_negative": ((*TINY, "network", "strides"), [[1, 1, 1], [-2, 2, 2]]), "strides_none": ((*TINY, "network", "strides"), []),
-    "kernels_even": ((*TINY, "network", "kernel_sizes"), [[3, 3, 3], [2, 2, 2]]), "kernels_zero": ((*TINY, "network", "kernel_sizes"), [[3, 3, 3], [0, 3, 3]]),
-    "kernels_huge": ((*TINY, "network", "kernel_sizes"), [[3, 3, 3], [10**6 + 1, 3, 3]]), "features_negative": ((*TINY, "network", "features"), [-4, 8]),
-    "convolutions_many": ((*TINY, "network", "convs_per_stage"), [10**6, 1]), "convolutions_zero": ((*TINY, "network", "convs_per_stage"), [0, 1]),
-    "transpose_twice": (("transpose",), [0, 0, 1]), "transpose_far": (("transpose",), [0, 1, 7]), "network_unknown": ((*TINY, "network", "name"), "²"),
-    "orientation": (("orientation",), "XYZ"), "memory_huge": (("memory_gb",), 1e308),
+    "patch_negative": ((*TINY, "patch_size"), [-4, 8, 8]),
+    "patch_zero": ((*TINY, "patch_size"), [0, 8, 8]),
+    "patch_huge": ((*TINY, "patch_size"), [10**9, 8, 8]),
+    "patch_short": ((*TINY, "patch_size"), [8]),
+    "spacing_negative": ((*TINY, "spacing_mm"), [-1.0, 1.0, 1.0]),
+    "spacing_zero": ((*TINY, "spacing_mm"), [0.0, 1.0, 1.0]),
+    "spacing_huge": ((*TINY, "spacing_mm"), [1e308, 1.0, 1.0]),
+    "spacing_tiny": ((*TINY, "spacing_mm"), [5e-324, 1.0, 1.0]),
+    "spacing_nan": ((*TINY, "spacing_mm"), [float("nan"), 1.0, 1.0]),
+    "spacing_none": ((*TINY, "spacing_mm"), []),
+    "batch_huge": ((*TINY, "batch_size"), 10**30),
+    "batch_zero": ((*TINY, "batch_size"), 0),
+    "strides_zero": ((*TINY, "network", "strides"), [[1, 1, 1], [0, 2, 2]]),
+    "strides_short": ((*TINY, "network", "strides"), [[1, 1, 1], [2]]),
+    "strides_negative": ((*TINY, "network", "strides"), [[1, 1, 1], [-2, 2, 2]]),
+    "strides_none": ((*TINY, "network", "strides"), []),
+    "kernels_even": ((*TINY, "network", "kernel_sizes"), [[3, 3, 3], [2, 2, 2]]),
+    "kernels_zero": ((*TINY, "network", "kernel_sizes"), [[3, 3, 3], [0, 3, 3]]),
+    "kernels_huge": ((*TINY, "network", "kernel_sizes"), [[3, 3, 3], [10**6 + 1, 3, 3]]),
+    "features_negative": ((*TINY, "network", "features"), [-4, 8]),
+    "convolutions_many": ((*TINY, "network", "convs_per_stage"), [10**6, 1]),
+    "convolutions_zero": ((*TINY, "network", "convs_per_stage"), [0, 1]),
+    "transpose_twice": (("transpose",), [0, 0, 1]),
+    "transpose_far": (("transpose",), [0, 1, 7]),
+    "network_unknown": ((*TINY, "network", "name"), "²"),
+    "orientation": (("orientation",), "XYZ"),
+    "memory_huge": (("memory_gb",), 1e308),
 }
 
 
 def _numbers() -> list[Case]:
     good = json.loads(plans().model_dump_json())
-    cases = [Case(f"plans_{name}", 10, _written("plans.json", json.dumps(_with(good, where, value))), read_plans)
-             for name, (where, value) in NUMBERS.items()]
+    cases = [
+        Case(f"plans_{name}", 10, _written("plans.json", json.dumps(_with(good, where, value))), read_plans)
+        for name, (where, value) in NUMBERS.items()
+    ]
     measured = fingerprint()
     for name, where, value in (
-            ("spacing", ("cases", "case_0", "spacing_mm"), [-1.0, 1.0, 1.0]), ("shape", ("cases", "case_0", "shape"), [0, 24, 16]),
-            ("label_square", ("labels",), {"²": measured["labels"]["1"]}), ("label_empty", ("labels",), {"": measured["labels"]["1"]})):
-        cases.append(Case(f"fingerprint_{name}", 10, _written("fingerprint.json", json.dumps(_with(measured, where, value))),
-                          lambda path: _rules(path)))
-    for name, where, value in (("labels_square", ("labels",), {"background": 0, "organ": "²"}), ("labels_far", ("labels",), {"background": 0, "organ": 10**30}),
-                               ("channels_square", ("channel_names",), {"²": "MRI"}), ("labels_negative", ("labels",), {"background": 0, "organ": -3})):
+        ("spacing", ("cases", "case_0", "spacing_mm"), [-1.0, 1.0, 1.0]),
+        ("shape", ("cases", "case_0", "shape"), [0, 24, 16]),
+        ("label_square", ("labels",), {"²": measured["labels"]["1"]}),
+        ("label_empty", ("labels",), {"": measured["labels"]["1"]}),
+    ):
+        cases.append(
+            Case(
+                f"fingerprint_{name}",
+                10,
+                _written("fingerprint.json", json.dumps(_with(measured, where, value))),
+                read_fingerprint,
+            )
+        )
+    for name, where, value in (
+        ("labels_square", ("labels",), {"background": 0, "organ": "²"}),
+        ("labels_far", ("labels",), {"background": 0, "organ": 10**30}),
+        ("channels_square", ("channel_names",), {"²": "MRI"}),
+        ("labels_negative", ("labels",), {"background": 0, "organ": -3}),
+    ):
         cases.append(Case(f"dataset_{name}", 12, _user_dataset(where, value), load_dataset))
     return cases
-
-
-def _rules(path: Path) -> Any:
-    from tests.fuzz.artefacts import read_fingerprint
-
-    return read_fingerprint(path)
 
 
 def _user_dataset(where: tuple[Any, ...], value: Any) -> Make:
@@ -291,85 +380,3 @@ def _user_dataset(where: tuple[Any, ...], value: Any) -> Make:
         return folder
 
     return make
-
-
-def _tiny(folder: Path) -> Path:
-    """Write a dataset of four tiny cases, and a folder of a training, with a workspace beside it."""
-    place = folder / "Dataset001_Tiny"
-    content = user_dataset_at(place)
-    (place / "dataset.json").write_text(json.dumps(content))
-    return folder
-
-
-def user_dataset_at(place: Path) -> dict[str, Any]:
-    """Write images and labels that can be read, and return the dataset.json about them."""
-    place.mkdir()
-    content = user_dataset(place)
-    image = Image(np.arange(1, 121, dtype=np.int16).reshape(1, 4, 6, 5), Geometry((3.0, 1.0, 1.0)))
-    labels = np.zeros((4, 6, 5), np.uint8)
-    labels[1:3, 1:3, 1:3], labels[3, 5, 4] = 1, 2
-    for name in CASES:
-        image_io.write_image(place / "imagesTr" / f"{name}_0000.nii.gz", image.array, image)
-        image_io.write_label(place / "labelsTr" / f"{name}.nii.gz", labels, image)
-    return content
-
-
-def command(*arguments: str) -> Read:
-    """Return what runs a command in a folder of `_tiny`. {folder}: that folder. It must end with 1 or 2 and one error without a
-    traceback: then "" is returned, else what is wrong."""
-
-    def run(folder: Path) -> str:
-        said = io.StringIO()
-        words = [word.format(folder=folder) for word in arguments]
-        before = os.getcwd()
-        os.chdir(folder)
-        try:
-            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-                code: Any = run_command(words)
-        except SystemExit as end:
-            code = end.code
-        finally:
-            os.chdir(before)
-        text = said.getvalue()
-        return "" if code in (1, 2) and "Traceback" not in text and text.strip() else f"exit {code}: {text[-1500:]}"
-
-    return run
-
-
-def _looped(folder: Path) -> Path:
-    _tiny(folder)
-    (folder / "loop").symlink_to(folder / "loop")
-    return folder
-
-
-def _with_file(folder: Path) -> Path:
-    _tiny(folder)
-    (folder / "file").write_text("hello")
-    return folder
-
-
-PLAN = ("plan_and_preprocess", "{folder}/Dataset001_Tiny", "--workspace", "{folder}/workspace")
-COMMANDS: dict[str, tuple[Make, tuple[str, ...]]] = {
-    "long_dataset": (_tiny, ("plan_and_preprocess", LONG, "--workspace", "{folder}/workspace")),
-    "long_workspace": (_tiny, (*PLAN[:3], "{folder}/" + LONG)), "long_planner": (_tiny, (*PLAN, "--planner", LONG)),
-    "long_configuration": (_tiny, (*PLAN, "-c", LONG)), "long_model": (_tiny, ("predict", "-i", "{folder}", "-o", "{folder}/out", "-m", LONG)),
-    "long_input": (_tiny, ("predict", "-i", "{folder}/" + LONG, "-o", "{folder}/out", "-d", "1", "--workspace", "{folder}/workspace")),
-    "long_name": (_tiny, ("train", "{folder}/Dataset001_Tiny", "0", "--name", LONG, "--workspace", "{folder}/workspace")),
-    "long_output": (_tiny, ("evaluate", "{folder}/Dataset001_Tiny/labelsTr", "{folder}/Dataset001_Tiny/labelsTr", "-o", "{folder}/" + LONG)),
-    "loop_workspace": (_looped, (*PLAN[:3], "{folder}/loop")), "loop_dataset": (_looped, ("plan_and_preprocess", "{folder}/loop", *PLAN[2:])),
-    "fold_square": (_tiny, ("train", "{folder}/Dataset001_Tiny", "²", "--workspace", "{folder}/workspace")),
-    "dataset_square": (_tiny, ("plan_and_preprocess", "²", *PLAN[2:])), "memory_huge": (_tiny, (*PLAN, "--memory-gb", "1e308")),
-    "memory_nan": (_tiny, (*PLAN, "--memory-gb", "nan")), "memory_negative": (_tiny, (*PLAN, "--memory-gb", "-1")),
-    "workers_square": (_tiny, (*PLAN, "-np", "²")), "workers_digits": (_tiny, (*PLAN, "-np", DIGITS)),
-    "output_empty": (_tiny, ("predict", "-i", "{folder}/Dataset001_Tiny/imagesTr", "-o", "", "-d", "1", "--workspace", "{folder}/workspace")),
-    "device_meta": (_tiny, ("train", "{folder}/Dataset001_Tiny", "0", "--device", "meta", "--workspace", "{folder}/workspace")),
-    "device_unknown": (_tiny, ("train", "{folder}/Dataset001_Tiny", "0", "--device", "²", "--workspace", "{folder}/workspace")),
-    "batch_huge": (_tiny, ("train", "{folder}/Dataset001_Tiny", "0", "--set", "batch_size=1e30", "--workspace", "{folder}/workspace")),
-    "workspace_file": (_with_file, (*PLAN[:3], "{folder}/file")), "dataset_file": (_with_file, ("plan_and_preprocess", "{folder}/file", *PLAN[2:])),
-    "output_file": (_with_file, ("evaluate", "{folder}/Dataset001_Tiny/labelsTr", "{folder}/Dataset001_Tiny/labelsTr", "-o", "{folder}/file/a.json")),
-    "output_folder": (_with_file, ("evaluate", "{folder}/Dataset001_Tiny/labelsTr", "{folder}/Dataset001_Tiny/labelsTr", "-o", "{folder}")),
-}
-
-
-def _commands() -> list[Case]:
-    return [Case(f"command_{name}", 12, make, command(*arguments), _as_is) for name, (make, arguments) in COMMANDS.items()]

@@ -29,10 +29,10 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 class Format:
     """A format of image files.
 
-    write: a good image; 0 the one that is changed, 1 another one to splice with. header_bytes: first bytes that are changed half the
-    time. text_ends: what ends a header of text. packed: whether the file is gzip as a whole. voxels: where they stand: "here", or the
-    ending of the file beside. seals: "all" where the change of any byte shows; "values" where values are sealed but not the header;
-    "" where neither is.
+    write: a good image; 0 the one that is changed, 1 another one to splice with. header_bytes: first bytes, which are changed
+    half the time. text_ends: what ends a header of text. packed: whether the file is gzip as a whole. beside: ending of the file
+    that holds the voxels, where it is another. seals: "all" where the change of any byte shows; "values" where values are sealed
+    but not the header; "" where neither is.
     """
 
     name: str
@@ -83,9 +83,12 @@ def _nhdr(path: Path, variant: int) -> None:
     raw = path.with_suffix(".raw")
     raw.write_bytes(voxels(variant).tobytes())
     path.write_text(
-        "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 5 6 " + str(4 + variant)
+        "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 5 6 "
+        + str(4 + variant)
         + "\nspace directions: (1,0,0) (0,2,0) (0,0,3)\nkinds: domain domain domain\nendian: little\nencoding: raw\n"
-        f"space origin: (0,0,0)\ndata file: {raw.name}\n", encoding="ascii")
+        f"space origin: (0,0,0)\ndata file: {raw.name}\n",
+        encoding="ascii",
+    )
 
 
 def _tiff(**options: object) -> Write:
@@ -107,11 +110,13 @@ def _picture(mode: str) -> Write:
 
 
 def picture(mode: str, ending: str, variant: int = 0) -> bytes:
-    """Return a picture of 20 × 24 pixels (21 rows for variant 1) as Pillow writes it. mode: Pillow's, or "P4" for 4-bit palettes."""
+    """Return a picture of 20 × 24 pixels (21 rows for variant 1) as Pillow writes it. mode: Pillow's, or "P4" for 4 bits."""
     from PIL import Image as Pillow
 
     channels = {"RGB": (3,), "RGBA": (4,)}.get(mode, ())
-    pixels = np.random.default_rng(variant).integers(0, 16 if mode == "P4" else 256, (20 + variant, 24, *channels)).astype(np.uint8)
+    pixels = (
+        np.random.default_rng(variant).integers(0, 16 if mode == "P4" else 256, (20 + variant, 24, *channels)).astype(np.uint8)
+    )
     if mode == "I;16":
         made = Pillow.fromarray(pixels.astype(np.uint16) * 257 + 1)
     elif mode in ("P", "P4"):
@@ -125,8 +130,8 @@ def picture(mode: str, ending: str, variant: int = 0) -> bytes:
 
 
 def png(width: int, height: int, bits: int, colour: int, rows: bytes, *more: tuple[bytes, bytes], seal: bool = True) -> bytes:
-    """Return a PNG by hand. rows: with their filter bytes. more: chunks before the pixels. seal: False for a wrong checksum of the
-    pixels' stream (Adler-32), its chunk's CRC being right."""
+    """Return a PNG by hand. rows: with their filter bytes. more: chunks before the pixels. seal: False for a wrong checksum of
+    the pixels' stream (Adler-32), its chunk's CRC being right."""
     stream = zlib.compress(rows)
     stream = stream if seal else stream[:-1] + bytes([stream[-1] ^ 1])
     head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)

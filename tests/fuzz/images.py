@@ -36,8 +36,11 @@ def read_twice(path: Path) -> Found:
     shape, geometry, _ = read_geometry(path)
     image = read_image(path)
     if shape != image.array.shape or geometry != image.geometry:
-        return Found(image.array, image.geometry, f"the header alone says {shape}, {geometry}; with voxels {image.array.shape}, "
-                                                  f"{image.geometry}")
+        return Found(
+            image.array,
+            image.geometry,
+            f"the header alone says {shape}, {geometry}; with voxels {image.array.shape}, {image.geometry}",
+        )
     return Found(image.array, image.geometry)
 
 
@@ -85,8 +88,17 @@ def judged(kind: Format, other: Callable[[], Found], good: Found, path: Path, fo
     if kind.seals == "values":
         return announced.same_values(good.array, found.array) and announced.same_values(other().array, found.array)
     rules: dict[str, Callable[[Path, np.ndarray], str]] = {
-        "nii": announced.nifti, "hdr": announced.nifti, "mgh": announced.mgh, "mgz": announced.mgh, "nrr": announced.nrrd,
-        "nhd": announced.nrrd, "mha": announced.meta, "mhd": announced.meta, "bmp": announced.bmp, "tif": announced.tiff}
+        "nii": announced.nifti,
+        "hdr": announced.nifti,
+        "mgh": announced.mgh,
+        "mgz": announced.mgh,
+        "nrr": announced.nrrd,
+        "nhd": announced.nrrd,
+        "mha": announced.meta,
+        "mhd": announced.meta,
+        "bmp": announced.bmp,
+        "tif": announced.tiff,
+    }
     return rules[kind.name[:3]](path, found.array)
 
 
@@ -105,8 +117,10 @@ def _target(kind: Format, reader: Reader) -> Target:
             second = Path(place) / f"image{kind.ending}"
             kind.write(second, 1)
             known["found"] = reader(second)
-            known["bytes"] = {ending: (second if ending == kind.ending else second.with_suffix(ending)).read_bytes()
-                              for ending in filter(None, (kind.ending, kind.beside))}
+            known["bytes"] = {
+                ending: (second if ending == kind.ending else second.with_suffix(ending)).read_bytes()
+                for ending in filter(None, (kind.ending, kind.beside))
+            }
         return path
 
     def mutate(random: Random, path: Path) -> Change:

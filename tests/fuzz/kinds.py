@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import import_module
 
-from tests.fuzz.artefacts import artefact_targets
+from tests.fuzz.artefact_targets import artefact_targets
 from tests.fuzz.attempt import Case, Target
+from tests.fuzz.corpus_commands import command_cases
 from tests.fuzz.corpus_images import image_cases
 from tests.fuzz.corpus_other import other_cases
 from tests.fuzz.images import Reader, image_targets
@@ -21,7 +22,7 @@ def targets(reader: str) -> dict[str, Target]:
 @lru_cache
 def cases(reader: str) -> dict[str, Case]:
     """Return every case of the corpus. reader: as in `targets`."""
-    return {case.name: case for case in (*image_cases(_reader(reader)), *other_cases())}
+    return {case.name: case for case in (*image_cases(_reader(reader)), *other_cases(), *command_cases())}
 
 
 def target_named(name: str, reader: str) -> Target:

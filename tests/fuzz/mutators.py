@@ -8,12 +8,63 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 HOSTILE_NUMBERS = (
-    "-1", "0", "1", "2", "3", "7", "1e308", "-1e308", "2147483647", "2147483648", "4294967296", "9223372036854775807",
-    "9223372036854775808", "18446744073709551616", "nan", "inf", "-inf", "0.5", "1e-320", "²", "1_0", "0x10", "", "9" * 5000)
+    "-1",
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "1e308",
+    "-1e308",
+    "2147483647",
+    "2147483648",
+    "4294967296",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551616",
+    "nan",
+    "inf",
+    "-inf",
+    "0.5",
+    "1e-320",
+    "²",
+    "1_0",
+    "0x10",
+    "",
+    "9" * 5000,
+)
 HOSTILE_INTEGERS = (-(2**31), -1, 0, 1, 2, 3, 255, 256, 4097, 32767, 65535, 65536, 2**20, 2**30, 2**31 - 1, 2**31, 2**32 - 1)
 HOSTILE_FLOATS = (-1.0, 0.0, 1e-30, 0.5, 352.5, 1e9, 3e38, float("inf"), float("-inf"), float("nan"))
-HOSTILE_TEXTS = ("raw", "gzip", "bzip2", "hex", "txt", "True", "False", "LOCAL", "LIST", "/dev/zero", "/etc/passwd", "../x", "MET_CHAR",
-                 "MET_DOUBLE", "double", "block", "uchar", "%s%n", "\0", "é", "(", ")", '"', "(1,0", "none", ":", "=", "#")
+HOSTILE_TEXTS = (
+    "raw",
+    "gzip",
+    "bzip2",
+    "hex",
+    "txt",
+    "True",
+    "False",
+    "LOCAL",
+    "LIST",
+    "/dev/zero",
+    "/etc/passwd",
+    "../x",
+    "MET_CHAR",
+    "MET_DOUBLE",
+    "double",
+    "block",
+    "uchar",
+    "%s%n",
+    "\0",
+    "é",
+    "(",
+    ")",
+    '"',
+    "(1,0",
+    "none",
+    ":",
+    "=",
+    "#",
+)
 
 Bytes = Callable[[Random, bytes], tuple[bytes, str]]
 
@@ -30,7 +81,7 @@ def flip_bits(random: Random, data: bytes) -> tuple[bytes, str]:
 def set_byte(random: Random, data: bytes) -> tuple[bytes, str]:
     """Set one byte, mostly to an end of its range."""
     place, value = random.randrange(len(data)), random.choice((0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)))
-    return data[:place] + bytes([value]) + data[place + 1:], f"byte {place} set to {value}"
+    return data[:place] + bytes([value]) + data[place + 1 :], f"byte {place} set to {value}"
 
 
 def set_number(random: Random, data: bytes) -> tuple[bytes, str]:
@@ -43,7 +94,7 @@ def set_number(random: Random, data: bytes) -> tuple[bytes, str]:
         value = (value + 2 ** (8 * size - 1)) % 2 ** (8 * size) - 2 ** (8 * size - 1)
     packed = struct.pack(order + form, value) if form != "f" else struct.pack(order + "f", min(max(value, -3e38), 3e38))
     place = random.randrange(0, max(1, len(data) - size + 1), 2)
-    return data[:place] + packed + data[place + size:], f"{order}{form} at {place} set to {value}"
+    return data[:place] + packed + data[place + size :], f"{order}{form} at {place} set to {value}"
 
 
 def truncate(random: Random, data: bytes) -> tuple[bytes, str]:
@@ -98,8 +149,9 @@ def changed_text(random: Random, data: bytes, ends: Sequence[bytes]) -> tuple[by
     end = next((data.index(mark) + len(mark) for mark in ends if mark in data), len(data))
     lines = data[:end].decode("latin-1").split("\n")
     number = random.randrange(len(lines))
-    lines, words = random.choice((_other_number, _other_number, _other_number, _other_word, _long_line, _without, _twice, _swapped))(
-        random, lines, number)
+    lines, words = random.choice(
+        (_other_number, _other_number, _other_number, _other_word, _long_line, _without, _twice, _swapped)
+    )(random, lines, number)
     return "\n".join(lines).encode("utf-8" if random.random() < 0.1 else "latin-1", "replace") + data[end:], words
 
 
@@ -110,25 +162,25 @@ def _other_number(random: Random, lines: list[str], number: int) -> tuple[list[s
     place = random.choice(with_numbers)
     found = random.choice(list(re.finditer(r"-?\d+(\.\d+)?(e[+-]?\d+)?", lines[place])))
     text = random.choice(HOSTILE_NUMBERS)
-    line = lines[place][: found.start()] + text + lines[place][found.end():]
-    return [*lines[:place], line, *lines[place + 1:]], f"line {place} reads {line[:80]!r}"
+    line = lines[place][: found.start()] + text + lines[place][found.end() :]
+    return [*lines[:place], line, *lines[place + 1 :]], f"line {place} reads {line[:80]!r}"
 
 
 def _other_word(random: Random, lines: list[str], number: int) -> tuple[list[str], str]:
     words = re.split(r"([ =:]+)", lines[number])
     words[random.randrange(len(words))] = random.choice(HOSTILE_TEXTS)
     line = "".join(words)
-    return [*lines[:number], line, *lines[number + 1:]], f"line {number} reads {line!r}"
+    return [*lines[:number], line, *lines[number + 1 :]], f"line {number} reads {line!r}"
 
 
 def _long_line(random: Random, lines: list[str], number: int) -> tuple[list[str], str]:
     count, letter = random.choice((300, 2000, 2100, 10_000, 100_000)), random.choice("1 a(-.,\t")
     line = random.choice((lines[number] + letter * count, letter * count, lines[number] + " " + "1 " * (count // 2)))
-    return [*lines[:number], line, *lines[number + random.randrange(2):]], f"line {number} is {len(line)} characters long"
+    return [*lines[:number], line, *lines[number + random.randrange(2) :]], f"line {number} is {len(line)} characters long"
 
 
 def _without(random: Random, lines: list[str], number: int) -> tuple[list[str], str]:
-    return [*lines[:number], *lines[number + 1:]], f"line {number} removed"
+    return [*lines[:number], *lines[number + 1 :]], f"line {number} removed"
 
 
 def _twice(random: Random, lines: list[str], number: int) -> tuple[list[str], str]:

@@ -73,7 +73,9 @@ class Watched:
         ended = self._next(process, time.monotonic() + HANG_S + OVERTIME_S, baseline + limit)
         if isinstance(ended, dict):
             return Outcome(**ended["outcome"])
-        return Outcome(ended, self._noise()[-2000:] if ended == "crash" else f"killed after {HANG_S} s or {limit >> 20} MiB", change)
+        return Outcome(
+            ended, self._noise()[-2000:] if ended == "crash" else f"killed after {HANG_S} s or {limit >> 20} MiB", change
+        )
 
     def close(self) -> None:
         """End the worker and its children."""
@@ -91,8 +93,13 @@ class Watched:
             self.scratch.mkdir(parents=True)
             self._received = b""
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fuzz.worker", str(self.scratch)], cwd=ROOT, stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"})
+                [sys.executable, "-m", "tests.fuzz.worker", str(self.scratch)],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},
+            )
         return self._process
 
     def _next(self, process: subprocess.Popen[bytes], deadline: float, limit_bytes: int | None = None) -> dict[str, Any] | str:
@@ -124,8 +131,8 @@ class Watched:
 def carried_out(jobs: Iterable[Job], processes: int, keep: Path | None = None) -> Iterator[tuple[Job, Outcome]]:
     """Yield jobs with their outcomes as they end.
 
-    processes: workers at the same time. keep: folder that gets the files of attempts that end badly; None keeps none. A hang is one
-    where the second attempt hangs, too: the machine may have been busy.
+    processes: workers at the same time. keep: folder that gets the files of attempts that end badly; None keeps none. A hang is
+    one where the second attempt hangs, too: the machine may have been busy.
     """
     waiting, done = iter(jobs), queue.Queue[Any](4 * processes)
     lock, stop = threading.Lock(), threading.Event()
@@ -178,7 +185,9 @@ def _keep(attempt: Path, keep: Path, job: Job, outcome: Outcome) -> None:
     place = keep / outcome.verdict / (job.case or f"{job.target}_{job.seed}")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    (place / "outcome.txt").write_text(f"{job.command}\n{outcome.change}\n{outcome.details}\n", encoding="utf-8", errors="backslashreplace")
+    (place / "outcome.txt").write_text(
+        f"{job.command}\n{outcome.change}\n{outcome.details}\n", encoding="utf-8", errors="backslashreplace"
+    )
     for path in attempt.rglob("*"):
         if path.is_file() and not path.is_symlink() and path.stat().st_size < 16 * 2**20:
             with suppress(OSError):
