@@ -174,7 +174,7 @@ def user_dataset(folder: Path) -> dict[str, Any]:
         "labels": {"background": 0, "organ": 1, "lesion": 2},
         "numTraining": 6,
         "file_ending": ".nii.gz",
-        "groups": {name: name[:4] for name in CASES},
+        "groups": {name: name for name in CASES},
     }
 
 

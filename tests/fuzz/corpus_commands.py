@@ -136,6 +136,7 @@ COMMANDS: dict[str, tuple[Make, tuple[str, ...]]] = {
     "workers_square": (_tiny, (*PLAN, "-np", "²")),
     "workers_digits": (_tiny, (*PLAN, "-np", DIGITS)),
     "output_empty": (_planned, (*PREDICT, "-i", DATASET + "/imagesTr", "-o", "")),
+    "table_empty": (_tiny, (*EVALUATE, "-o", "")),
     "device_meta": (_planned, (*TRAIN, "0", "--device", "meta")),
     "device_square": (_planned, (*TRAIN, "0", "--device", "cuda:²")),
     "device_digits": (_planned, (*TRAIN, "0", "--device", f"cpu:{DIGITS}")),

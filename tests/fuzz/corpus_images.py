@@ -6,17 +6,15 @@ import gzip
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from tests.fuzz.attempt import Case
-from tests.fuzz.formats import FORMATS, PNG_MAGIC, png, png_chunk
+from tests.fuzz.corpus_bombs import BY_NAME, Make, far_offset, good, patched, png_bomb, trailing_gigabyte
+from tests.fuzz.formats import png
 from tests.fuzz.images import Reader, sane
 
-Make = Callable[[Path], Path]
-BY_NAME = {kind.name: kind for kind in FORMATS}
 NRRD = (
     "NRRD0004\ntype: {type}\ndimension: 3\nspace: left-posterior-superior\nsizes: {sizes}\n"
     "space directions: (1,0,0) (0,1,0) (0,0,1)\nendian: little\nencoding: {encoding}\n{more}\n"
@@ -25,7 +23,6 @@ META = (
     "ObjectType = Image\nNDims = {dims}\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n"
     "ElementSpacing = 1 1 1\nDimSize = {sizes}\n{more}ElementType = MET_UCHAR\nElementDataFile = {file}\n"
 )
-GIGABYTE = 2**30
 
 
 def image_cases(reader: Reader) -> list[Case]:
@@ -37,35 +34,12 @@ def image_cases(reader: Reader) -> list[Case]:
     return [*refused.values(), *(Case(name, item, make, reader, sane) for name, (item, make) in odd.items())]
 
 
-def good(kind: str, folder: Path) -> Path:
-    """Write a good file of a format and return its path."""
-    path = folder / f"image{BY_NAME[kind].ending}"
-    BY_NAME[kind].write(path, 0)
-    return path
-
-
 def text(name: str, content: str, data: bytes = b"") -> Make:
     """Return what writes a file of text, and bytes behind it."""
 
     def make(folder: Path) -> Path:
         (folder / name).write_bytes(content.encode("latin-1") + data)
         return folder / name
-
-    return make
-
-
-def patched(kind: str, *changes: tuple[int, str, object]) -> Make:
-    """Return what writes a good file with some numbers set, in what it packs. changes: place, struct format, value."""
-
-    def make(folder: Path) -> Path:
-        path = good(kind, folder)
-        data = bytearray(path.read_bytes())
-        packed = data[:2] == b"\x1f\x8b"
-        data = bytearray(gzip.decompress(data)) if packed else data
-        for place, form, value in changes:
-            struct.pack_into(form, data, place, value)
-        path.write_bytes(gzip.compress(data, 1, mtime=0) if packed else data)
-        return path
 
     return make
 
@@ -151,6 +125,19 @@ def looping_pages(folder: Path) -> Path:
     return tiff(*gray(8, 8), data=bytes(300), next_page=8)(folder)
 
 
+def long_loop(folder: Path) -> Path:
+    """Write a TIFF of a thousand pages of which the last leads back to the first."""
+    tags = gray(8, 8)
+    size = 2 + 12 * len(tags) + 4
+    data = b"II*\0" + struct.pack("<I", 8)
+    for page in range(1000):
+        directory = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        data += struct.pack("<H", len(tags)) + directory + struct.pack("<I", 8 if page == 999 else 8 + size * (page + 1))
+    path = folder / "image.tif"
+    path.write_bytes(data)
+    return path
+
+
 def jpeg_of_size(height: int, width: int) -> Make:
     """Return what writes a JPEG that announces another size than it holds."""
 
@@ -162,49 +149,6 @@ def jpeg_of_size(height: int, width: int) -> Make:
         return path
 
     return make
-
-
-def zeros(count: int) -> bytes:
-    """Return a raw deflate stream of `count` zeros, without its end, quickly: one block again and again."""
-    block, packer = 2**20, zlib.compressobj(9, zlib.DEFLATED, -15)
-    once = packer.compress(bytes(block)) + packer.flush(zlib.Z_FULL_FLUSH)
-    return once * (count // block)
-
-
-def trailing_gigabyte(folder: Path) -> Path:
-    """Write a NIfTI with a gigabyte of zeros behind its voxels, all in one gzip member of 1 MB."""
-    content = gzip.decompress(good("nii_gz", folder).read_bytes())
-    packer = zlib.compressobj(1, zlib.DEFLATED, -15)
-    start = packer.compress(content) + packer.flush(zlib.Z_FULL_FLUSH)
-    crc = zlib.crc32(content)
-    for _ in range(GIGABYTE >> 20):
-        crc = zlib.crc32(MEBIBYTE, crc)
-    end = b"\x03\x00" + struct.pack("<II", crc, (len(content) + GIGABYTE) & 0xFFFFFFFF)
-    path = folder / "image.nii.gz"
-    path.write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + start + zeros(GIGABYTE) + end)
-    return path
-
-
-def far_offset(folder: Path) -> Path:
-    """Write a packed NIfTI whose voxels are said to lie two gigabytes behind its header, where there are zeros."""
-    path = patched("nii_gz", (108, "<f", float(2 * GIGABYTE - 2**20)))(folder)
-    header = gzip.decompress(path.read_bytes())[:352]
-    packer = zlib.compressobj(1, zlib.DEFLATED, -15)
-    start = packer.compress(header) + packer.flush(zlib.Z_FULL_FLUSH)
-    path.write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + start + zeros(2 * GIGABYTE) + b"\x03\x00" + bytes(8))
-    return path
-
-
-def png_bomb(folder: Path) -> Path:
-    """Write a PNG of 900 megapixels in 1 MB, all checksums right."""
-    side, rows = 30_000, 30_001 * 30_000
-    count = -(-rows // 2**20) * 2**20
-    adler = (count % 65521) << 16 | 1
-    stream = b"\x78\x01" + zeros(count) + b"\x03\x00" + struct.pack(">I", adler)
-    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    path = folder / "image.png"
-    path.write_bytes(PNG_MAGIC + png_chunk(b"IHDR", head) + png_chunk(b"IDAT", stream) + png_chunk(b"IEND", b""))
-    return path
 
 
 def special(kind: str, name: str = "image.nii.gz") -> Make:
@@ -253,7 +197,6 @@ def elsewhere(name: str, file: str) -> Make:
     return make
 
 
-MEBIBYTE = bytes(2**20)
 SMALL = {"type": "uchar", "sizes": "2 2 2", "encoding": "raw"}
 PIXELS = b"".join(b"\0" + bytes([row] * 8) for row in range(8))
 
@@ -303,7 +246,7 @@ REFUSED: dict[int, dict[str, Make]] = {
     },
     6: {
         "nii_gz_far_offset": far_offset,
-        "tiff_strip_is_itself": tiff(*gray(8, 8, offset=8), data=bytes(8), next_page=8),
+        "tiff_long_loop": long_loop,
         "tiff_own_subdirectory": tiff(*gray(8, 8), (330, 4, 1, 8), data=bytes(300), next_page=8),
         "fifo_nii": special("fifo"),
         "fifo_nrrd": special("fifo", "image.nrrd"),
