@@ -87,10 +87,19 @@ def meta(path: Path, array: np.ndarray) -> str:
     return _fits(count * array.itemsize, there, count, array.size)
 
 
-def same_values(good: np.ndarray, array: np.ndarray) -> str:
-    """Return what is wrong where all values are sealed, but not the header: type, byte order and order of axes may be others."""
-    counts = [np.bincount(np.ascontiguousarray(one).view(np.uint8).ravel(), minlength=256) for one in (good, array)]
-    return "" if np.array_equal(*counts) else "the values are others than the sealed ones"
+def same_values(good: np.ndarray, other: np.ndarray, array: np.ndarray) -> str:
+    """Return what is wrong where all values are sealed, but not the header: type, byte order and order of axes may be others.
+
+    other: a file that it may be spliced with. Pages that are sealed one by one may be missing, come twice or from the other file.
+    """
+    counts = [np.bincount(np.ascontiguousarray(one).view(np.uint8).ravel(), minlength=256) for one in (good, other, array)]
+    pages = [page for one in (good, other) for page in one[0]]
+    known = all(any(np.array_equal(page, one) for one in pages) for page in array[0])
+    return (
+        ""
+        if known or any(np.array_equal(count, counts[2]) for count in counts[:2])
+        else "the values are others than the sealed ones"
+    )
 
 
 def picture_png(path: Path, array: np.ndarray) -> str:
