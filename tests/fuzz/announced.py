@@ -68,7 +68,8 @@ def nrrd(path: Path, array: np.ndarray) -> str:
     else:
         head, _, voxels = data.partition(b"\n\n")
         there = len(voxels)
-    fields = dict(re.findall(r"^([a-z ]+): *(.*?)\s*$", head.decode("latin-1"), re.M))
+    found = re.findall(r"^([A-Za-z ]+): *(.*?)\s*$", head.decode("latin-1"), re.M)
+    fields = {key.lower(): value for key, value in found}  # capitals mean nothing
     if fields.get("encoding") != "raw" or fields.keys() & {"line skip", "lineskip", "byte skip", "byteskip"}:
         return "" if array.nbytes <= 8 * len(data) else "more is read than is there"
     count = prod(int(text) for text in fields["sizes"].split())
