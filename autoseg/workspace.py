@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.files import NOT_UTF8
+from autoseg.files import NOT_UTF8, parse_json, read_text_file
 from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -258,22 +257,17 @@ def read_json(path: Path, remedy: str = "") -> Any:
     """Return the content of a JSON file.
 
     remedy: what to do where the file is damaged, a sentence (see `Frozen.remedy`). Raises AutosegError where the file is missing
-    or is not JSON.
+    or is not JSON, or not such as `files.parse_json` takes.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark at the start
+        text = read_text_file(path)
         if "\0" in text[:2] and text.strip("\0"):  # UTF-16 without a mark at the start
             raise AutosegError(NOT_UTF8.format(file=path))
-        return json.loads(text)
-    except FileNotFoundError as error:
-        raise AutosegError(f"{path} does not exist.") from error
+        return parse_json(text)
     except UnicodeDecodeError as error:
         raise AutosegError(f"{NOT_UTF8.format(file=path)}{_remedy_for(path, remedy)}") from error
-    except OSError as error:
-        raise AutosegError(f"{path} cannot be read: {error}.") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise AutosegError(f"{path} is not valid JSON ({where}).{_remedy_for(path, remedy)}") from error
+    except ValueError as error:
+        raise AutosegError(f"{path} is not valid JSON ({error}).{_remedy_for(path, remedy)}") from error
 
 
 def read_model(path: Path, model: type[ModelType]) -> ModelType:
