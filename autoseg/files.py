@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from autoseg.errors import AutosegError
+from autoseg.errors import REASONS, AutosegError, system_error
 
 TEMPORARY_PREFIX = ".tmp-"
 LEFTOVER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<host>[^.]+)\.(?P<process>\d+)\.[0-9a-f]+-")
@@ -35,7 +35,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Its name holds this host and process (see `remove_leftovers`). The file is flushed to the disk and renamed; on an exception
     it is removed and `target` is as it was before. Raises AutosegError where the disk is full or the folder cannot be written.
     """
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{_host()}.{os.getpid()}.{secrets.token_hex(4)}-{target.name}")
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{_host()}.{os.getpid()}.{secrets.token_hex(4)}-{target.name[-40:]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -89,7 +89,7 @@ def disk_error(error: OSError, target: Path) -> AutosegError:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return AutosegError(f"{target} cannot be written ({error.strerror}). Check the folder's permissions.")
-    return AutosegError(f"{target} could not be written: {error.strerror or error}.")
+    return AutosegError(f"{target} could not be written: {REASONS.get(error.errno or 0) or f'{error.strerror or error}.'}")
 
 
 def make_folder(folder: Path) -> None:
@@ -107,7 +107,7 @@ def require_regular_file(path: Path) -> None:
     except FileNotFoundError as error:
         raise AutosegError(f"{path} does not exist.") from error
     except (OSError, ValueError) as error:
-        raise AutosegError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise AutosegError(f"{path} cannot be read: {system_error(error) or error}") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a device or a socket"
         raise AutosegError(f"{path} is {kind}, but a file is expected.")
@@ -161,8 +161,12 @@ def _whole_number(digits: str) -> int:
 
 def write_text(target: Path, text: str) -> None:
     """Write a complete file, or none."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise AutosegError(f"{target} could not be written: {system_error(error)}") from error
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 def write_json(target: Path, content: BaseModel | dict[str, Any] | list[Any]) -> None:

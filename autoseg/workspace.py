@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, system_error
 from autoseg.files import NOT_UTF8, parse_json, read_text_file
 from autoseg.task import TaskInfo
 
@@ -29,7 +30,15 @@ class Workspace:
 
     @classmethod
     def at(cls, path: str | Path | None) -> Workspace:
-        return cls(Path(path or os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace"))
+        """Return that folder. Raises AutosegError where the path leads nowhere, or to a file."""
+        root = Path(path or os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace")
+        try:
+            if root.exists() and not root.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "", str(root))
+            root.resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise AutosegError(f"The workspace cannot be used: {system_error(error) or error}") from error
+        return cls(root)
 
     def dataset(self, name: str) -> DatasetFolder:
         return DatasetFolder(self.root / name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import re
 import shlex
@@ -171,17 +170,20 @@ def _is_unread() -> bool:
 
 def _run(run: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
     try:
+        for before, word in zip(("", *arguments), arguments, strict=False):
+            api.require_not_empty(before if before.startswith("-") else "An argument", word)
+            if re.fullmatch("--[a-z-]+=", word):
+                api.require_not_empty(word.removesuffix("="), "")
         return run(arguments)
     except BrokenPipeError:
         raise
     except api.AutosegError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+    except (OSError, RuntimeError, ValueError) as error:
+        if (told := api.system_error(error)) is None:
             raise
-        print(f"Error: {error.strerror}{f': {error.filename}' if error.filename else ''}. Nothing that was whole is lost; "
-              "run the same command again when it is mended.", file=sys.stderr)
+        print(f"Error: {told}", file=sys.stderr)
         return 1
 
 
