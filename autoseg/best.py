@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from autoseg.bounds import Many, NotNegative
 from autoseg.digests import file_digest
 from autoseg.plan import Frozen
 from autoseg.workspace import ModelFolder
@@ -21,9 +22,9 @@ class KeepLargest(Frozen):
 
     kind: Literal["keep_largest"] = "keep_largest"
     labels: tuple[int, ...]
-    count: int = Field(ge=1)
-    spared_ml: float = Field(0.0, ge=0)
-    spared_mm: float = Field(0.0, ge=0)
+    count: Many
+    spared_ml: NotNegative = 0.0
+    spared_mm: NotNegative = 0.0
 
 
 class DropSmall(Frozen):
@@ -31,7 +32,7 @@ class DropSmall(Frozen):
 
     kind: Literal["drop_small"] = "drop_small"
     labels: tuple[int, ...]
-    below_ml: float = Field(gt=0)
+    below_ml: float = Field(gt=0, allow_inf_nan=False)
 
 
 class DropDetached(Frozen):

@@ -164,11 +164,11 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
 
 def _settings_of(state: Path, settings: type[SettingsType]) -> SettingsType:
     """Raise AutosegError where the recipe has other settings now than when the fold was started."""
-    content = load_state(state, torch.device("cpu"))["settings"]
+    content = load_state(state, torch.device("cpu")).get("settings")
     try:
         return settings.model_validate(content)
     except ValidationError as error:
-        keys = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
+        keys = ", ".join(".".join(map(str, entry["loc"])) or "none at all" for entry in error.errors())
         raise AutosegError(f"{state} was started with settings that the recipe no longer has in this form ({keys}). Start "
                            "the fold anew with --restart, or restore the recipe as it was.") from error
 
