@@ -15,7 +15,7 @@ from PIL import UnidentifiedImageError
 from autoseg.errors import AutosegError
 from autoseg.image_io import jpeg, png
 from autoseg.image_io.checks import damaged, not_an_image, truncated
-from autoseg.image_io.foreign_process import Shared, allow, named, shared
+from autoseg.image_io.foreign_process import Shared, allow, load, named, shared
 from autoseg.image_io.opening import check_announced, file_bytes, open_regular
 
 FORMATS = ("PNG", "BMP", "JPEG")
@@ -143,7 +143,5 @@ def _png_bits(file: BinaryIO) -> tuple[int, bool]:
 
 
 def _deep_colour(path: Path, content: bytes) -> np.ndarray:
-    from autoseg.image_io import decode_itk  # 0.2 s, for very few pictures
-
     with named(content) as name:
-        return np.moveaxis(decode_itk.pixels(path, name, "PNGImageIO"), -1, 0)[:, None]
+        return np.moveaxis(load("decode_itk").pixels(path, name, "PNGImageIO"), -1, 0)[:, None]

@@ -16,7 +16,7 @@ import tifffile
 from autoseg.errors import AutosegError
 from autoseg.image_io import tiff_pages
 from autoseg.image_io.checks import damaged, truncated
-from autoseg.image_io.foreign_process import Shared, allow, name_of, shared
+from autoseg.image_io.foreign_process import Shared, allow, load, name_of, shared
 from autoseg.image_io.inflate import LARGEST_RATIO
 from autoseg.image_io.opening import check_announced, file_bytes, open_regular
 
@@ -151,9 +151,7 @@ tifffile.TIFF.DECOMPRESSORS = _decoders
 
 def _pixels_by_itk(path: Path, file: BinaryIO, series: tifffile.TiffPageSeries) -> np.ndarray:
     """Return the pixels of compressions that tifffile alone does not know, LZW above all."""
-    from autoseg.image_io import decode_itk
-
-    stored = decode_itk.pixels(path, name_of(file.fileno()), "TIFFImageIO")
+    stored = load("decode_itk").pixels(path, name_of(file.fileno()), "TIFFImageIO")
     if stored.size != np.prod(series.shape, dtype=object) or stored.dtype != series.dtype:
         raise AutosegError(f"{path} is compressed in a way that cannot be read. Save it without compression.")
     return stored.reshape(series.shape)

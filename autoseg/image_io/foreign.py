@@ -26,7 +26,10 @@ from autoseg.image_io.checks import GET_IT_AGAIN
 from autoseg.image_io.foreign_process import LENGTH, answer
 
 START = "import sys; sys.path[:] = sys.argv[1].split(chr(10)); from autoseg.image_io.foreign_process import main; main()"
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {  # memory that was given back is kept for the next picture, instead of being asked for page by page
+    "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**26),
+    "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+}
 PATIENCE_S, PATIENCE_BYTES_PER_S = 120.0, 2**18
 Answer = tuple[dict[str, Any], Any]  # facts, and an array or none
 

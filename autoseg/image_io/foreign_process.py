@@ -65,9 +65,25 @@ def name_of(descriptor: int) -> str:
     return f"/proc/self/fd/{descriptor}" if os.path.isdir("/proc/self/fd") else f"/dev/fd/{descriptor}"
 
 
+def load(module: str) -> Any:
+    """Return a module of this package, imported outside of the bounds, as its libraries are large."""
+    if not _bounds:
+        return import_module(f"autoseg.image_io.{module}")
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (_bounds["soft"], _bounds["hard"]))
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    before = _virtual_bytes()
+    found = import_module(f"autoseg.image_io.{module}")
+    _bounds["before"] += _virtual_bytes() - before
+    allow(_bounds["array"])
+    return found
+
+
 def allow(array_bytes: int) -> None:
     """Allow memory and computing time for an array that a file announces, once that is known to be possible."""
     if _bounds:
+        _bounds["array"] = array_bytes
         import resource
 
         most = _bounds["before"] + SPARE_BYTES + TIMES_FILE * _bounds["file"] + TIMES_ARRAY * array_bytes

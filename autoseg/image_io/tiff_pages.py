@@ -17,7 +17,7 @@ STRIPS, STRIP_BYTES, TILE_WIDTH, TILE_LENGTH, TILES, TILE_BYTES = 273, 279, 322,
 SUBPAGES, COLOUR, SUBSAMPLING, DEPTH, TILE_DEPTH = 330, 262, 530, 32997, 32998
 TAGS = {WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, PLANAR, STRIPS, STRIP_BYTES, TILE_WIDTH, TILE_LENGTH, TILES,
         TILE_BYTES, SUBPAGES, COLOUR, SUBSAMPLING, DEPTH, TILE_DEPTH}
-SIZES = {1: (1, "B"), 3: (2, "H"), 4: (4, "I"), 13: (4, "I"), 16: (8, "Q"), 18: (8, "Q")}  # bytes and code of whole numbers
+CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # of whole numbers, by type
 SIZES_OF_TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 LARGEST_BITS, MOST_TAGS = 64, 4096
 UNPACKED, YCBCR, SEPARATE = 1, 6, 2
@@ -66,6 +66,7 @@ def check(path: Path, file: BinaryIO) -> None:
 
 def _pages(tables: _Tables, place: int) -> Iterator[Tags]:
     """Yield the tags of each page, those of subpages, too."""
+    entry, offset, start = (struct.calcsize(f"<{code}") for code in (f"HH{tables.offset * 2}", tables.offset, tables.count))
     while place:
         if place in tables.seen:
             raise damaged(tables.path, "its pages follow each other in a circle")
@@ -73,33 +74,31 @@ def _pages(tables: _Tables, place: int) -> Iterator[Tags]:
         (count,) = tables.numbers(place, tables.count)
         if count > MOST_TAGS:
             raise damaged(tables.path, f"a page of it has {count} entries")
-        entry, offset = struct.calcsize(f"<HH{tables.offset * 2}"), struct.calcsize(f"<{tables.offset}")
-        place += struct.calcsize(f"<{tables.count}")
-        tags = _tags(tables, tables.at(place, entry * count + offset), entry)
+        block = tables.at(place + start, entry * count + offset)
+        tags = _tags(tables, block[:-offset], entry)
         yield tags
         for subpage in tags.get(SUBPAGES, ()):
             yield from _pages(tables, subpage)
-        (place,) = tables.numbers(place + entry * count, tables.offset)
+        (place,) = struct.unpack(f"{tables.order}{tables.offset}", block[-offset:])
 
 
 def _tags(tables: _Tables, block: bytes, entry: int) -> Tags:
     offset = (entry - 4) // 2
     tags: Tags = {}
-    form = struct.Struct(f"{tables.order}HH{tables.offset}")
-    for place in range(0, len(block) - offset, entry):
-        tag, kind, count = form.unpack_from(block, place)
+    form = f"{tables.order}HH{tables.offset * 2}"
+    for tag, kind, count, value in struct.iter_unpack(form, block):
         size = SIZES_OF_TYPES.get(kind, 0) * count
-        value = place + entry - offset
-        if size > offset:
-            (elsewhere,) = struct.unpack_from(f"{tables.order}{tables.offset}", block, value)
-            if elsewhere + size > tables.size:
-                raise truncated(tables.path, f"its entry {tag} should lie at bytes {elsewhere} to {elsewhere + size} of "
-                                             f"{tables.size}")
-        if tag not in TAGS or kind not in SIZES:
+        if size > offset and value + size > tables.size:
+            raise truncated(tables.path, f"its entry {tag} should lie at bytes {value} to {value + size} of {tables.size}")
+        if tag not in TAGS or kind not in CODES:
             continue
-        code = SIZES[kind][1]
-        tags[tag] = (struct.unpack_from(f"{tables.order}{count}{code}", block, value) if size <= offset
-                     else tables.numbers(elsewhere, code, count))
+        if size > offset:
+            tags[tag] = tables.numbers(value, CODES[kind], count)
+        elif count == 1:
+            tags[tag] = (value & ((1 << 8 * size) - 1) if tables.order == "<" else value >> 8 * (offset - size),)
+        else:
+            inline = struct.pack(f"{tables.order}{tables.offset}", value)
+            tags[tag] = struct.unpack_from(f"{tables.order}{count}{CODES[kind]}", inline)
     return tags
 
 
