@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -27,6 +28,8 @@ from autoseg.trainers.splits import Splits, cases_of_fold
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
 MAY_DIFFER = ("epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup")  # between folds
+
+OF_CONFIGURATION = re.compile(r"^plans\.configurations\.[^.]+\.(?=.)")
 
 SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
 PlansType = TypeVar("PlansType", bound=Frozen)
@@ -279,10 +282,12 @@ class Agreement(Generic[DescriptionType]):
     def _require_same_model(self, job: Job[Any], description: DescriptionType, folds: Sequence[str]) -> None:
         """Raise AutosegError where model.json, which `folds` were trained by, describes another model."""
         there = read_model(job.model.model_json, self.description)
-        different = [field for field in self.fields if self._compared(there, field) != self._compared(description, field)]
+        different = {name: values for field in self.fields
+                     for name, values in _entries(field, self._compared(there, field), self._compared(description, field))}
         if different:
+            listed = [f"{name}={as_flag(then)} (now {as_flag(now)})" for name, (then, now) in different.items()]
             raise AutosegError(
-                f"{job.model.root} holds folds ({', '.join(folds)}) of a model with other {', '.join(different)}. "
+                f"{job.model.root} holds folds ({', '.join(folds)}) of another model: {some(listed)}. "
                 "Folds of one model must agree: give this one a name of its own (--name), or train with the recipe, settings "
                 "and plans that the others were made with; where no other fold was begun, --restart begins this one anew."
             )
@@ -291,6 +296,16 @@ class Agreement(Generic[DescriptionType]):
         if field not in self.description.model_fields:
             return description.settings.get(field)
         return description.model_dump(mode="json", include={field}, exclude={"plans": dict(self.plans_may_differ)})[field]
+
+
+def _entries(name: str, then: Any, now: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Yield each entry that differs, with both values. A configuration's own go by the names that settings have."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*then, *now)):
+            inner = f"{name}.{key}"
+            yield from _entries(OF_CONFIGURATION.sub("", inner), then.get(key), now.get(key))
+    elif then != now:
+        yield name, (then, now)
 
 
 def _other_settings(job: Job[Any], others: Sequence[str]) -> list[str]:

@@ -98,6 +98,8 @@ def train(run: Run) -> None:
     """
     resume(run)
     is_on_cpu = _device(run).type == "cpu"
+    if is_on_cpu and not run.history and (note := run.schedule.before_cpu()):
+        show_unless_quiet(note)
     run.schedule.begin()
     saved = drawn = time.monotonic()
     while not is_over(run):
@@ -145,7 +147,7 @@ def train_epoch(run: Run, is_on_cpu: bool = False) -> Epoch:
         if is_on_cpu and (note := run.schedule.long_without_gpu(number, iteration + 1)):
             show_unless_quiet(note)
         is_over_now = run.schedule.is_epoch_over(number, iteration + 1)
-        run.report(run.schedule.progress(number, iteration + 1), _line(run, number, steps[-1]))
+        run.report(run.schedule.shown(number, iteration + 1), _line(run, number, steps[-1]))
         if is_over_now:
             break
     validation_loss, dice = validate(run, number)
