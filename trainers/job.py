@@ -25,6 +25,7 @@ from autoseg.trainers.checkpoint import load_state
 from autoseg.trainers.recipe import Recipe
 from autoseg.trainers.settings import TrainingSettings, differences
 from autoseg.trainers.splits import Splits, cases_of_fold
+from autoseg.training_log import TrainingRecord
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
 MAY_DIFFER = ("epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup")  # between folds
@@ -146,14 +147,15 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
 
     Raises AutosegError where an unfinished fold was started with others, and where there is nothing to continue.
     """
-    state = job.fold_folder.training_state
-    if not state.exists():
-        if job.settings is None and not job.fold_folder.checkpoint_final.exists():
-            raise AutosegError(f"Fold {job.fold} has nothing to continue: {state} does not exist. Leave out "
+    folder = job.fold_folder
+    is_trained = folder.checkpoint_final.exists()
+    if not folder.training_state.exists() and not (is_trained and folder.training_json.exists()):
+        if job.settings is None and not is_trained:
+            raise AutosegError(f"Fold {job.fold} has nothing to continue: {folder.training_state} does not exist. Leave out "
                                f"{spoken('--continue', 'resume=True')}.")
         return job.settings or job.defaults
-    started_with = _settings_of(state, type(job.defaults))
-    if job.settings is None or job.fold_folder.checkpoint_final.exists():
+    started_with = _settings_of(folder, type(job.defaults))
+    if job.settings is None or is_trained:
         return started_with
     if different := differences(started_with, job.settings):
         listed = ", ".join(f"{key}={as_flag(then)} (now {as_flag(now)})" for key, (then, now) in different.items())
@@ -165,14 +167,26 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
     return started_with
 
 
-def _settings_of(state: Path, settings: type[SettingsType]) -> SettingsType:
+def record_training(job: Job[SettingsType], settings: SettingsType, machine: str) -> None:
+    """Write the settings of a fold that is trained now, and the machines that have trained it; `machine` is the present one."""
+    folder = job.fold_folder
+    goes_on = folder.training_state.exists() and folder.training_json.exists()
+    earlier = read_model(folder.training_json, TrainingRecord).machines if goes_on else ()
+    machines = earlier if machine in earlier else (*earlier, machine)
+    write_json(folder.training_json, TrainingRecord(settings=settings.model_dump(mode="json"), machines=machines))
+
+
+def _settings_of(folder: FoldFolder, settings: type[SettingsType]) -> SettingsType:
     """Raise AutosegError where the recipe has other settings now than when the fold was started."""
-    content = load_state(state, torch.device("cpu"))["settings"]
+    if folder.training_json.exists():
+        content = read_model(folder.training_json, TrainingRecord).settings
+    else:  # begun by an earlier version
+        content = load_state(folder.training_state, torch.device("cpu"))["settings"]
     try:
         return settings.model_validate(content)
     except ValidationError as error:
         keys = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-        raise AutosegError(f"{state} was started with settings that the recipe no longer has in this form ({keys}). Start "
+        raise AutosegError(f"{folder.root} was started with settings that the recipe no longer has in this form ({keys}). Start "
                            "the fold anew with --restart, or restore the recipe as it was.") from error
 
 

@@ -70,7 +70,8 @@ class Run:
     """A training in progress. next_epoch: the first one that is not finished.
 
     validation: the online validation takes `validation_batches` of it after each epoch; None for no online validation.
-    after_epoch: called with the epochs that are done, once they are in the log.
+    after_epoch: called with the epochs that are done, once they are in the log. keeps_best: whether the weights of the best
+    online validation are kept, too, as a prediction may choose them.
     """
 
     learner: Learner
@@ -83,6 +84,7 @@ class Run:
     report: ShowProgress
     validation_batches: int = 0
     after_epoch: Callable[[int], None] | None = None
+    keeps_best: bool = False
     history: list[Epoch] = field(default_factory=list)
     best: float = -1.0
 
@@ -111,7 +113,8 @@ def train(run: Run) -> None:
             run.after_epoch(run.next_epoch)
         if epoch.smoothed_dice is not None and epoch.smoothed_dice > run.best:
             run.best = epoch.smoothed_dice
-            save_weights(run.folder.checkpoint_best, run.learner.modules, _facts(run))
+            if run.keeps_best:
+                save_weights(run.folder.checkpoint_best, run.learner.modules, _facts(run))
         is_last = is_over(run)
         if time.monotonic() - saved > SECONDS_BETWEEN_STATES or is_last:
             save_state(run.folder.training_state, _state(run))

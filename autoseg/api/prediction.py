@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import console, layouts
 from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, failings_of, in_workspace, planned_for, several
+from autoseg.api.named_file import folder_for_file, require_new_file
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
 from autoseg.errors import AutosegError, many, some, spoken
+from autoseg.files import atomic_path
+from autoseg.image_io import ENDINGS, file_ending
 from autoseg.options import options_from, require_known
 from autoseg.workspace import ModelFolder, Workspace, task_of
 
@@ -114,14 +118,33 @@ def predict_files(
     one or several (several make an ensemble, where the task has any); where nothing is named, what find-best chose, else the only
     model in the workspace. options: those of the task (`PredictOptions` in `autoseg.tasks.<task>.options`), such as
     mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
-    stays as it is. Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
+    stays as it is. output: a folder; or, for one image and models that make one file of it, that file.
+    Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
-    _require_elsewhere(Path(input), [Path(output)])
+    source, target = Path(input), Path(output)
+    is_file = file_ending(target) in ENDINGS and not target.is_dir()
+    if is_file:
+        require_new_file(source, target, overwrite)
+    else:
+        _require_elsewhere(source, [target])
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
-    _require_elsewhere(Path(input), [Path(output) / name for name in opened.prediction.subfolders])
-    inputs = opened.prediction.inputs(Path(input))
-    opened.prediction.outputs(Path(output), overwrite)  # before the gate takes its time
-    gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
+    inputs = opened.prediction.inputs(source)
+    if not quiet:
+        console.show(f"{many(len(inputs), 'image')} of {source}, into {target}")
+    if is_file:
+        with folder_for_file(opened.prediction, inputs, target, options) as folder:
+            result = _predict_into(opened, inputs, folder, overwrite, quiet)
+            return _one_file(result, target)
+    _require_elsewhere(source, [target / name for name in opened.prediction.subfolders])
+    return _predict_into(opened, inputs, target, overwrite, quiet)
+
+
+def _predict_into(
+    opened: _Opened, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool
+) -> PredictResult:
+    """Predict images into a folder."""
+    opened.prediction.outputs(output, overwrite)  # before the gate takes its time
+    gated = None if opened.gate is None else opened.gate.flag(inputs, output, overwrite, quiet)
     found, failed = dict[str, Any](), {}
     with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:
         done = 0
@@ -129,7 +152,7 @@ def predict_files(
         def progress(case: str, share: float) -> None:
             report((done + share) / len(inputs), f"case {case}")
 
-        for outcome in opened.prediction.predict_files(inputs, Path(output), overwrite, progress):
+        for outcome in opened.prediction.predict_files(inputs, output, overwrite, progress):
             done += 1
             report(done / len(inputs), str(outcome.item))
             if outcome.error is not None:
@@ -147,6 +170,14 @@ def predict_files(
         {name: one.path for name, one in made.items()}, failed, sum(one.was_there for one in made.values()),
         opened.prediction.made(len(made), len(extra)), opened.prediction.done, opened.prediction.compare_with, rows, extra, notes,
         gated, {name: one.warnings for name, one in made.items() if one.warnings})
+
+
+def _one_file(result: PredictResult, target: Path) -> PredictResult:
+    """Move the only file that was written to its place."""
+    for written in result.written.values():
+        with atomic_path(target) as temporary:
+            shutil.copyfile(written, temporary)
+    return replace(result, written=dict.fromkeys(result.written, target), compare_with=None)
 
 
 def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:

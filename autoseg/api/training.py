@@ -151,13 +151,12 @@ def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: b
 
 def _in_words(job: Job[Any], data: FoldData[Any, Any], settings: Any) -> str:
     """Return what is trained on what, and where to. settings: those that the fold runs with."""
-    from autoseg.device import resolve_device, resolve_precision
+    from autoseg.device import device_in_words, resolve_device
 
-    device = resolve_device(job.device)
-    precision = str(resolve_precision(settings.precision, device)).removeprefix("torch.")
     validated = f", {many(len(data.validation), 'case')} to validate on" if data.validation else ""
     steps = f"; {its}" if (its := data.in_words(settings)) else ""
-    return (f"{job.configuration} {job.model.recipe} fold {job.fold}, on {device} in {precision}: "
+    return (f"{job.configuration} {job.model.recipe} fold {job.fold}, on "
+            f"{device_in_words(resolve_device(job.device), settings.precision)}: "
             f"{many(len(data.training), 'case')} to train on{validated}{steps}. Into {job.fold_folder.root}")
 
 

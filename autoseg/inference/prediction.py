@@ -38,7 +38,8 @@ class Prediction(ABC):
 
     doing: the title of the progress bar, such as "Segmenting". done: what became of an image, such as "segmented".
     subfolders: those of the output folder that further files are written into.
-    one_file_each: whether every file is a case with all its channels, whatever its name. compare_with: what `autoseg evaluate`
+    one_file_each: whether every file is a case with all its channels, whatever its name. makes_one_file: whether one
+    image with the case's own ending is all that is made of it, so that -o may name that. compare_with: what `autoseg evaluate`
     compares the outputs with, and when; None where nothing does.
     """
 
@@ -46,6 +47,7 @@ class Prediction(ABC):
     done: str
     subfolders: tuple[str, ...] = ()
     one_file_each: bool = False
+    makes_one_file: bool = False
     compare_with: tuple[str, str] | None = None
 
     @property

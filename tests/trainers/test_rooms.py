@@ -163,8 +163,8 @@ def test_folds_that_differ_in_what_they_must_share_are_not_one_model(room: Room,
     write_text(first.fold_folder.training_state, "begun")
     for change, named in room.own:
         other = make_job("1", **change)
-        message = (rf"holds folds \(0\) of another model: {named}\S*=\S+ \(now .* a name of its own \(--name\).* recipe, settings and "
-                   "plans.*--restart begins this one anew")
+        message = (rf"holds folds \(0\) of another model: {named}\S*=\S+ \(now .* a name of its own \(--name\).* recipe, "
+                   "settings and plans.*--restart begins this one anew")
         with pytest.raises(AutosegError, match=message):
             describe(room, other)
         with pytest.raises(AutosegError, match=message):

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoseg.device import resolve_device
+from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import many
 from autoseg.evaluation.csv_table import write_rows
 from autoseg.image import Image
@@ -68,7 +68,7 @@ class AnomalyPrediction(Prediction):
         detector, search = self.detector, self.detector.search
         starts = "the encoder's proposal" if detector.description.has_encoder and search.start != "random" else "random proposals"
         return "\n".join([
-            f"Detector, on {detector.device}: {detector.detector.in_words} ({chosen.members[0].root})",
+            f"Detector, on {device_in_words(detector.device)}: {detector.detector.in_words} ({chosen.members[0].root})",
             f"Why: {chosen.why}",
             f"Search: {search.search_steps} updates at most, {many(search.restarts, 'start')}, from {starts}; lambda "
             f"{search.lambda_:g}"])

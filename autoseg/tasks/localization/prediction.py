@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoseg.device import resolve_device
+from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import AutosegError
 from autoseg.evaluation.csv_table import write_rows
 from autoseg.image import Image
@@ -123,7 +123,7 @@ class LocalizationPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         locator, plans, threshold = self.locator, self.plans, self.locator.settings.threshold
         return "\n".join([
-            f"Locator, on {locator.device}: {locator.locator.in_words} ({chosen.members[0].root})",
+            f"Locator, on {device_in_words(locator.device)}: {locator.locator.in_words} ({chosen.members[0].root})",
             f"Why: {chosen.why}",
             f"Looks for: {plans.target.name}, along {plans.axis}; found where the confidence is {threshold:g} or more"])
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from autoseg.best import Rule
-from autoseg.device import resolve_device
+from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import AutosegError, spoken
 from autoseg.image import Image
 from autoseg.inference.choice import Chosen
@@ -30,6 +30,7 @@ class SegmentationPrediction(Prediction):
     """One model, or several whose probabilities are averaged."""
 
     doing, done = "Segmenting", "segmented"
+    makes_one_file = True
     compare_with = ("REFERENCE_DIR", "where you have reference labels")
 
     def __init__(self, predictor: Predictor, options: PredictOptions) -> None:
@@ -42,7 +43,7 @@ class SegmentationPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         models = [f"{member.model.in_words} ({folder.root})"
                   for member, folder in zip(self.predictor.members, chosen.members, strict=True)]
-        device = self.predictor.device
+        device = device_in_words(self.predictor.device)
         lines = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)] if len(models) > 1 \
             else [f"Model, on {device}: {models[0]}"]
         says = "; ".join(chosen.says) or "none"
