@@ -3,31 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar
-from functools import wraps
-from typing import Any
-
-_in_python = ContextVar("in_python", default=False)
-
-
-def spoken(flag: str, argument: str) -> str:
-    """Return how a message names an option: by its flag, or, inside a call from Python, by the argument, such as "epochs="."""
-    return argument if _in_python.get() else flag
-
-
-def called_from_python(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, whose messages name arguments instead of flags."""
-
-    @wraps(function)
-    def call(*arguments: Any, **named: Any) -> Any:
-        before = _in_python.set(True)
-        try:
-            return function(*arguments, **named)
-        finally:
-            _in_python.reset(before)
-
-    return call
+from collections.abc import Iterable
 
 
 class AutosegError(Exception):

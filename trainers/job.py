@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from autoseg.commands import as_flag, described
 from autoseg.dataset import Case
-from autoseg.errors import AutosegError, some, spoken
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.files import write_json
 from autoseg.inference.checkpoints import Description
@@ -152,7 +152,7 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
     if not folder.training_state.exists() and not (is_trained and folder.training_json.exists()):
         if job.settings is None and not is_trained:
             raise AutosegError(f"Fold {job.fold} has nothing to continue: {folder.training_state} does not exist. Leave out "
-                               f"{spoken('--continue', 'resume=True')}.")
+                               f"--continue.")
         return job.settings or job.defaults
     started_with = _settings_of(folder, type(job.defaults))
     if job.settings is None or is_trained:
@@ -161,8 +161,8 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
         listed = ", ".join(f"{key}={as_flag(then)} (now {as_flag(now)})" for key, (then, now) in different.items())
         raise AutosegError(
             f"Fold {job.fold} was started with other settings and is not finished: {listed}. "
-            f"Finish it as it was started with {spoken('--continue', 'resume=True')}, or start it anew with "
-            f"{spoken('--restart', 'restart=True')}."
+            f"Finish it as it was started with --continue, or start it anew with "
+            f"--restart."
         )
     return started_with
 

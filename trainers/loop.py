@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from autoseg.console import ShowProgress, show_unless_quiet
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
 from autoseg.trainers.schedule import Schedule
@@ -145,7 +145,7 @@ def train_epoch(run: Run, is_on_cpu: bool = False) -> Epoch:
             raise AutosegError(
                 f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is "
                 f"complete. Look for extreme intensities with `autoseg verify`, or lower the learning rate, {rate:.2g} here, "
-                f"with {spoken('--set learning_rate=', 'learning_rate in settings')}."
+                f"with --set learning_rate=."
             )
         if is_on_cpu and (note := run.schedule.long_without_gpu(number, iteration + 1)):
             show_unless_quiet(note)

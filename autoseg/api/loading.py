@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg.api.common import OneOrSeveral, PathLike
 from autoseg.api.prediction import open_prediction
-from autoseg.errors import AutosegError, called_from_python
+from autoseg.errors import AutosegError
+from autoseg.speech import called_from_python
 
 if TYPE_CHECKING:
     from autoseg.image import Image

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError
 from autoseg.image_io import file_ending, label_ending
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ def require_new_file(source: Path, target: Path, overwrite: bool) -> None:
     """Raise AutosegError where -o names a file for a folder of images, an image that is to be predicted, or what is there."""
     if source.is_dir():
         raise AutosegError(f"{target} names one file, but {source} is a folder of images. Name a folder with "
-                           f"{spoken('-o', 'output=')}.")
+                           f"-o.")
     if source.exists() and target.exists() and target.samefile(source):
         raise AutosegError(f"{target} is the image that is to be predicted. Name another file: prediction leaves its input as it "
                            "is.")
     if target.exists() and not overwrite:
         raise AutosegError(f"{target} is there already. Name another file, or replace it with "
-                           f"{spoken('--overwrite', 'overwrite=True')}.")
+                           f"--overwrite.")
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def folder_for_file(
     images = [image for item in inputs for image in item.images]
     flags = {"save_probabilities": "--save-probabilities", "gate": "--gate"}
     for further in (name for name in flags if options.get(name)):
-        raise AutosegError(f"{spoken(flags[further], f'{further}=')} gives further files, but {target} names one file. Name a "
+        raise AutosegError(f"{flags[further]} gives further files, but {target} names one file. Name a "
                            "folder.")
     if not prediction.makes_one_file:
         raise AutosegError(f"{target} names one file, but these models make several of an image, or a table. Name a folder.")

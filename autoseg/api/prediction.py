@@ -14,7 +14,7 @@ from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, fa
 from autoseg.api.named_file import folder_for_file, require_new_file
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
-from autoseg.errors import AutosegError, many, some, spoken
+from autoseg.errors import AutosegError, many, some
 from autoseg.files import atomic_path
 from autoseg.image_io import ENDINGS, file_ending
 from autoseg.options import options_from, require_known
@@ -242,7 +242,7 @@ def _open(
             console.show(f"Note: {chosen.note}")
     gate = getattr(options, "gate", None)
     if gate is None and getattr(options, "gate_percentile", None) is not None:
-        raise AutosegError(f"{spoken('--gate-percentile is of --gate', 'gate_percentile= is of gate=')}, which names a model's "
+        raise AutosegError("--gate-percentile is of --gate, which names a model's "
                            "folder. Give both, or leave it out.")
     failings = [failings_of(task, member) for member in chosen.members]
     common = tuple(failing for failing in failings[0] if all(failing in its for its in failings))
@@ -266,5 +266,5 @@ def _choose(
 def _options(task: Task, given: dict[str, Any]) -> Any:
     its = {name: value for name, value in given.items() if value is not None}
     require_known({other.info: other.predict_options for other in tasks.TASKS}, task.info, its,
-                  f"name another model with {spoken('-c, -tr or -m', 'configuration=, recipe= or model=')}")
+                  "name another model with -c, -tr or -m")
     return options_from(task.predict_options, its)

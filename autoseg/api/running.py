@@ -21,7 +21,7 @@ from autoseg.best import Best
 from autoseg.console import ShowProgress
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.digests import file_digest
-from autoseg.errors import AutosegError, many, spoken
+from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.files import remove_leftovers, write_json
 from autoseg.lock import locked
@@ -162,7 +162,7 @@ def _as_begun(folder: DatasetFolder, given: Asked, resume: bool, restart: bool, 
     Raises AutosegError where folds of these models were begun with other settings, which it names.
     """
     if resume and restart:
-        raise AutosegError(f"{spoken('--continue', 'resume=True')} and {spoken('--restart', 'restart=True')} contradict "
+        raise AutosegError("--continue and --restart contradict "
                            "each other. Give one of them.")
     if given.name is not None and len(given.recipes) > 1:
         raise AutosegError("--name names one model, but several recipes are given with -tr. Run them one after the other.")

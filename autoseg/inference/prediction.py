@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, list_inputs
@@ -78,7 +78,7 @@ class Prediction(ABC):
         """Raise AutosegError where probabilities are wanted of models that give none."""
         if wanted:
             raise AutosegError("These models give no probabilities of classes. Leave out "
-                               f"{spoken('--save-probabilities', 'probabilities=True')}.")
+                               "--save-probabilities.")
 
     def inputs(self, path: Path) -> list[PredictionInput]:
         """List the cases in a folder of images, or of one image (see `list_inputs`)."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from autoseg.console import ShowProgress, show_unless_quiet
-from autoseg.errors import AutosegError, many, some, spoken
+from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
@@ -123,5 +123,5 @@ def _too_large(job: Job[SegmentationSettings], plans: Plans, configuration: Conf
     fewer = max(1, configuration.batch_size // 2)
     return (
         f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer "
-        f"({spoken(f'--set batch_size={fewer}', f'batch_size={fewer} in settings')}); or plan for less: "
+        f"(--set batch_size={fewer}); or plan for less: "
         f"{planning_command(job.folder, job.task, less)}")

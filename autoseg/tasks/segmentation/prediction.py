@@ -10,7 +10,7 @@ import numpy as np
 
 from autoseg.best import Rule
 from autoseg.device import device_in_words, resolve_device
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput
@@ -78,7 +78,7 @@ def open_models(
     Raises AutosegError where a folder is not a model that segments, has no such folds, or the models do not fit each other.
     """
     if not 0 < options.step_size <= 1:
-        raise AutosegError(f"{spoken('--step-size', 'step_size')} is {options.step_size:g}, but must be above 0 and 1 at most.")
+        raise AutosegError(f"--step-size is {options.step_size:g}, but must be above 0 and 1 at most.")
     target = resolve_device(device)
     loaded = [load_model(folder, folds, options.checkpoint, target) for folder in chosen.members]
     rules = chosen.rules if options.postprocessing else ()
