@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
     from autoseg.inference.inputs import PredictionInput
     from autoseg.inference.prediction import Prediction
+
+NUMBERS = re.compile(r"[-+]?[\d.]*\d(?:e[-+]?\d+)?")  # in a warning, where each case has its own
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,17 @@ class PredictResult:
 
     @property
     def warnings_in_words(self) -> list[str]:
-        """Return one sentence for each warning, with the cases that it is about."""
-        cases: dict[str, list[str]] = {}
+        """Return one sentence for each kind of warning, with the cases that it is about; the numbers are those of the first."""
+        kinds: dict[str, dict[str, str]] = {}
         for case, warnings in self.warnings.items():
             for warning in warnings:
-                cases.setdefault(warning, []).append(case)
-        return [f"{f'case {names[0]}' if len(names) == 1 else f'{len(names)} cases ({some(names)})'}: {warning}."
-                for warning, names in cases.items()]
+                kinds.setdefault(NUMBERS.sub("", warning), {}).setdefault(case, warning)
+        said = []
+        for cases in kinds.values():
+            first, warning = next(iter(cases.items()))
+            alike = f" (numbers of case {first})" if len(set(cases.values())) > 1 else ""
+            said.append(f"{f'case {first}' if len(cases) == 1 else f'{len(cases)} cases ({some(cases)}){alike}'}: {warning}.")
+        return said
 
 
 def predict_files(

@@ -26,11 +26,12 @@ CaseProgress = Callable[[str, float], None]  # the case, and the share of it tha
 @dataclass(frozen=True)
 class Answer:
     """The answer of models about an image in memory. voxels: (Z, Y, X) on the image's grid, such as labels; None where there are
-    none. probabilities: (K, Z, Y, X) float16, on request. row: as `Written` has it."""
+    none. probabilities: (K, Z, Y, X) float16, on request. row, warnings: as `Written` has them."""
 
     voxels: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     row: Any = None
+    warnings: tuple[str, ...] = ()
 
 
 class Prediction(ABC):

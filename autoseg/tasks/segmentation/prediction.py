@@ -60,11 +60,12 @@ class SegmentationPrediction(Prediction):
         return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress)
 
     def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
+        warnings = tuple(self.predictor.warnings_of(image, case))
         if not probabilities:
-            return Answer(self.predictor.predict_image(image, case))
+            return Answer(self.predictor.predict_image(image, case), warnings=warnings)
         with TemporaryDirectory() as folder:
             file = Path(folder) / "probabilities.b2nd"
-            return Answer(self.predictor.predict_image(image, case, file), read_probabilities(file))
+            return Answer(self.predictor.predict_image(image, case, file), read_probabilities(file), warnings=warnings)
 
     def made(self, written: int, extra: int) -> str:
         return f"{written} segmentation(s)"
