@@ -282,6 +282,12 @@ def _train(
     if len(waiting) < len(folds) and not quiet:
         console.show(f"{len(folds) - len(waiting)} of {len(folds)} folds are trained already and stay as they are (autoseg_train "
                      "--restart begins one anew).")
+    if waiting and not quiet:
+        from autoseg.device import device_in_words, resolve_device
+
+        models = ", ".join(dict.fromkeys(f"{fold.model.configuration} {fold.model.recipe}" for fold in waiting))
+        console.show(f"{folder.name}: {many(len(waiting), 'fold')} to train of {models}, on "
+                     f"{device_in_words(resolve_device(wanted.device))}. Into {folder.root}")
     for number, fold in enumerate(waiting):
         if fold.is_begun and not quiet:
             console.show(f"{fold.step} goes on with the settings that it was started with.")
