@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from autoseg.bounds import Many, NotNegative
 from autoseg.digests import file_digest
 from autoseg.errors import many
 from autoseg.plan import Frozen
@@ -24,9 +25,9 @@ class KeepLargest(Frozen):
 
     kind: Literal["keep_largest"] = "keep_largest"
     labels: tuple[int, ...]
-    count: int = Field(ge=1)
-    spared_ml: float = Field(0.0, ge=0)
-    spared_mm: float = Field(0.0, ge=0)
+    count: Many
+    spared_ml: NotNegative = 0.0
+    spared_mm: NotNegative = 0.0
 
 
 class DropSmall(Frozen):
@@ -34,7 +35,7 @@ class DropSmall(Frozen):
 
     kind: Literal["drop_small"] = "drop_small"
     labels: tuple[int, ...]
-    below_ml: float = Field(gt=0)
+    below_ml: float = Field(gt=0, allow_inf_nan=False)
 
 
 class DropDetached(Frozen):

@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import ValidationError, model_validator
 
 from autoseg import image_io, layouts
-from autoseg.errors import AutosegError, did_you_mean, some
+from autoseg.errors import AutosegError, did_you_mean, many, some
 from autoseg.image import Image
+from autoseg.names import name_fault, same_on_disk
 from autoseg.plan import Frozen
 from autoseg.regions import painting_fault
 from autoseg.workspace import DatasetFolder, Workspace, read_json
@@ -134,7 +135,9 @@ def load_dataset(folder: Path) -> Dataset:
     if not folder.is_dir():
         raise AutosegError(f"{folder} is no folder. Expected a dataset's folder that holds dataset.json.")
     if not source.is_file() and layouts.has_labelled_folders(folder):
-        return _load_folders(folder.resolve())
+        dataset = _load_folders(folder.resolve())
+        _require_unique_names(dataset, folder)
+        return dataset
     if not source.is_file():
         there = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))[:8])
         raise AutosegError(
@@ -230,10 +233,19 @@ def _cases(files: Sequence[layouts.CaseFiles]) -> tuple[Case, ...]:
 
 
 def _require_unique_names(dataset: Dataset, source: Path) -> None:
+    """Raise AutosegError where files of two cases would be the same file, or no file can be called after a case."""
     for cases in (dataset.training, dataset.test):
-        twice = sorted(name for name, count in Counter(case.name for case in cases).items() if count > 1)
-        if twice:
+        names = [case.name for case in cases]
+        if faults := [f"case {name!a}: {fault}" for name in names if (fault := name_fault(name))]:
+            raise AutosegError(f"{source}: files cannot be called after {many(len(faults), 'case')} ({some(faults)}). "
+                               "Rename them.")
+        pairs = list(same_on_disk(names))
+        if twice := [name for name, other in pairs if name == other]:
             raise AutosegError(f"{source} lists {some(twice)} more than once. Leave one entry for each case.")
+        if pairs:
+            same = some(f"{name!a} and {other!a}" for name, other in pairs)
+            raise AutosegError(f"{source}: cases have names that differ only by capital letters or the form of Unicode: {same}. "
+                               "Many disks take them for the same file. Rename one of each pair.")
 
 
 def find_dataset(argument: str, workspace: Workspace) -> Path:

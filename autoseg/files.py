@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,19 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(error, folder) from error
+
+
+def require_regular_file(path: Path) -> None:
+    """Raise AutosegError where a path is no file that can be read to its end: missing, a folder, a pipe or a device."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise AutosegError(f"{path} does not exist.") from error
+    except (OSError, ValueError) as error:
+        raise AutosegError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a device or a socket"
+        raise AutosegError(f"{path} is {kind}, but a file is expected.")
 
 
 def write_text(target: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from autoseg.bounds import Count, Finite, NotNegative, PositiveMm, Share, Voxels
 from autoseg.image import axis_order
 from autoseg.plan import Frozen, IntensityStatistics, TrainingImages
 
@@ -23,11 +24,11 @@ class LabelOfCase(Frozen):
     value that encloses it on all sides.
     """
 
-    volume_ml: float
-    components: int
-    smallest_ml: float
-    largest_ml: float
-    touches: dict[str, int] = {}
+    volume_ml: NotNegative
+    components: Count
+    smallest_ml: NotNegative
+    largest_ml: NotNegative
+    touches: dict[str, Count] = {}
     inside: tuple[str, ...] = ()
 
 
@@ -39,11 +40,11 @@ class UnionOfCase(Frozen):
     the main components, between the centres of voxels.
     """
 
-    components: int
-    main_components: int
-    smallest_ml: float
-    largest_speck_ml: float = 0.0
-    farthest_speck_mm: float = 0.0
+    components: Count
+    main_components: Count
+    smallest_ml: NotNegative
+    largest_speck_ml: NotNegative = 0.0
+    farthest_speck_mm: NotNegative = 0.0
 
 
 class CaseFingerprint(Frozen):
@@ -56,13 +57,13 @@ class CaseFingerprint(Frozen):
     those that are of more than one component here.
     """
 
-    spacing_mm: tuple[float, float, float]
-    shape: tuple[int, int, int]
-    shape_after_crop: tuple[int, int, int]
-    share_kept: float
+    spacing_mm: tuple[PositiveMm, PositiveMm, PositiveMm]
+    shape: tuple[Voxels, Voxels, Voxels]
+    shape_after_crop: tuple[Voxels, Voxels, Voxels]
+    share_kept: Share
     orientation: str | None
     labels: dict[str, LabelOfCase] = {}
-    foreground_components: int = 0
+    foreground_components: Count = 0
     unions: dict[str, UnionOfCase] = {}
 
     def in_order(self, orientation: str | None) -> CaseFingerprint:
@@ -76,9 +77,9 @@ class CaseFingerprint(Frozen):
 class Range(Frozen):
     """The range of a measure over the cases that hold the label."""
 
-    minimum: float
-    median: float
-    maximum: float
+    minimum: Finite
+    median: Finite
+    maximum: Finite
 
 
 class LabelOfDataset(Frozen):
@@ -90,11 +91,11 @@ class LabelOfDataset(Frozen):
     """
 
     name: str
-    cases: int
+    cases: Count
     volume_ml: Range
     components: Range
-    smallest_ml: float
-    touches: dict[str, float]
+    smallest_ml: NotNegative
+    touches: dict[str, Share]
     inside: tuple[str, ...]
 
 
@@ -106,11 +107,11 @@ class UnionOfDataset(Frozen):
     """
 
     labels: tuple[int, ...]
-    cases: int
+    cases: Count
     components: Range
     main_components: Range
-    smallest_ml: float
-    cases_with_specks: int = 0
+    smallest_ml: NotNegative
+    cases_with_specks: Count = 0
     largest_speck_ml: Range | None = None
     farthest_speck_mm: Range | None = None
 
@@ -143,7 +144,7 @@ class Fingerprint(Frozen):
     versions: dict[str, str]
     channel_names: tuple[str, ...]
     foreground_intensities: dict[str, IntensityStatistics]
-    orientations: dict[str, int]
+    orientations: dict[str, Count]
     orientation: str | None = None
     foreground_components: Range | None
     labels: dict[str, LabelOfDataset]

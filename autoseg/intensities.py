@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from pydantic import model_validator
 
+from autoseg.bounds import Finite
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
 from autoseg.voxels import slabs
@@ -17,8 +19,14 @@ EXTREME = 1e15  # beyond any image's own values: fill values such as 1e20 or -3.
 class IntensityWindow(Frozen):
     """The values of one channel that become the lowest and the highest, in the images' own unit (HU in CT)."""
 
-    low: float
-    high: float
+    low: Finite
+    high: Finite
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> IntensityWindow:
+        if not self.low < self.high:
+            raise ValueError("low must be less than high")
+        return self
 
 
 def is_ct(channel_name: str) -> bool:

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -130,6 +130,8 @@ def _argparse_type(entry: FieldInfo) -> dict[str, Any]:
     kind = entry.annotation
     if get_origin(kind) in (types.UnionType, typing.Union):  # "float | None"
         kind = next(inner for inner in get_args(kind) if inner is not type(None))
+    if get_origin(kind) is Annotated:  # a number within bounds, which pydantic checks
+        kind = get_args(kind)[0]
     if kind is bool:
         return {"action": "store_const", "const": entry.default is not True}
     if get_origin(kind) is Literal:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from autoseg.bounds import (
+    MOST_STAGES,
+    Batch,
+    Convolutions,
+    Features,
+    Finite,
+    Gigabytes,
+    Kernel,
+    NotNegative,
+    Orientation,
+    PatchEdge,
+    Permutation,
+    PositiveMm,
+    Stride,
+    Voxels,
+)
+
 Normalization = Literal["ct", "zscore", "rescale_0_1", "rgb", "none"]
 Norm = Literal["instance", "batch"]
-Span = tuple[float, float]
+Span = tuple[Finite, Finite]
 
 
 class Frozen(BaseModel):
@@ -25,11 +43,11 @@ class Frozen(BaseModel):
 class IntensityStatistics(Frozen):
     """Statistics of one channel's foreground intensities over all training cases, in the images' own unit (HU in CT)."""
 
-    mean: float
-    std: float
-    median: float
-    percentile_00_5: float
-    percentile_99_5: float
+    mean: Finite
+    std: NotNegative
+    median: Finite
+    percentile_00_5: Finite
+    percentile_99_5: Finite
 
 
 class TrainingChannel(Frozen):
@@ -44,7 +62,7 @@ class TrainingImages(Frozen):
     """The range of each measure over the training images. spacing_mm: finest axis first; smallest and largest of each."""
 
     spacing_mm: tuple[Span, Span, Span]
-    largest_ml: float
+    largest_ml: NotNegative
     channels: tuple[TrainingChannel, ...]
 
 
@@ -61,11 +79,11 @@ class Topology(Frozen):
     """
 
     name: str = "unet"
-    features: tuple[int, ...]
-    strides: tuple[tuple[int, ...], ...]
-    kernel_sizes: tuple[tuple[int, ...], ...]
-    convs_per_stage: tuple[int, ...]
-    decoder_convs_per_stage: tuple[int, ...] | None = None
+    features: tuple[Features, ...] = Field(min_length=1, max_length=MOST_STAGES)
+    strides: tuple[tuple[Stride, ...], ...]
+    kernel_sizes: tuple[tuple[Kernel, ...], ...]
+    convs_per_stage: tuple[Convolutions, ...]
+    decoder_convs_per_stage: tuple[Convolutions, ...] | None = None
     norm: Norm = "instance"
     deep_supervision: bool = True
     classification_guided: bool = False
@@ -77,6 +95,13 @@ class Topology(Frozen):
             raise ValueError("features, strides, kernel_sizes and convs_per_stage must have one entry per stage each")
         if self.decoder_convs_per_stage is not None and len(self.decoder_convs_per_stage) != len(self.features) - 1:
             raise ValueError("decoder_convs_per_stage must have one entry per stage but the last")
+        axes = {len(of_stage) for of_stage in (*self.strides, *self.kernel_sizes)}
+        if axes not in ({2}, {3}):
+            raise ValueError("strides and kernel_sizes must have 2 entries in each stage, or 3 in each")
+        if any(size % 2 == 0 for sizes in self.kernel_sizes for size in sizes):
+            raise ValueError("kernel_sizes must be odd")
+        if set(self.strides[0]) != {1}:
+            raise ValueError("strides of the first stage must be 1")
         return self
 
     @property
@@ -88,6 +113,11 @@ class Topology(Frozen):
     def stages(self) -> int:
         """Return the number of resolutions, the finest and the coarsest included."""
         return len(self.features)
+
+    @property
+    def reduction(self) -> tuple[int, ...]:
+        """Return by how much the coarsest stage is coarser than the finest, along each axis."""
+        return tuple(math.prod(along) for along in zip(*self.strides, strict=True))
 
     @property
     def convs_up(self) -> tuple[int, ...]:
@@ -105,15 +135,25 @@ class Configuration(Frozen):
     None where that is not known. reasons: for each decision, the rule that gave it, in words.
     """
 
-    spacing_mm: tuple[float, ...]
-    median_shape: tuple[int, ...]
-    patch_size: tuple[int, ...]
-    batch_size: int = Field(ge=1)
+    spacing_mm: tuple[PositiveMm, ...]
+    median_shape: tuple[Voxels, ...]
+    patch_size: tuple[PatchEdge, ...]
+    batch_size: Batch
     normalization: tuple[Normalization, ...]
     normalize_inside_mask: tuple[bool, ...]
     network: Topology
-    memory_values: float | None = None
+    memory_values: NotNegative | None = None
     reasons: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_entry_per_axis(self) -> Configuration:
+        if {len(self.spacing_mm), len(self.median_shape), len(self.patch_size)} != {self.network.dimensions}:
+            raise ValueError("spacing_mm, median_shape, patch_size and the network's strides must have one entry per axis each")
+        if any(size % by for size, by in zip(self.patch_size, self.network.reduction, strict=True)):
+            raise ValueError(f"patch_size must be divisible by what the network's strides come to, {self.network.reduction}")
+        if len(self.normalization) != len(self.normalize_inside_mask):
+            raise ValueError("normalization and normalize_inside_mask must have one entry per channel each")
+        return self
 
     @property
     def dimensions(self) -> int:
@@ -136,10 +176,10 @@ class Plans(Frozen):
 
     dataset: str
     planner: str
-    orientation: str | None = None
-    transpose: tuple[int, int, int]
+    orientation: Orientation | None = None
+    transpose: Permutation
     versions: dict[str, str]
     foreground_intensities: dict[str, IntensityStatistics]
-    memory_gb: float | None = None
+    memory_gb: Gigabytes | None = None
     images: TrainingImages | None = None
     configurations: dict[str, Configuration]

@@ -118,7 +118,7 @@ def describe(
 ) -> ModelDescription:
     """A model of `channels` channels that are taken as they are (no normalization), 1 mm apart."""
     dimensions = len(patch_size)
-    topology = Topology(features=(4, 8), strides=((1,) * dimensions, (2,) * dimensions),
+    topology = Topology(features=(4, 8), strides=((1,) * dimensions, tuple(2 - size % 2 for size in patch_size)),
                         kernel_sizes=((3,) * dimensions,) * 2, convs_per_stage=(1, 1))
     configuration = Configuration(
         spacing_mm=spacing_mm or (1.0,) * dimensions, median_shape=(16,) * dimensions, patch_size=patch_size, batch_size=2,

@@ -179,13 +179,13 @@ def record_training(job: Job[SettingsType], settings: SettingsType, machine: str
 def _settings_of(folder: FoldFolder, settings: type[SettingsType]) -> SettingsType:
     """Raise AutosegError where the recipe has other settings now than when the fold was started."""
     if folder.training_json.exists():
-        content = read_model(folder.training_json, TrainingRecord).settings
+        content: object = read_model(folder.training_json, TrainingRecord).settings
     else:  # begun by an earlier version
-        content = load_state(folder.training_state, torch.device("cpu"))["settings"]
+        content = load_state(folder.training_state, torch.device("cpu")).get("settings")
     try:
         return settings.model_validate(content)
     except ValidationError as error:
-        keys = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
+        keys = ", ".join(".".join(map(str, entry["loc"])) or "none at all" for entry in error.errors())
         raise AutosegError(f"{folder.root} was started with settings that the recipe no longer has in this form ({keys}). Start "
                            "the fold anew with --restart, or restore the recipe as it was.") from error
 

@@ -191,11 +191,21 @@ def resume(run: Run) -> None:
         run.history = [Epoch.model_validate(entry) for entry in state["history"]]
         run.best = float(state["best"])
         run.schedule.load_state_dict(state["schedule"])
-    except (KeyError, RuntimeError, ValueError) as error:
+        _require_fitting_optimizers(run.learner)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise AutosegError(
             f"{run.folder.training_state} does not fit this network and these settings "
-            f"({str(error).splitlines()[0]}). Start the fold anew with --restart."
+            f"({(str(error) or type(error).__name__).splitlines()[0]}). Start the fold anew with --restart."
         ) from error
+
+
+def _require_fitting_optimizers(learner: Learner) -> None:
+    """Raise ValueError where what an optimizer remembers of a parameter is of another shape."""
+    for name, optimizer in learner.optimizers.items():
+        for parameter, remembered in optimizer.state.items():
+            if any(isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape
+                   for value in remembered.values()):
+                raise ValueError(f"the optimizer {name} remembers values of another shape than those of the network")
 
 
 def _device(run: Run) -> torch.device:

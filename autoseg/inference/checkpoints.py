@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +10,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from autoseg.digests import file_digest
 from autoseg.errors import AutosegError
+from autoseg.files import require_regular_file
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin
 from autoseg.workspace import MODEL_REMEDY, ModelFolder, read_model, task_of
 
 Checkpoint = Literal["final", "best"]
 Weights = dict[str, torch.Tensor]
+DIGEST = "digest"  # key of a weights file's metadata
+AGAIN = "Copy it again from where it is whole, or train this fold again with --restart."
 
 
 class Description(Frozen):
@@ -137,13 +140,29 @@ def checkpoint_files(folder: ModelFolder, folds: Sequence[str] | None, checkpoin
 
 
 def read_weights(file: Path) -> Weights:
-    """Return all of a safetensors file. Raises AutosegError where it is missing or damaged."""
+    """Return all of a safetensors file. Raises AutosegError where it is missing or damaged, or holds NaN or infinite values."""
+    require_regular_file(file)
     try:
-        return load_file(file)
-    except FileNotFoundError as error:
-        raise AutosegError(f"{file} does not exist.") from error
-    except (OSError, SafetensorError) as error:
-        raise AutosegError(f"{file} is damaged ({error}). Copy it again, or train this fold again.") from error
+        with safe_open(file, "pt") as opened:
+            facts, weights = opened.metadata() or {}, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError, ValueError, LookupError, TypeError) as error:
+        raise AutosegError(f"{file} is damaged ({error}). {AGAIN}") from error
+    if DIGEST in facts and facts[DIGEST] != digest_of_weights(weights):
+        raise AutosegError(f"{file} is damaged: its weights are not those that were written there. {AGAIN}")
+    for name, values in weights.items():
+        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+            raise AutosegError(f"{file} holds weights that are no numbers (NaN or infinite, in {name}): nothing can be predicted "
+                               f"with them. {AGAIN}")
+    return weights
+
+
+def digest_of_weights(weights: Mapping[str, torch.Tensor]) -> str:
+    """Return the digest of names, types, shapes and values of weights, which their file carries; 16 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, values in sorted(weights.items()):
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def part_of(weights: Weights, module: str) -> Weights:
@@ -152,21 +171,28 @@ def part_of(weights: Weights, module: str) -> Weights:
 
 
 def fill(network: nn.Module, weights: Weights, file: Path) -> None:
-    """Give the network its weights. file: their file. Raises AutosegError where names or shapes differ."""
+    """Give the network its weights. file: their file. Raises AutosegError where names, shapes or kinds of numbers differ."""
     _check_fit(network.state_dict(), weights, file)
     network.load_state_dict(weights, assign=True)
 
 
 def _check_fit(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], weights: Path) -> None:
-    """Raise AutosegError where names or shapes of weights differ."""
+    """Raise AutosegError where names, shapes or kinds of numbers of weights differ."""
     missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    reshaped = [name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape]
-    if not (missing or unknown or reshaped):
+    both = sorted(expected.keys() & found.keys())
+    reshaped = [name for name in both if expected[name].shape != found[name].shape]
+    retyped = [name for name in both if expected[name].is_floating_point() != found[name].is_floating_point()
+               or expected[name].is_complex() != found[name].is_complex()]
+    if not (missing or unknown or reshaped or retyped):
         return
     differences = [f"{len(names)} {what} (such as {names[0]})"
                    for what, names in (("are missing", missing), ("are not known", unknown)) if names]
+    if retyped:
+        name = retyped[0]
+        differences.append(f"{len(retyped)} have another type (such as {name}: {found[name].dtype}, "
+                           f"expected {expected[name].dtype})")
     if reshaped:
-        name = min(reshaped)
+        name = reshaped[0]
         differences.append(f"{len(reshaped)} have another shape (such as {name}: {tuple(found[name].shape)}, "
                            f"expected {tuple(expected[name].shape)})")
     raise AutosegError(f"{weights} does not fit the network that model.json describes: of its weights, "

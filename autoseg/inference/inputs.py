@@ -14,6 +14,7 @@ from autoseg.dataset import grid_differences, stack_channels
 from autoseg.errors import AutosegError, many, some
 from autoseg.image import Image
 from autoseg.image_io import ENDINGS, file_ending, read_geometry, read_image
+from autoseg.names import name_fault, on_disk
 
 Channels = dict[int, list[Path]]
 NUMBER = re.compile(r"[_-]?c?(\d{1,5})$")  # at the end of a name: of a channel, as people write it
@@ -170,13 +171,15 @@ def _channels_inside(path: Path) -> int:
 
 
 def _unique(items: list[PredictionInput]) -> list[PredictionInput]:
-    """Give all but the first of cases with the same name a problem: they would be written to the same file."""
+    """Give all but the first of cases with the same name a problem (see `same_on_disk`): they would be written to one file."""
     seen: dict[str, PredictionInput] = {}
+    nearly = ", but for capital letters or the form of Unicode"
     checked = []
     for item in items:
-        if item.name in seen and item.problem is None:
+        if (first := seen.setdefault(on_disk(item.name), item)) is not item and item.problem is None:
             item = PredictionInput(item.name, item.images, f"{item.images[0].name} has the same case name as "
-                                   f"{seen[item.name].images[0].name}. Rename one of them.")
-        seen.setdefault(item.name, item)
+                                   f"{first.images[0].name}{nearly * (first.name != item.name)}. Rename one of them.")
+        elif first is item and (fault := name_fault(item.name)):
+            item = PredictionInput(item.name, item.images, f"{fault}. Rename {item.images[0].name!a}.")
         checked.append(item)
     return checked

@@ -1,7 +1,8 @@
 """Preprocessed cases on disk, of every task: made once, compressed, and whole or not there.
 
-A case is one or more arrays, `<case><part>.b2nd`, and `<case>.json`, which describes them and is written last: where it is
-there, the case is complete. Arrays are compressed in small blocks, so that a random patch is read without reading the rest.
+A case is one or more arrays, `<case>.b2nd` (a further one in a folder of its own: `<part>/<case>.b2nd`, so that no case's file
+can be another's, whatever they are called), and `<case>.json`, which describes them and is written last: where it is there, the
+case is complete. Arrays are compressed in small blocks, so that a random patch is read without reading the rest.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import blosc2
 import numpy as np
+from pydantic import model_validator
 
 from autoseg import image_io
+from autoseg.bounds import Count, Permutation, PositiveMm, Voxels
 from autoseg.dataset import Case
-from autoseg.digests import content_stamps
+from autoseg.digests import content_stamps, file_digest
 from autoseg.errors import AutosegError, many, some
 from autoseg.files import atomic_path, remove_leftovers, write_json
 from autoseg.image import AxisOrder, Geometry
@@ -33,8 +36,9 @@ BLOCK_BYTES = 128 * 2**10  # decompressed at once: fits a core's cache
 CHUNK_BYTES = 4 * 2**20
 MAPPED = {} if os.name == "nt" else {"mmap_mode": "r"}
 
-Size = tuple[int, int, int]
-Spacing = tuple[float, float, float]
+Size = tuple[Voxels, Voxels, Voxels]
+Spacing = tuple[PositiveMm, PositiveMm, PositiveMm]
+SpanOfBox = tuple[Count, Voxels]
 
 
 class CaseProperties(Frozen):
@@ -50,13 +54,21 @@ class CaseProperties(Frozen):
     case: str
     shape_original: Size
     spacing_mm: Spacing
-    transpose: tuple[int, int, int]
+    transpose: Permutation
     flipped: tuple[bool, bool, bool] = (False, False, False)
-    crop_box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    crop_box: tuple[SpanOfBox, SpanOfBox, SpanOfBox]
     shape_cropped: Size
     shape_resampled: Size
     spacing_resampled_mm: Spacing
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _box_lies_in_the_image(self) -> CaseProperties:
+        whole = [self.shape_original[axis] for axis in self.transpose]
+        sizes = tuple(stop - start for start, stop in self.crop_box)
+        if sizes != self.shape_cropped or any(stop > size for (_, stop), size in zip(self.crop_box, whole, strict=True)):
+            raise ValueError("crop_box must lie in the image and be of shape_cropped")
+        return self
 
     @property
     def order(self) -> AxisOrder:
@@ -71,13 +83,14 @@ class CaseProperties(Frozen):
 
 
 class StoredDescription(Frozen):
-    """The content of `<case>.json`. shapes: of the arrays, by part of the file name ("" for `<case>.b2nd`). origin: digest of all
-    that the case was made from. plans: digest of the plans among that. Each task adds what it knows of a case."""
+    """The content of `<case>.json`. shapes: of the arrays, by part ("" for `<case>.b2nd`); digests: of their files.
+    origin: digest of all that the case was made from. plans: digest of the plans among that. Each task adds what it knows."""
 
     remedy: ClassVar[str] = "Remove it: autoseg_plan_and_preprocess {dataset} makes it again."
 
     case: str
-    shapes: dict[str, tuple[int, ...]]
+    shapes: dict[str, tuple[Voxels, ...]]
+    digests: dict[str, str] = {}
     origin: str
     plans: str
 
@@ -87,11 +100,12 @@ class AnyDescription(StoredDescription, extra="ignore"):
 
 
 DescriptionType = TypeVar("DescriptionType", bound=StoredDescription)
+OpenedType = TypeVar("OpenedType", bound="StoredCase[Any]")
 
 
 @dataclass(frozen=True)
 class StoredCase(Generic[DescriptionType]):
-    """A preprocessed case on disk.
+    """A preprocessed case on disk. `opened` checks its files once.
 
     Each read opens its file (0.1 ms): nothing is held open, and threads and processes may read the same case.
     """
@@ -125,15 +139,17 @@ class Part(NamedTuple):
 
 
 def write_case(folder: Path, description: StoredDescription, parts: Sequence[Part]) -> None:
-    """Store a case; an older version of it is replaced. The shapes in `description` are taken from the arrays.
+    """Store a case; an older version of it is replaced. Shapes and digests in `description` are taken from the arrays.
 
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
     forget(folder, description.case)
     for part in parts:
         write_array(array_path(folder, description.case, part.part), part.array, part.patch_size, part.metadata)
-    shapes = {part.part: tuple(map(int, part.array.shape)) for part in parts}
-    write_json(description_path(folder, description.case), description.model_copy(update={"shapes": shapes}))
+    files = {part.part: array_path(folder, description.case, part.part) for part in parts}
+    write_json(description_path(folder, description.case), description.model_copy(update={
+        "shapes": {part.part: tuple(map(int, part.array.shape)) for part in parts},
+        "digests": {part: file_digest(file) for part, file in files.items()}}))
 
 
 def read_description(folder: Path, case: str, description: type[DescriptionType]) -> DescriptionType:
@@ -145,6 +161,22 @@ def read_description(folder: Path, case: str, description: type[DescriptionType]
     return read_model(path, description)
 
 
+def opened(stored: OpenedType) -> OpenedType:
+    """Return a stored case whose files are as they were written: what is damaged is better named now than in a training.
+
+    Files whose size and times are as they were are not read again (see `autoseg.digests`). Raises AutosegError that names case
+    and file where one is missing or damaged.
+    """
+    its = stored.description
+    for part in its.shapes:
+        stored.array(part)
+        path = array_path(stored.folder, its.case, part)
+        if file_digest(path) != its.digests.get(part):
+            raise AutosegError(f"case {its.case}: {path} is damaged: it is not what was written there (its digest is not that in "
+                               f"{its.case}.json). Delete it and run autoseg_plan_and_preprocess again.")
+    return stored
+
+
 def is_complete(folder: Path, case: str, origin: str | None = None) -> bool:
     """Tell whether a case is stored complete and, where `origin` is given, was made from the same."""
     path = description_path(folder, case)
@@ -154,7 +186,8 @@ def is_complete(folder: Path, case: str, origin: str | None = None) -> bool:
         there = read_model(path, AnyDescription)
     except AutosegError:
         return False
-    return origin in (None, there.origin) and all(array_path(folder, case, part).is_file() for part in there.shapes)
+    return origin in (None, there.origin) and there.shapes.keys() == there.digests.keys() and all(
+        array_path(folder, case, part).is_file() for part in there.shapes)
 
 
 def forget(folder: Path, case: str) -> None:
@@ -168,8 +201,8 @@ def description_path(folder: Path, case: str) -> Path:
 
 
 def array_path(folder: Path, case: str, part: str = "") -> Path:
-    """Return the path of `<case><part>.b2nd`."""
-    return folder / f"{case}{part}.b2nd"
+    """Return the path of an array, `<case>.b2nd` or `<part>/<case>.b2nd`."""
+    return folder / part / f"{case}.b2nd"
 
 
 def stored_cases(folder: Path, cases: Sequence[Case], open_case: Callable[[Path, str], StoredType]) -> list[StoredType]:
@@ -239,7 +272,8 @@ def make_cases(
     Cases that are there already, complete and from the same files and plans, are left as they are and yield an empty list.
     """
     for folder in folders.values():
-        remove_leftovers(folder)
+        for inside in (folder, *folder.glob("*/")):
+            remove_leftovers(inside)
     pending = []
     for case in cases:
         origins = {name: origin(case, name) for name in folders}
@@ -343,12 +377,12 @@ def open_array(path: Path, shape: tuple[int, ...]) -> blosc2.NDArray:
     Raises AutosegError where it is missing or damaged, or has another shape.
     """
     try:
-        opened = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **MAPPED)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise AutosegError(f"{path} cannot be read ({error}). Delete it and run autoseg_plan_and_preprocess again.") \
-            from error
-    if not isinstance(opened, blosc2.NDArray) or opened.shape != shape:
-        found = f"shape {opened.shape}" if isinstance(opened, blosc2.NDArray) else type(opened).__name__
+        array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **MAPPED)
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:
+        raise AutosegError(f"{path} cannot be read ({str(error) or type(error).__name__}). Delete it and run "
+                           "autoseg_plan_and_preprocess again.") from error
+    if not isinstance(array, blosc2.NDArray) or array.shape != shape:
+        found = f"shape {array.shape}" if isinstance(array, blosc2.NDArray) else type(array).__name__
         raise AutosegError(f"{path} holds {found}, but an array of shape {shape} is expected. "
                            "Delete it and run autoseg_plan_and_preprocess again.")
-    return opened
+    return array

@@ -104,7 +104,7 @@ def test_tasks_leave_each_others_plans_and_cases_alone(balls: Path, tmp_path: Pa
         planned_for(str(balls), place, planning.task)
     its = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (
         *(folder.plans_of(other.task.info) for other in others), *(path for other in results for path in sorted(
-            (folder.root / "preprocessed" / other.configurations[0]).iterdir())))}
+            (folder.root / "preprocessed" / other.configurations[0]).rglob("*.*"))))}
     planning.plan(balls, place.root)
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in its} == its
     assert {planned_for(balls.name, place, task).root for task in TASKS} == {folder.root}

@@ -24,7 +24,7 @@ def test_every_artefact_lies_where_the_design_says(trained) -> None:
         assert (folder / name).is_file(), name
     for name in ("2d", "3d_fullres"):
         stored = folder / "preprocessed" / name
-        assert all((stored / f"synthetic_000{end}").is_file() for end in (".b2nd", "_seg.b2nd", ".json"))
+        assert all((stored / name).is_file() for name in ("synthetic_000.b2nd", "seg/synthetic_000.b2nd", "synthetic_000.json"))
     fold = trained.model / "fold_0"
     for name in ("checkpoint_final.safetensors", "training.json", "log.jsonl", "progress.png",
                  "validation/summary.json"):

@@ -60,7 +60,8 @@ def test_anisotropic_images_take_the_nearest_slice() -> None:
 
 def test_two_dimensional_configurations_keep_the_slices() -> None:
     array = np.random.default_rng(2).normal(size=(1, 3, 12, 12)).astype(np.float32)
-    flat = configuration(spacing_mm=(2, 2), patch_size=(8, 8), median_shape=(8, 8))
+    network = Topology(features=(8,), strides=((1, 1),), kernel_sizes=((3, 3),), convs_per_stage=(2,))
+    flat = configuration(spacing_mm=(2, 2), patch_size=(8, 8), median_shape=(8, 8), network=network)
     data, properties = preprocess_image(image_of(array, (4, 1, 1)), "a", plans_for(), flat)
     assert data.shape == (1, 3, 6, 6) and properties.spacing_resampled_mm == (4, 2, 2)
     slices = [skimage_resize(s.astype(float), (6, 6), 3, mode="edge", anti_aliasing=False) for s in array[0]]

@@ -45,7 +45,7 @@ def write_toy(folder: Path, case: str, origin: str) -> None:
     description = Toy(case=case, shapes={}, origin=origin, plans="plans", colour="red")
     write_case(folder, description, [
         Part("", np.full((1, 1, 4, 4), 7, np.float16), (4, 4)),
-        Part("_seg", np.ones((1, 1, 4, 3), np.int8), (4, 4), {"x": b"y"})])
+        Part("seg", np.ones((1, 1, 4, 3), np.int8), (4, 4), {"x": b"y"})])
 
 
 def open_toy(folder: Path, case: str) -> StoredCase[Toy]:
@@ -87,9 +87,9 @@ def folder(tmp_path: Path) -> Path:
 def test_what_was_stored_is_read_back(folder: Path) -> None:
     stored = open_toy(folder, "b")
     assert (stored.name, stored.origin, stored.description.colour) == ("b", "b toys 1", "red")
-    assert stored.description.shapes == {"": (1, 1, 4, 4), "_seg": (1, 1, 4, 3)}
-    assert (stored.array()[:] == 7).all() and (stored.array("_seg")[:] == 1).all()
-    seg = stored.array("_seg")
+    assert stored.description.shapes == {"": (1, 1, 4, 4), "seg": (1, 1, 4, 3)}
+    assert (stored.array()[:] == 7).all() and (stored.array("seg")[:] == 1).all()
+    seg = stored.array("seg")
     assert seg.schunk.vlmeta["x"] == b"y"
 
 
@@ -108,7 +108,7 @@ def test_what_is_there_stays_and_what_is_not_complete_or_from_others_is_made(fol
 def test_a_case_is_made_once_for_all_configurations_that_lack_it(folder: Path) -> None:
     both = (CONFIGURATION, OTHER)
     assert make(folder.parent, configurations=both) == {name: [OTHER] for name in "abc"}
-    array_path(folder, "c", "_seg").unlink()
+    array_path(folder, "c", "seg").unlink()
     forget(folder, "a")
     forget(folder.parent / OTHER, "a")
     assert make(folder.parent, configurations=both) == {"b": [], "a": [CONFIGURATION, OTHER], "c": [CONFIGURATION]}
@@ -144,7 +144,7 @@ def test_a_damaged_description_is_of_no_origin(folder: Path, text: str) -> None:
 
 def test_a_case_is_complete_with_all_of_its_files(folder: Path) -> None:
     assert is_complete(folder, "a") and is_complete(folder, "a", "a toys 1") and not is_complete(folder, "a", "a toys 2")
-    for case, part in (("a", ""), ("b", "_seg")):
+    for case, part in (("a", ""), ("b", "seg")):
         array_path(folder, case, part).unlink()
         assert not is_complete(folder, case)
     forget(folder, "c")
@@ -152,14 +152,14 @@ def test_a_case_is_complete_with_all_of_its_files(folder: Path) -> None:
     forget(folder, "never made")
 
 
-@pytest.mark.parametrize("part", ["", "_seg"])
+@pytest.mark.parametrize("part", ["", "seg"])
 def test_an_array_that_is_damaged_or_of_another_shape_is_named(folder: Path, part: str) -> None:
     array_path(folder, "a", part).write_bytes(b"no array")
-    with pytest.raises(AutosegError, match=rf"a{part}\.b2nd cannot be read .*Delete it and run autoseg_plan_and_preprocess"):
+    with pytest.raises(AutosegError, match=rf"{part}/a\.b2nd cannot be read .*Delete it and run autoseg_plan_and_preprocess"):
         open_toy(folder, "a").array(part)
     stored = open_toy(folder, "b")
-    other = StoredCase(folder, stored.description.model_copy(update={"shapes": {"": (1, 1, 4, 5), "_seg": (1, 1, 4, 5)}}))
-    with pytest.raises(AutosegError, match=rf"b{part}\.b2nd holds shape .* but an array of shape \(1, 1, 4, 5\) is expected"):
+    other = StoredCase(folder, stored.description.model_copy(update={"shapes": {"": (1, 1, 4, 5), "seg": (1, 1, 4, 5)}}))
+    with pytest.raises(AutosegError, match=rf"{part}/b\.b2nd holds shape .* but an array of shape \(1, 1, 4, 5\) is expected"):
         other.array(part)
 
 
@@ -204,3 +204,43 @@ def test_a_case_changes_with_each_of_its_files_with_the_plans_and_with_what_else
     found += [case_origin(case, "plans"), case_origin(case, "others"), case_origin(case, "plans", point=3),
               case_origin(case.model_copy(update={"label": None}), "plans")]
     assert len(set(found)) == len(found)
+
+
+def test_no_case_is_stored_over_another_whatever_they_are_called(tmp_path: Path) -> None:
+    names = ["X", "X_seg", "X.seg", "seg", "X.json", "X.b2nd"]
+    for name in names:
+        write_toy(tmp_path, name, name)
+    files = [array_path(tmp_path, name, part) for name in names for part in ("", "seg")]
+    assert len({str(path).lower() for path in (*files, *(description_path(tmp_path, name) for name in names))}) == 3 * len(names)
+    for name in names:
+        stored = store.opened(open_toy(tmp_path, name))
+        assert (stored.array()[:] == 7).all() and (stored.array("seg")[:] == 1).all() and stored.origin == name
+
+
+@pytest.mark.parametrize("part", ["", "seg"])
+def test_a_flipped_bit_or_another_dtype_is_found_when_a_case_is_opened(folder: Path, part: str) -> None:
+    assert store.opened(open_toy(folder, "a")).name == "a"
+    path = array_path(folder, "a", part)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # in the trailer, which the array does not need
+    path.write_bytes(content)
+    with pytest.raises(AutosegError, match=r"case a: .*/a\.b2nd is damaged.*Delete it and run autoseg_plan_and_preprocess"):
+        store.opened(open_toy(folder, "a"))
+    stored = open_toy(folder, "b")
+    path = array_path(folder, "b", part)
+    path.unlink()
+    store.write_array(path, np.zeros(stored.description.shapes[part], np.float64), (4, 4), {})
+    with pytest.raises(AutosegError, match=r"case b: .*/b\.b2nd is damaged"):
+        store.opened(stored)
+    path.unlink()
+    assert make(folder.parent)["b"] == [CONFIGURATION] and store.opened(open_toy(folder, "b"))
+
+
+def test_a_store_of_an_earlier_version_is_made_anew(folder: Path) -> None:
+    """Where labels lay beside the images, and nothing carried a digest."""
+    for case in "ab":
+        path = description_path(folder, case)
+        now, then = ('"digests"', '"was"') if case == "a" else ('"seg"', '"_seg"')
+        path.write_text(path.read_text().replace(now, then))
+        assert not is_complete(folder, case)
+    assert make(folder.parent) == {"a": [CONFIGURATION], "b": [CONFIGURATION], "c": []}

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from autoseg.bounds import Features, Many, Rate
 from autoseg.device import Precision
 from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.trainers.settings import TrainingSettings
@@ -14,22 +15,22 @@ from autoseg.trainers.settings import TrainingSettings
 class AnomalySettings(TrainingSettings, SearchSettings):
     """Settings of the recipe `anogan` (Schlegl et al. 2017; DCGAN, Radford et al. 2016)."""
 
-    epochs: int = Field(100, ge=1, description="at most; optimizer steps are epochs × iterations")
-    iterations: int = Field(100, ge=1, description="optimizer steps per epoch")
+    epochs: Many = Field(100, description="at most; optimizer steps are epochs × iterations")
+    iterations: Many = Field(100, description="optimizer steps per epoch")
     precision: Precision = Field(
         "auto", description="of matrix products; auto is bfloat16 where the device has it, else float32; no float16")
-    batch_size: int = Field(64, ge=2, description="slices per step")
+    batch_size: int = Field(64, ge=2, le=2**16, description="slices per step")
 
     conv_layers: int | None = Field(
         None, ge=1, le=8,
         description="that halve the resolution, or double it, in each network; none for as many as lead to 4 pixels")
-    latent: int = Field(100, ge=1, description="entries of a latent vector")
-    features: int = Field(
-        32, ge=1, description="channels of the finest hidden layer; each coarser one has twice as many, at most 8 times")
+    latent: Features = Field(100, description="entries of a latent vector")
+    features: Features = Field(
+        32, description="channels of the finest hidden layer; each coarser one has twice as many, at most 8 times")
 
-    learning_rate: float = Field(2e-4, gt=0, description="of generator, discriminator and encoder (Radford et al. 2016)")
-    discriminator_rate: float | None = Field(
-        None, gt=0, description="another one for the discriminator (Heusel et al. 2017); none for learning_rate")
+    learning_rate: Rate = Field(2e-4, description="of generator, discriminator and encoder (Radford et al. 2016)")
+    discriminator_rate: Rate | None = Field(
+        None, description="another one for the discriminator (Heusel et al. 2017); none for learning_rate")
     adam_beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (Radford et al. 2016)")
     label_smoothing: float = Field(
         0.1, ge=0, lt=0.5,
@@ -50,6 +51,6 @@ class AnomalySettings(TrainingSettings, SearchSettings):
     encoder_feature_weight: float = Field(
         1.0, ge=0, description="kappa of izi_f: weight of the discriminator's features against the residual")
 
-    sample_epochs: int = Field(10, ge=1, description="epochs between two pictures of what fixed latent vectors generate")
-    validation_slices: int | None = Field(
-        32, ge=1, description="slices of each validation case that are scored, evenly spread; none for all")
+    sample_epochs: Many = Field(10, description="epochs between two pictures of what fixed latent vectors generate")
+    validation_slices: Many | None = Field(
+        32, description="slices of each validation case that are scored, evenly spread; none for all")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from autoseg.bounds import Many, Rate
 from autoseg.plan import Norm
 from autoseg.tasks.localization.options import LocationSettings
 from autoseg.trainers.settings import Group, OptimizerSettings, SupervisionSettings
@@ -24,9 +25,9 @@ class MovingSettings(Group):
 class LocalizationSettings(OptimizerSettings, LocationSettings):
     """Settings of the recipe `locator`."""
 
-    epochs: int = Field(18, ge=1, description="at most; by default the plan's; optimizer steps are epochs × iterations")
-    iterations: int = Field(25, ge=1, description="optimizer steps per epoch")
-    batch_size: int | None = Field(None, ge=2, description="projections per step; none for the plan's")
+    epochs: Many = Field(18, description="at most; by default the plan's; optimizer steps are epochs × iterations")
+    iterations: Many = Field(25, description="optimizer steps per epoch")
+    batch_size: int | None = Field(None, ge=2, le=2**16, description="projections per step; none for the plan's")
 
     network: Literal["unet3plus", "unet", "resunet"] | None = Field(None, description="none for the plan's")
     base_features: int | None = Field(None, ge=1, le=320, description="channels of the finest stage; none for the plan's")
@@ -35,14 +36,14 @@ class LocalizationSettings(OptimizerSettings, LocationSettings):
     position: bool | None = Field(
         None, description="whether the network sees how far each row is from the scan's ends: helps where scans begin "
         "and end alike and harms where they do not; none for the plan's")
-    band: float = Field(7.0, ge=1, description="height of the band that marks the level, pixels")
+    band: float = Field(7.0, ge=1, le=2**14, description="height of the band that marks the level, pixels")
     positive_weight: float = Field(1.0, gt=0, description="of the band's pixels in the binary cross-entropy, against the others")
     deep_supervision: bool = Field(False, description="compare lower decoder levels with the band, too")
     supervision: SupervisionSettings = SupervisionSettings(weights="equal", resolution="full")
 
     optimizer: Literal["sgd", "adam"] = Field("adam", description="SGD with Nesterov momentum, or Adam")
-    learning_rate: float = Field(1e-3, gt=0, description="at the start, after the warm-up")
-    weight_decay: float = Field(0.0, ge=0, description="by which the optimizer pulls weights towards zero")
+    learning_rate: Rate = Field(1e-3, description="at the start, after the warm-up")
+    weight_decay: float = Field(0.0, ge=0, le=100, description="by which the optimizer pulls weights towards zero")
 
     augmentation: Literal["default", "none"] = Field(
         "default", description="intensities as in nnU-Net, and what `moving` says; or neither")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from autoseg.bounds import Batch, Many
 from autoseg.plan import Norm
 from autoseg.trainers.settings import LossSettings, OptimizerSettings, SupervisionSettings, differences
 
@@ -13,11 +14,11 @@ from autoseg.trainers.settings import LossSettings, OptimizerSettings, Supervisi
 class SegmentationSettings(LossSettings, OptimizerSettings):
     """Settings of the recipes that segment, with the values of `default`. Your own recipe may add some by a subclass."""
 
-    validation_iterations: int | None = Field(
-        None, ge=1, description="batches of the online validation after each epoch; none for a fifth of iterations")
-    batch_size: int | None = Field(
-        None, ge=1, description="patches per step; none for the plan's, or what fits where the network costs more than planned")
-    patch_size: tuple[int, ...] | None = Field(
+    validation_iterations: Many | None = Field(
+        None, description="batches of the online validation after each epoch; none for a fifth of iterations")
+    batch_size: Batch | None = Field(
+        None, description="patches per step; none for the plan's, or what fits where the network costs more than planned")
+    patch_size: tuple[Annotated[int, Field(le=2**14)], ...] | None = Field(
         None, min_length=2, max_length=3,
         description="voxels along z,y,x (2D: y,x), slice axis first; none for the plan's. The network's depth follows")
     foreground_share: float = Field(
@@ -34,7 +35,7 @@ class SegmentationSettings(LossSettings, OptimizerSettings):
 
     augmentation: Literal["default", "elastic", "none"] = Field(
         "default", description="nnU-Net's; or rotation, scaling, elastic deformation and gamma; or none. The first two mirror")
-    mirror_axes: tuple[int, ...] | None = Field(
+    mirror_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] | None = Field(
         None, description="patch axes that are flipped in training and prediction, 0 the first; none for all, empty for no axis")
 
     @property

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from autoseg.bounds import Many, Rate
 from autoseg.device import Precision
 from autoseg.plan import Frozen
 from autoseg.settings import Group
@@ -14,9 +15,10 @@ from autoseg.settings import Group
 class TrainingSettings(Frozen, allow_inf_nan=False):
     """Settings of every training: how long it lasts, in which precision, and its seed."""
 
-    epochs: int = Field(1000, ge=1, description="at most; optimizer steps are epochs × iterations")
-    iterations: int = Field(250, ge=1, description="optimizer steps per epoch")
-    max_hours: float | None = Field(None, gt=0, description="fit the schedule into this time; epochs are then at most `epochs`")
+    epochs: Many = Field(1000, description="at most; optimizer steps are epochs × iterations")
+    iterations: Many = Field(250, description="optimizer steps per epoch")
+    max_hours: float | None = Field(
+        None, gt=0, le=10**5, description="fit the schedule into this time; epochs are then at most `epochs`")
     precision: Precision = Field(
         "auto", description="of matrix products; auto is float16 on CUDA, bfloat16 on a CPU that has it, else float32")
     seed: int = Field(12345, ge=0, lt=2**31, description="of weights, batches and augmentation")
@@ -25,7 +27,7 @@ class TrainingSettings(Frozen, allow_inf_nan=False):
 class PlateauSettings(Group):
     """Settings of schedule=plateau."""
 
-    patience: int = Field(30, ge=1, description="epochs without improvement of the smoothed training loss before the rate falls")
+    patience: Many = Field(30, description="epochs without improvement of the smoothed training loss before the rate falls")
     factor: float = Field(0.2, gt=0, lt=1, description="by which the rate then falls")
     floor: float = Field(1e-6, gt=0, description="training ends when the rate has fallen below this")
     smoothing: float = Field(0.93, ge=0, lt=1, description="of the training loss: the share that the average keeps, per epoch")
@@ -36,9 +38,9 @@ class OptimizerSettings(TrainingSettings):
     """Settings of a training that changes one network's weights by one optimizer."""
 
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="SGD with Nesterov momentum, or Adam")
-    learning_rate: float = Field(0.01, gt=0, description="at the start, after the warm-up")
+    learning_rate: Rate = Field(0.01, description="at the start, after the warm-up")
     momentum: float = Field(0.99, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(3e-5, ge=0, description="by which the optimizer pulls weights towards zero")
+    weight_decay: float = Field(3e-5, ge=0, le=100, description="by which the optimizer pulls weights towards zero")
     gradient_clip: float = Field(12.0, gt=0, description="largest norm of the gradient")
     schedule: Literal["poly", "plateau"] = Field(
         "poly", description="the rate falls as (1 - share done)^0.9, or when the training loss stops falling")
@@ -64,7 +66,7 @@ class HybridSettings(Group):
     focal_weight: float = Field(1.0, ge=0, description="weight of the focal term")
     ssim_weight: float = Field(1.0, ge=0, description="weight of 1 - MS-SSIM (Wang et al. 2003)")
     iou_weight: float = Field(1.0, ge=0, description="weight of 1 - soft IoU")
-    ssim_window: int = Field(11, ge=3, description="edge of the Gaussian window, voxels; shrinks with small patches")
+    ssim_window: int = Field(11, ge=3, le=999, description="edge of the Gaussian window, voxels; shrinks with small patches")
     ssim_scales: int = Field(5, ge=1, le=5, description="resolutions that are compared, at most; fewer on small patches")
 
 

@@ -9,9 +9,11 @@ discriminator is, it proposes the latent vector of an image.
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from autoseg.bounds import Features, PatchEdge
 from autoseg.errors import AutosegError
 from autoseg.plan import Frozen
 
@@ -28,11 +30,11 @@ class GanShape(Frozen):
     coarser one, up to 8 times.
     """
 
-    image_size: int
-    channels: int
-    latent: int
-    conv_layers: int
-    features: int
+    image_size: PatchEdge
+    channels: Features
+    latent: Features
+    conv_layers: int = Field(ge=1, le=8)
+    features: Features
 
     @property
     def start(self) -> int:

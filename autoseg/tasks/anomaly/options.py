@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from autoseg.bounds import Many, Rate
 from autoseg.options import option
 from autoseg.plan import Frozen
 
@@ -18,11 +19,12 @@ class SearchSettings(BaseModel):
 
     lambda_: float = Field(0.1, ge=0, le=1, alias="lambda",
                            description="weight of the discrimination score; the residual has 1 - lambda (Schlegl et al. 2017)")
-    search_steps: int = Field(5000, ge=0, description="updates of a slice's latent vector, at most; 0 scores the first proposal")
-    search_rate: float = Field(
-        0.05, gt=0, description="Adam's rate in the search; 0.02 takes more updates, 0.2 ends at higher scores")
-    restarts: int = Field(1, ge=1, description="searches from another first proposal each; the best one counts")
-    patience: int = Field(100, ge=1, description="updates without improvement after which the search of a slice ends")
+    search_steps: int = Field(
+        5000, ge=0, le=10**7, description="updates of a slice's latent vector, at most; 0 scores the first proposal")
+    search_rate: Rate = Field(
+        0.05, description="Adam's rate in the search; 0.02 takes more updates, 0.2 ends at higher scores")
+    restarts: Many = Field(1, description="searches from another first proposal each; the best one counts")
+    patience: Many = Field(100, description="updates without improvement after which the search of a slice ends")
     tolerance: float = Field(0.001, ge=0, lt=1, description="share by which the loss must fall to count as improved")
     clip_latent: bool = Field(
         True, description="keep latent vectors in the cube from -1 to 1 that training drew them from (Lipton and Tripathi 2017)")

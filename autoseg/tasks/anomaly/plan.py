@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from pydantic import model_validator
+
+from autoseg.bounds import PatchEdge
 from autoseg.dataset import Dataset
 from autoseg.intensities import IntensityWindow
 from autoseg.plan import Frozen, TrainingImages
@@ -32,7 +35,7 @@ class SlicePlans(Frozen):
     planner: Literal["slices"] = "slices"
     versions: dict[str, str]
     axis: Axis | None
-    image_size: int
+    image_size: PatchEdge
     channel_names: tuple[str, ...]
     windows: tuple[IntensityWindow | None, ...]
     normal_by: NormalBy
@@ -40,6 +43,12 @@ class SlicePlans(Frozen):
     source: Dataset
     options: PlanOptions = PlanOptions()
     reasons: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_entry_per_channel(self) -> SlicePlans:
+        if len(self.windows) != len(self.channel_names):
+            raise ValueError("windows and channel_names must have one entry per channel each")
+        return self
 
     @property
     def channels(self) -> int:

@@ -74,9 +74,7 @@ def write_slices(folder: Path, description: SlicesDescription, slices: np.ndarra
 
 def open_slices(folder: Path, case: str) -> StoredSlices:
     """Return a stored case. Raises AutosegError where it is not complete or its files do not fit each other."""
-    stored = StoredSlices(folder, store.read_description(folder, case, SlicesDescription))
-    stored.array()  # what cannot be read is better named now than in a training
-    return stored
+    return store.opened(StoredSlices(folder, store.read_description(folder, case, SlicesDescription)))
 
 
 def plans_digest(plans: SlicePlans) -> str:

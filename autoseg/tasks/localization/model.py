@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from autoseg.device import to_device
@@ -33,7 +34,7 @@ class LocatorDescription(Description):
     plans: ProjectionPlans
     network: Topology
     position: bool = False
-    band: float
+    band: float = Field(gt=0, le=2**14)
     location: LocationSettings
 
     @property

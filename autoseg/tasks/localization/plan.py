@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from autoseg.bounds import Batch, Finite, Many, PatchEdge, Percentile, PositiveMm
 from autoseg.dataset import Dataset
 from autoseg.intensities import WINDOW_PERCENTILES, IntensityWindow
 from autoseg.plan import Frozen, Topology, TrainingImages
@@ -29,7 +30,7 @@ class Target(Frozen):
 
     name: str
     labels: tuple[str, ...] = Field((), max_length=2)
-    points: dict[str, float | None] = {}
+    points: dict[str, Finite | None] = {}
 
 
 class ProjectionPlans(Frozen):
@@ -58,17 +59,25 @@ class ProjectionPlans(Frozen):
     channel_names: tuple[str, ...]
     seen: tuple[Seen, ...] = Field(SEEN, min_length=1)
     windows: tuple[IntensityWindow | None, ...]
-    percentiles: tuple[float, float] = WINDOW_PERCENTILES
-    pixel_mm: float = Field(gt=0)
-    size: tuple[int, int]
-    batch_size: int = Field(ge=1)
-    epochs: int = Field(ge=1)
+    percentiles: tuple[Percentile, Percentile] = WINDOW_PERCENTILES
+    pixel_mm: PositiveMm
+    size: tuple[PatchEdge, PatchEdge]
+    batch_size: Batch
+    epochs: Many
     position: bool = False
     network: Topology
     images: TrainingImages | None = None
     source: Dataset
     options: PlanOptions = PlanOptions()
     reasons: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_entry_per_channel(self) -> ProjectionPlans:
+        if len(self.windows) != len(self.channel_names):
+            raise ValueError("windows and channel_names must have one entry per channel each")
+        if self.axis == self.project or not self.percentiles[0] < self.percentiles[1] or self.network.dimensions != 2:
+            raise ValueError("axis and project must differ, percentiles rise, and the network have two dimensions")
+        return self
 
     @property
     def channels(self) -> int:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from autoseg.bounds import Finite, PositiveMm
 from autoseg.dataset import Case, Dataset, read_case
 from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
@@ -31,10 +32,10 @@ class StoredLevel(Frozen):
     """The level in a projection. row: its own, may lie between two. top, bottom: where what is found begins and ends, the edges
     of its outermost slices, top the smaller; of a point both are its row. column: its middle, None where that is not known."""
 
-    row: float
-    top: float
-    bottom: float
-    column: float | None = None
+    row: Finite
+    top: Finite
+    bottom: Finite
+    column: Finite | None = None
 
 
 class ProjectionDescription(StoredDescription):
@@ -48,9 +49,9 @@ class ProjectionDescription(StoredDescription):
 
     is_known: bool
     level: StoredLevel | None
-    first_slice: float
-    slices_per_row: float
-    slice_mm: float
+    first_slice: Finite
+    slices_per_row: Finite
+    slice_mm: PositiveMm
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,7 @@ def write_projection(folder: Path, description: ProjectionDescription, channels:
 
 def open_projection(folder: Path, case: str) -> StoredProjection:
     """Return a stored case. Raises AutosegError where it is not complete or its files do not fit each other."""
-    stored = StoredProjection(folder, store.read_description(folder, case, ProjectionDescription))
-    stored.array()  # what cannot be read is better named now than in a training
-    return stored
+    return store.opened(StoredProjection(folder, store.read_description(folder, case, ProjectionDescription)))
 
 
 def plans_digest(plans: ProjectionPlans) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from autoseg.bounds import Gigabytes
 from autoseg.options import option
 from autoseg.plan import Frozen
 
@@ -16,7 +17,7 @@ class PlanOptions(Frozen):
         None, "what is preprocessed, and by autoseg run trained: 2d 3d_fullres 3d_lowres (default: all that were planned)",
         flag="-c", metavar="CONFIG")
     planner: str = option("default", "who decides (default: default)")
-    memory_gb: float | None = option(
+    memory_gb: Gigabytes | None = option(
         None, "GPU memory that training may take (default: the planner's: 8, resenc_l 24, resenc_xl 40)", metavar="GB")
 
 

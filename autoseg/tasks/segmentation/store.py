@@ -1,6 +1,6 @@
 """Preprocessed cases of a segmentation: image, labels with sampled foreground voxels, and how they are made.
 
-A case is `<case>.b2nd` (image), `<case>_seg.b2nd` (labels, with the samples in its metadata) and `<case>.json`.
+A case is `<case>.b2nd` (image), `seg/<case>.b2nd` (labels, with the samples in its metadata) and `<case>.json`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from autoseg.preprocessing.store import CaseProperties, CaseToMake, Part, Stored
 from autoseg.provenance import Origin
 
 FORMAT = 2  # of the stored arrays; a higher number makes every case be preprocessed again
-LABELS = "_seg"  # part of the name of the labels' file
+LABELS = "seg"  # folder of the labels' files
 SAMPLES_PER_CLASS = 10_000
 ANNOTATED = -1  # key of the sample over all voxels that are not to be ignored
 MEMORY_BESIDES_VOLUMES = 150 * 2**20  # bytes: slabs, matrices, compression
@@ -99,9 +99,7 @@ def write_volume(
 
 def open_volume(folder: Path, case: str) -> StoredVolume:
     """Return a stored case. Raises AutosegError where it is not complete or its files do not fit each other."""
-    stored = described_volume(folder, case)
-    stored.array(), stored.array(LABELS)  # what cannot be read is better named now than in the middle of a training
-    return stored
+    return store.opened(described_volume(folder, case))
 
 
 def described_volume(folder: Path, case: str) -> StoredVolume:

@@ -104,15 +104,15 @@ def test_no_foreground_gives_no_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no array at all", None])
 def test_a_damaged_array_is_named(tmp_path: Path, content: bytes | None) -> None:
     write(tmp_path)
-    path = tmp_path / "a_seg.b2nd"
+    path = tmp_path / "seg" / "a.b2nd"
     path.write_bytes(path.read_bytes()[:200] if content is None else content)
-    with pytest.raises(AutosegError, match=r"a_seg\.b2nd"):
+    with pytest.raises(AutosegError, match=r"seg/a\.b2nd"):
         open_volume(tmp_path, "a")
 
 
 def test_an_array_of_another_shape_and_a_lazy_expression_are_refused(tmp_path: Path) -> None:
     write(tmp_path)
-    path = tmp_path / "a_seg.b2nd"
+    path = tmp_path / "seg" / "a.b2nd"
     path.unlink()
     blosc2.asarray(np.zeros((1, 2, 3, 4), np.int8), urlpath=str(path))
     with pytest.raises(AutosegError, match=r"\(1, 2, 3, 4\).*\(1, 12, 40, 30\)"):
@@ -120,5 +120,5 @@ def test_an_array_of_another_shape_and_a_lazy_expression_are_refused(tmp_path: P
     path.unlink()
     source = blosc2.asarray(np.zeros((1, 12, 40, 30), np.int8), urlpath=str(tmp_path / "source.b2nd"))
     (source + 1).save(str(path))
-    with pytest.raises(AutosegError, match=r"a_seg\.b2nd"):
+    with pytest.raises(AutosegError, match=r"seg/a\.b2nd"):
         open_volume(tmp_path, "a")
