@@ -1,12 +1,14 @@
 # make demo   sets up, runs the whole main job on a synthetic dataset, shows where the results lie
 # make test   sets up, then linter, type check and tests
 # make lint   sets up, then linter and type check
+# make fuzz   sets up, then changes files at random for an hour and reads them (docs/fuzzing.md); FUZZ_SECONDS=600 for less
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+FUZZ_SECONDS ?= 3600
 
-.PHONY: demo test lint setup
+.PHONY: demo test lint fuzz setup
 
 setup: $(VENV)/.installed
 
@@ -26,3 +28,6 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
 AXES = ("LR", "AP", "IS")  # the ends of the world's axes
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number that a text of the digits 0 to 9 means; None for any other text, such as "²"."""
+    return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
 def _is_permutation(axes: tuple[int, int, int]) -> tuple[int, int, int]:

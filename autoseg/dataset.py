@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import ValidationError, model_validator
 
 from autoseg import image_io, layouts
+from autoseg.bounds import whole_number
 from autoseg.errors import AutosegError, did_you_mean, many, some
 from autoseg.image import Image
 from autoseg.names import name_fault, same_on_disk
@@ -255,7 +256,7 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
     the workspace, $AUTOSEG_RAW or $nnUNet_raw, in this order. Raises AutosegError that lists what there is where
     nothing fits, or where a number stands for several.
     """
-    if Path(argument).is_dir() and (not argument.isdigit() or (Path(argument) / "dataset.json").exists()):
+    if Path(argument).is_dir() and (whole_number(argument) is None or (Path(argument) / "dataset.json").exists()):
         return _users_folder(Path(argument))
     known = known_datasets(workspace)
     if argument in known:
@@ -264,7 +265,7 @@ def find_dataset(argument: str, workspace: Workspace) -> Path:
     if len(fitting) == 1:
         return known[fitting[0]]
     if fitting:
-        shared = "number" if argument.isdigit() else "name"
+        shared = "name" if whole_number(argument) is None else "number"
         raise AutosegError(f"Several datasets have the {shared} {argument}: {', '.join(fitting)}. Give a name or a path.")
     there = {*known, *(folder.name for folder in workspace.planned_datasets())}
     for folder in workspace.planned_datasets():
@@ -297,8 +298,8 @@ def numbered(argument: str, names: Iterable[str]) -> list[str]:
     """Return the names that have the number ("4", "004") that `argument` is, or that are `argument` in another case or without
     "Dataset" and the number ("hippocampus" for "Dataset004_Hippocampus")."""
     numbers = {name: NUMBERED_NAME.match(name) for name in names}
-    if argument.isdigit():
-        return [name for name, match in numbers.items() if match and int(match[1]) == int(argument)]
+    if (number := whole_number(argument)) is not None:
+        return [name for name, match in numbers.items() if match and whole_number(match[1]) == number]
     return [name for name in numbers if argument.lower() in (name.lower(), _without_number(name).lower())]
 
 

@@ -27,8 +27,10 @@ def resolve_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise AutosegError(f'There is no device "{name}". Use auto, cpu, cuda, cuda:1, ... or mps.') from error
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and device.index not in (None, 0)):
+        raise AutosegError(f'There is no device "{name}". Use auto, cpu, cuda, cuda:1, ... or mps.')
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise AutosegError(f"{name} was asked for, but {torch.cuda.device_count()} CUDA devices are here. Use --device cpu.")
     if device.type == "cuda":

@@ -17,11 +17,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from autoseg.errors import AutosegError
+from autoseg.errors import REASONS, AutosegError, system_error
 
 TEMPORARY_PREFIX = ".tmp-"
 LEFTOVER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<host>[^.]+)\.(?P<process>\d+)\.[0-9a-f]+-")
 OLD_AFTER_S = 24 * 3600
+MOST_TEXT_BYTES = 256 * 2**20  # of a JSON file or table
+DEEPEST_JSON = 100
+SURROGATE = re.compile("[\ud800-\udfff]")
 NOT_UTF8 = "{file} is not UTF-8, but probably UTF-16 or a local encoding such as Latin-1. Save it as UTF-8 in your editor."
 
 
@@ -32,7 +35,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Its name holds this host and process (see `remove_leftovers`). The file is flushed to the disk and renamed; on an exception
     it is removed and `target` is as it was before. Raises AutosegError where the disk is full or the folder cannot be written.
     """
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{_host()}.{os.getpid()}.{secrets.token_hex(4)}-{target.name}")
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{_host()}.{os.getpid()}.{secrets.token_hex(4)}-{target.name[-40:]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -86,7 +89,7 @@ def disk_error(error: OSError, target: Path) -> AutosegError:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return AutosegError(f"{target} cannot be written ({error.strerror}). Check the folder's permissions.")
-    return AutosegError(f"{target} could not be written: {error.strerror or error}.")
+    return AutosegError(f"{target} could not be written: {REASONS.get(error.errno or 0) or f'{error.strerror or error}.'}")
 
 
 def make_folder(folder: Path) -> None:
@@ -104,16 +107,66 @@ def require_regular_file(path: Path) -> None:
     except FileNotFoundError as error:
         raise AutosegError(f"{path} does not exist.") from error
     except (OSError, ValueError) as error:
-        raise AutosegError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise AutosegError(f"{path} cannot be read: {system_error(error) or error}") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a device or a socket"
         raise AutosegError(f"{path} is {kind}, but a file is expected.")
 
 
+def read_text_file(path: Path) -> str:
+    """Return the content of a UTF-8 file, with its line ends as they are, and without the mark that Windows puts at the start.
+
+    Raises AutosegError where it is missing or no file, or larger than any that autoseg reads as text; UnicodeDecodeError where it
+    is not UTF-8.
+    """
+    require_regular_file(path)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            if (size := os.fstat(file.fileno()).st_size) > MOST_TEXT_BYTES:
+                raise AutosegError(f"{path} has {size / 2**20:.0f} MiB; expected are {MOST_TEXT_BYTES // 2**20} at most.")
+            return file.read()
+    except OSError as error:
+        raise AutosegError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds. Numbers may be NaN or infinite.
+
+    Raises ValueError that says why where it is no JSON, is nested more than 100 deep, or holds whole numbers of more than 64 bits
+    or texts that no UTF-8 file can hold.
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    try:
+        content = json.loads(text, parse_int=_whole_number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except RecursionError as error:
+        raise ValueError(f"it is nested more than {DEEPEST_JSON} deep") from error
+    level = [content]
+    for _ in range(DEEPEST_JSON):
+        level = [inner for outer in level if isinstance(outer, (dict, list))
+                 for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, (dict, list))]
+    if level:
+        raise ValueError(f"it is nested more than {DEEPEST_JSON} deep")
+    if "\\u" in text and SURROGATE.search(json.dumps(content, ensure_ascii=False)):
+        raise ValueError("it holds half a letter: a surrogate without its other half")
+    return content
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 20 or not -2**63 <= int(digits) < 2**64:
+        raise ValueError(f"it holds a whole number of {len(digits.lstrip('-'))} digits")
+    return int(digits)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write a complete file, or none."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise AutosegError(f"{target} could not be written: {system_error(error)}") from error
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 def write_json(target: Path, content: BaseModel | dict[str, Any] | list[Any]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from autoseg import image_io
+from autoseg.bounds import whole_number
 from autoseg.errors import AutosegError, many, some
 
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
@@ -91,7 +92,8 @@ def label_values(content: dict[str, Any], source: Path) -> LabelValues:
     labels = required(content, "labels", '"labels": {"background": 0, "organ": 1}', source)
     if not isinstance(labels, dict):
         raise AutosegError(f'{source}: "labels" is {labels!r}, expected names and values: {{"background": 0, "organ": 1}}.')
-    if labels and all(key.isdigit() and isinstance(name, str) and not name.isdigit() for key, name in labels.items()):
+    if labels and all(whole_number(value) is not None and isinstance(name, str) and whole_number(name) is None
+                      for value, name in labels.items()):
         labels = _name_to_value(labels, source)
     values = {str(name): _label_value(name, value, source) for name, value in labels.items()}
     if values.get("background", 0) != 0:
@@ -117,7 +119,7 @@ def _name_to_value(labels: dict[str, str], source: Path) -> dict[str, Any]:
 
 def _label_value(name: str, value: Any, source: Path) -> int | tuple[int, ...]:
     entries = value if isinstance(value, list) else [value]
-    entries = [int(v) if isinstance(v, str) and v.isdigit() else v for v in entries]
+    entries = [whole_number(v) if isinstance(v, str) else v for v in entries]
     if not entries or any(type(v) is not int or v < 0 for v in entries):
         raise AutosegError(
             f'{source}: the label "{name}" has the value {value!r}, expected a whole number from 0, or a list of them '

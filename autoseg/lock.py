@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from autoseg.errors import AutosegError
-from autoseg.files import disk_error, make_folder
+from autoseg.files import disk_error, make_folder, parse_json
 from autoseg.wording import moment
 
 try:
@@ -91,7 +91,7 @@ def _owner() -> dict[str, Any]:
 def _read(file: int) -> dict[str, Any]:
     """Return the process that a lock's file names; {} where it names none."""
     try:
-        content = json.loads(os.pread(file, 4096, 0))
+        content = parse_json(os.pread(file, 4096, 0))
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -100,7 +102,7 @@ def _run_pool(
     """
     running: dict[Future[Outcome[Item]], Item] = {}
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupt_to_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     try:
         while (waiting and not lost) or running:
             while waiting and not lost and len(running) < workers:
@@ -133,8 +135,26 @@ def _attempt(function: Callable[[Item], Any], item: Item) -> Outcome[Item]:
             f"{item}: memory ran out ({free_memory_bytes() / 2**30:.1f} GiB free). Use fewer processes (-np 1)."))
 
 
-def _leave_interrupt_to_parent() -> None:
+def _begin() -> None:
+    """Prepare a worker: Ctrl-C is for its parent, without which it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Let this process, which multiprocessing started, end as soon as its parent is gone, however that ended.
+
+    Else, after a kill -9 of the parent, it would wait for work for ever, and hold the terminal's pipe.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), name="end with parent", daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    """End this process at once, without any clean-up that could wait, when the system reports the other's end."""
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.files import append_lines, make_folder, remove_leftovers, write_json
+from autoseg.files import append_lines, make_folder, parse_json, remove_leftovers, require_regular_file, write_json
 from autoseg.plan import Frozen
 from autoseg.versions import versions
 from autoseg.workspace import read_json, read_model
@@ -301,7 +301,10 @@ class OutputFolder:
 
     def _read(self) -> None:
         """Take in the lines that came since the last reading. A last line without its end is left for later, or for nobody."""
-        if not self._path.exists() or self._path.stat().st_size <= self._offset:
+        if not self._path.exists():
+            return
+        require_regular_file(self._path)
+        if self._path.stat().st_size <= self._offset:
             return
         with open(self._path, "rb") as file:
             file.seek(self._offset)
@@ -313,7 +316,7 @@ class OutputFolder:
 
     def _take(self, line: bytes) -> None:
         try:
-            content = json.loads(line)
+            content = parse_json(line)
             if "output" in content:
                 self._know(Entry.model_validate(content))
             else:

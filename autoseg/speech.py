@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, require_not_empty, system_error
 
 ARGUMENTS = {
     "-i": "input", "-o": "output", "-d": "dataset", "-m": "model", "-c": "configuration", "-tr": "recipe", "-f": "folds",
@@ -23,16 +24,22 @@ _in_python = ContextVar("in_python", default=False)
 
 
 def called_from_python(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, whose messages name arguments instead of flags."""
+    """Return the function, whose messages name arguments instead of flags; errors of the system become AutosegError."""
 
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
         before = _in_python.set(True)
         try:
+            for name, value in (*zip(inspect.signature(function).parameters, arguments, strict=False), *named.items()):
+                require_not_empty(name, value)
             return function(*arguments, **named)
         except AutosegError as error:
             error.args = (in_python(str(error)),)
             raise
+        except (OSError, RuntimeError, ValueError) as error:
+            if (told := system_error(error)) is None:
+                raise
+            raise AutosegError(in_python(str(told))) from error
         finally:
             _in_python.reset(before)
 

@@ -9,10 +9,8 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
-
 from autoseg.errors import AutosegError
-from autoseg.files import write_text
+from autoseg.files import parse_json, read_text_file, write_text
 from autoseg.plan import Frozen
 
 
@@ -55,6 +53,6 @@ def read_log(path: Path) -> list[Epoch]:
     if not path.exists():
         return []
     try:
-        return [Epoch.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise AutosegError(f"{path} is damaged ({error}). Train this fold again with --restart.") from error
+        return [Epoch.model_validate(parse_json(line)) for line in read_text_file(path).splitlines()]
+    except ValueError as error:  # pydantic's, too
+        raise AutosegError(f"{path} is damaged ({str(error).splitlines()[0]}). Train this fold again with --restart.") from error

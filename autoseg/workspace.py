@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import re
 import shlex
@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from autoseg.errors import AutosegError
-from autoseg.files import NOT_UTF8
+from autoseg.errors import AutosegError, system_error
+from autoseg.files import NOT_UTF8, parse_json, read_text_file
 from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -30,7 +30,15 @@ class Workspace:
 
     @classmethod
     def at(cls, path: str | Path | None) -> Workspace:
-        return cls(Path(path or os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace"))
+        """Return that folder. Raises AutosegError where the path leads nowhere, or to a file."""
+        root = Path(path or os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace")
+        try:
+            if root.exists() and not root.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "", str(root))
+            root.resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise AutosegError(f"The workspace cannot be used: {system_error(error) or error}") from error
+        return cls(root)
 
     def dataset(self, name: str) -> DatasetFolder:
         return DatasetFolder(self.root / name)
@@ -263,22 +271,17 @@ def read_json(path: Path, remedy: str = "") -> Any:
     """Return the content of a JSON file.
 
     remedy: what to do where the file is damaged, a sentence (see `Frozen.remedy`). Raises AutosegError where the file is missing
-    or is not JSON.
+    or is not JSON, or not such as `files.parse_json` takes.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark at the start
+        text = read_text_file(path)
         if "\0" in text[:2] and text.strip("\0"):  # UTF-16 without a mark at the start
             raise AutosegError(NOT_UTF8.format(file=path))
-        return json.loads(text)
-    except FileNotFoundError as error:
-        raise AutosegError(f"{path} does not exist.") from error
+        return parse_json(text)
     except UnicodeDecodeError as error:
         raise AutosegError(f"{NOT_UTF8.format(file=path)}{_remedy_for(path, remedy)}") from error
-    except OSError as error:
-        raise AutosegError(f"{path} cannot be read: {error}.") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise AutosegError(f"{path} is not valid JSON ({where}).{_remedy_for(path, remedy)}") from error
+    except ValueError as error:
+        raise AutosegError(f"{path} is not valid JSON ({error}).{_remedy_for(path, remedy)}") from error
 
 
 def read_model(path: Path, model: type[ModelType]) -> ModelType:

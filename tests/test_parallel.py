@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import textwrap
+import time
 
+import psutil
 import pytest
 
 from autoseg.parallel import number_of_cores, run_parallel
@@ -31,3 +36,30 @@ def test_a_killed_worker_stops_no_other_item_and_the_one_that_kills_it_is_named(
     assert len(outcomes) == len(items)
     assert [outcome.item for outcome in failed] == [signal.SIGKILL]
     assert "killed twice" in str(failed[0].error)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_workers_end_when_their_parent_is_killed() -> None:
+    """Nobody holds the pipe of the killed process's output any more, so that what reads from it ends, too."""
+    if number_of_cores() == 1:
+        pytest.skip("one core: nothing runs in parallel")
+    script = textwrap.dedent("""
+        import time
+        from autoseg.parallel import run_parallel
+        if __name__ == "__main__":
+            list(run_parallel(time.sleep, [600] * 4, bytes_per_item=1, workers=2))
+        """)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as parent:
+        children: list[psutil.Process] = []
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and sum("spawn_main" in " ".join(child.cmdline()) for child in children) < 2:
+            time.sleep(0.1)
+            children = psutil.Process(parent.pid).children(recursive=True)
+        assert len(children) >= 2
+        time.sleep(1)  # until they work
+        parent.send_signal(signal.SIGKILL)
+        _, alive = psutil.wait_procs(children, timeout=60)
+        for child in alive:
+            child.kill()
+        assert not alive
+        parent.communicate(timeout=60)

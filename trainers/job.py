@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from pydantic import ValidationError
 
+from autoseg.bounds import whole_number
 from autoseg.commands import as_flag, described
 from autoseg.dataset import Case
 from autoseg.errors import AutosegError, some
@@ -278,7 +279,7 @@ class Agreement(Generic[DescriptionType]):
                 raise AutosegError(
                     f"{job.model.root} holds folds ({', '.join(begun)}) that were begun with other labels or plans than "
                     f"{job.folder.name} has now. Move that folder away to have them trained anew, or plan the dataset as it was.")
-        numbered = [fold for fold in begun if fold.isdigit() and int(fold) < data.folds]
+        numbered = [fold for fold in begun if (number := whole_number(fold)) is not None and number < data.folds]
         return [note for fold in numbered for note in changed_cases(replace(job, fold=fold), data.cases_of(fold))]
 
     def require_same_plans(self, job: Job[Any], trained: DescriptionType, plans: Frozen) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autoseg.bounds import whole_number
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.cross_validation import USUAL_FOLDS
@@ -127,7 +128,7 @@ def cases_of_fold(fold: str, splits: Splits, usable: list[str]) -> tuple[list[st
     """
     if fold == "all":
         return sorted(usable), []
-    if not fold.isdigit() or int(fold) >= len(splits):
+    if (number := whole_number(fold)) is None or number >= len(splits):
         raise AutosegError(
             f'There is no fold "{fold}": this dataset has the folds {", ".join(map(str, range(len(splits))))}, and "all".'
         )

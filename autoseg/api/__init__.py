@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from autoseg.api.selection import find_best
     from autoseg.api.tasks import evaluation_flags, planning_flags, prediction_flags, task_infos
     from autoseg.api.training import cross_validation, train
-    from autoseg.errors import AutosegError, did_you_mean
+    from autoseg.errors import AutosegError, did_you_mean, require_not_empty, system_error
     from autoseg.options import Flag, given_options
     from autoseg.output import allow_any_encoding
     from autoseg.settings import read_assignments
 
 MODULES = {
-    "AutosegError": "autoseg.errors", "Flag": "autoseg.options", "given_options": "autoseg.options",
+    "AutosegError": "autoseg.errors", "require_not_empty": "autoseg.errors", "system_error": "autoseg.errors",
+    "Flag": "autoseg.options", "given_options": "autoseg.options",
     "allow_any_encoding": "autoseg.output", "did_you_mean": "autoseg.errors",
     "cross_validation": "autoseg.api.training", "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
     "evaluation_flags": "autoseg.api.tasks", "find_best": "autoseg.api.selection", "next_prediction": "autoseg.api.prediction",
@@ -47,7 +48,7 @@ __all__ = [
     "AutosegError", "Flag", "Model", "allow_any_encoding", "cross_validation", "demo", "did_you_mean", "evaluate",
     "evaluation_flags", "find_best", "given_options", "load", "next_prediction", "plan_and_preprocess", "planner_for",
     "planning_flags", "postprocess", "predict", "predict_files", "prediction_flags", "read_assignments", "recipes", "repair",
-    "report", "run", "seen", "task_infos", "train", "verify",
+    "report", "require_not_empty", "run", "seen", "system_error", "task_infos", "train", "verify",
 ]
 
 

@@ -18,6 +18,7 @@ from autoseg.api.selection import find_best, is_current
 from autoseg.api.tasks import Task
 from autoseg.api.training import cross_validation, job_for, require_configuration, train
 from autoseg.best import Best
+from autoseg.bounds import whole_number
 from autoseg.console import ShowProgress
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.digests import file_digest
@@ -212,7 +213,7 @@ def _throw_away(folder: DatasetFolder, task: Task, asked: Asked) -> None:
     chosen = asked.options.get("configurations")
     for model in folder.models_of(task.info):
         if model.recipe in _names(asked) and (chosen is None or model.configuration in chosen):
-            for fold in (model.fold(name) for name in model.begun_folds() if name.isdigit()):
+            for fold in (model.fold(name) for name in model.begun_folds() if whole_number(name) is not None):
                 with locked(fold.lock, f"{model.configuration} {model.recipe} {fold.root.name}"):
                     shutil.rmtree(fold.root)
     write_json(folder.run_of(task.info), RunRecord(asked=asked))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -110,8 +110,8 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def _one_or_more(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 or more")
+    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is no whole number of 1 or more")
     return int(text)
 
 
@@ -170,17 +170,20 @@ def _is_unread() -> bool:
 
 def _run(run: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
     try:
+        for before, word in zip(("", *arguments), arguments, strict=False):
+            api.require_not_empty(before if before.startswith("-") else "An argument", word)
+            if re.fullmatch("--[a-z-]+=", word):
+                api.require_not_empty(word.removesuffix("="), "")
         return run(arguments)
     except BrokenPipeError:
         raise
     except api.AutosegError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+    except (OSError, RuntimeError, ValueError) as error:
+        if (told := api.system_error(error)) is None:
             raise
-        print(f"Error: {error.strerror}{f': {error.filename}' if error.filename else ''}. Nothing that was whole is lost; "
-              "run the same command again when it is mended.", file=sys.stderr)
+        print(f"Error: {told}", file=sys.stderr)
         return 1
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, NamedTuple, TypeVar
 from pydantic import PlainSerializer, ValidationError
 
 from autoseg.errors import AutosegError
-from autoseg.files import NOT_UTF8, write_text
+from autoseg.files import NOT_UTF8, read_text_file, write_text
 from autoseg.plan import Frozen
 
 YesNo = Annotated[bool, PlainSerializer(lambda value: "yes" if value else "no")]  # as written in a cell
@@ -43,9 +43,8 @@ class Line(NamedTuple):
 def columns_of(path: Path) -> list[str]:
     """Return the names in a file's first line; none where it cannot be read as a table."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:  # Excel puts a mark at the start
-            return [column.strip() for column in next(csv.reader(file, strict=True), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return [column.strip() for column in next(csv.reader(io.StringIO(read_text_file(path), ""), strict=True), [])]
+    except (AutosegError, UnicodeDecodeError, csv.Error):
         return []
 
 
@@ -58,22 +57,19 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     expected = f"Expected the columns {', '.join(required)}" + (f", and perhaps {', '.join(optional)}." if optional else ".")
     lines = []
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:  # Excel puts a mark at the start
-            reader = csv.reader(file, strict=True)
-            columns = [column.strip() for column in next(reader, [])]
-            if not set(required) <= set(columns) <= {*required, *optional} or len(set(columns)) < len(columns):
-                raise AutosegError(f"{path} has the columns {', '.join(columns) or '(none)'}. {expected} {remedy}".rstrip())
-            for cells in reader:
-                if len(cells) not in (0, len(columns)):
-                    raise AutosegError(
-                        f"{path}, line {reader.line_num}: {len(cells)} cells below {len(columns)} columns. {remedy}".rstrip())
-                if any(map(str.strip, cells)):
-                    lines.append(Line(reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))))
-    except FileNotFoundError as error:
-        raise AutosegError(f"{path} does not exist.") from error
+        reader = csv.reader(io.StringIO(read_text_file(path), ""), strict=True)
+        columns = [column.strip() for column in next(reader, [])]
+        if not set(required) <= set(columns) <= {*required, *optional} or len(set(columns)) < len(columns):
+            raise AutosegError(f"{path} has the columns {', '.join(columns) or '(none)'}. {expected} {remedy}".rstrip())
+        for cells in reader:
+            if len(cells) not in (0, len(columns)):
+                raise AutosegError(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells below {len(columns)} columns. {remedy}".rstrip())
+            if any(map(str.strip, cells)):
+                lines.append(Line(reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))))
     except UnicodeDecodeError as error:
         raise AutosegError(f"{NOT_UTF8.format(file=path)} {remedy}".rstrip()) from error
-    except (OSError, csv.Error) as error:
+    except csv.Error as error:
         raise AutosegError(f"{path} cannot be read as a table ({error}). {expected} {remedy}".rstrip()) from error
     return lines
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autoseg.bounds import whole_number
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluation.csv_table import read_table
@@ -57,7 +58,7 @@ def references_of_table(path: Path) -> dict[str, Reference]:
     slices: dict[str, dict[int, Truth]] = {}
     for line, cells in read_table(path, ("case", "truth"), ("slice",)):
         truth, case, index = WORDS.get(cells["truth"].lower()), cells["case"], cells.get("slice", "")
-        if truth is None or not case or (index and not index.isdecimal()):
+        if truth is None or not case or (index and whole_number(index) is None):
             raise AutosegError(f"{path}, line {line}: {', '.join(f'{key} {cell!r}' for key, cell in cells.items())}. Expected "
                                f"{TABLE}.")
         before = slices.setdefault(case, {}).setdefault(int(index), truth) if index else cases.setdefault(case, truth)

@@ -1,0 +1,40 @@
+"""All targets and all cases of the corpus, by name."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+
+from tests.fuzz.artefact_targets import artefact_targets
+from tests.fuzz.attempt import Case, Target
+from tests.fuzz.corpus_commands import command_cases
+from tests.fuzz.corpus_images import image_cases
+from tests.fuzz.corpus_other import other_cases
+from tests.fuzz.images import Reader, image_targets
+
+
+@lru_cache
+def targets(reader: str) -> dict[str, Target]:
+    """Return every target. reader: "module:function" that reads images (see `images.Reader`)."""
+    return image_targets(_reader(reader)) | artefact_targets()
+
+
+@lru_cache
+def cases(reader: str) -> dict[str, Case]:
+    """Return every case of the corpus. reader: as in `targets`."""
+    return {case.name: case for case in (*image_cases(_reader(reader)), *other_cases(), *command_cases())}
+
+
+def target_named(name: str, reader: str) -> Target:
+    """Return a target. Raises KeyError where there is none of this name."""
+    return targets(reader)[name]
+
+
+def case_named(name: str, reader: str) -> Case:
+    """Return a case of the corpus. Raises KeyError where there is none of this name."""
+    return cases(reader)[name]
+
+
+def _reader(name: str) -> Reader:
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)  # type: ignore[no-any-return]
