@@ -16,6 +16,7 @@ from autoseg.best import Best
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.evaluation.summary import Summary
 from autoseg.files import write_json
+from autoseg.image_io import read_geometry
 from autoseg.plan import Plans
 from autoseg.workspace import read_model
 from tests.fuzz.artefacts import (
@@ -35,6 +36,7 @@ from tests.fuzz.artefacts import (
     user_dataset,
     write_model,
     write_record,
+    write_sidecar,
     write_state,
     write_stored,
 )
@@ -149,6 +151,7 @@ def _documents() -> list[tuple[str, Callable[[Path], Path], Callable[[Path], Any
         ("splits", written("splits.json", lambda _: [{"train": list(CASES[:4]), "val": list(CASES[4:])}] * 2), read_splits),
         ("summary", written("summary.json", lambda _: summary()), partial(read_model, model=Summary)),
         ("record", write_record, read_record),
+        ("sidecar", write_sidecar, lambda path: read_geometry(path.with_suffix(".tif"))),
     ]
 
 

@@ -12,6 +12,9 @@ from torch import nn
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
+from autoseg.image import Geometry, Image
+from autoseg.image_io import write_image
+from autoseg.image_io.tiff import TiffHeader
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Plans, Topology
 from autoseg.postprocessing.selection import candidate_rules
@@ -288,3 +291,10 @@ def write_record(folder: Path) -> Path:
 def read_record(folder: Path) -> Any:
     """Return what a record says."""
     return OutputFolder(folder, Origin.of(model="tiny")).results
+
+
+def write_sidecar(folder: Path) -> Path:
+    """Write a TIFF with its voxel sizes beside it, and return the path of these."""
+    image = Image(np.ones((1, 2, 3, 4), np.uint8), Geometry((3.0, 1.0, 1.0)), TiffHeader(has_sidecar=True, dimensions=3))
+    write_image(folder / "image.tif", image.array, image)
+    return folder / "image.json"
