@@ -331,7 +331,9 @@ def test_png_with_a_wrong_checksum_or_of_another_size_is_refused(tmp_path: Path)
 
 def test_png_palette_that_is_not_there_is_named(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 50, 40, 8, 3, 0, 0, 0)
-    refused(tmp_path / "a.png", png((b"IHDR", header), (b"IDAT", zlib.compress(rows_of(PICTURE))), (b"IEND", b"")), "palette")
+    pixels = (b"IDAT", zlib.compress(rows_of(PICTURE)))
+    refused(tmp_path / "a.png", png((b"IHDR", header), pixels, (b"IEND", b"")), "palette")
+    refused(tmp_path / "a.png", png((b"IHDR", header), (b"PLTE", bytes(6)), pixels, (b"IEND", b"")), "palette")
 
 
 @pytest.mark.parametrize("options", [{}, {"interlace": 1}, {"bits": 1}, {"bits": 4}])
