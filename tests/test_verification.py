@@ -249,6 +249,9 @@ def test_the_repaired_copy_is_a_dataset_without_faults_and_the_users_files_stay(
     assert repaired.training[1].label == target / "labelsTr/tiny_1.nii.gz"
     label = read_label(target / "labelsTr/tiny_1.nii.gz")
     assert np.unique(label.array, return_counts=True)[1].tolist() == [111, 8, 1]
+    moved = target.rename(tmp_path / "Dataset003_Moved")
+    assert load_dataset(moved).training[1].label == moved / "labelsTr/tiny_1.nii.gz"
+    assert verify_dataset(load_dataset(moved), workers=1) == []
     assert {path: path.read_bytes() for path in tiny_dataset.rglob("*") if path.is_file()} == before
 
 
@@ -258,6 +261,16 @@ def test_a_case_that_the_mapping_does_not_mend_is_left_out_and_named(tiny_datase
     findings = repair_labels(load_dataset(tiny_dataset), {255: 2}, tmp_path / "new", workers=1)
     assert [finding.case for finding in findings] == ["tiny_2"] and "holds 77 besides" in findings[0].problem
     assert [case.name for case in load_dataset(tmp_path / "new").training] == ["tiny_0", "tiny_1"]
+
+
+def test_where_every_case_is_bad_none_is_advised_to_be_left_out(tiny_dataset: Path) -> None:
+    """Of three unreadable images all; of two, the third is left."""
+    advice = "leave the case out with --skip-bad-cases"
+    for number in range(3):
+        (tiny_dataset / f"imagesTr/tiny_{number}_0000.nii.gz").write_bytes(b"no image")
+        remedies = [finding.remedy for finding in verify_dataset(load_dataset(tiny_dataset), workers=1)
+                    if finding.code == "unreadable"]
+        assert len(remedies) == number + 1 and all((advice in remedy) == (number < 2) for remedy in remedies)
 
 
 def test_repair_refuses_a_folder_that_holds_something_and_a_dataset_without_fault(tiny_dataset: Path) -> None:

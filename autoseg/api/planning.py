@@ -196,8 +196,8 @@ def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool) -> 
     if errors and not skip:
         raise AutosegError(
             f"{source.name} has {many(len(errors), 'error')} in {many(len(bad), 'case')}, listed above. Fix them "
-            f"(this command lists what is left; autoseg verify {source.folder} does so for faults of the files), or leave these "
-            "cases out with --skip-bad-cases.")
+            f"(this command lists what is left; autoseg verify {source.folder} does so for faults of the files)"
+            + (", or leave these cases out with --skip-bad-cases." if {case.name for case in source.training} - bad else "."))
     usable = tuple(case for case in source.training if case.name not in bad)
     if not usable:
         raise AutosegError(f"{source.name}: no training case is without errors. Fix those that are listed above.")
