@@ -331,7 +331,9 @@ def test_png_with_a_wrong_checksum_or_of_another_size_is_refused(tmp_path: Path)
 
 def test_png_palette_that_is_not_there_is_named(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 50, 40, 8, 3, 0, 0, 0)
-    refused(tmp_path / "a.png", png((b"IHDR", header), (b"IDAT", zlib.compress(rows_of(PICTURE))), (b"IEND", b"")), "palette")
+    pixels = (b"IDAT", zlib.compress(rows_of(PICTURE)))
+    refused(tmp_path / "a.png", png((b"IHDR", header), pixels, (b"IEND", b"")), "palette")
+    refused(tmp_path / "a.png", png((b"IHDR", header), (b"PLTE", bytes(6)), pixels, (b"IEND", b"")), "palette")
 
 
 @pytest.mark.parametrize("options", [{}, {"interlace": 1}, {"bits": 1}, {"bits": 4}])
@@ -456,3 +458,19 @@ def test_files_that_announce_or_unpack_to_gigabytes_take_no_memory(tmp_path: Pat
     code = (f"for name in {names!r}:\n    try:\n        read_image(Path(name))\n        raise SystemExit(name)\n"
             "    except foreign.AutosegError as error:\n        assert Path(name).name in str(error), error")
     assert memory_of(code) < 300
+
+
+def test_numbers_that_are_none_in_a_header_print_nothing(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    raw = mgh()
+    struct.pack_into(">f", raw, 30, np.inf)
+    struct.pack_into(">f", raw, 42, np.nan)
+    refused(tmp_path / "a.mgh", raw)
+    content = nifti(sform_code=1, srow_x=[np.inf, 0, 0, 0], pixdim=[1, np.inf, 1, 1, 0, 0, 0, 0])
+    refused(tmp_path / "a.nii", content)
+    assert not recwarn.list
+
+
+def test_tiff_without_the_lengths_of_its_packed_parts_is_refused(tmp_path: Path) -> None:
+    content, tags = tiff(PICTURE[:32, :48], tmp_path / "a.tif", tile=(16, 16), compression="zlib")
+    struct.pack_into("<I", content, tags[325] + 4, 0)
+    refused(tmp_path / "b.tif", content, "lengths")

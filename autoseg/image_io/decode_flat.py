@@ -42,6 +42,9 @@ def pixels(path: Path, entries: bool) -> tuple[dict[str, Any], Shared]:
     """Return the pixels (C, 1, Y, X): C is 1 for gray, 3 for colour. entries: of a palette, its numbers, not its colours."""
     with open_regular(path) as file, _whole(path, file) as picture:
         bits, gray = _png_bits(file)
+        _load(path, picture)
+        if picture.mode in PALETTES:
+            _check_palette(path, picture)
         if entries and picture.mode in PALETTES:
             return {}, shared(_pixels(path, picture, 1, bits, gray))
         channels = _channels(path, picture)
@@ -102,6 +105,13 @@ def _check_bmp(path: Path, content: BinaryIO, picture: Any, held: int) -> None:
     has_profile = int.from_bytes(content.read(4), "little") == BMP_PROFILE_HEADER
     if decoder == "raw" and not has_profile and held >= first_byte + options[1] * (picture.height + 1):
         raise damaged(path, f"it holds more than the {picture.height} rows of {picture.width} pixels that its header announces")
+
+
+def _check_palette(path: Path, picture: Pillow.Image) -> None:
+    """Raise AutosegError where a pixel is the number of a colour that the palette does not have."""
+    last, colours = int(np.asarray(picture.getchannel(0)).max()), len(picture.getpalette("RGB") or []) // 3
+    if last >= colours:
+        raise damaged(path, f"its pixels are numbers of colours up to {last}, but its palette has {colours} of them")
 
 
 def _channels(path: Path, picture: Pillow.Image) -> int:

@@ -77,7 +77,8 @@ def _has_more(tall: np.ndarray, units: int, places: _Places) -> bool:
     """Tell whether more units below the picture's end were filled from data than the last bits of the code can fill."""
     below = tall[units * places.unit_rows // places.scale :]
     differing = int((below != (FILLED if below.shape[-1] == 1 else below[-1, -1])).any(axis=-1).sum())
-    return differing > places.units_of_last_bits * places.unit_rows * places.unit_columns // places.scale**2
+    seen = (places.unit_rows // places.scale) * -(-min(places.unit_columns, places.columns) // places.scale)
+    return differing > places.units_of_last_bits * seen
 
 
 def _with_rows(content: bytes, places: _Places, rows: int) -> bytes:

@@ -91,6 +91,7 @@ def _check_footer(path: Path, footer: bytes, array: np.ndarray) -> None:
         raise more
 
 
+@np.errstate(all="ignore")  # numbers that are none are found by `checked_geometry`
 def _geometry(path: Path, header: MGHHeader) -> Geometry:
     affine = RAS_TO_LPS @ header.get_affine()
     zooms = [float(v) for v in header.get_zooms()[:3]]

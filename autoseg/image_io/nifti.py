@@ -273,6 +273,7 @@ def _image_of_pair(path: Path) -> Path:
     )
 
 
+@np.errstate(all="ignore")  # numbers that are none are found by `checked_geometry`
 def _geometry(path: Path, parsed: nib.Nifti1Header, dimensions: int) -> Geometry:
     """Return the sform's geometry if its code is set, else the qform's, else voxel sizes (as ITK: origin 0, axes of LPS)."""
     pixdim = _voxel_sizes(parsed, dimensions)
