@@ -51,6 +51,12 @@ def show_unless_quiet(text: str) -> None:
         show(text)
 
 
+def show_once_unless_quiet(text: str) -> None:
+    """Print a text that this process has not printed yet, but not while a job runs that is to be quiet."""
+    if not _silent:
+        show_once(text)
+
+
 def show_once(text: str) -> None:
     """Print a text that this process has not printed yet."""
     if text not in _told:

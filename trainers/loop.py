@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from autoseg.console import ShowProgress, show_unless_quiet
+from autoseg.console import ShowProgress, show_once_unless_quiet, show_unless_quiet
 from autoseg.errors import AutosegError
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
+from autoseg.trainers.gradients import LEFT_OUT
 from autoseg.trainers.history import draw_progress, smoothed
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import TrainingSettings
@@ -135,12 +136,16 @@ def train_epoch(run: Run, is_on_cpu: bool = False) -> Epoch:
     number, started = run.next_epoch, time.monotonic()
     torch.manual_seed(run.settings.seed + number)  # random parts of networks, such as dropout, repeat when a run is continued
     steps: list[dict[str, float]] = []
-    rate = 0.0
+    rate = left_out = 0.0
     batches = run.training.batches(number * run.schedule.iterations, run.schedule.iterations)
     for iteration, batch in enumerate(batches):
         run.learner.set_progress(run.schedule.progress(number, iteration))
         rate = next(iter(run.learner.optimizers.values())).param_groups[0]["lr"]
         steps.append(run.learner.training_step(batch))
+        if new := steps[-1].pop(LEFT_OUT, 0.0):
+            left_out += new
+            show_once_unless_quiet(f"Warning: in epoch {number + 1} the gradient of a step was not finite. Such steps are left "
+                                   f"out, and counted in log.jsonl ({LEFT_OUT}).")
         if math.isnan(steps[-1]["loss"]):
             raise AutosegError(
                 f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is "
@@ -160,7 +165,8 @@ def train_epoch(run: Run, is_on_cpu: bool = False) -> Epoch:
     run.schedule.end_epoch(number, seconds)
     return Epoch(
         epoch=number, learning_rate=rate, training_loss=means.pop("loss"), validation_loss=validation_loss,
-        values=means, dice=dice, mean_dice=mean, smoothed_dice=smoothed(run.history, mean), seconds=round(seconds, 3),
+        values=means | ({LEFT_OUT: left_out} if left_out else {}), dice=dice, mean_dice=mean,
+        smoothed_dice=smoothed(run.history, mean), seconds=round(seconds, 3),
         finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.networks.blocks import Logits
+from autoseg.trainers.gradients import CheckedSteps
 from autoseg.trainers.rates import build_rate
 from autoseg.trainers.settings import OptimizerSettings
 
@@ -26,13 +27,14 @@ class OneNetworkLearner:
         self.settings = settings
         self.device = device
         self.dtype = resolve_precision(settings.precision, device)
+        self.steps = CheckedSteps()
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     def set_progress(self, progress: float) -> None:
         """Set the rate of the schedule, after a linear warm-up where one is set."""
         rate = self.rate.at(progress)
         if progress < self.settings.warmup:
-            rate *= (progress + 1e-3) / self.settings.warmup
+            rate *= min(1.0, (progress + 1e-3) / self.settings.warmup)
         for group in self.optimizers["network"].param_groups:
             group["lr"] = rate
 
@@ -46,7 +48,7 @@ class OneNetworkLearner:
         return self.rate.is_exhausted
 
     def step(self, image: torch.Tensor, loss: Callable[[Logits], torch.Tensor]) -> dict[str, float]:
-        """Make one step, with the gradient's norm limited to `gradient_clip`.
+        """Make one step, with the gradient's norm limited to `gradient_clip`; none where the gradient is not finite.
 
         image: (B, C, *spatial). loss: of the network's logits.
         """
@@ -57,11 +59,8 @@ class OneNetworkLearner:
             logits = network(self._laid_out(image))
         value = loss(logits)
         self.scaler.scale(value).backward()
-        self.scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), self.settings.gradient_clip)
-        self.scaler.step(optimizer)
-        self.scaler.update()
-        return {"loss": value.item()}
+        self.steps.step(optimizer, self.settings.gradient_clip, self.scaler)
+        return {"loss": value.item(), **self.steps.take()}
 
     def predict(self, image: torch.Tensor) -> Logits:
         """Return the network's logits in prediction, without gradients. image: (B, C, *spatial)."""

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from autoseg.networks.convolutions import Conv2d, Conv3d, ConvTranspose2d, ConvTranspose3d
 from autoseg.plan import Norm
 
 LEAKY = 0.01  # negative slope of Isensee et al. 2021
 
-CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+CONVOLUTION: dict[int, Any] = {2: Conv2d, 3: Conv3d}
+TRANSPOSED: dict[int, Any] = {2: ConvTranspose2d, 3: ConvTranspose3d}
 BATCH_NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL: dict[int, Any] = {2: functional.max_pool2d, 3: functional.max_pool3d}
 AVERAGE_POOL: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}

@@ -14,6 +14,7 @@ from autoseg.tasks.anomaly.dcgan import Discriminator, Encoder, GanShape, Genera
 from autoseg.tasks.anomaly.plan import SlicePlans
 from autoseg.trainers.anomaly.augmentation import augment
 from autoseg.trainers.anomaly.settings import AnomalySettings
+from autoseg.trainers.gradients import CheckedSteps
 
 ADAM_BETA2 = 0.999
 SMALLEST_MAP = 4  # pixels to which DCGAN's networks bring an image down
@@ -60,7 +61,7 @@ class GanLearner:
         if settings.encoder:
             self.modules["encoder"] = to_device(Encoder(shape), device, 2)
             self.optimizers["encoder"] = self._adam(self.modules["encoder"], settings.learning_rate)
-        self.steps = 0
+        self.steps, self.checked = 0, CheckedSteps()
         self.is_encoders_turn = False
 
     def _adam(self, network: nn.Module, rate: float) -> torch.optim.Optimizer:
@@ -88,7 +89,8 @@ class GanLearner:
 
         Returns "loss" (of all networks trained), each network's own, and D(x) and D(G(z)), means between 0 and 1.
         """
-        return self._encoder_step(batch) if self.is_encoders_turn else self._gan_step(batch)
+        values = self._encoder_step(batch) if self.is_encoders_turn else self._gan_step(batch)
+        return values | self.checked.take()
 
     def validation_step(self, batch: torch.Tensor) -> tuple[dict[str, float], torch.Tensor]:
         """Raise an error: a GAN has no loss to be validated; its fold is validated by the scores."""
@@ -136,7 +138,7 @@ class GanLearner:
     def _step(self, network: str, loss: torch.Tensor) -> None:
         self.optimizers[network].zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizers[network].step()
+        self.checked.step(self.optimizers[network])
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from autoseg.bounds import Features, PatchEdge
 from autoseg.errors import AutosegError
+from autoseg.networks.convolutions import Conv2d, ConvTranspose2d
 from autoseg.plan import Frozen
 
 SMALLEST_START = 2  # edge of the coarsest feature maps, pixels
@@ -64,13 +65,13 @@ class Generator(nn.Module):
         self.latent = shape.latent
         *finer, coarsest = shape.widths
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(shape.latent, coarsest, shape.start, bias=False), nn.BatchNorm2d(coarsest), nn.ReLU(inplace=True)]
+            ConvTranspose2d(shape.latent, coarsest, shape.start, bias=False), nn.BatchNorm2d(coarsest), nn.ReLU(inplace=True)]
         width = coarsest
         for finer_width in reversed(finer):
-            layers += [nn.ConvTranspose2d(width, finer_width, 4, 2, 1, bias=False), nn.BatchNorm2d(finer_width),
+            layers += [ConvTranspose2d(width, finer_width, 4, 2, 1, bias=False), nn.BatchNorm2d(finer_width),
                        nn.ReLU(inplace=True)]
             width = finer_width
-        layers += [nn.ConvTranspose2d(width, shape.channels, 4, 2, 1), nn.Tanh()]
+        layers += [ConvTranspose2d(width, shape.channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_initialize)
 
@@ -86,7 +87,7 @@ class Discriminator(nn.Module):
         """spectral: every convolution has spectral norm 1 (Miyato et al. 2018), instead of batch norm."""
         super().__init__()
         self.layers = _halving(shape, spectral)
-        self.head = nn.Conv2d(shape.widths[-1], 1, shape.start)
+        self.head = Conv2d(shape.widths[-1], 1, shape.start)
         self.apply(_initialize)
         if spectral:  # last: such weights are computed at each use, and initializing what was computed would change nothing
             for module in [module for module in self.modules() if isinstance(module, nn.Conv2d)]:
@@ -108,7 +109,7 @@ class Encoder(nn.Module):
     def __init__(self, shape: GanShape) -> None:
         super().__init__()
         self.layers = _halving(shape, spectral=False)
-        self.head = nn.Conv2d(shape.widths[-1], shape.latent, shape.start)
+        self.head = Conv2d(shape.widths[-1], shape.latent, shape.start)
         self.apply(_initialize)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -121,7 +122,7 @@ def _halving(shape: GanShape, spectral: bool) -> nn.Sequential:
     width = shape.channels
     for level, wider in enumerate(shape.widths):
         is_first = level == 0
-        layers.append(nn.Conv2d(width, wider, 4, 2, 1, bias=spectral or is_first))
+        layers.append(Conv2d(width, wider, 4, 2, 1, bias=spectral or is_first))
         if not (spectral or is_first):
             layers.append(nn.BatchNorm2d(wider))
         layers.append(nn.LeakyReLU(0.2))

@@ -18,6 +18,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.cases import memory_errors_named
 from autoseg.inference.checkpoints import origin_of
+from autoseg.networks.convolutions import Conv2d
 from autoseg.provenance import Origin
 from autoseg.tasks.anomaly.cutting import cut_image, place_back
 from autoseg.tasks.anomaly.model import AnomalyDescription, GanNetworks, LoadedDetector, Network
@@ -54,7 +55,7 @@ def _plain(layer: nn.Module) -> nn.Module:
     """Return a copy of a layer; of a convolution whose weight is computed each time, one that has it."""
     if not (isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight")):
         return deepcopy(layer)
-    plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)  # type: ignore[arg-type]
+    plain = Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)  # type: ignore[arg-type]
     plain.weight, plain.bias = nn.Parameter(layer.weight.detach().clone()), deepcopy(layer.bias)
     return plain
 
