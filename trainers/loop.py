@@ -187,9 +187,9 @@ def resume(run: Run) -> None:
         with warnings.catch_warnings():  # of torch, about values that do not fit
             warnings.simplefilter("ignore")
             run.learner.load_state_dict(state["learner"])
-        run.history = [Epoch.model_validate(entry) for entry in state["history"]]
-        run.best = float(state["best"])
-        run.schedule.load_state_dict(state["schedule"])
+            run.history = [Epoch.model_validate(entry) for entry in state["history"]]
+            run.best = float(state["best"])
+            run.schedule.load_state_dict(state["schedule"])
         _require_fitting_optimizers(run.learner, before)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise AutosegError(
