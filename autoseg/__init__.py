@@ -78,7 +78,7 @@ def __getattr__(name: str) -> Any:
     else:
         raise AttributeError(f"module 'autoseg' has no attribute '{name}'")
     if not isinstance(found, type):
-        from autoseg.errors import called_from_python
+        from autoseg.speech import called_from_python
 
         found = called_from_python(found)
     globals()[name] = found  # the same function however often it is asked for

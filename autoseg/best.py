@@ -9,8 +9,11 @@ from pydantic import Field
 
 from autoseg.bounds import Many, NotNegative
 from autoseg.digests import file_digest
+from autoseg.errors import many
 from autoseg.plan import Frozen
 from autoseg.workspace import ModelFolder
+
+SIGNIFICANT = 0.05  # a difference with a higher p-value may well be chance
 
 
 class KeepLargest(Frozen):
@@ -58,7 +61,9 @@ class TriedRule(Frozen):
     """A candidate rule, and its effect on the pooled validation predictions. says: the rule in words.
 
     accepted: whether it is applied; then it is applied after those that stand before it. dice_before, dice_after: mean
-    Dice over classes and cases. classes_before, classes_after: by class key (see `evaluation.metrics.class_keys`).
+    Dice over classes and cases. classes_before, classes_after: by class key (see `evaluation.metrics.class_keys`). better, worse:
+    cases whose own Dice rises and falls; p_value: how likely at least so many of these rise by chance (one-sided exact sign
+    test); None where that was not measured.
     """
 
     rule: Rule
@@ -68,6 +73,22 @@ class TriedRule(Frozen):
     dice_after: float
     classes_before: dict[str, float | None]
     classes_after: dict[str, float | None]
+    better: int = 0
+    worse: int = 0
+    p_value: float | None = None
+
+    @property
+    def is_weak(self) -> bool:
+        """Tell whether the rise may well be chance: so few cases rise, or so many fall."""
+        return self.p_value is not None and self.p_value >= SIGNIFICANT
+
+    @property
+    def evidence(self) -> str:
+        """Return "better in 3 cases, worse in 0; weak evidence (p = 0.12)"; "" where it was not measured."""
+        if self.p_value is None:
+            return ""
+        verdict = "weak evidence " if self.is_weak else ""
+        return f"better in {many(self.better, 'case')}, worse in {self.worse}; {verdict}(p = {self.p_value:.2g})"
 
 
 class Member(Frozen):

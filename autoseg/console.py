@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Column
 
 from autoseg.output import allow_any_encoding
+from autoseg.speech import spoken
 from autoseg.wording import rough_duration
 
 ShowProgress = Callable[[float, str], None]
@@ -33,7 +34,7 @@ def show(content: Any) -> None:
     allow_any_encoding()
     console = _bars[-1] if _bars else Console()
     if isinstance(content, str):
-        console.print(escape(content), soft_wrap=True, highlight=False)
+        console.print(escape(spoken(content)), soft_wrap=True, highlight=False)
     else:
         (console if console.is_terminal else Console(width=160)).print(content)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import platform
 import sys
 from contextlib import AbstractContextManager
 from typing import Literal
@@ -11,7 +12,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, many
+from autoseg.parallel import number_of_cores
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -72,12 +74,17 @@ def cpu_has_bfloat16() -> bool:
 
 def cpu_flags() -> set[str]:
     """Return the processor's feature flags on Linux; empty elsewhere."""
+    return set(_cpu_line("flags").split())
+
+
+def _cpu_line(name: str) -> str:
+    """Return what Linux says of the first processor under a name; "" elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            line = next((line for line in file if line.startswith("flags")), "")
+            line = next((line for line in file if line.startswith(name)), "")
     except OSError:
-        return set()
-    return set(line.split(":", 1)[-1].split())
+        return ""
+    return line.partition(":")[2].strip()
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -87,6 +94,26 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     if device.type == "cuda":
         return torch.float16
     return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
+
+
+def device_in_words(device: torch.device, precision: Precision = "auto") -> str:
+    """Return a device and the dtype of matrix products on it, such as "cpu in float32"."""
+    return f"{device} in {str(resolve_precision(precision, device)).removeprefix('torch.')}"
+
+
+def machine_in_words(device: torch.device) -> str:
+    """Return what trains on a device, such as "NVIDIA H200 (CUDA 12.6), Linux" or "AMD EPYC 9654, 2 cores, Linux"."""
+    if device.type == "cuda":
+        name = f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
+    else:
+        cores = many(number_of_cores(), "core")
+        name = f"{_cpu_model() or platform.machine()}, {cores}" + (", by its GPU (mps)" if device.type == "mps" else "")
+    return f"{name}, {platform.system()}"
+
+
+def _cpu_model() -> str:
+    """Return the processor's name on Linux; "" elsewhere."""
+    return " ".join(_cpu_line("model name").split())
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:

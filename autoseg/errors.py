@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-import inspect
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar
-from functools import wraps
-from typing import Any
+from collections.abc import Iterable
 
-_in_python = ContextVar("in_python", default=False)
 AGAIN = "Nothing that was whole is lost; run the same command again when it is mended."
 REASONS = {  # of the system's errors that a user can mend
     errno.ENOSPC: f"the disk is full. {AGAIN}", errno.EDQUOT: f"the disk is full. {AGAIN}",
@@ -26,31 +21,6 @@ REASONS = {  # of the system's errors that a user can mend
     errno.EMFILE: "too many files are open. Use fewer processes (-np), or raise the limit (ulimit -n).",
     errno.EIO: "the disk cannot read or write it. Look whether the disk is damaged.",
 }
-
-
-def spoken(flag: str, argument: str) -> str:
-    """Return how a message names an option: by its flag, or, inside a call from Python, by the argument, such as "epochs="."""
-    return argument if _in_python.get() else flag
-
-
-def called_from_python(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, whose messages name arguments instead of flags; errors of the system become AutosegError."""
-
-    @wraps(function)
-    def call(*arguments: Any, **named: Any) -> Any:
-        before = _in_python.set(True)
-        try:
-            for name, value in (*zip(inspect.signature(function).parameters, arguments, strict=False), *named.items()):
-                require_not_empty(name, value)
-            return function(*arguments, **named)
-        except (OSError, RuntimeError, ValueError) as error:
-            if (told := system_error(error)) is None:
-                raise
-            raise told from error
-        finally:
-            _in_python.reset(before)
-
-    return call
 
 
 class AutosegError(Exception):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from autoseg.commands import as_flag, command_line
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError
 from autoseg.settings import read_assignments
 from autoseg.task import TaskInfo
 from autoseg.workspace import DatasetFolder
@@ -92,7 +92,7 @@ def options_from(model: type[Options], given: Mapping[str, object]) -> Options:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        flag = spoken(flag_of(model, name), name) if name in model.model_fields else name
+        flag = flag_of(model, name) if name in model.model_fields else name
         raise AutosegError(f'{flag} cannot be "{as_flag(given.get(name))}": {first["msg"]}.') from error
 
 
@@ -106,7 +106,7 @@ def require_known(options: Mapping[TaskInfo, type[BaseModel]], task: TaskInfo, g
     if unknown:
         whose: dict[tuple[str, ...], list[str]] = {}
         for name in unknown:
-            whose.setdefault(known[name].whom, []).append(spoken(known[name].name, f"{name}="))
+            whose.setdefault(known[name].whom, []).append(known[name].name)
         said = [f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} for {' and '.join(whom)}"
                 for whom, names in whose.items()]
         raise AutosegError(f"{'; '.join(said)}, but the model meant here is {task.a_model}. Leave "

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.commands import as_flag
-from autoseg.errors import AutosegError, did_you_mean, spoken
+from autoseg.errors import AutosegError, did_you_mean
 from autoseg.plan import Frozen
 
 FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
@@ -46,7 +46,7 @@ def chosen_settings(given: Mapping[str, object], defaults: SettingsType, **flags
     for key, value in given.items():
         if key not in known:
             raise AutosegError(f'There is no setting "{key}".{did_you_mean(key, known)} There are: {", ".join(sorted(known))}. '
-                               f"{spoken('`autoseg recipes`', 'autoseg.recipes()')} explains them.")
+                               f"`autoseg recipes` explains them.")
         changed[key] = _parse_value(type(defaults), key, value) if isinstance(value, str) else value
     changed.update({key: value for key, value in flags.items() if value is not None})
     return with_changes(defaults, changed)

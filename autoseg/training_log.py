@@ -1,13 +1,27 @@
-"""`log.jsonl`: the results of each epoch of a fold, a line each. Training writes it, the report reads it."""
+"""The record of a fold's training, which training writes and the report reads.
+
+`training.json`: settings and machines. `log.jsonl`: the results of each epoch, a line each.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, ClassVar
 
 from autoseg.errors import AutosegError
 from autoseg.files import parse_json, read_text_file, write_text
 from autoseg.plan import Frozen
+
+
+class TrainingRecord(Frozen):
+    """The content of `training.json`. settings: those that the fold was started with. machines: those that trained it, one after
+    the other, such as "NVIDIA H200 (CUDA 12.6), Linux"."""
+
+    remedy: ClassVar[str] = "Train this fold again with --restart."
+
+    settings: dict[str, Any]
+    machines: tuple[str, ...]
 
 
 class Epoch(Frozen):

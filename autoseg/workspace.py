@@ -217,6 +217,11 @@ class FoldFolder:
         return self.root / "cases.json"
 
     @property
+    def training_json(self) -> Path:
+        """Return the file that holds the settings and the machine of the fold's training."""
+        return self.root / "training.json"
+
+    @property
     def log_jsonl(self) -> Path:
         return self.root / "log.jsonl"
 

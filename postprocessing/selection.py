@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from autoseg import image_io
 from autoseg.best import DropDetached, DropSmall, KeepLargest, Rule, TriedRule
@@ -162,17 +163,35 @@ def _tried(
     """Return each candidate as a tried rule; `accepted` where it helps."""
     keys = list(class_keys(labels))
     cases = [dice[case] for case in sorted(dice)]
-    before = _class_means(np.stack([of_case.before for of_case in cases]))
+    all_before = np.stack([of_case.before for of_case in cases])
+    before = _class_means(all_before)
     tried = []
     for which, rule in enumerate(candidates):
-        after = _class_means(np.stack([of_case.after[which] for of_case in cases]))
+        all_after = np.stack([of_case.after[which] for of_case in cases])
+        after = _class_means(all_after)
+        better, worse = _changed_cases(all_before, all_after)
         mean_before, mean_after = mean_without_nan(before), mean_without_nan(after)
         falls = any(new < old - RISE for old, new in zip(before, after, strict=True))  # never where one is nan
         tried.append(TriedRule(
             rule=rule, says=say(rule), accepted=mean_after > mean_before + RISE and not falls,
             dice_before=mean_before, dice_after=mean_after,
-            classes_before=_by_key(keys, before), classes_after=_by_key(keys, after)))
+            classes_before=_by_key(keys, before), classes_after=_by_key(keys, after), better=better, worse=worse,
+            p_value=_sign_test(better, worse)))
     return tried
+
+
+def _changed_cases(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
+    """Return how many cases rise and fall in the mean over their classes. before, after: (cases, classes) Dice.
+
+    A class that neither side has counts as 1: a false component that goes makes a case better.
+    """
+    change = (np.nan_to_num(after, nan=1.0) - np.nan_to_num(before, nan=1.0)).mean(axis=1)
+    return int((change > RISE).sum()), int((change < -RISE).sum())
+
+
+def _sign_test(better: int, worse: int) -> float:
+    """Return how likely at least so many cases rise where rising and falling are equally likely; 1 where none changes."""
+    return float(stats.binomtest(better, better + worse, alternative="greater").pvalue) if better + worse else 1.0
 
 
 def _class_means(dice: np.ndarray) -> list[float]:

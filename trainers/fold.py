@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 
 import torch
 
-from autoseg.device import is_out_of_memory, keep_large_blocks, release_cached_memory, resolve_device
+from autoseg.device import is_out_of_memory, keep_large_blocks, machine_in_words, release_cached_memory, resolve_device
 from autoseg.errors import AutosegError
 from autoseg.files import remove_leftovers
 from autoseg.provenance import Origin
-from autoseg.trainers.job import Job, SettingsType, pin_cases, pin_settings
+from autoseg.trainers.job import Job, SettingsType, pin_cases, pin_settings, record_training
 from autoseg.workspace import FoldFolder
 
 SummaryType = TypeVar("SummaryType")
@@ -56,6 +56,7 @@ def run_fold(
     if not is_trained:
         begins(settings)
         forget_validation(job.fold_folder)
+        record_training(job, settings, machine_in_words(device))
         try:
             steps.train(settings, device)
         except (MemoryError, RuntimeError) as error:
@@ -66,7 +67,9 @@ def run_fold(
                                f"{steps.too_large(settings)}") from error
         release_cached_memory(device)
         check_data()
-    return steps.validate(settings, device)
+    summary = steps.validate(settings, device)
+    job.fold_folder.training_state.unlink(missing_ok=True)  # nothing goes on from it any more
+    return summary
 
 
 def forget_validation(folder: FoldFolder) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -13,7 +14,7 @@ from pydantic import ValidationError, model_validator
 from autoseg.bounds import whole_number
 from autoseg.commands import as_flag, described
 from autoseg.dataset import Case
-from autoseg.errors import AutosegError, some, spoken
+from autoseg.errors import AutosegError, some
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.files import write_json
 from autoseg.inference.checkpoints import Description
@@ -25,9 +26,12 @@ from autoseg.trainers.checkpoint import load_state
 from autoseg.trainers.recipe import Recipe
 from autoseg.trainers.settings import TrainingSettings, differences
 from autoseg.trainers.splits import Splits, cases_of_fold
+from autoseg.training_log import TrainingRecord
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
 MAY_DIFFER = ("epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup")  # between folds
+
+OF_CONFIGURATION = re.compile(r"^plans\.configurations\.[^.]+\.(?=.)")
 
 SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
 PlansType = TypeVar("PlansType", bound=Frozen)
@@ -144,33 +148,46 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
 
     Raises AutosegError where an unfinished fold was started with others, and where there is nothing to continue.
     """
-    state = job.fold_folder.training_state
-    if not state.exists():
-        if job.settings is None and not job.fold_folder.checkpoint_final.exists():
-            raise AutosegError(f"Fold {job.fold} has nothing to continue: {state} does not exist. Leave out "
-                               f"{spoken('--continue', 'resume=True')}.")
+    folder = job.fold_folder
+    is_trained = folder.checkpoint_final.exists()
+    if not folder.training_state.exists() and not (is_trained and folder.training_json.exists()):
+        if job.settings is None and not is_trained:
+            raise AutosegError(f"Fold {job.fold} has nothing to continue: {folder.training_state} does not exist. Leave out "
+                               f"--continue.")
         return job.settings or job.defaults
-    started_with = _settings_of(state, type(job.defaults))
-    if job.settings is None or job.fold_folder.checkpoint_final.exists():
+    started_with = _settings_of(folder, type(job.defaults))
+    if job.settings is None or is_trained:
         return started_with
     if different := differences(started_with, job.settings):
         listed = ", ".join(f"{key}={as_flag(then)} (now {as_flag(now)})" for key, (then, now) in different.items())
         raise AutosegError(
             f"Fold {job.fold} was started with other settings and is not finished: {listed}. "
-            f"Finish it as it was started with {spoken('--continue', 'resume=True')}, or start it anew with "
-            f"{spoken('--restart', 'restart=True')}."
+            f"Finish it as it was started with --continue, or start it anew with "
+            f"--restart."
         )
     return started_with
 
 
-def _settings_of(state: Path, settings: type[SettingsType]) -> SettingsType:
+def record_training(job: Job[SettingsType], settings: SettingsType, machine: str) -> None:
+    """Write the settings of a fold that is trained now, and the machines that have trained it; `machine` is the present one."""
+    folder = job.fold_folder
+    goes_on = folder.training_state.exists() and folder.training_json.exists()
+    earlier = read_model(folder.training_json, TrainingRecord).machines if goes_on else ()
+    machines = earlier if machine in earlier else (*earlier, machine)
+    write_json(folder.training_json, TrainingRecord(settings=settings.model_dump(mode="json"), machines=machines))
+
+
+def _settings_of(folder: FoldFolder, settings: type[SettingsType]) -> SettingsType:
     """Raise AutosegError where the recipe has other settings now than when the fold was started."""
-    content = load_state(state, torch.device("cpu")).get("settings")
+    if folder.training_json.exists():
+        content: object = read_model(folder.training_json, TrainingRecord).settings
+    else:  # begun by an earlier version
+        content = load_state(folder.training_state, torch.device("cpu")).get("settings")
     try:
         return settings.model_validate(content)
     except ValidationError as error:
         keys = ", ".join(".".join(map(str, entry["loc"])) or "none at all" for entry in error.errors())
-        raise AutosegError(f"{state} was started with settings that the recipe no longer has in this form ({keys}). Start "
+        raise AutosegError(f"{folder.root} was started with settings that the recipe no longer has in this form ({keys}). Start "
                            "the fold anew with --restart, or restore the recipe as it was.") from error
 
 
@@ -288,10 +305,12 @@ class Agreement(Generic[DescriptionType]):
     def _require_same_model(self, job: Job[Any], description: DescriptionType, folds: Sequence[str]) -> None:
         """Raise AutosegError where model.json, which `folds` were trained by, describes another model."""
         there = read_model(job.model.model_json, self.description)
-        different = [field for field in self.fields if self._compared(there, field) != self._compared(description, field)]
+        different = {name: values for field in self.fields
+                     for name, values in _entries(field, self._compared(there, field), self._compared(description, field))}
         if different:
+            listed = [f"{name}={as_flag(then)} (now {as_flag(now)})" for name, (then, now) in different.items()]
             raise AutosegError(
-                f"{job.model.root} holds folds ({', '.join(folds)}) of a model with other {', '.join(different)}. "
+                f"{job.model.root} holds folds ({', '.join(folds)}) of another model: {some(listed)}. "
                 "Folds of one model must agree: give this one a name of its own (--name), or train with the recipe, settings "
                 "and plans that the others were made with; where no other fold was begun, --restart begins this one anew."
             )
@@ -300,6 +319,16 @@ class Agreement(Generic[DescriptionType]):
         if field not in self.description.model_fields:
             return description.settings.get(field)
         return description.model_dump(mode="json", include={field}, exclude={"plans": dict(self.plans_may_differ)})[field]
+
+
+def _entries(name: str, then: Any, now: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Yield each entry that differs, with both values. A configuration's own go by the names that settings have."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*then, *now)):
+            inner = f"{name}.{key}"
+            yield from _entries(OF_CONFIGURATION.sub("", inner), then.get(key), now.get(key))
+    elif then != now:
+        yield name, (then, now)
 
 
 def _other_settings(job: Job[Any], others: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from autoseg.console import ShowProgress, show_unless_quiet
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.history import draw_progress, smoothed
 from autoseg.trainers.schedule import Schedule
@@ -71,7 +71,8 @@ class Run:
     """A training in progress. next_epoch: the first one that is not finished.
 
     validation: the online validation takes `validation_batches` of it after each epoch; None for no online validation.
-    after_epoch: called with the epochs that are done, once they are in the log.
+    after_epoch: called with the epochs that are done, once they are in the log. keeps_best: whether the weights of the best
+    online validation are kept, too, as a prediction may choose them.
     """
 
     learner: Learner
@@ -84,6 +85,7 @@ class Run:
     report: ShowProgress
     validation_batches: int = 0
     after_epoch: Callable[[int], None] | None = None
+    keeps_best: bool = False
     history: list[Epoch] = field(default_factory=list)
     best: float = -1.0
 
@@ -99,6 +101,8 @@ def train(run: Run) -> None:
     """
     resume(run)
     is_on_cpu = _device(run).type == "cpu"
+    if is_on_cpu and not run.history and (note := run.schedule.before_cpu()):
+        show_unless_quiet(note)
     run.schedule.begin()
     saved = drawn = time.monotonic()
     while not is_over(run):
@@ -110,7 +114,8 @@ def train(run: Run) -> None:
             run.after_epoch(run.next_epoch)
         if epoch.smoothed_dice is not None and epoch.smoothed_dice > run.best:
             run.best = epoch.smoothed_dice
-            save_weights(run.folder.checkpoint_best, run.learner.modules, _facts(run))
+            if run.keeps_best:
+                save_weights(run.folder.checkpoint_best, run.learner.modules, _facts(run))
         is_last = is_over(run)
         if time.monotonic() - saved > SECONDS_BETWEEN_STATES or is_last:
             save_state(run.folder.training_state, _state(run))
@@ -141,12 +146,12 @@ def train_epoch(run: Run, is_on_cpu: bool = False) -> Epoch:
             raise AutosegError(
                 f"The training loss became NaN in epoch {number + 1}, iteration {iteration + 1}. The last saved state is "
                 f"complete. Look for extreme intensities with `autoseg verify`, or lower the learning rate, {rate:.2g} here, "
-                f"with {spoken('--set learning_rate=', 'learning_rate in settings')}."
+                f"with --set learning_rate=."
             )
         if is_on_cpu and (note := run.schedule.long_without_gpu(number, iteration + 1)):
             show_unless_quiet(note)
         is_over_now = run.schedule.is_epoch_over(number, iteration + 1)
-        run.report(run.schedule.progress(number, iteration + 1), _line(run, number, steps[-1]))
+        run.report(run.schedule.shown(number, iteration + 1), _line(run, number, steps[-1]))
         if is_over_now:
             break
     validation_loss, dice = validate(run, number)

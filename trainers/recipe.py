@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from autoseg.errors import AutosegError, did_you_mean, spoken
+from autoseg.errors import AutosegError, did_you_mean
 from autoseg.trainers.settings import TrainingSettings
 
 
@@ -67,8 +67,8 @@ def check_model_name(name: str | None, recipe: str, known: Collection[str]) -> N
     if name is None or name == recipe:
         return
     if not re.fullmatch(r"[\w+-][\w.+-]*", name):
-        raise AutosegError(f'{spoken("--name", "name=")} "{name}" is to become a folder: give '
+        raise AutosegError(f'--name "{name}" is to become a folder: give '
                            f'letters, digits, "_", "-", "+" and "." only.')
     if name in known:
-        raise AutosegError(f'{spoken("--name", "name=")} {name} is the name of a recipe, but the recipe is {recipe}. '
+        raise AutosegError(f'--name {name} is the name of a recipe, but the recipe is {recipe}. '
                            'Choose another name.')

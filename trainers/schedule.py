@@ -14,6 +14,8 @@ FEWEST_EPOCHS = 20  # epochs are shortened so that at least so many fit: validat
 SHORTEST_EPOCH = 5
 ANNOUNCED_S = 30  # so long are steps measured at most, where they are slow
 LONG_S = 2 * 3600  # a training on a CPU that takes longer is announced
+MANY_STEPS = 5000  # more take hours on a CPU, as a rule
+BOUNDED_BY = "--max-hours fits it into a time; --epochs and --iterations make it shorter."
 
 
 class Schedule:
@@ -30,12 +32,14 @@ class Schedule:
         self.epochs = settings.epochs
         self.iterations = settings.iterations
         self.most_epochs = settings.epochs
-        self.seconds = None if settings.max_hours is None else settings.max_hours * 3600 * (1 - reserve)
+        self.whole_s = None if settings.max_hours is None else settings.max_hours * 3600
+        self.seconds = None if self.whole_s is None else self.whole_s * (1 - reserve)
         self.started = time.monotonic() - elapsed_s
         self._first_step: float | None = None
         self._begun: float | None = None
         self._steps_here = 0
-        self._told = False
+        self._told = self._is_measured = False
+        self._shown = 0.0
 
     @property
     def elapsed_s(self) -> float:
@@ -45,6 +49,14 @@ class Schedule:
     def progress(self, epoch: int, iteration: int) -> float:
         """Return the share of all optimizer steps that lie before this one, 0..1."""
         return min(1.0, (epoch * self.iterations + iteration) / (self.epochs * self.iterations))
+
+    def shown(self, epoch: int, iteration: int) -> float:
+        """Return the share to be shown, 0..1, which never falls: of the time where that ends the training, else of the steps."""
+        share = self.progress(epoch, iteration)
+        if self.whole_s is not None and not (self._is_measured and self.epochs == self.most_epochs):
+            share = min(1.0, self.elapsed_s / self.whole_s)
+        self._shown = max(self._shown, share)
+        return self._shown
 
     def is_epoch_over(self, epoch: int, iteration: int) -> bool:
         """Tell whether the epoch ends before this iteration; in the first epochs of a timed training this measures the steps."""
@@ -66,6 +78,13 @@ class Schedule:
             f"{_short(time.monotonic() - self._begun)}: nothing would be learned. Give more hours, make a step cheaper "
             "(a smaller patch_size or batch_size with --set), or leave --max-hours out.")
 
+    def before_cpu(self) -> str | None:
+        """Return what to say before an untimed training of many steps on a CPU: nobody knows yet how long they take."""
+        if self.seconds is not None or self.epochs * self.iterations < MANY_STEPS:
+            return None
+        return (f"There is no GPU in use: {self.epochs} epochs of {self.iterations} steps take hours or days on a CPU, and an "
+                f"estimate follows after the first steps. {BOUNDED_BY}")
+
     def long_without_gpu(self, epoch: int, iteration: int) -> str | None:
         """Return, once, after some steps of an untimed training on a CPU, an estimate of its length if that is long."""
         if self.seconds is not None or self._told:
@@ -82,14 +101,18 @@ class Schedule:
         if left_s < LONG_S:
             return None
         return (f"There is no GPU in use: on this CPU the training takes about {rough_duration(left_s)} (estimated from its "
-                f"first steps; {self.epochs} epochs of {self.iterations} steps). --max-hours fits it into a "
-                "time; --epochs and --iterations make it shorter.")
+                f"first steps; {self.epochs} epochs of {self.iterations} steps). {BOUNDED_BY}")
 
     def _measure(self, iteration: int, seconds: float) -> None:
+        if self._is_measured:
+            return
         if iteration == UNTIMED_STEPS:
             self._first_step = time.monotonic()
+        if self.elapsed_s >= seconds:  # there is time for a few steps, and not for an epoch
+            self.iterations, self.epochs, self._is_measured = iteration, 1, True
         if iteration != UNTIMED_STEPS + MEASURED_STEPS or self._first_step is None:
             return
+        self._is_measured = True
         step_s = (time.monotonic() - self._first_step) / MEASURED_STEPS
         steps = (seconds - self.elapsed_s) / (step_s * 1.15) + iteration  # online validation takes about 15 %
         self.iterations = max(SHORTEST_EPOCH, iteration, min(self.iterations, int(steps / FEWEST_EPOCHS)))
@@ -108,7 +131,7 @@ class Schedule:
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Continue from what `state_dict` returned."""
         self.epochs, self.iterations = int(state["epochs"]), int(state["iterations"])
-        self.started = time.monotonic() - state["elapsed_s"]
+        self.started, self._is_measured = time.monotonic() - state["elapsed_s"], True
 
 
 def _short(seconds: float) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg.api.common import OneOrSeveral, PathLike
 from autoseg.api.prediction import open_prediction
-from autoseg.errors import AutosegError, called_from_python
+from autoseg.errors import AutosegError
+from autoseg.speech import called_from_python
 
 if TYPE_CHECKING:
     from autoseg.image import Image
@@ -45,13 +47,16 @@ class Model:
         image an image of the same kind. With probabilities=True, a tuple of labels and probabilities (K, Z, Y, X), float16, of
         all classes, background first, or of regions; they take 2 × K bytes a voxel. Models of other tasks give the row of the
         table that files would get (a score, a location), and where they make a map of the image, a tuple of map and row.
-        Raises AutosegError where the image does not fit the models.
+        Where an image is unlike the training images, Python's `warnings` say so. Raises AutosegError where the image does not fit
+        the models.
         """
         from autoseg.image_io.memory import Placement, like
 
         first = image[0] if isinstance(image, (list, tuple)) and image else image
         read = self._read(image, Placement(spacing_mm, direction, origin_mm))
         answer = self._prediction.predict_image(read, name, probabilities)
+        for text in answer.warnings:
+            warnings.warn(f"{name}: {text}.", stacklevel=3)
         given = [] if answer.voxels is None else [like(first, answer.voxels)]
         given += [part for part in (answer.probabilities, answer.row) if part is not None]
         return given[0] if len(given) == 1 else tuple(given)

@@ -22,7 +22,7 @@ from autoseg.plan import Frozen
 from autoseg.planners.request import Request, inspect
 from autoseg.preprocessing.store import forget_outdated
 from autoseg.provenance import Origin, read_origin
-from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.findings import Finding, in_paragraphs
 from autoseg.verification.inspection import Inspection, verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
 from autoseg.verification.seen import Seen, see
@@ -184,7 +184,7 @@ def _inspected(
             finish(inspection.case)
     findings: list[Finding] = task.planner.findings(request, inspections)
     if findings and not quiet:
-        console.show(findings_table(findings))
+        console.show_all(in_paragraphs(findings))
     return inspections, findings
 
 
@@ -196,8 +196,8 @@ def _without_bad_cases(source: Dataset, findings: list[Finding], skip: bool) -> 
     if errors and not skip:
         raise AutosegError(
             f"{source.name} has {many(len(errors), 'error')} in {many(len(bad), 'case')}, listed above. Fix them "
-            f"(this command lists what is left; autoseg verify {source.folder} does so for faults of the files), or leave these "
-            "cases out with --skip-bad-cases.")
+            f"(this command lists what is left; autoseg verify {source.folder} does so for faults of the files)"
+            + (", or leave these cases out with --skip-bad-cases." if {case.name for case in source.training} - bad else "."))
     usable = tuple(case for case in source.training if case.name not in bad)
     if not usable:
         raise AutosegError(f"{source.name}: no training case is without errors. Fix those that are listed above.")
@@ -232,7 +232,7 @@ def verify(
     with console.progress(f"Checking {source.name}", quiet) as report:
         findings = verify_dataset(source, workers, console.counted(report, len(source.training) + len(source.test)))
     if findings and not quiet:
-        console.show(findings_table(findings))
+        console.show_all(in_paragraphs(findings))
     return findings
 
 
@@ -260,5 +260,5 @@ def repair(
     if not quiet:
         console.show(f"Label values: {', '.join(f'{value} became {meant}' for value, meant in mapping.items())}.")
         if findings:
-            console.show(findings_table(findings))
+            console.show_all(in_paragraphs(findings))
     return findings

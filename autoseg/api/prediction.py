@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import console, layouts
 from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, failings_of, in_workspace, planned_for, several
+from autoseg.api.named_file import folder_for_file, require_new_file
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
-from autoseg.errors import AutosegError, many, some, spoken
+from autoseg.errors import AutosegError, many, some
+from autoseg.files import atomic_path
+from autoseg.image_io import ENDINGS, file_ending
 from autoseg.options import options_from, require_known
 from autoseg.workspace import ModelFolder, Workspace, task_of
 
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
     from autoseg.inference.inputs import PredictionInput
     from autoseg.inference.prediction import Prediction
+
+NUMBERS = re.compile(r"[-+]?[\d.]*\d(?:e[-+]?\d+)?")  # in a warning, where each case has its own
 
 
 @dataclass(frozen=True)
@@ -94,13 +101,17 @@ class PredictResult:
 
     @property
     def warnings_in_words(self) -> list[str]:
-        """Return one sentence for each warning, with the cases that it is about."""
-        cases: dict[str, list[str]] = {}
+        """Return one sentence for each kind of warning, with the cases that it is about; the numbers are those of the first."""
+        kinds: dict[str, dict[str, str]] = {}
         for case, warnings in self.warnings.items():
             for warning in warnings:
-                cases.setdefault(warning, []).append(case)
-        return [f"{f'case {names[0]}' if len(names) == 1 else f'{len(names)} cases ({some(names)})'}: {warning}."
-                for warning, names in cases.items()]
+                kinds.setdefault(NUMBERS.sub("", warning), {}).setdefault(case, warning)
+        said = []
+        for cases in kinds.values():
+            first, warning = next(iter(cases.items()))
+            alike = f" (numbers of case {first})" if len(set(cases.values())) > 1 else ""
+            said.append(f"{f'case {first}' if len(cases) == 1 else f'{len(cases)} cases ({some(cases)}){alike}'}: {warning}.")
+        return said
 
 
 def predict_files(
@@ -114,14 +125,33 @@ def predict_files(
     one or several (several make an ensemble, where the task has any); where nothing is named, what find-best chose, else the only
     model in the workspace. options: those of the task (`PredictOptions` in `autoseg.tasks.<task>.options`), such as
     mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
-    stays as it is. Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
+    stays as it is. output: a folder; or, for one image and models that make one file of it, that file.
+    Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
-    _require_elsewhere(Path(input), [Path(output)])
+    source, target = Path(input), Path(output)
+    is_file = file_ending(target) in ENDINGS and not target.is_dir()
+    if is_file:
+        require_new_file(source, target, overwrite)
+    else:
+        _require_elsewhere(source, [target])
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
-    _require_elsewhere(Path(input), [Path(output) / name for name in opened.prediction.subfolders])
-    inputs = opened.prediction.inputs(Path(input))
-    opened.prediction.outputs(Path(output), overwrite)  # before the gate takes its time
-    gated = None if opened.gate is None else opened.gate.flag(inputs, Path(output), overwrite, quiet)
+    inputs = opened.prediction.inputs(source)
+    if not quiet:
+        console.show(f"{many(len(inputs), 'image')} of {source}, into {target}")
+    if is_file:
+        with folder_for_file(opened.prediction, inputs, target, options) as folder:
+            result = _predict_into(opened, inputs, folder, overwrite, quiet)
+            return _one_file(result, target)
+    _require_elsewhere(source, [target / name for name in opened.prediction.subfolders])
+    return _predict_into(opened, inputs, target, overwrite, quiet)
+
+
+def _predict_into(
+    opened: _Opened, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool
+) -> PredictResult:
+    """Predict images into a folder."""
+    opened.prediction.outputs(output, overwrite)  # before the gate takes its time
+    gated = None if opened.gate is None else opened.gate.flag(inputs, output, overwrite, quiet)
     found, failed = dict[str, Any](), {}
     with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:
         done = 0
@@ -129,7 +159,7 @@ def predict_files(
         def progress(case: str, share: float) -> None:
             report((done + share) / len(inputs), f"case {case}")
 
-        for outcome in opened.prediction.predict_files(inputs, Path(output), overwrite, progress):
+        for outcome in opened.prediction.predict_files(inputs, output, overwrite, progress):
             done += 1
             report(done / len(inputs), str(outcome.item))
             if outcome.error is not None:
@@ -147,6 +177,14 @@ def predict_files(
         {name: one.path for name, one in made.items()}, failed, sum(one.was_there for one in made.values()),
         opened.prediction.made(len(made), len(extra)), opened.prediction.done, opened.prediction.compare_with, rows, extra, notes,
         gated, {name: one.warnings for name, one in made.items() if one.warnings})
+
+
+def _one_file(result: PredictResult, target: Path) -> PredictResult:
+    """Move the only file that was written to its place."""
+    for written in result.written.values():
+        with atomic_path(target) as temporary:
+            shutil.copyfile(written, temporary)
+    return replace(result, written=dict.fromkeys(result.written, target), compare_with=None)
 
 
 def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:
@@ -211,7 +249,7 @@ def _open(
             console.show(f"Note: {chosen.note}")
     gate = getattr(options, "gate", None)
     if gate is None and getattr(options, "gate_percentile", None) is not None:
-        raise AutosegError(f"{spoken('--gate-percentile is of --gate', 'gate_percentile= is of gate=')}, which names a model's "
+        raise AutosegError("--gate-percentile is of --gate, which names a model's "
                            "folder. Give both, or leave it out.")
     failings = [failings_of(task, member) for member in chosen.members]
     common = tuple(failing for failing in failings[0] if all(failing in its for its in failings))
@@ -235,5 +273,5 @@ def _choose(
 def _options(task: Task, given: dict[str, Any]) -> Any:
     its = {name: value for name, value in given.items() if value is not None}
     require_known({other.info: other.predict_options for other in tasks.TASKS}, task.info, its,
-                  f"name another model with {spoken('-c, -tr or -m', 'configuration=, recipe= or model=')}")
+                  "name another model with -c, -tr or -m")
     return options_from(task.predict_options, its)

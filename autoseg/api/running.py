@@ -22,7 +22,7 @@ from autoseg.bounds import whole_number
 from autoseg.console import ShowProgress
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.digests import file_digest
-from autoseg.errors import AutosegError, many, spoken
+from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import state_of
 from autoseg.files import remove_leftovers, write_json
 from autoseg.lock import locked
@@ -163,7 +163,7 @@ def _as_begun(folder: DatasetFolder, given: Asked, resume: bool, restart: bool, 
     Raises AutosegError where folds of these models were begun with other settings, which it names.
     """
     if resume and restart:
-        raise AutosegError(f"{spoken('--continue', 'resume=True')} and {spoken('--restart', 'restart=True')} contradict "
+        raise AutosegError("--continue and --restart contradict "
                            "each other. Give one of them.")
     if given.name is not None and len(given.recipes) > 1:
         raise AutosegError("--name names one model, but several recipes are given with -tr. Run them one after the other.")
@@ -283,6 +283,12 @@ def _train(
     if len(waiting) < len(folds) and not quiet:
         console.show(f"{len(folds) - len(waiting)} of {len(folds)} folds are trained already and stay as they are (autoseg_train "
                      "--restart begins one anew).")
+    if waiting and not quiet:
+        from autoseg.device import device_in_words, resolve_device
+
+        models = ", ".join(dict.fromkeys(f"{fold.model.configuration} {fold.model.recipe}" for fold in waiting))
+        console.show(f"{folder.name}: {many(len(waiting), 'fold')} to train of {models}, on "
+                     f"{device_in_words(resolve_device(wanted.device))}. Into {folder.root}")
     for number, fold in enumerate(waiting):
         if fold.is_begun and not quiet:
             console.show(f"{fold.step} goes on with the settings that it was started with.")

@@ -78,6 +78,11 @@ def _find_best(
             words = f"Left out: {_lacks(name, missing)}. To complete it:"
             console.show("\n  ".join([words, *(lack.command for lack in missing)]))
     models = list(complete)
+    if not quiet:
+        cases = sum(len(validated) for validated in cases_by_fold(models, number_of_folds(folder.splits_of(task.info))))
+        pairs = " and all pairs of them" if ensembles and len(models) > 1 else ""
+        console.show(f"{folder.name}: comparing {many(len(models), 'model')}{pairs} on {many(cases, 'validation case')}. Into "
+                     f"{folder.best_json}")
     warnings = _changed_since_training(folder, task, known, models)
     members = current_members(folder, task, models)
     summaries: dict[Members, Summary] = {(member,): complete[model] for member, model in zip(members, models, strict=True)}

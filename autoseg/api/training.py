@@ -14,7 +14,7 @@ from autoseg.api import tasks
 from autoseg.api.common import PathLike, default_configuration, planned_for
 from autoseg.api.tasks import Task
 from autoseg.digests import remembered_digests
-from autoseg.errors import AutosegError, many, spoken
+from autoseg.errors import AutosegError, many
 from autoseg.evaluation.cross_validation import Missing, missing_folds, number_of_folds, state_of
 from autoseg.lock import locked
 from autoseg.settings import chosen_settings
@@ -68,7 +68,7 @@ def train(
     Raises AutosegError where the dataset is not planned for the task, or what was asked for does not fit.
     """
     if resume and restart:
-        raise AutosegError(f"{spoken('--continue', 'resume=True')} and {spoken('--restart', 'restart=True')} contradict "
+        raise AutosegError("--continue and --restart contradict "
                            "each other. Give one of them.")
     task, found = tasks.find_recipe(recipe)
     require_configuration(task, recipe, configuration)
@@ -87,12 +87,12 @@ def require_configuration(task: Task, recipe: str, configuration: str | None) ->
         return
     other = next((other for other in tasks.task_infos() if configuration in other.configurations), None)
     if other is not None:
-        with_it = spoken(f"-tr {other.recipe}", f'recipe="{other.recipe}"')
+        with_it = f"-tr {other.recipe}"
         raise AutosegError(f'The recipe "{recipe}" trains {info.plural}, and {configuration} is for {other.plural}: train with '
-                           f"{with_it}, or leave out {spoken('-c', 'configuration=')}.")
+                           f"{with_it}, or leave out -c.")
     if len(info.configurations) == 1:
         raise AutosegError(f'The recipe "{recipe}" trains on {info.configurations[0]}, and not on {configuration}. '
-                           f"Leave out {spoken('-c', 'configuration=')}.")
+                           f"Leave out -c.")
 
 
 def job_for(
@@ -138,7 +138,7 @@ def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: b
     if job.fold_folder.checkpoint_final.exists() and not restart:
         notes.append(
             f"Fold {job.fold} of {job.configuration}, {job.model.recipe} is trained already "
-            f"({spoken('--restart', 'restart=True')} begins anew).")
+            f"(--restart begins anew).")
     if restart and job.fold_folder.root.exists():
         shutil.rmtree(job.fold_folder.root)
     notes += changed_cases(job, data.cases_of(job.fold))
@@ -151,13 +151,12 @@ def _begin(job: Job[Any], data: FoldData[Any, Any], notes: list[str], restart: b
 
 def _in_words(job: Job[Any], data: FoldData[Any, Any], settings: Any) -> str:
     """Return what is trained on what, and where to. settings: those that the fold runs with."""
-    from autoseg.device import resolve_device, resolve_precision
+    from autoseg.device import device_in_words, resolve_device
 
-    device = resolve_device(job.device)
-    precision = str(resolve_precision(settings.precision, device)).removeprefix("torch.")
     validated = f", {many(len(data.validation), 'case')} to validate on" if data.validation else ""
     steps = f"; {its}" if (its := data.in_words(settings)) else ""
-    return (f"{job.configuration} {job.model.recipe} fold {job.fold}, on {device} in {precision}: "
+    return (f"{job.configuration} {job.model.recipe} fold {job.fold}, on "
+            f"{device_in_words(resolve_device(job.device), settings.precision)}: "
             f"{many(len(data.training), 'case')} to train on{validated}{steps}. Into {job.fold_folder.root}")
 
 

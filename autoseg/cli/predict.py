@@ -12,7 +12,7 @@ from autoseg.cli.command import Command, add_device, add_options, add_workspace,
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", dest="input", required=True, metavar="IN", help="a folder of images, or one image")
     parser.add_argument("-o", dest="output", required=True, metavar="OUT",
-                        help=f"folder for what is made: {of_tasks('writes')}")
+                        help=f"folder for what is made: {of_tasks('writes')}; or, for one image that is segmented, a file")
     parser.add_argument("-d", dest="dataset", metavar="DATASET", help="whose models (default: the only one there is)")
     parser.add_argument("-m", dest="model", nargs="+", metavar="MODEL_DIR",
                         help="a model's folder (holds model.json); several make an ensemble")

@@ -7,15 +7,18 @@ is missing, empty, truncated, damaged, something else than its name says, or of 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io.label_values import whole_numbers
+from autoseg.image_io.opening import open_regular
 
 # The libraries behind the formats take up to 0.3 s and 50 MB to import: each is, when the first such file is.
 MODULES = {
@@ -45,7 +48,8 @@ def read_image(path: Path) -> Image:
     C is 1 except for files of several channels: a fourth axis, a colour (transparency is left out), a voxel's components. 2D
     images have Z = 1, and there the spacing along z is that of the longer side of a pixel.
     """
-    return _reader(path).read(path)  # type: ignore[no-any-return]
+    with _opened(path) as (module, file):
+        return module.read(path, file)  # type: ignore[no-any-return]
 
 
 def read_label(path: Path) -> Image:
@@ -54,13 +58,14 @@ def read_label(path: Path) -> Image:
     Values stored as floating point, or with a slope, must be whole within 0.001. A colour picture must be gray (its channels
     equal). Raises AutosegError where they are not.
     """
-    module = _reader(path)
-    return whole_numbers(path, getattr(module, "read_label", module.read)(path))
+    with _opened(path) as (module, file):
+        return whole_numbers(path, getattr(module, "read_label", module.read)(path, file))
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
     """Return shape (C, Z, Y, X), geometry and bytes per voxel and channel that `read_image` would give; only headers are read."""
-    return _reader(path).read_geometry(path)  # type: ignore[no-any-return]
+    with _opened(path) as (module, file):
+        return module.read_geometry(path, file)  # type: ignore[no-any-return]
 
 
 def number_of_voxels(path: Path) -> int:
@@ -142,27 +147,20 @@ def _module(ending: str) -> Any:
     return import_module(f"{__name__}.{MODULES[ending]}")
 
 
-def _reader(path: Path) -> Any:
-    """Return the module that reads this file, after the checks that apply to any file."""
-    ending = file_ending(path)
-    if path.is_dir():
-        raise AutosegError(f"{path} is a folder, but an image file was expected. {REMEDIES['.dcm']}")
-    if ending not in MODULES:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, BinaryIO]]:
+    """Give the module that reads this file, and the open file, after the checks that apply to any file."""
+    path, ending = Path(path), file_ending(path)
+    if ending not in MODULES and not path.is_dir():
         remedy = REMEDIES.get(ending, "Convert the image to one of these, or correct the file's name.")
         raise AutosegError(
             f"{path}: {ending or 'a file without ending'} is not read; these are: {', '.join(ENDINGS)}. {remedy}"
         )
-    try:
-        with open(path, "rb") as file:
-            start = file.read(len(GIT_LFS_POINTER))
-    except FileNotFoundError as error:
-        raise AutosegError(f"{path} does not exist. Check the name, or copy the file there.") from error
-    except OSError as error:
-        raise AutosegError(
-            f"{path} cannot be read ({error.strerror}). Check the disk and the file's permissions."
-        ) from error
-    if not start:
-        raise AutosegError(f"{path} is empty (0 bytes). Copy or download it again, or leave the case out.")
-    if start == GIT_LFS_POINTER:
-        raise AutosegError(f"{path} only points to an image in Git LFS. Run `git lfs pull` where it came from.")
-    return _module(ending)
+    with open_regular(path) as file:
+        start = file.read(len(GIT_LFS_POINTER))
+        if not start:
+            raise AutosegError(f"{path} is empty (0 bytes). Copy or download it again, or leave the case out.")
+        if start == GIT_LFS_POINTER:
+            raise AutosegError(f"{path} only points to an image in Git LFS. Run `git lfs pull` where it came from.")
+        file.seek(0)
+        yield _module(ending), file

@@ -1,29 +1,25 @@
-"""NRRD and MetaImage, by SimpleITK."""
+"""NRRD and MetaImage: headers are checked here, then explained by ITK; voxels are read here, and written by SimpleITK."""
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
-import SimpleITK as sitk
 
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_path, disk_error
 from autoseg.image import Geometry, Image
-from autoseg.image_io.checks import (
-    GET_IT_AGAIN,
-    channels_and_grid,
-    checked_geometry,
-    complex_values,
-    damaged,
-    flat_spacing_mm,
-    truncated,
-)
+from autoseg.image_io import metaimage, nrrd
+from autoseg.image_io.checks import channels_and_grid, checked_geometry, complex_values, flat_spacing_mm
+from autoseg.image_io.foreign import ask
+from autoseg.image_io.stored import Stored, read_stored
 
 NRRD = (".nrrd", ".nhdr")
-READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
-SIGNS_OF_TRUNCATION = ("fread got only", "expected", "not read completely")
 
 
 @dataclass(frozen=True)
@@ -33,25 +29,20 @@ class ItkHeader:
     dimensions: int
 
 
-def read(path: Path) -> Image:
+def read(path: Path, file: BinaryIO) -> Image:
     """Read an array (C, Z, Y, X), the file's dtype; a fourth axis or a voxel's components give C."""
-    reader = _open(path)
-    shape, geometry = _shape(path, reader), _geometry(path, reader)
-    try:
-        stored = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    if reader.GetNumberOfComponents() > 1:
-        stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
-    return Image(stored.reshape(shape), geometry, ItkHeader(2 if reader.GetDimension() == 2 else 3))
+    stored, seen = _headers(path, file)
+    shape, geometry = _shape(path, seen), _geometry(path, seen)
+    array = read_stored(path, file, stored)
+    if stored.components_axis is not None:
+        array = np.moveaxis(array, array.ndim - 1 - stored.components_axis, 0)
+    return Image(np.ascontiguousarray(array).reshape(shape), geometry, ItkHeader(2 if len(seen["size"]) == 2 else 3))
 
 
-def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
+def read_geometry(path: Path, file: BinaryIO) -> tuple[tuple[int, int, int, int], Geometry, int]:
     """Return (C, Z, Y, X), geometry and bytes per voxel and channel of what `read` gives; only the header is read."""
-    reader = _open(path)
-    pixel = sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents())
-    itemsize = sitk.GetArrayViewFromImage(pixel).dtype.itemsize
-    return _shape(path, reader), _geometry(path, reader), itemsize
+    stored, seen = _headers(path, file)
+    return _shape(path, seen), _geometry(path, seen), stored.dtype.itemsize
 
 
 def write(path: Path, array: np.ndarray, like: Image) -> None:
@@ -59,6 +50,8 @@ def write(path: Path, array: np.ndarray, like: Image) -> None:
     if path.suffix.lower() in (".mhd", ".nhdr"):
         whole = ".mha" if path.suffix.lower() == ".mhd" else ".nrrd"
         raise AutosegError(f"{path} would be two files, of which one could be lost. Write {path.stem}{whole} instead.")
+    import SimpleITK as sitk
+
     flat = isinstance(like.header, ItkHeader) and like.header.dimensions == 2
     stored = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
     image = sitk.GetImageFromArray(stored[0] if flat else stored, isVector=array.shape[0] > 1)
@@ -69,27 +62,31 @@ def write(path: Path, array: np.ndarray, like: Image) -> None:
     image.SetDirection(axes[:count, :count].ravel())
     with atomic_path(path) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+            with _plain_name(temporary) as name:
+                sitk.WriteImage(image, name, useCompression=True, compressionLevel=1)
         except RuntimeError as error:
             raise _unwritten(path, temporary, error) from error
 
 
-def _open(path: Path) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(READERS[path.suffix.lower()])
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    if reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+def _headers(path: Path, file: BinaryIO) -> tuple[Stored, dict[str, Any]]:
+    """Return the header as it was taken apart here, and what ITK makes of it. Raises AutosegError where the two differ."""
+    is_nrrd = path.suffix.lower() in NRRD
+    stored = (nrrd if is_nrrd else metaimage).parse(path, file)
+    kind = "NrrdImageIO" if is_nrrd else "MetaImageIO"
+    seen, _ = ask("decode_itk", "header", path, text=stored.geometry, kind=kind)
+    if np.dtype(seen["dtype"]).kind == "c":
         raise complex_values(path)
-    return reader
+    axis = stored.components_axis
+    grid = [size for number, size in enumerate(stored.sizes) if number != axis]
+    components = 1 if axis is None else stored.sizes[axis]
+    if grid != seen["size"] or components != seen["components"] or np.dtype(seen["dtype"]) != stored.dtype.newbyteorder("="):
+        raise AutosegError(f"{path} holds voxels of a kind that is not read: sizes {stored.sizes}, {stored.dtype}. Convert it.")
+    return stored, seen
 
 
-def _shape(path: Path, reader: sitk.ImageFileReader) -> tuple[int, int, int, int]:
-    channels, z, y, x = channels_and_grid(path, reader.GetSize())
-    components = reader.GetNumberOfComponents()
+def _shape(path: Path, seen: dict[str, Any]) -> tuple[int, int, int, int]:
+    channels, z, y, x = channels_and_grid(path, tuple(seen["size"]))
+    components = int(seen["components"])
     if components > 1 and channels > 1:
         raise AutosegError(
             f"{path} holds {channels} volumes of {components} components, but one of the two was expected. Save one "
@@ -98,30 +95,27 @@ def _shape(path: Path, reader: sitk.ImageFileReader) -> tuple[int, int, int, int
     return channels * components, z, y, x
 
 
-def _geometry(path: Path, reader: sitk.ImageFileReader) -> Geometry:
-    dimensions = reader.GetDimension()
-    sizes, origin = reader.GetSpacing(), reader.GetOrigin()
-    axes = np.reshape(reader.GetDirection(), (dimensions, dimensions))
+def _geometry(path: Path, seen: dict[str, Any]) -> Geometry:
+    sizes, origin, dimensions = tuple(seen["spacing_mm"]), tuple(seen["origin_mm"]), len(seen["size"])
+    axes = np.reshape(seen["direction"], (dimensions, dimensions))
     if dimensions == 2:
         direction = np.eye(3)
         direction[:2, :2] = axes
         return checked_geometry(path, flat_spacing_mm((sizes[1], sizes[0])), (*origin, 0.0), tuple(direction.ravel()), False)
-    has_direction = path.suffix.lower() not in NRRD or reader.HasMetaDataKey("NRRD_space")
-    return checked_geometry(path, tuple(sizes[2::-1]), tuple(origin[:3]), tuple(axes[:3, :3].ravel()), has_direction)
+    has_direction = path.suffix.lower() not in NRRD or seen["has_space"]
+    return checked_geometry(path, sizes[2::-1], origin[:3], tuple(axes[:3, :3].ravel()), has_direction)
 
 
-def _unreadable(path: Path, error: RuntimeError) -> AutosegError:
-    message = str(error)
-    meta = path.suffix.lower() in (".mha", ".mhd")  # SimpleITK gives a wrong reason for these
-    reason = "MetaImage" if meta else message.strip().splitlines()[-1].strip()
-    if any(sign in message for sign in SIGNS_OF_TRUNCATION):
-        return truncated(path, reason)
-    if path.suffix.lower() in (".mhd", ".nhdr"):
-        return AutosegError(
-            f"{path} cannot be read: either it is no image header, or the file of voxels that it names is missing or "
-            f"shorter than announced ({reason}). {GET_IT_AGAIN}"
-        )
-    return damaged(path, f"it is truncated, or not what its ending says ({reason})")
+@contextlib.contextmanager
+def _plain_name(path: Path) -> Iterator[str]:
+    """Give a name for the file to be written that is UTF-8, as ITK ends the whole program at any other."""
+    try:
+        yield str(path).encode().decode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder) / f"image{path.suffix}"
+            link.symlink_to(path.absolute())
+            yield str(link)
 
 
 def _unwritten(path: Path, temporary: Path, error: RuntimeError) -> AutosegError:

@@ -10,7 +10,6 @@ import contextlib
 import gzip
 import io
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -32,7 +31,8 @@ from autoseg.image_io.checks import (
     not_an_image,
     truncated,
 )
-from autoseg.image_io.inflate import GZIP_MAGIC, LARGEST_RATIO, GzipReader
+from autoseg.image_io.opening import open_regular
+from autoseg.image_io.voxels import fill, finish, native, new_array, ratio_of, rest, skip, unpacked, unpacking
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # the low three bits of xyzt_units: metre, mm, micrometre
@@ -41,6 +41,7 @@ SPACING_TOLERANCE = 1e-5  # relative: below it, pixdim's digits are taken for th
 NO_SCALING = (1.0, 0.0)
 SFORM_ROWS, QFORM_OFFSETS = ("srow_x", "srow_y", "srow_z"), ("qoffset_x", "qoffset_y", "qoffset_z")
 LONGER_BY_ROUNDING, SHORTEST_REST = 1e-4, 1e-7  # of 1 - (b² + c² + d²) of a quaternion; below the second, it counts as 0
+LARGEST_OFFSET = 1 << 26  # bytes before the voxels: header and extensions
 ALIGNED = 2  # code of a position that another image gives
 
 
@@ -96,18 +97,15 @@ class _Layout:
     """Slope and intercept; (1, 0) where the file has none."""
     geometry: Geometry
 
-    def stored_bytes(self) -> int:
-        return math.prod(self.shape) * self.samples * self.dtype.itemsize
 
-
-def read(path: Path) -> Image:
+def read(path: Path, file: BinaryIO) -> Image:
     """Read an array (C, Z, Y, X): the file's dtype, or float32 after a slope; the fourth axis or a voxel's colour gives C."""
-    layout = _read_layout(path)
-    _check_size(layout)
-    stored = np.empty((*layout.shape, layout.samples), layout.dtype)
-    _read_voxels(path, layout, stored.reshape(-1).view(np.uint8).data)
-    if not stored.dtype.isnative:
-        stored = stored.byteswap(inplace=True).view(stored.dtype.newbyteorder("="))
+    layout = _read_layout(path, file)
+    if layout.data_path == path:
+        stored = _read_voxels(layout, file)
+    else:
+        with open_regular(layout.data_path) as beside:
+            stored = _read_voxels(layout, beside)
     if layout.samples > 1:
         return Image(np.ascontiguousarray(np.moveaxis(stored[0, ..., :3], -1, 0)), layout.geometry, layout.header)
     array = stored[..., 0]
@@ -120,9 +118,9 @@ def read(path: Path) -> Image:
     return Image(array, layout.geometry, layout.header)
 
 
-def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
+def read_geometry(path: Path, file: BinaryIO) -> tuple[tuple[int, int, int, int], Geometry, int]:
     """Return (C, Z, Y, X), geometry and bytes per voxel and channel of what `read` gives; only the header is unpacked."""
-    layout = _read_layout(path)
+    layout = _read_layout(path, file)
     channels, z, y, x = layout.shape
     itemsize = 4 if layout.scaling != NO_SCALING else min(layout.dtype.itemsize, 8)
     return (min(layout.samples, 3) * channels, z, y, x), layout.geometry, itemsize
@@ -187,17 +185,22 @@ def _new_header(geometry: Geometry) -> nib.Nifti1Header:
     return header
 
 
-def _read_layout(path: Path) -> _Layout:
-    parsed, magic = _read_header(path)
+def _read_layout(path: Path, file: BinaryIO) -> _Layout:
+    parsed, magic = _read_header(path, file)
     raw = parsed.get_data_shape()
     shape = channels_and_grid(path, tuple(int(v) for v in raw))
     dtype, samples = _voxel_type(path, parsed)
+    if (bits := int(parsed["bitpix"])) != dtype.itemsize * 8 * samples:
+        raise damaged(path, f"its header announces voxels of {dtype.itemsize * 8 * samples} bits (datatype "
+                            f"{int(parsed['datatype'])}, {dtype}), and of {bits} bits (bitpix)")
     if samples > 1 and shape[0] > 1:
         raise AutosegError(f"{path} holds {shape[0]} colour volumes, but one was expected. Save one file for each.")
     in_one_file = magic.startswith(b"n+")
     offset = float(parsed["vox_offset"])
     smallest_offset = len(parsed.binaryblock) + 4 if in_one_file else 0
     offset_bytes = int(offset) if np.isfinite(offset) and offset > smallest_offset else smallest_offset
+    if offset_bytes > LARGEST_OFFSET:
+        raise damaged(path, f"its header says that voxels begin after {offset:.6g} bytes (vox_offset)")
     header = NiftiHeader(parsed.as_byteswapped("<").binaryblock, 2 if len(raw) == 2 else 3)
     return _Layout(
         header=header, data_path=path if in_one_file else _image_of_pair(path), offset_bytes=offset_bytes, dtype=dtype,
@@ -205,10 +208,12 @@ def _read_layout(path: Path) -> _Layout:
     )
 
 
-def _read_header(path: Path) -> tuple[nib.Nifti1Header, bytes]:
+def _read_header(path: Path, file: BinaryIO) -> tuple[nib.Nifti1Header, bytes]:
     """Return the header as it stands in the file, nothing repaired, and its magic string."""
-    with open(path, "rb") as file:
-        start = _read_exactly(path, _reader(file), 540, at_least=348)
+    with unpacking(path):
+        start = rest(unpacked(file), 540)
+    if len(start) < 348:
+        raise truncated(path, f"a header of 348 bytes was expected, and {len(start)} are there")
     sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
     size = next((s for s in HEADER_BYTES if s in sizes), 0)
     if not size or len(start) < size:
@@ -228,58 +233,15 @@ def _read_header(path: Path) -> tuple[nib.Nifti1Header, bytes]:
     return parsed, magic
 
 
-def _reader(file: BinaryIO) -> BinaryIO | GzipReader:
-    """Return the file, unpacked if its content is packed, whatever its name says."""
-    packed = file.read(2) == GZIP_MAGIC
-    file.seek(0)
-    return GzipReader(file) if packed else file
-
-
-def _read_exactly(path: Path, reader: BinaryIO | GzipReader, size: int, at_least: int) -> bytes:
-    buffer = bytearray(size)
-    try:
-        found = reader.readinto(memoryview(buffer))  # type: ignore[union-attr]
-    except zlib.error as error:
-        raise damaged(path, f"its compressed data cannot be unpacked ({error})") from error
-    if found < at_least:
-        raise truncated(path, f"a header of {at_least} bytes was expected, and {found} are there")
-    return bytes(buffer[:found])
-
-
-def _check_size(layout: _Layout) -> None:
-    """Raise AutosegError, before memory is taken, where a damaged header announces a size that the file does not have."""
-    file_bytes = layout.data_path.stat().st_size
-    with open(layout.data_path, "rb") as file:
-        possible = file_bytes * (LARGEST_RATIO if isinstance(_reader(file), GzipReader) else 1)
-    if layout.stored_bytes() > possible:
-        raise truncated(layout.data_path, f"{_announced(layout)}, more than a file of {file_bytes} bytes can hold")
-
-
-def _announced(layout: _Layout) -> str:
-    return f"its header announces {layout.stored_bytes()} bytes of voxels"
-
-
-def _read_voxels(path: Path, layout: _Layout, buffer: memoryview) -> None:
-    """Fill `buffer` (bytes) with the voxels as they stand in the file."""
-    expected = _announced(layout)
-    with open(layout.data_path, "rb") as file:
-        reader = _reader(file)
-        try:
-            found = -layout.offset_bytes
-            while found < 0:
-                skipped = reader.readinto(buffer[: min(-found, len(buffer))])  # type: ignore[union-attr]
-                if not skipped:
-                    raise truncated(layout.data_path, f"{expected}, and none are there")
-                found += skipped
-            found = reader.readinto(buffer)  # type: ignore[union-attr]
-            if found < len(buffer):
-                raise truncated(layout.data_path, f"{expected}, and {found} are there")
-            if isinstance(reader, GzipReader):
-                reader.finish()
-        except EOFError as error:
-            raise truncated(layout.data_path, "its last bytes, the checksum, are missing") from error
-        except zlib.error as error:
-            raise damaged(layout.data_path, f"its compressed data cannot be unpacked ({error})") from error
+def _read_voxels(layout: _Layout, file: BinaryIO) -> np.ndarray:
+    """Return the voxels (C, Z, Y, X, samples) as they stand in the file, in this machine's byte order."""
+    path, source = layout.data_path, unpacked(file)
+    stored = new_array(path, file, ratio_of(source), (*layout.shape, layout.samples), layout.dtype)
+    with unpacking(path):
+        skip(path, source, layout.offset_bytes)
+        fill(path, source, stored)
+        finish(path, source, stored)
+    return native(stored)
 
 
 def _voxel_type(path: Path, parsed: nib.Nifti1Header) -> tuple[np.dtype, int]:
@@ -311,6 +273,7 @@ def _image_of_pair(path: Path) -> Path:
     )
 
 
+@np.errstate(all="ignore")  # numbers that are none are found by `checked_geometry`
 def _geometry(path: Path, parsed: nib.Nifti1Header, dimensions: int) -> Geometry:
     """Return the sform's geometry if its code is set, else the qform's, else voxel sizes (as ITK: origin 0, axes of LPS)."""
     pixdim = _voxel_sizes(parsed, dimensions)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
-import SimpleITK as sitk
-import tifffile
 
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_path, write_json
 from autoseg.image import Geometry, Image
-from autoseg.image_io.checks import checked_geometry, damaged, flat_spacing_mm, not_an_image, truncated
+from autoseg.image_io.checks import checked_geometry, flat_spacing_mm
+from autoseg.image_io.foreign import ask
+from autoseg.image_io.opening import check_announced, file_bytes
+from autoseg.image_io.voxels import fill, native
 from autoseg.workspace import read_json
 
 CHANNEL_AXES = "SC"
-ERRORS_OF_TIFFFILE = (
-    ValueError, OSError, RuntimeError, LookupError, ArithmeticError, TypeError, ImportError, AssertionError,
-    struct.error, zlib.error,
-)
-SIGNS_OF_LOST_PAGES = ("invalid page offset", "failed to reshape", "invalid offset to")
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,6 @@ class TiffHeader:
 
 @dataclass(frozen=True)
 class _Layout:
-    series: tifffile.TiffPageSeries
     axes: str
     """A letter for each axis of the stored pixels."""
     depth_axis: str
@@ -53,31 +46,34 @@ class _Layout:
     header: TiffHeader
 
 
-def read(path: Path) -> Image:
+def read(path: Path, file: BinaryIO) -> Image:
     """Read an array (C, Z, Y, X), the file's dtype; colours and tifffile's axis C give channels, pages give slices."""
-    with _open(path) as tiff:
-        layout = _layout(path, tiff)
-        axes, stored = layout.axes, _pixels(path, layout.series)
-        order = [layout.channel_axis, layout.depth_axis, "Y", "X"]
-        kept = [axis for axis in order if axis]
-        stored = stored.reshape([size for size, axis in zip(stored.shape, axes, strict=True) if axis in kept])
-        remaining = [axis for axis in axes if axis in kept]
-        array = stored.transpose([remaining.index(axis) for axis in kept])
-        array = array[: layout.shape[0]] if layout.channel_axis else array
-        dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
-        array = np.ascontiguousarray(array, dtype).reshape(layout.shape)
-        return Image(array, layout.geometry, layout.header)
+    form, stored = ask("decode_tiff", "pixels", path)
+    layout = _layout(path, form)
+    if stored is None:
+        stored = _in_one_piece(path, file, form)
+    order = [layout.channel_axis, layout.depth_axis, "Y", "X"]
+    kept = [axis for axis in order if axis]
+    stored = stored.reshape([size for size, axis in zip(stored.shape, layout.axes, strict=True) if axis in kept])
+    remaining = [axis for axis in layout.axes if axis in kept]
+    array = stored.transpose([remaining.index(axis) for axis in kept])
+    array = array[: layout.shape[0]] if layout.channel_axis else array
+    dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
+    array = np.ascontiguousarray(array, dtype).reshape(layout.shape)
+    return Image(array, layout.geometry, layout.header)
 
 
-def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
+def read_geometry(path: Path, file: BinaryIO) -> tuple[tuple[int, int, int, int], Geometry, int]:
     """Return (C, Z, Y, X), geometry and bytes per voxel and channel of what `read` gives; only the header is read."""
-    with _open(path) as tiff:
-        layout = _layout(path, tiff)
-        return layout.shape, layout.geometry, layout.series.dtype.itemsize
+    form, _ = ask("decode_tiff", "form", path)
+    layout = _layout(path, form)
+    return layout.shape, layout.geometry, np.dtype(form["dtype"]).itemsize
 
 
 def write(path: Path, array: np.ndarray, like: Image) -> None:
     """Write `array` (C, Z, Y, X): one page per slice; with a sidecar, written first, where the input had one."""
+    import tifffile
+
     header = like.header if isinstance(like.header, TiffHeader) else TiffHeader(False, 2)
     sizes = dict(zip("CZYX", array.shape, strict=True))
     needless = {"C"} if sizes["C"] == 1 else set()
@@ -91,61 +87,24 @@ def write(path: Path, array: np.ndarray, like: Image) -> None:
         tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", metadata={"axes": axes})
 
 
-def _open(path: Path) -> tifffile.TiffFile:
-    with open(path, "rb") as file:
-        start = file.read(12)
-    if start[:2] not in (b"II", b"MM"):
-        raise not_an_image(path, "a TIFF image", start)
-    try:
-        with _Complaints():
-            return tifffile.TiffFile(path)
-    except ERRORS_OF_TIFFFILE as error:
-        raise damaged(path, f"it is truncated, or no TIFF image ({error})") from error
+def _in_one_piece(path: Path, file: BinaryIO, form: dict[str, Any]) -> np.ndarray:
+    """Read pixels that are not packed and lie in the file one after another."""
+    dtype = np.dtype(form["dtype"])
+    size = int(np.prod(form["sizes"], dtype=object)) * dtype.itemsize
+    check_announced(path, size, file_bytes(file))
+    file.seek(form["first_byte"])
+    array = np.empty(form["sizes"], dtype)
+    fill(path, file, array)
+    return native(array)
 
 
-def _series(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
-    """Return the images in the file. Raises AutosegError where pages are missing; tifffile would return the others."""
-    try:
-        with _Complaints() as complaints:
-            series = list(tiff.series)
-    except ERRORS_OF_TIFFFILE as error:
-        raise damaged(path, f"it is truncated, or no TIFF image ({error})") from error
-    lost = [line for line in complaints.lines if any(sign in line for sign in SIGNS_OF_LOST_PAGES)]
-    if lost or not series:
-        raise truncated(path, f"pages are missing ({lost[0] if lost else 'there are none'})")
-    return series
-
-
-class _Complaints(logging.Handler):
-    """A handler that collects what tifffile logs about a file, and keeps it from the user's screen."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def __enter__(self) -> _Complaints:
-        logger = logging.getLogger("tifffile")
-        self._propagated, logger.propagate = logger.propagate, False
-        logger.addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logger = logging.getLogger("tifffile")
-        logger.removeHandler(self)
-        logger.propagate = self._propagated
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
-def _layout(path: Path, tiff: tifffile.TiffFile) -> _Layout:
-    all_series = _series(path, tiff)
-    number, series = len(all_series), all_series[0]
-    axes, sizes = series.axes, dict(zip(series.axes, series.shape, strict=True))
+def _layout(path: Path, form: dict[str, Any]) -> _Layout:
+    number, axes, dtype = form["number"], form["axes"], form["dtype"]
+    sizes = dict(zip(axes, form["sizes"], strict=True))
     if number > 1 or "X" not in sizes or "Y" not in sizes:
         raise AutosegError(f"{path} holds {number} images (axes {axes}), but one was expected. Save one file for each.")
-    if series.dtype is None or series.dtype.kind not in "biuf":
-        raise AutosegError(f"{path} holds pixels of type {series.dtype}, but numbers were expected. Convert it.")
+    if np.dtype(dtype).kind not in "biuf":
+        raise AutosegError(f"{path} holds pixels of type {dtype}, but numbers were expected. Convert it.")
     spacing_mm, written = _sidecar_spacing_mm(path)
     has_sidecar = bool(written)
     if axes == "SYX" and has_sidecar:  # tifffile's writer takes three slices for three colours
@@ -153,15 +112,15 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> _Layout:
     depth = _longest(path, axes, [a for a in axes if a not in CHANNEL_AXES + "YX"], sizes)
     channel = _longest(path, axes, [a for a in axes if a in CHANNEL_AXES], sizes)
     channels = sizes.get(channel, 1)
-    if channel == "S" and series.keyframe.extrasamples:
-        channels -= len(series.keyframe.extrasamples)
+    if channel == "S" and form["transparent"]:
+        channels -= form["transparent"]
     slices = sizes.get(depth, 1)
     if slices > 1 and len(written) == 2:
         raise AutosegError(f"{path} has {slices} slices, but its voxel sizes {written} (in the .json beside it) are two numbers. "
                            "Write three: [z, y, x] in mm.")
     shape = (max(channels, 1), slices, sizes["Y"], sizes["X"])
     header = TiffHeader(has_sidecar, 3 if set(axes) - set(CHANNEL_AXES + "YX") else 2)
-    return _Layout(series, axes, depth, channel, shape, Geometry(spacing_mm, has_direction=False), header)
+    return _Layout(axes, depth, channel, shape, Geometry(spacing_mm, has_direction=False), header)
 
 
 def _longest(path: Path, axes: str, among: list[str], sizes: dict[str, int]) -> str:
@@ -173,27 +132,6 @@ def _longest(path: Path, axes: str, among: list[str], sizes: dict[str, int]) -> 
             "one of channels can be read. Save one file for each time point or position."
         )
     return long[0] if long else ""
-
-
-def _pixels(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
-    try:
-        return np.asarray(series.asarray())
-    except ERRORS_OF_TIFFFILE as error:
-        if "imagecodecs" in str(error):
-            return _pixels_by_itk(path, series)
-        raise truncated(path, f"its pixels cannot be read to their end ({error})") from error
-
-
-def _pixels_by_itk(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
-    """Return the pixels of compressions that tifffile alone does not know, LZW above all."""
-    try:
-        stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="TIFFImageIO"))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise damaged(path, f"its compressed pixels cannot be unpacked ({reason})") from error
-    if stored.size != np.prod(series.shape) or stored.dtype != series.dtype:
-        raise AutosegError(f"{path} is compressed in a way that cannot be read. Save it without compression.")
-    return stored.reshape(series.shape)
 
 
 def _sidecar_spacing_mm(path: Path) -> tuple[tuple[float, float, float], list[float]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from autoseg.best import Best, Member, Rule, member_of
+from autoseg.best import Best, Member, Rule, TriedRule, member_of
 from autoseg.commands import command_line, training_flags
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, did_you_mean
 from autoseg.task import TaskInfo
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, finished_models, read_model, task_of
 
@@ -203,7 +203,9 @@ def _require_named(
     lacking = [name for name in configuration if name not in {found.configuration for found in fitting}]
     lacking += [name for name in recipe if name not in {found.recipe for found in fitting}]
     if lacking:
-        raise AutosegError(f"{folder.name} has no model {', '.join(lacking)} with a finished fold that fits these flags. "
+        there = [name for found in fitting or finished_models(folder, task) for name in (found.configuration, found.recipe)]
+        raise AutosegError(f"{folder.name} has no model {', '.join(lacking)} with a finished fold that fits these flags."
+                           f"{did_you_mean(lacking[0], there)} "
                            f"There are:\n{_listed(finished_models(folder, task))}")
     per_name = Counter(found.configuration if configuration else found.recipe for found in fitting)
     if not (configuration and recipe) and max(per_name.values()) > 1:
@@ -217,7 +219,11 @@ def _with_rules(task: TaskInfo, members: tuple[ModelFolder, ...], best: Best, wh
     today = [_of_today(found).weights for found in members]
     changed = sorted(map(sorted, map(dict.items, today))) != sorted(sorted(member.weights.items()) for member in best.members)
     note = f"best.json was chosen for other weights than those there are now; {anew}"
-    return Chosen(task, members, why, best.postprocessing, tuple(tried.says for tried in accepted), note if changed else "")
+    return Chosen(task, members, why, best.postprocessing, tuple(_said(tried) for tried in accepted), note if changed else "")
+
+
+def _said(tried: TriedRule) -> str:
+    return f"{tried.says} ({tried.evidence})" if tried.is_weak else tried.says
 
 
 def _members_of_best(task: TaskInfo, folder: DatasetFolder, best: Best) -> tuple[ModelFolder, ...]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from autoseg import layouts
 from autoseg.dataset import grid_differences, stack_channels
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, many, some
 from autoseg.image import Image
 from autoseg.image_io import ENDINGS, file_ending, read_geometry, read_image
 from autoseg.names import name_fault, on_disk
 
 Channels = dict[int, list[Path]]
+NUMBER = re.compile(r"[_-]?c?(\d{1,5})$")  # at the end of a name: of a channel, as people write it
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ def list_inputs(path: Path, description: TakesChannels, one_file_each: bool = Fa
         else:
             cases[name][channel].append(file)
     numbered = [_case(name, channels, description.channel_names) for name, channels in cases.items()]
+    if channels > 1:
+        plain = [_whole(item, description.channel_names) for item in plain]
+        numbered = [_with_nearest(item, plain) for item in numbered]
     return _unique(sorted(numbered + plain, key=lambda item: (item.name, item.images)))
 
 
@@ -133,6 +138,29 @@ def _case(name: str, channels: Channels, channel_names: tuple[str, ...]) -> Pred
     return PredictionInput(name, images)
 
 
+def _whole(item: PredictionInput, channel_names: tuple[str, ...]) -> PredictionInput:
+    """Return a case of one file without a channel's number, with the problem where it does not hold all channels."""
+    (file,), inside = item.images, _channels_inside(item.images[0])
+    if inside in (0, len(channel_names)):
+        return item
+    ending = file.name.removeprefix(item.name)
+    found = NUMBER.search(item.name)
+    case = item.name[:found.start()] if found else item.name
+    channel = int(found.group(1)) if found else 0
+    meant = f"{case}_{channel:04}{ending}" if channel < len(channel_names) else f"{item.name}_0000{ending}"
+    return PredictionInput(item.name, item.images, (
+        f"{file.name} holds {many(inside, 'channel')}, but the model takes {len(channel_names)} ({', '.join(channel_names)}). "
+        f"Channels are files of their own, numbered with four digits: rename it, such as to {meant}."))
+
+
+def _with_nearest(item: PredictionInput, plain: Sequence[PredictionInput]) -> PredictionInput:
+    """Return a case that lacks channels with the file that may be one of them, by its name, where there is one."""
+    near = [other.images[0].name for other in plain if NUMBER.sub("", other.name).lower() == item.name.lower()]
+    if item.problem is None or not near:
+        return item
+    return PredictionInput(item.name, item.images, f"{item.problem} {some(near)} has nearly the right name.")
+
+
 def _channels_inside(path: Path) -> int:
     """Return the number of channels in a file; 0 where its header cannot be read."""
     try:
@@ -148,10 +176,10 @@ def _unique(items: list[PredictionInput]) -> list[PredictionInput]:
     nearly = ", but for capital letters or the form of Unicode"
     checked = []
     for item in items:
-        if (first := seen.setdefault(on_disk(item.name), item)) is not item:
+        if (first := seen.setdefault(on_disk(item.name), item)) is not item and item.problem is None:
             item = PredictionInput(item.name, item.images, f"{item.images[0].name} has the same case name as "
                                    f"{first.images[0].name}{nearly * (first.name != item.name)}. Rename one of them.")
-        elif fault := name_fault(item.name):
+        elif first is item and (fault := name_fault(item.name)):
             item = PredictionInput(item.name, item.images, f"{fault}. Rename {item.images[0].name!a}.")
         checked.append(item)
     return checked

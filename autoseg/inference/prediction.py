@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, list_inputs
@@ -26,11 +26,12 @@ CaseProgress = Callable[[str, float], None]  # the case, and the share of it tha
 @dataclass(frozen=True)
 class Answer:
     """The answer of models about an image in memory. voxels: (Z, Y, X) on the image's grid, such as labels; None where there are
-    none. probabilities: (K, Z, Y, X) float16, on request. row: as `Written` has it."""
+    none. probabilities: (K, Z, Y, X) float16, on request. row, warnings: as `Written` has them."""
 
     voxels: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     row: Any = None
+    warnings: tuple[str, ...] = ()
 
 
 class Prediction(ABC):
@@ -38,7 +39,8 @@ class Prediction(ABC):
 
     doing: the title of the progress bar, such as "Segmenting". done: what became of an image, such as "segmented".
     subfolders: those of the output folder that further files are written into.
-    one_file_each: whether every file is a case with all its channels, whatever its name. compare_with: what `autoseg evaluate`
+    one_file_each: whether every file is a case with all its channels, whatever its name. makes_one_file: whether one
+    image with the case's own ending is all that is made of it, so that -o may name that. compare_with: what `autoseg evaluate`
     compares the outputs with, and when; None where nothing does.
     """
 
@@ -46,6 +48,7 @@ class Prediction(ABC):
     done: str
     subfolders: tuple[str, ...] = ()
     one_file_each: bool = False
+    makes_one_file: bool = False
     compare_with: tuple[str, str] | None = None
 
     @property
@@ -76,7 +79,7 @@ class Prediction(ABC):
         """Raise AutosegError where probabilities are wanted of models that give none."""
         if wanted:
             raise AutosegError("These models give no probabilities of classes. Leave out "
-                               f"{spoken('--save-probabilities', 'probabilities=True')}.")
+                               "--save-probabilities.")
 
     def inputs(self, path: Path) -> list[PredictionInput]:
         """List the cases in a folder of images, or of one image (see `list_inputs`)."""

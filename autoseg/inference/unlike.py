@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from autoseg.image import AxisOrder, Geometry, axis_order
+from autoseg.image import AxisOrder, Geometry, Image, axis_order
 from autoseg.plan import TrainingChannel, TrainingImages
-from autoseg.training_images import ChannelMeasures, ImageMeasures
+from autoseg.training_images import ChannelMeasures, ImageMeasures, measure_image
 
 USUAL_ORDERS = ("LPS", "RAS")  # in which most scans are stored, and in which most models were trained
 FAR_SPACING = 3.0  # times finer or coarser than any training image
@@ -32,6 +32,11 @@ def axis_order_warnings(geometry: Geometry, shape: tuple[int, ...], trained: str
     elif stored != trained and axis_order(stored, trained, shape) == AxisOrder():
         yield (f"it is a single slice stored in the axis order {stored}, which cannot be brought to {trained}, the order that "
                "the model was trained in. It is taken as it is stored")
+
+
+def unlike_training(image: Image, training: TrainingImages | None, absolute: Sequence[bool]) -> tuple[str, ...]:
+    """Return what about an image (C, Z, Y, X) as read is far from all training images (see `image_warnings`)."""
+    return tuple(image_warnings(measure_image(image), training, absolute))
 
 
 def image_warnings(

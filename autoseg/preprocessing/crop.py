@@ -31,6 +31,15 @@ def crop(array: np.ndarray, box: Box) -> np.ndarray:
     return array[..., z, y, x]
 
 
+def labelled_outside(labels: np.ndarray, box: Box, ignore: int | None) -> int:
+    """Return how many voxels outside of a box are labelled: neither 0 nor ignored. labels: (Z, Y, X)."""
+
+    def labelled(part: np.ndarray) -> int:
+        return int(np.count_nonzero(part)) - (0 if ignore is None else int(np.count_nonzero(part == ignore)))
+
+    return labelled(labels) - labelled(crop(labels, box))
+
+
 def nonzero_mask(array: np.ndarray) -> np.ndarray:
     """Return where any channel differs from zero, with holes filled: zeros that are not reached from the border are inside.
 

@@ -18,7 +18,7 @@ from autoseg.evaluation.cross_validation import State, number_of_folds, state_of
 from autoseg.evaluation.csv_table import RowType, read_rows
 from autoseg.fingerprint import Fingerprint
 from autoseg.preprocessing.store import description_path
-from autoseg.training_log import Epoch, read_log
+from autoseg.training_log import Epoch, TrainingRecord, read_log
 from autoseg.verification.findings import Finding, read_findings
 from autoseg.wording import listed
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
@@ -51,13 +51,14 @@ class DatasetArtefacts:
 @dataclass(frozen=True)
 class FoldArtefacts(Generic[Results]):
     """A fold of a model. state: None for the fold "all". log: its epochs so far. results: of its validation, None where it is not
-    validated: what an earlier validation wrote may belong to other weights."""
+    validated: what an earlier validation wrote may belong to other weights. record: of its training, None where there is none."""
 
     name: str
     folder: FoldFolder
     state: State | None
     log: list[Epoch]
     results: Results | None
+    record: TrainingRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def _read_fold(
     fold = model.fold(name)
     state = None if name == "all" else state_of(fold)
     log = read_if_there(troubles, fold.log_jsonl, read_log) or []
-    return FoldArtefacts(name, fold, state, log, read_results(fold, troubles) if state == "complete" else None)
+    record = read_if_there(troubles, fold.training_json, lambda path: read_model(path, TrainingRecord))
+    return FoldArtefacts(name, fold, state, log, read_results(fold, troubles) if state == "complete" else None, record)
 
 
 def stored_cases(

@@ -81,8 +81,16 @@ def folds_table(
     """Show the state of each fold of a model. more: further columns."""
     rows = [[f"fold{JOINED}{fold.name}", fold.state or "trained on all cases", str(len(fold.log)),
              duration(sum(epoch.seconds for epoch in fold.log)) if fold.log else "",
-             *(cell(fold) for cell in more.values())] for fold in folds]
-    return Table(f"Folds of {name}", ("fold", "state", "epochs", "time", *more), rows, frozenset({1}))
+             *(cell(fold) for cell in more.values()), *_record(fold)] for fold in folds]
+    columns = ("fold", "state", "epochs", "time", *more, "seed", "trained on")
+    return Table(f"Folds of {name}", columns, rows, frozenset({1, len(columns) - 1}))
+
+
+def _record(fold: FoldArtefacts[Results]) -> tuple[str, str]:
+    """Return the seed and the machines of a fold's training."""
+    if fold.record is None:
+        return "", ""
+    return str(fold.record.settings.get("seed", "")), ", then ".join(fold.record.machines)
 
 
 def last_loss(fold: AnyFold) -> str:

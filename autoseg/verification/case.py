@@ -15,7 +15,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.intensities import REPLACE_EXTREMES, extreme_values, is_ct
 from autoseg.parallel import Outcome
-from autoseg.preprocessing.crop import Box, crop, nonzero_box
+from autoseg.preprocessing.crop import labelled_outside, nonzero_box
 from autoseg.verification.findings import LEAVE_OUT, Code, Finding, Severity
 from autoseg.verification.names import naming_remedy
 from autoseg.voxels import count_values, slabs
@@ -185,15 +185,6 @@ def _check_crop(checked: CheckedCase, dataset: Dataset) -> None:
             f"{away} of {labelled} labelled voxels lie where preprocessing crops the image, as all channels are 0 there",
             "They are not trained on and cannot be predicted, so that Dice counts them as missed. Look whether the label belongs "
             "to the image, and whether the image was masked.")
-
-
-def labelled_outside(labels: np.ndarray, box: Box, ignore: int | None) -> int:
-    """Return how many voxels outside of a box are labelled: neither 0 nor ignored. labels: (Z, Y, X)."""
-
-    def labelled(part: np.ndarray) -> int:
-        return int(np.count_nonzero(part)) - (0 if ignore is None else int(np.count_nonzero(part == ignore)))
-
-    return labelled(labels) - labelled(crop(labels, box))
 
 
 def suggest_mapping(found: Iterable[int], labels: Labels) -> dict[int, int] | None:

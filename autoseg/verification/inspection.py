@@ -12,7 +12,7 @@ from autoseg.image import Geometry
 from autoseg.parallel import run_parallel
 from autoseg.verification.case import CheckedCase, check_case, lost_case, memory_per_case, without_cases
 from autoseg.verification.classes import check_classes
-from autoseg.verification.findings import Finding
+from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.verification.whole import axis_orders, check_dataset_level
 
 Measured = TypeVar("Measured")
@@ -74,11 +74,19 @@ def inspection_findings(
     digests = {case: inspection.digest for case, inspection in by_case.items()}
     geometries = {case: by_case[case].geometry for case in dataset.training if case in by_case}
     held = {value for case in dataset.training if case in by_case for value in by_case[case].label_values}
-    return [
+    return _that_leave_a_case(dataset, [
         *(finding for inspection in in_order for finding in inspection.findings),
         *check_dataset_level(dataset, digests, case_labels_suffice),
         *check_classes(dataset, held, classes_are_learned),
-        *axis_orders(dataset, {case: geometry for case, geometry in geometries.items() if geometry is not None})]
+        *axis_orders(dataset, {case: geometry for case, geometry in geometries.items() if geometry is not None})])
+
+
+def _that_leave_a_case(dataset: Dataset, findings: list[Finding]) -> list[Finding]:
+    """Return findings that do not advise to leave cases out where no training case would be left."""
+    bad = {finding.case for finding in findings if finding.severity == "error"}
+    if {case.name for case in dataset.training} - bad:
+        return findings
+    return [finding.model_copy(update={"remedy": finding.remedy.replace(f", {LEAVE_OUT}", "")}) for finding in findings]
 
 
 def verify_dataset(

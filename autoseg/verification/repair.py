@@ -50,9 +50,9 @@ def repair_labels(
     """Write a dataset to `target_folder` whose labels have `mapping`'s keys replaced by its values.
 
     It has nnU-Net v2's layout; its dataset.json points at the images, and at labels that needed no change, where they
-    are, so that only changed labels are written. No file of `dataset` is touched. Returns a finding for each case whose
-    label could not be read or still holds an unknown value; the new dataset leaves these cases out. Raises AutosegError
-    where `target_folder` is not empty.
+    are, so that only changed labels are written. These it names by paths from its own folder, so that it can be moved. No file
+    of `dataset` is touched. Returns a finding for each case whose label could not be read or still holds an unknown value;
+    the new dataset leaves these cases out. Raises AutosegError where `target_folder` is not empty.
     """
     if target_folder.exists() and (not target_folder.is_dir() or any(target_folder.iterdir())):
         raise AutosegError(f"{target_folder} exists and is not empty. Name a new folder for the repaired copy.")
@@ -73,7 +73,7 @@ def repair_labels(
 
 
 def _repair_case(case: Case, mapping: dict[int, int], labels: Labels, folder: Path) -> Path | None:
-    """Repair a case and return the path of its label: the path that it had where nothing had to change."""
+    """Repair a case and return the path of its label, from the new dataset; the path that it had where nothing had to change."""
     if case.label is None:
         return None
     image = image_io.read_label(case.label)
@@ -92,7 +92,7 @@ def _repair_case(case: Case, mapping: dict[int, int], labels: Labels, folder: Pa
             repaired[part][slab == value] = new
     target = folder / (layouts.stem(case.label) + image_io.label_ending(image_io.file_ending(case.label)))
     image_io.write_label(target, repaired, image)
-    return target
+    return target.relative_to(folder.parent)
 
 
 def _description(dataset: Dataset, cases: list[Case], label_of: Mapping[str, Path | None]) -> dict[str, object]:

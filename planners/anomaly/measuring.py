@@ -19,6 +19,7 @@ from autoseg.preprocessing.crop import nonzero_box
 from autoseg.tasks.anomaly.cutting import is_gray, is_picture
 from autoseg.tasks.anomaly.scores import Truth
 from autoseg.tasks.anomaly.truth import slice_truths
+from autoseg.training_images import ImageMeasures, measure_image
 from autoseg.verification.case import ONE_VALUE, CheckedCase
 from autoseg.verification.findings import LEAVE_OUT, Code, Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
@@ -32,7 +33,7 @@ class MeasuredSlices:
 
     channels, shape (Z, Y, X): of the image. picture: whether it is a single slice. gray: whether a picture has no colour.
     constant: whether it has one value everywhere. truths: of the slices along each array axis. samples: (C, 10 000) float32,
-    intensities of non-zero voxels, where a channel is CT; else None.
+    intensities of non-zero voxels, where a channel is CT; else None. image: what predictions are compared with.
     """
 
     geometry: Geometry
@@ -43,6 +44,7 @@ class MeasuredSlices:
     constant: bool
     truths: tuple[list[Truth | None], list[Truth | None], list[Truth | None]]
     samples: np.ndarray | None
+    image: ImageMeasures
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
     return MeasuredSlices(
         geometry=geometry, channels=len(array), shape=(z, y, x), picture=picture, gray=picture and is_gray(array),
         constant=all(channel.min() == channel.max() for channel in array), truths=(along_z, along_y, along_x),
-        samples=sample_intensities(turned, None, nonzero_box(turned), None)[0] if needs_samples else None)
+        samples=sample_intensities(turned, None, nonzero_box(turned), None)[0] if needs_samples else None,
+        image=measure_image(checked.image))
 
 
 def common_format(request: Request, inspections: Sequence[Inspection[MeasuredSlices]]) -> ImageFormat:

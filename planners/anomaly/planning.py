@@ -20,6 +20,7 @@ from autoseg.tasks.anomaly.options import PlanOptions
 from autoseg.tasks.anomaly.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
 from autoseg.tasks.anomaly.store import open_slices
 from autoseg.tasks.anomaly.truth import may_be_trained_on
+from autoseg.training_images import pooled
 from autoseg.verification.inspection import Inspection
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder
@@ -45,7 +46,8 @@ def plan(
     size, names = request.options.image_size, common.channel_names
     plans = SlicePlans(
         dataset=usable.name, versions=versions(), axis=axis, image_size=size, channel_names=names, windows=windows,
-        normal_by=request.normal_by, source=usable, options=request.options, reasons={
+        normal_by=request.normal_by, images=pooled([case.image for case in cases.values()]), source=usable,
+        options=request.options, reasons={
             "axis": reason,
             "image_size": f"{size} × {size} pixels, as asked for or by default; images are fitted in as a whole",
             "channel_names": "as dataset.json names them" if usable.channel_names else "as most images have them",

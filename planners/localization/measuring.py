@@ -15,6 +15,7 @@ from autoseg.preprocessing.crop import nonzero_box
 from autoseg.tasks.localization.level import Known, known_level, middle_half, values_of
 from autoseg.tasks.localization.placement import ProjectionPlacement
 from autoseg.tasks.localization.projecting import no_volume, place
+from autoseg.training_images import ImageMeasures, measure_image
 from autoseg.verification.case import ONE_VALUE, CheckedCase
 from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
@@ -26,7 +27,7 @@ class MeasuredProjection:
 
     channels: of the image. placement: of its projection. known: what is known of the level. slab: the share of the extent along
     the projected axis, in its middle, that holds the middle half of what is found; None where that is not known. samples: (C,
-    10 000) float32, intensities of non-zero voxels, where a channel is CT; else None.
+    10 000) float32, intensities of non-zero voxels, where a channel is CT; else None. image: what predictions are compared with.
     """
 
     channels: int
@@ -34,6 +35,7 @@ class MeasuredProjection:
     known: Known
     slab: float | None
     samples: np.ndarray | None
+    image: ImageMeasures
 
     @property
     def extents_mm(self) -> tuple[float, float]:
@@ -79,7 +81,7 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
     needs_samples = any(map(is_ct, dataset.channel_names))
     turned = request.order_of(image).of(image.array)
     samples = sample_intensities(turned, None, nonzero_box(turned), None)[0] if needs_samples else None
-    return MeasuredProjection(len(image.array), placement, known, slab, samples)
+    return MeasuredProjection(len(image.array), placement, known, slab, samples, measure_image(image))
 
 
 def _check_level(checked: CheckedCase, known: Known, placement: ProjectionPlacement, request: Request) -> None:

@@ -22,6 +22,7 @@ from autoseg.tasks.localization.store import open_projection
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
 from autoseg.topology.values import values_put_out
+from autoseg.training_images import pooled
 from autoseg.verification.inspection import Inspection
 from autoseg.versions import versions
 from autoseg.workspace import DatasetFolder
@@ -68,7 +69,8 @@ def plan(
     return Planned(ProjectionPlans(
         dataset=usable.name, versions=versions(), target=request.target, axis=request.axis, project=request.project, slab=slab,
         channel_names=names, seen=_seen(options), windows=windows, percentiles=percentiles, pixel_mm=pixel_mm, size=size,
-        batch_size=batch_size, epochs=epochs, position=position, network=network, source=usable, options=options,
+        batch_size=batch_size, epochs=epochs, position=position, network=network,
+        images=pooled([case.image for case in measured]), source=usable, options=options,
         reasons={
             **_general_reasons(request, measured),
             "slab": about_slab, "pixel_mm": about_pixel, "size": about_size, "network": about_depth,

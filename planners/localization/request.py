@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from autoseg.dataset import Dataset, Labels
-from autoseg.errors import AutosegError, many, some
+from autoseg.errors import AutosegError, did_you_mean, many, some
 from autoseg.evaluation.csv_table import read_table
 from autoseg.planners import request
 from autoseg.tasks.localization.options import PlanOptions
@@ -134,7 +134,8 @@ def target_of(labels: Labels, find: Sequence[str]) -> Target:
         raise AutosegError(f"{asked}. Name one label with --find, or two to find the middle between them, or give a list of "
                            f"points with --points. There are: {listed}.")
     if unknown := [name for name in named if name not in labels.foreground]:
-        raise AutosegError(f"There is no label {' and no label '.join(unknown)} to be found. There are: {listed}.")
+        raise AutosegError(f"There is no label {' and no label '.join(unknown)} to be found."
+                           f"{did_you_mean(unknown[0], labels.foreground)} There are: {listed}.")
     if len(set(named)) < len(named):
         raise AutosegError(f"{named[0]} was named twice. Name one label, or two different ones.")
     return Target(name=named[0] if len(named) == 1 else f"the middle between {named[0]} and {named[1]}", labels=tuple(named))

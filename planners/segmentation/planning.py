@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoseg.dataset import Dataset
-from autoseg.errors import AutosegError, some
+from autoseg.errors import AutosegError, did_you_mean, some
 from autoseg.plan import Plans
 from autoseg.planners.request import Planned, Progress, Request
 from autoseg.planners.segmentation.fingerprint import MeasuredVolume, build_fingerprint
@@ -36,7 +36,8 @@ def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
 def require_known(options: PlanOptions) -> None:
     """Raise AutosegError that lists the planners or configurations there are, or where the memory is not positive."""
     if unknown := [name for name in options.configurations or () if name not in CONFIGURATIONS]:
-        raise AutosegError(f'There is no configuration {some(unknown)}. There are: {", ".join(CONFIGURATIONS)}.')
+        raise AutosegError(f'There is no configuration {some(unknown)}.{did_you_mean(unknown[0], CONFIGURATIONS)} There are: '
+                           f'{", ".join(CONFIGURATIONS)}.')
     if options.planner not in PLANNERS:
         raise AutosegError(f'There is no planner "{options.planner}". There are: {", ".join(PLANNERS)}.')
     PLANNERS[options.planner].budget_for(options.memory_gb)
@@ -68,7 +69,8 @@ def chosen(plans: Plans, options: PlanOptions) -> list[str]:
     configurations = options.configurations
     if unknown := [name for name in configurations or () if name not in plans.configurations]:
         raise AutosegError(
-            f'{plans.dataset} has no configuration {", ".join(unknown)}. Planned were: {", ".join(plans.configurations)}.')
+            f'{plans.dataset} has no configuration {", ".join(unknown)}.{did_you_mean(unknown[0], plans.configurations)} '
+            f'Planned were: {", ".join(plans.configurations)}.')
     return list(dict.fromkeys(configurations or plans.configurations))
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,14 +20,17 @@ from pydantic import RootModel
 from torch import nn
 
 from autoseg import console
-from autoseg.api import plan_and_preprocess, predict_files, report, tasks, train
+from autoseg.api import load, plan_and_preprocess, predict_files, report, tasks, train
 from autoseg.api.tasks import TASKS, Task
 from autoseg.dataset import Case, Dataset, read_case
 from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
 from autoseg.files import write_json, write_text
+from autoseg.image import Image
+from autoseg.image_io import read_image, write_image
+from autoseg.inference import checkpoints
 from autoseg.inference.cases import Written, predict_cases
-from autoseg.inference.checkpoints import Description, Loaded, load, origin_of
+from autoseg.inference.checkpoints import Description, Loaded, origin_of
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress, Prediction
@@ -197,6 +201,31 @@ def test_a_bad_case_is_named_and_a_second_run_does_nothing(place: Place, task: T
     assert second.already_there == 2 and second.written == first.written and not second.failed and second.rows == first.rows
     assert {name: stamp for name, stamp in files_in(output).items() if not name.endswith(".csv")} == {
         name: stamp for name, stamp in before.items() if not name.endswith(".csv")}
+
+
+@EVERY
+def test_images_unlike_the_training_images_are_named_in_files_and_in_memory(place: Place, task: Task, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    for number, path in enumerate(sorted((place.source / "imagesTs").iterdir())):
+        image = read_image(path)
+        unlike = Image(image.array.astype(np.float32) * (1000 + number), image.geometry)
+        write_image(images / f"scaled_{number}_0000.nii.gz", unlike.array, like=unlike)
+        write_image(images / f"usual_{number}_0000.nii.gz", image.array, like=image)
+    for _ in range(2):  # the second run has it from the record
+        found = place.predict(task, images, tmp_path / "out")
+        assert set(found.warnings) == {"scaled_0", "scaled_1"}
+        [line] = found.warnings_in_words
+        assert "2 cases (scaled_0, scaled_1) (numbers of case scaled_0): channel 0: its values run from" in line
+    model = load(model=place.model(task).root, device="cpu", workspace=place.workspace)
+    with pytest.warns(UserWarning, match="image: channel 0: its values run from"):
+        model.predict(unlike.array, unlike.geometry.spacing_mm, direction=unlike.geometry.direction)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answer = model.predict(image.array, image.geometry.spacing_mm, direction=image.geometry.direction)
+    rows = place.predict(task, images / "usual_1_0000.nii.gz", tmp_path / "one").rows
+    if rows:
+        in_memory = answer[-1] if isinstance(answer, tuple) else answer
+        assert type(in_memory) is type(rows[0]) and in_memory.case == "image"
 
 
 @EVERY
@@ -422,7 +451,7 @@ class ToyPrediction(Prediction):
 
 
 def open_models(chosen: Chosen, folds: Sequence[str] | None, options: Frozen, device: str, *_: object) -> ToyPrediction:
-    return ToyPrediction(load(chosen.members[0], "brightness", ToyDescription,
+    return ToyPrediction(checkpoints.load(chosen.members[0], "brightness", ToyDescription,
                               lambda description, weights, file, device: float(weights["network.bias"]), folds))
 
 

@@ -94,7 +94,7 @@ def test_every_artefact_of_a_detector_lies_where_the_design_says(pictures: Detec
         place = pictures.model / f"fold_{fold}"
         cases = read_json(pictures.folder / "splits_anomaly.json")[fold]["val"]
         validated += cases
-        for name in ("checkpoint_final.safetensors", "training_state.pt", "log.jsonl", "progress.png", "samples/epoch_00002.png",
+        for name in ("checkpoint_final.safetensors", "training.json", "log.jsonl", "progress.png", "samples/epoch_00002.png",
                      "validation/scores.csv", "validation/slice_scores.csv", "validation/summary.json",
                      *(f"validation/panels/{case}.png" for case in cases)):
             assert (place / name).is_file(), name

@@ -26,9 +26,10 @@ def test_every_artefact_lies_where_the_design_says(trained) -> None:
         stored = folder / "preprocessed" / name
         assert all((stored / name).is_file() for name in ("synthetic_000.b2nd", "seg/synthetic_000.b2nd", "synthetic_000.json"))
     fold = trained.model / "fold_0"
-    for name in ("checkpoint_final.safetensors", "training_state.pt", "log.jsonl", "progress.png",
+    for name in ("checkpoint_final.safetensors", "training.json", "log.jsonl", "progress.png",
                  "validation/summary.json"):
         assert (fold / name).is_file(), name
+    assert not (fold / "training_state.pt").exists()
     validated = json.loads((folder / "splits.json").read_text())[0]["val"]
     assert sorted(path.name for path in (fold / "validation").glob("*.nii.gz")) == [f"{name}.nii.gz" for name in validated]
     assert len(json.loads((fold / "validation" / "summary.json").read_text())["metric_per_case"]) == len(validated)

@@ -93,7 +93,7 @@ def test_settings_have_their_types_and_errors_speak_python(run, trained, capsys)
         autoseg.train(trained.name, 1, settings={"batchsize": 2}, **where)
     with pytest.raises(autoseg.AutosegError, match=r"Expected a dict"):
         autoseg.train(trained.name, 1, settings=["batch_size=2"], **where)
-    with pytest.raises(autoseg.AutosegError, match=r"step_size is 2, but"):
+    with pytest.raises(autoseg.AutosegError, match=r"step_size= is 2, but"):
         autoseg.load(workspace=trained.workspace, step_size=2)
     with pytest.raises(autoseg.AutosegError, match=r"gate= is for files"):
         autoseg.load(workspace=trained.workspace, gate="x")

@@ -96,11 +96,10 @@ def _planned(folder: Path) -> Path:
 def _planned_once() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="autoseg-fuzz-planned-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _tiny(folder)
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = run_command(
-            ["plan_and_preprocess", str(_tiny(folder) / TINY), "-c", "2d", "--workspace", str(folder / "workspace")]
-        )
+        code = run_command([word.format(folder=folder) for word in (*PLAN, "-c", "2d", "-np", "1")])
     if code:
         raise ValueError(f"the tiny dataset cannot be planned: {said.getvalue()}")
     return folder

@@ -288,7 +288,8 @@ REFUSED: dict[int, dict[str, Make]] = {
         "nii_huge": patched("nii", (42, "<h", 30_000), (44, "<h", 30_000)),
         "jpeg_huge": jpeg_of_size(65_000, 32_000),
         "nii_gz_huge": patched("nii_gz", (42, "<h", 30_000), (44, "<h", 30_000)),
-        "png_bomb": png_bomb,
+        "png_bomb": png_bomb(50_000),
+        "jpeg_large": jpeg_of_size(13_000, 13_000),
         "bmp_huge": patched("bmp", (18, "<i", 40_000), (22, "<i", 40_000)),
         "tiff_huge": tiff(*gray(60_000, 60_000), data=bytes(300)),
         "tiff_zlib_huge": tiff(*gray(60_000, 60_000, packed=8, offset=128), data=zlib.compress(bytes(64)) + bytes(300)),
@@ -318,6 +319,7 @@ REFUSED: dict[int, dict[str, Make]] = {
 # These may be read, if what is read makes sense, or be refused: item, and what makes them
 READ: dict[str, tuple[int, Make]] = {
     "nii_gz_trailing_gigabyte": (6, trailing_gigabyte),
+    "png_large": (7, png_bomb(13_000)),
     "nrrd_long_line": (1, text("image.nrrd", NRRD.format(**SMALL, more=f"# {'x' * 2048}\n"), bytes(8))),
     "nrrd_long_key": (1, text("image.nrrd", NRRD.format(**SMALL, more=f"{'k' * 2100}:={'v' * 2100}\n"), bytes(8))),
     "nrrd_many_lines": (1, text("image.nrrd", NRRD.format(**SMALL, more="a:=b\n" * 300_000), bytes(8))),

@@ -43,6 +43,23 @@ def test_channels_are_gathered_in_order_and_a_case_that_lacks_one_stops_no_other
         "b": "channel 0000 (channel0) is missing: the model takes 2 (channel0, channel1). There is: b_0001.nii.gz."}
 
 
+@pytest.mark.parametrize(("name", "meant"), [
+    ("a_001.nii.gz", "a_0001.nii.gz"), ("a.nii.gz", "a_0000.nii.gz"), ("a_00001.nii.gz", "a_0001.nii.gz"),
+    ("a_c1.nii.gz", "a_0001.nii.gz"), ("a_7.nii.gz", "a_7_0000.nii.gz"),
+])
+def test_a_channel_with_nearly_the_right_name_is_told_what_it_should_be(
+    describe: Any, tmp_path: Path, name: str, meant: str
+) -> None:
+    image = Image(np.zeros((1, 3, 4, 5), np.uint8), Geometry((1.0, 1.0, 1.0)))
+    write_image(tmp_path / name, image.array, image)
+    write_image(tmp_path / "a_0001.nii.gz" if name == "a.nii.gz" else tmp_path / "a_0000.nii.gz", image.array, image)
+    wrong = {item.images[0].name: item.problem or "" for item in list_inputs(tmp_path, describe(channels=2))}
+    assert wrong[name].startswith(f"{name} holds 1 channel, but the model takes 2 (channel0, channel1)")
+    assert wrong.pop(name).endswith(f"rename it, such as to {meant}.")
+    [other] = wrong.values()
+    assert other.endswith(f"{name} has nearly the right name.")
+
+
 def test_surplus_doubled_and_colliding_files_are_named(describe: Any, tmp_path: Path) -> None:
     touch(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "b_0000.nrrd", "c.nii.gz", "c.nrrd")
     assert found(tmp_path, describe()) == {"c": ["c.nii.gz"]}

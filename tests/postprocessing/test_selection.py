@@ -47,6 +47,24 @@ def test_a_rule_that_only_removes_what_is_wrong_is_accepted_with_its_gain(tmp_pa
     assert tried.accepted and tried.says == "keep the largest component of kidney"
     assert tried.classes_before == {"1": pytest.approx((0.8 + 1) / 2), "2": None} and tried.classes_after == {"1": 1, "2": None}
     assert (tried.dice_before, tried.dice_after) == (pytest.approx(0.9), 1)
+    assert (tried.better, tried.worse, tried.p_value, tried.is_weak) == (1, 0, 0.5, True)
+
+
+@pytest.mark.parametrize(("better", "worse", "p_value"), [(4, 0, 1 / 16), (5, 0, 1 / 32), (7, 1, 9 / 256), (0, 0, 1.0)])
+def test_the_evidence_for_a_rule_is_a_sign_test_over_the_cases_that_change(
+    tmp_path: Path, better: int, worse: int, p_value: float
+) -> None:
+    """By hand: of n fair coins, the chance of at least k heads."""
+    cases = pairs(tmp_path, *[("111111....", "111111..11")] * better, *[("11.111....", "11.111....")] * worse,
+                  *[("1111......", "1111......")] * 2)
+    (tried,) = choose_rules(cases, LABELS, [LARGEST_KIDNEY])
+    assert (tried.better, tried.worse, tried.p_value) == (better, worse, pytest.approx(p_value))
+    assert tried.is_weak == (p_value >= 0.05) and ("weak evidence" in tried.evidence) == tried.is_weak
+
+
+def test_a_false_component_in_a_case_without_the_class_counts_as_a_better_case(tmp_path: Path) -> None:
+    (tried,) = choose_rules(pairs(tmp_path, ("111...", "111..2"), ("1122..", "1122..")), LABELS, [ATTACHED])
+    assert (tried.better, tried.worse) == (1, 0)
 
 
 def test_a_rule_that_lowers_one_class_is_not_accepted_however_much_it_helps_another(tmp_path: Path) -> None:

@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoseg.device import machine_in_words
 from autoseg.errors import AutosegError
-from autoseg.files import _host, write_text
+from autoseg.files import _host, write_json, write_text
 from autoseg.provenance import Origin
 from autoseg.tasks.anomaly import INFO
 from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.fold import FoldSteps, run_fold
-from autoseg.trainers.job import Job
+from autoseg.trainers.job import Job, pin_settings
 from autoseg.trainers.recipe import Recipe
 from autoseg.trainers.settings import TrainingSettings
-from autoseg.workspace import DatasetFolder
+from autoseg.training_log import TrainingRecord
+from autoseg.workspace import DatasetFolder, read_model
 
 SETTINGS = TrainingSettings()
 CASES = Origin.of(train={"a": "1"}, val={"b": "2"})
@@ -60,6 +62,23 @@ def test_a_new_fold_is_described_trained_and_validated(tmp_path: Path) -> None:
     steps = Steps(tmp_path)
     assert steps.run() == "summary" and steps.taken == ["describe", "train", "validate"]
     assert steps.job.fold_folder.cases_json.exists()
+    record = read_model(steps.job.fold_folder.training_json, TrainingRecord)
+    assert record.settings == SETTINGS.model_dump(mode="json")
+    assert record.machines == (machine_in_words(torch.device("cpu")),) and "core" in record.machines[0]
+
+
+def test_a_finished_fold_keeps_no_state_but_its_settings_and_its_machines(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    folder = steps.job.fold_folder
+    with pytest.raises(KeyboardInterrupt):
+        steps.run(error=KeyboardInterrupt())
+    save_state(folder.training_state, {"settings": {}})  # not read: training.json has them
+    write_json(folder.training_json, read_model(folder.training_json, TrainingRecord).model_copy(update={"machines": ("GPU",)}))
+    steps.run()
+    assert not folder.training_state.exists() and folder.checkpoint_final.exists()
+    assert read_model(folder.training_json, TrainingRecord).machines == ("GPU", machine_in_words(torch.device("cpu")))
+    steps.job = replace(steps.job, settings=SETTINGS.model_copy(update={"epochs": 7}))
+    assert pin_settings(steps.job) == SETTINGS  # validation runs with those of the training
 
 
 def test_a_trained_fold_is_validated_alone(tmp_path: Path) -> None:

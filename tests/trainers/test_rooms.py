@@ -50,7 +50,7 @@ class Room:
 ROOMS = [
     Room(SEGMENTATION, segmentation, ["a", "b", "c"], "preprocessed for 3d_fullres",
          "Dataset001_T -c 3d_fullres", {"transpose": [1, 0, 2]},
-         [({"batch_size": 1}, "plans"), ({"network": "resunet"}, "plans"), ({"base_features": 8}, "plans"),
+         [({"batch_size": 1}, "batch_size"), ({"network": "resunet"}, "network.name"), ({"base_features": 8}, "network.features"),
           ({"mirror_axes": (0,)}, "mirror_axes")],
          ({"momentum": 0.5, "epochs": 9, "seed": 3}, "momentum"), ({"mirror_axes": (3,)}, "mirror_axes"),
          {2: "2 patches of 4 × 4 × 4 at a time.*--set batch_size=1.*Dataset001_T --memory-gb 4"}),
@@ -163,14 +163,14 @@ def test_folds_that_differ_in_what_they_must_share_are_not_one_model(room: Room,
     write_text(first.fold_folder.training_state, "begun")
     for change, named in room.own:
         other = make_job("1", **change)
-        message = (rf"holds folds \(0\) of a model with other {named}\..* a name of its own \(--name\).* recipe, settings and "
-                   "plans.*--restart begins this one anew")
+        message = (rf"holds folds \(0\) of another model: {named}\S*=\S+ \(now .* a name of its own \(--name\).* recipe, "
+                   "settings and plans.*--restart begins this one anew")
         with pytest.raises(AutosegError, match=message):
             describe(room, other)
         with pytest.raises(AutosegError, match=message):
             room.module.check(other, room.module.load_data(other))
         describe(room, replace(other, name=f"with_{'_'.join(change)}"))
-    with pytest.raises(AutosegError, match=r"of a model with other recipe\."):
+    with pytest.raises(AutosegError, match=r"of another model: recipe=\S+ \(now own:build\)\."):
         describe(room, replace(make_job("1"), recipe="own:build", name=first.recipe))
 
 
@@ -200,7 +200,7 @@ def test_plans_that_differ_in_their_reasons_alone_are_the_same_model(room: Room,
     write_json(first.model.model_json, {**described, "plans": {**plans, **told}})
     describe(room, make_job("1"))
     write_json(first.model.model_json, {**described, "plans": {**plans, **room.plans}})
-    with pytest.raises(AutosegError, match="of a model with other plans"):
+    with pytest.raises(AutosegError, match=r"of another model: (plans\.)?\w+"):
         describe(room, make_job("1"))
 
 
@@ -235,7 +235,7 @@ def test_what_cannot_begin_is_refused_before_restart_throws_anything_away(
     describe(room, first := make_job("0"))
     write_text(first.fold_folder.training_state, "begun")
     ((key, value),) = room.own[1][0].items()
-    with pytest.raises(AutosegError, match=r"holds folds \(0\) of a model with other .* a name of its own \(--name\)"):
+    with pytest.raises(AutosegError, match=r"holds folds \(0\) of another model: .* a name of its own \(--name\)"):
         train(job.folder.name, 1, job.configuration, job.recipe, restart=True, device="cpu", settings={key: value},
               workspace=job.folder.root.parent, quiet=True)
     assert job.fold_folder.checkpoint_final.exists()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from autoseg.errors import AutosegError, spoken
+from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Topology
 from autoseg.topology.pooling import SMALLEST_EDGE, pool
 from autoseg.topology.shapes import reshaped, topology_of
@@ -53,11 +53,11 @@ def cost_note(effective: Configuration, planned: Configuration, classes: int) ->
     if step > MOST_OF_PLAN:
         return (f"{costs}, and a step on {effective.batch_size} patches {step:.1f} times what was planned for. Where memory runs "
                 "out: fewer or smaller patches "
-                f"({spoken('--set batch_size=, --set patch_size=', 'batch_size, patch_size in settings')}), "
+                f"(--set batch_size=, --set patch_size=), "
                 "or a plan that makes room for it "
                 "(autoseg_plan_and_preprocess --planner, or more --memory-gb).")
     if effective.batch_size < planned.batch_size and ratio > 1:
-        remedy = spoken("--set batch_size=", "batch_size in settings")
+        remedy = "--set batch_size="
         return f"{costs}, so {effective.batch_size} patches make a batch instead of {planned.batch_size} ({remedy})."
     return None
 
@@ -70,7 +70,7 @@ def _network(planned: Topology, settings: SegmentationSettings) -> Topology:
     """Return the plan's network as the settings change it."""
     topology = reshaped(planned, settings.network, settings.base_features, settings.norm)
     if settings.classification_guided and topology.name != "unet3plus":
-        remedy = spoken("--set network=unet3plus", 'network="unet3plus" to settings')
+        remedy = "--set network=unet3plus"
         raise AutosegError(f"classification_guided=true is for the network unet3plus, but this one is {topology.name}. "
                            f"Add {remedy}, or leave it out.")
     return topology.model_copy(update={

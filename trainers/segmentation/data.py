@@ -10,7 +10,7 @@ from functools import partial
 from autoseg.commands import command_line
 from autoseg.dataset import Dataset, Labels, require_there
 from autoseg.device import resolve_device
-from autoseg.errors import AutosegError, many, some
+from autoseg.errors import AutosegError, did_you_mean, many, some
 from autoseg.fingerprint import Fingerprint
 from autoseg.options import planning_command
 from autoseg.plan import Configuration, Plans
@@ -81,9 +81,8 @@ def load_data(job: Job[SegmentationSettings]) -> SegmentationData:
     plans = read_model(job.plans_json, Plans)
     if job.configuration not in plans.configurations:
         raise AutosegError(
-            f'{job.folder.name} has no configuration "{job.configuration}". '
-            f"There are: {', '.join(plans.configurations)}."
-        )
+            f'{job.folder.name} has no configuration "{job.configuration}".'
+            f"{did_you_mean(job.configuration, plans.configurations)} There are: {', '.join(plans.configurations)}.")
     require_there(dataset.folder, job.folder)
     configuration = plans.configurations[job.configuration]
     names = [case.name for case in dataset.training]

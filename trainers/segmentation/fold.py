@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from autoseg.console import ShowProgress
-from autoseg.errors import AutosegError, spoken
+from autoseg.console import ShowProgress, show_unless_quiet
+from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
@@ -63,8 +63,7 @@ def train_network(
     schedule = Schedule(settings, reserve=0.1 if data.validation else 0.02)
     run = Run(
         learner, streams[0], streams[1] if data.validation else None, list(data.dataset.labels.foreground), settings,
-        job.fold_folder, schedule, report, settings.validation_batches,
-    )
+        job.fold_folder, schedule, report, settings.validation_batches, keeps_best=True)
     try:
         train(run)
     finally:
@@ -110,6 +109,11 @@ def validate_fold(
         report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
     summary = without_failures(evaluate_pairs(pairs, data.dataset.labels))
     write_summary(job.fold_folder.summary_json, summary)
+    if missed := {name: data.stored[name].description.cropped_away for name in data.validation
+                  if data.stored[name].description.cropped_away}:
+        show_unless_quiet(
+            f"Note: {sum(missed.values())} labelled voxels of {many(len(missed), 'validation case')} ({some(missed)}) lie where "
+            "preprocessing crops the image, as all channels are 0 there. No model can find them: Dice counts them as missed.")
     return summary
 
 
@@ -119,5 +123,5 @@ def _too_large(job: Job[SegmentationSettings], plans: Plans, configuration: Conf
     fewer = max(1, configuration.batch_size // 2)
     return (
         f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer "
-        f"({spoken(f'--set batch_size={fewer}', f'batch_size={fewer} in settings')}); or plan for less: "
+        f"(--set batch_size={fewer}); or plan for less: "
         f"{planning_command(job.folder, job.task, less)}")

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from autoseg.bounds import PatchEdge
 from autoseg.dataset import Dataset
 from autoseg.intensities import IntensityWindow
-from autoseg.plan import Frozen
+from autoseg.plan import Frozen, TrainingImages
 from autoseg.tasks.anomaly import INFO
 from autoseg.tasks.anomaly.options import Axis, NormalBy, PlanOptions
 
@@ -24,8 +24,9 @@ class SlicePlans(Frozen):
     are one slice each. image_size: edge of the square slices, pixels (64, 128 or 256). channel_names: of a slice.
     windows: one per channel where the unit is absolute (CT); None for a channel that is scaled case by case, from its 0.5 to its
     99.5 percentile. normal_by: which slices count as normal: those of cases that case_labels says so of, those without
-    foreground, or all. source: the dataset as it was planned, without cases that had errors. options: that planning was asked
-    for. reasons: for each decision, the rule that gave it, in words.
+    foreground, or all. images: what the training images are like; None where that is not known. source: the dataset as it was
+    planned, without cases that had errors. options: that planning was asked for. reasons: for each decision, the rule that gave
+    it, in words.
     """
 
     remedy: ClassVar[str] = f"To make it anew: autoseg_plan_and_preprocess {{dataset}} {' '.join(INFO.planner_flags)}"
@@ -38,6 +39,7 @@ class SlicePlans(Frozen):
     channel_names: tuple[str, ...]
     windows: tuple[IntensityWindow | None, ...]
     normal_by: NormalBy
+    images: TrainingImages | None = None
     source: Dataset
     options: PlanOptions = PlanOptions()
     reasons: dict[str, str] = {}

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoseg.device import resolve_device
+from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import many
 from autoseg.evaluation.csv_table import write_rows
 from autoseg.image import Image
@@ -16,6 +16,7 @@ from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import Answer, CaseProgress, Prediction
+from autoseg.inference.unlike import unlike_training
 from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
 from autoseg.provenance import OutputFolder
@@ -68,10 +69,14 @@ class AnomalyPrediction(Prediction):
         detector, search = self.detector, self.detector.search
         starts = "the encoder's proposal" if detector.description.has_encoder and search.start != "random" else "random proposals"
         return "\n".join([
-            f"Detector, on {detector.device}: {detector.detector.in_words} ({chosen.members[0].root})",
+            f"Detector, on {device_in_words(detector.device)}: {detector.detector.in_words} ({chosen.members[0].root})",
             f"Why: {chosen.why}",
             f"Search: {search.search_steps} updates at most, {many(search.restarts, 'start')}, from {starts}; lambda "
             f"{search.lambda_:g}"])
+
+    def _warnings(self, image: Image) -> tuple[str, ...]:
+        plans = self.detector.description.plans
+        return unlike_training(image, plans.images, [window is not None for window in plans.windows])
 
     def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
         outputs = OutputFolder(folder, self.detector.origin(), overwrite)
@@ -99,7 +104,7 @@ class AnomalyPrediction(Prediction):
             entry = outputs.made(map_path(item).name, item.images)
             if entry is None or entry.result is None or not panels_path(item).exists():
                 return None
-            return Written(map_path(item), Scores.model_validate(entry.result).case, was_there=True)
+            return Written(map_path(item), Scores.model_validate(entry.result).case, was_there=True, warnings=entry.warnings)
 
         def score(item: PredictionInput) -> Written:
             outputs.require_own(map_path(item).name, panels_path(item))
@@ -108,10 +113,11 @@ class AnomalyPrediction(Prediction):
             if scored.anomaly_map is None:
                 raise ValueError("a detector that writes maps searches all slices")
             scores = Scores(case=scored.case, slices=tuple(scored.slices))
-            with outputs.writing(map_path(item).name, item.images, scores) as path:
+            warnings = self._warnings(image)
+            with outputs.writing(map_path(item).name, item.images, scores, warnings) as path:
                 draw_highest(panels_path(item), scored)
                 write_image(path, scored.anomaly_map, like=image)  # last: where it is, the panels are
-            return Written(map_path(item), scored.case)
+            return Written(map_path(item), scored.case, warnings=warnings)
 
         try:
             yield from predict_cases(inputs, outputs, lambda item: map_path(item).name, earlier,
@@ -125,7 +131,8 @@ class AnomalyPrediction(Prediction):
     def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
         self.without_probabilities(probabilities)
         scored = self.detector.score_image(image, case)
-        return Answer(None if scored.anomaly_map is None else scored.anomaly_map[0], row=scored.case)
+        return Answer(None if scored.anomaly_map is None else scored.anomaly_map[0], row=scored.case,
+                      warnings=self._warnings(image))
 
     def made(self, written: int, extra: int) -> str:
         return f"{written} anomaly map(s), scores.csv, slice_scores.csv and panels/"

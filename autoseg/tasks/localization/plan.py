@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from autoseg.bounds import Batch, Finite, Many, PatchEdge, Percentile, PositiveMm
 from autoseg.dataset import Dataset
 from autoseg.intensities import WINDOW_PERCENTILES, IntensityWindow
-from autoseg.plan import Frozen, Topology
+from autoseg.plan import Frozen, Topology, TrainingImages
 from autoseg.tasks.localization import INFO
 from autoseg.tasks.localization.options import PlanOptions
 
@@ -42,7 +42,8 @@ class ProjectionPlans(Frozen):
     scaled case by case, between its `percentiles`. pixel_mm: edge of the projection's square pixels. size: (rows, columns) pixels
     that training sees at a time. batch_size: projections per step. epochs: of the training, where nothing else is asked for.
     position: whether the network sees, in a channel of its own, how far each row is from the scan's ends. network: its shape.
-    source: the dataset as it was planned, without cases that had errors. options: that planning was asked for. reasons: for each
+    images: what the training images are like; None where that is not known. source: the dataset as it was planned, without cases
+    that had errors. options: that planning was asked for. reasons: for each
     decision, the rule that gave it.
     """
 
@@ -65,6 +66,7 @@ class ProjectionPlans(Frozen):
     epochs: Many
     position: bool = False
     network: Topology
+    images: TrainingImages | None = None
     source: Dataset
     options: PlanOptions = PlanOptions()
     reasons: dict[str, str] = {}

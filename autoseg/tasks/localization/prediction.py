@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoseg.device import resolve_device
+from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import AutosegError
 from autoseg.evaluation.csv_table import write_rows
 from autoseg.image import Image
@@ -18,6 +18,7 @@ from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import Answer, CaseProgress, Prediction
+from autoseg.inference.unlike import unlike_training
 from autoseg.parallel import Outcome
 from autoseg.provenance import Origin, OutputFolder, remove_recorded
 from autoseg.settings import chosen_settings
@@ -123,9 +124,13 @@ class LocalizationPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         locator, plans, threshold = self.locator, self.plans, self.locator.settings.threshold
         return "\n".join([
-            f"Locator, on {locator.device}: {locator.locator.in_words} ({chosen.members[0].root})",
+            f"Locator, on {device_in_words(locator.device)}: {locator.locator.in_words} ({chosen.members[0].root})",
             f"Why: {chosen.why}",
             f"Looks for: {plans.target.name}, along {plans.axis}; found where the confidence is {threshold:g} or more"])
+
+    def _warnings(self, image: Image) -> tuple[str, ...]:
+        plans = self.plans
+        return unlike_training(image, plans.images, [window is not None for window in plans.windows])
 
     def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
         settings = self.locator.settings
@@ -148,18 +153,19 @@ class LocalizationPrediction(Prediction):
         def earlier(item: PredictionInput) -> Written | None:
             entry, crop = outputs.made(f"{item.name}.png", item.images), crops.earlier(item)
             row = None if entry is None or entry.result is None else Location.model_validate(entry.result)
-            if row is None or crops.is_missing(item, row):
+            if entry is None or row is None or crops.is_missing(item, row):
                 return None
-            return Written(folder / f"{item.name}.png", row, crop, was_there=True)
+            return Written(folder / f"{item.name}.png", row, crop, was_there=True, warnings=entry.warnings)
 
         def locate(item: PredictionInput) -> Written:
             image = read_input(item)
             found = self.locator.locate_image(image, item.name)
             row, picture = location_of(item.name, found), folder / f"{item.name}.png"
-            with outputs.writing(picture.name, item.images, row):
+            warnings = self._warnings(image)
+            with outputs.writing(picture.name, item.images, row, warnings):
                 crop = crops.write(item, image, found)
                 draw_found(picture, row, found)  # last: where it is, the crop is
-            return Written(picture, row, crop)
+            return Written(picture, row, crop, warnings=warnings)
 
         try:
             yield from predict_cases(inputs, outputs, lambda item: f"{item.name}.png", earlier,
@@ -170,7 +176,7 @@ class LocalizationPrediction(Prediction):
 
     def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
         self.without_probabilities(probabilities)
-        return Answer(row=location_of(case, self.locator.locate_image(image, case)))
+        return Answer(row=location_of(case, self.locator.locate_image(image, case)), warnings=self._warnings(image))
 
     def made(self, written: int, extra: int) -> str:
         also = " and locations.csv" if self.crop_mm is None else f", locations.csv and {extra} image(s) in crops/"

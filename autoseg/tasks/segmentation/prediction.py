@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from autoseg.best import Rule
-from autoseg.device import resolve_device
-from autoseg.errors import AutosegError, spoken
+from autoseg.device import device_in_words, resolve_device
+from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput
@@ -30,6 +30,7 @@ class SegmentationPrediction(Prediction):
     """One model, or several whose probabilities are averaged."""
 
     doing, done = "Segmenting", "segmented"
+    makes_one_file = True
     compare_with = ("REFERENCE_DIR", "where you have reference labels")
 
     def __init__(self, predictor: Predictor, options: PredictOptions) -> None:
@@ -42,7 +43,7 @@ class SegmentationPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         models = [f"{member.model.in_words} ({folder.root})"
                   for member, folder in zip(self.predictor.members, chosen.members, strict=True)]
-        device = self.predictor.device
+        device = device_in_words(self.predictor.device)
         lines = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)] if len(models) > 1 \
             else [f"Model, on {device}: {models[0]}"]
         says = "; ".join(chosen.says) or "none"
@@ -59,11 +60,12 @@ class SegmentationPrediction(Prediction):
         return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress)
 
     def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
+        warnings = tuple(self.predictor.warnings_of(image, case))
         if not probabilities:
-            return Answer(self.predictor.predict_image(image, case))
+            return Answer(self.predictor.predict_image(image, case), warnings=warnings)
         with TemporaryDirectory() as folder:
             file = Path(folder) / "probabilities.b2nd"
-            return Answer(self.predictor.predict_image(image, case, file), read_probabilities(file))
+            return Answer(self.predictor.predict_image(image, case, file), read_probabilities(file), warnings=warnings)
 
     def made(self, written: int, extra: int) -> str:
         return f"{written} segmentation(s)"
@@ -77,7 +79,7 @@ def open_models(
     Raises AutosegError where a folder is not a model that segments, has no such folds, or the models do not fit each other.
     """
     if not 0 < options.step_size <= 1:
-        raise AutosegError(f"{spoken('--step-size', 'step_size')} is {options.step_size:g}, but must be above 0 and 1 at most.")
+        raise AutosegError(f"--step-size is {options.step_size:g}, but must be above 0 and 1 at most.")
     target = resolve_device(device)
     loaded = [load_model(folder, folds, options.checkpoint, target) for folder in chosen.members]
     rules = chosen.rules if options.postprocessing else ()

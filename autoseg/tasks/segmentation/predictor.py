@@ -241,12 +241,12 @@ class Predictor:
     def _prepare(self, item: PredictionInput) -> _Case:
         image = read_input(item)
         self._check_channels(image, item.name)
-        warnings = self._warnings(image, item.name)
+        warnings = self.warnings_of(image, item.name)
         prepared = self._preprocess(image, item.name)
         no_voxels = np.broadcast_to(np.zeros((), image.array.dtype), image.array.shape)
         return _Case(replace(image, array=no_voxels), prepared, tuple(warnings))
 
-    def _warnings(self, image: Image, name: str) -> list[str]:
+    def warnings_of(self, image: Image, name: str) -> list[str]:
         """Return what is unlike the training images; what may take very long is shown at once, before it is begun."""
         plans = self.description.plans
         tiles = sum(member.expected_tiles(image) for member in self.members)

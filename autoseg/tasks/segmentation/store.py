@@ -23,7 +23,7 @@ from autoseg.image import axis_order
 from autoseg.parallel import Outcome
 from autoseg.plan import Configuration, Plans
 from autoseg.preprocessing import store
-from autoseg.preprocessing.crop import Box
+from autoseg.preprocessing.crop import Box, labelled_outside
 from autoseg.preprocessing.pipeline import preprocess_case, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties, CaseToMake, Part, StoredCase, StoredDescription
@@ -37,10 +37,12 @@ MEMORY_BESIDES_VOLUMES = 150 * 2**20  # bytes: slabs, matrices, compression
 
 
 class VolumeDescription(StoredDescription):
-    """`<case>.json`. foreground_counts: voxels of each class or region."""
+    """`<case>.json`. foreground_counts: voxels of each class or region. cropped_away: labelled voxels of the original grid
+    where preprocessing crops."""
 
     properties: CaseProperties
     foreground_counts: dict[int, Count]
+    cropped_away: Count = 0
 
     @model_validator(mode="after")
     def _of_one_grid(self) -> VolumeDescription:
@@ -84,27 +86,27 @@ class StoredVolume(StoredCase[VolumeDescription]):
         seg = self.array(LABELS)  # its metadata lives as long as it does
         if _vlmeta_key(key) not in seg.schunk.vlmeta:
             path = store.description_path(self.folder, self.name)
-            raise AutosegError(f"case {self.name}: {path} counts voxels of {key}, which its labels do not hold. Delete it and run "
-                               "autoseg_plan_and_preprocess again.")
+            raise AutosegError(f"case {self.name}: {path} counts voxels of {key}, which its labels do not hold. Delete it and "
+                               "run autoseg_plan_and_preprocess again.")
         flat = np.frombuffer(seg.schunk.vlmeta[_vlmeta_key(key)], "<i8")
         return np.stack(np.unravel_index(flat, self.shape), axis=1).astype(np.int32)
 
 
 def write_volume(
     folder: Path, data: np.ndarray, seg: np.ndarray, properties: CaseProperties, labels: Labels,
-    patch_size: Sequence[int] = (128, 128, 128), origin: str = "", plans: str = "",
+    patch_size: Sequence[int] = (128, 128, 128), origin: str = "", plans: str = "", cropped_away: int = 0,
 ) -> None:
     """Store a preprocessed case; an older version of it is replaced.
 
     data: (C, Z, Y, X) float32. seg: (1, Z, Y, X) int8 or int16. patch_size: voxels, 2 or 3 entries; the files are laid
-    out for reading patches of about this size. origin, plans: as in `StoredDescription`.
+    out for reading patches of about this size. origin, plans: as in `StoredDescription`. cropped_away: as in `VolumeDescription`.
     Raises AutosegError where the disk is full or the folder cannot be written.
     """
     samples = dict(sample_foreground(seg[0], properties.case, labels))
     metadata = {_vlmeta_key(key): voxels.astype("<i8").tobytes() for key, (_, voxels) in samples.items()}
     description = VolumeDescription(
         case=properties.case, shapes={}, origin=origin, plans=plans, properties=properties,
-        foreground_counts={key: count for key, (count, _) in samples.items()})
+        foreground_counts={key: count for key, (count, _) in samples.items()}, cropped_away=cropped_away)
     store.write_case(folder, description, [Part("", data, patch_size), Part(LABELS, seg, patch_size, metadata)])
 
 
@@ -160,7 +162,8 @@ def _preprocess_and_store(job: CaseToMake, dataset: Dataset, plans: Plans, folde
         configuration = plans.configurations[name]
         data, seg, properties = preprocess_case(image, label, job.case.name, plans, configuration)
         write_volume(folders[name], data, seg, properties, dataset.labels, configuration.patch_size, origin,
-                     plans_digest(dataset.labels, plans, configuration))
+                     plans_digest(dataset.labels, plans, configuration),
+                     labelled_outside(properties.order.of(label.array[0]), properties.crop_box, dataset.labels.ignore))
         del data, seg  # before the next configuration's arrays are made
     return list(job.origins)
 

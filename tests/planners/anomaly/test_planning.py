@@ -20,9 +20,11 @@ from autoseg.planners.anomaly.planning import plan
 from autoseg.planners.anomaly.request import prepare
 from autoseg.tasks.anomaly.options import PlanOptions
 from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.training_images import ChannelMeasures, ImageMeasures
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection
 
+LIKE = ImageMeasures(spacing_mm=(1, 1, 1), volume_ml=1, channels=(ChannelMeasures(low=0, median=1, high=2),))
 SAGITTAL_SCAN = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # x to the back, y to the feet, z to the right
 
 
@@ -36,8 +38,9 @@ def made(cases: int = 2, **changes: Any) -> Dataset:
 def volume(spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), direction: tuple[float, ...] | None = None,
            truth: Truth = "normal", **changes: Any) -> MeasuredSlices:
     geometry = Geometry(spacing_mm) if direction is None else Geometry(spacing_mm, direction=direction)
-    return replace(MeasuredSlices(geometry=geometry, channels=1, shape=(3, 4, 5), picture=False, gray=False, constant=False,
-                            truths=([truth] * 3, [truth] * 4, [truth] * 5), samples=None), **changes)
+    return replace(MeasuredSlices(
+        geometry=geometry, channels=1, shape=(3, 4, 5), picture=False, gray=False, constant=False,
+        truths=([truth] * 3, [truth] * 4, [truth] * 5), samples=None, image=LIKE), **changes)
 
 
 def picture(channels: int = 1, gray: bool = True, **changes: Any) -> MeasuredSlices:

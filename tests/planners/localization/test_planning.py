@@ -20,8 +20,10 @@ from autoseg.tasks.localization.options import PlanOptions
 from autoseg.tasks.localization.placement import ProjectionPlacement, axes_of
 from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.topology.values import values_put_out
+from autoseg.training_images import ChannelMeasures, ImageMeasures
 from autoseg.verification.inspection import Inspection
 
+LIKE = ImageMeasures(spacing_mm=(1, 1, 1), volume_ml=1, channels=(ChannelMeasures(low=0, median=1, high=2),))
 LABELS = Labels(values={"background": 0, "L3": 3, "L4": 4})
 TARGET = Target(name="L3", labels=("L3",))
 DEFAULTS = PlanOptions()
@@ -43,9 +45,8 @@ def measured(
     z, y, x = shape
     placement = ProjectionPlacement(geometry, shape, "z", axes, ((0, z), (0, y), (0, x)), (z, y))
     level = Level(slice=50, first=50 - height / 2, last=50 + height / 2 - 1, column=3.0) if has_level else None
-    return MeasuredProjection(**{"channels": 1, "placement": placement, "known": Known(is_known, level if is_known else None),
-        "slab": 0.3,
-                       "samples": None, **changes})
+    return MeasuredProjection(**{"channels": 1, "image": LIKE, "placement": placement, "slab": 0.3, "samples": None,
+                                 "known": Known(is_known, level if is_known else None), **changes})
 
 
 def planned(

@@ -82,7 +82,9 @@ def test_a_fold_writes_all_that_it_should(make_job: MakeJob) -> None:
 
 def test_the_weights_are_those_of_the_average_and_score_as_the_model(make_job: MakeJob, without_pictures: None) -> None:
     job = make_job(epochs=1)
-    train_fold(job)
+    pieces, settings, device = steps(job, load_data(job), quietly), job.settings or job.defaults, torch.device("cpu")
+    pieces.describe(settings)
+    pieces.train(settings, device)
     loaded = load_detector(job.model, ["0"])
     torch.manual_seed(0)
     latent = torch.rand(3, 4) * 2 - 1

@@ -62,6 +62,9 @@ def _rules(best: Best) -> list[Block]:
     if accepted:
         outcome = (f"{len(accepted)} raised the mean Dice without lowering a class and "
                    f"{'is' if len(accepted) == 1 else 'are'} applied to every prediction")
+    if weak := sum(tried.is_weak for tried in accepted):
+        outcome += (f". The evidence for {'it' if len(accepted) == 1 else f'{weak} of them'} is weak: so few cases become better "
+                    "that it may be chance (see p below)")
     blocks: list[Block] = [Text(
         f"{counted(len(best.rules), 'rule')} that the training labels suggest {'was' if len(best.rules) == 1 else 'were'} tried "
         f"on the validation predictions: {outcome}.")]
@@ -75,8 +78,10 @@ def _rules(best: Best) -> list[Block]:
 
 def _rule_table(caption: str, rules: list[TriedRule], names: Mapping[str, str]) -> Table:
     rows = [[tried.says, fixed(tried.dice_before), fixed(tried.dice_after), signed(tried.dice_after - tried.dice_before),
+             "" if tried.p_value is None else f"{tried.better} / {tried.worse}", number(tried.p_value, 2),
              _changes(tried, names)] for tried in rules]
-    return Table(caption, ("rule", "Dice before", "Dice after", "gain", "classes that change"), rows, frozenset({4}))
+    columns = ("rule", "Dice before", "Dice after", "gain", "cases better / worse", "p", "classes that change")
+    return Table(caption, columns, rows, frozenset({6}))
 
 
 def _changes(tried: TriedRule, names: Mapping[str, str]) -> str:
