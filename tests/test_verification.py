@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
-from rich.table import Table
 
 from autoseg.dataset import Labels, load_dataset
 from autoseg.errors import AutosegError
@@ -18,7 +15,7 @@ from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label, write_image, write_label
 from autoseg.verification.case import check_case, suggest_mapping
-from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.findings import Finding, in_paragraphs
 from autoseg.verification.inspection import inspection_findings, run_inspections, verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
 
@@ -32,12 +29,6 @@ def found(folder: Path) -> list[tuple[str, str, str]]:
 
 def on(geometry: Geometry, shape: tuple[int, int, int] = (4, 6, 5)) -> Image:
     return Image(np.zeros((1, *shape), np.uint8), geometry)
-
-
-def shown(table: Table) -> str:
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(table)
-    return console.export_text()
 
 
 def change_label(folder: Path, case: str, old: int, new: int) -> None:
@@ -68,15 +59,13 @@ def test_missing_files_are_findings_of_their_case(tiny_dataset: Path) -> None:
         ("tiny_0", "error", "missing_file"), ("tiny_1", "error", "missing_file")]
 
 
-def test_listed_cases_that_are_absent_share_one_row_that_names_each(tiny_dataset: Path) -> None:
+def test_listed_cases_that_are_absent_share_one_paragraph_that_names_each(tiny_dataset: Path) -> None:
     names = [f"case_{number:03d}" for number in range(60)]
     content = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "organ"}, "training": [
         {"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in names]}
     (tiny_dataset / "dataset.json").write_text(json.dumps(content))
-    table = findings_table([f for f in verify_dataset(load_dataset(tiny_dataset), workers=1) if f.severity == "error"])
-    assert table.row_count == 1
-    text = " ".join(shown(table).split())
-    assert "60 cases: case_000" in text and all(name in text for name in names)
+    _, text = in_paragraphs([f for f in verify_dataset(load_dataset(tiny_dataset), workers=1) if f.severity == "error"])
+    assert text.startswith("Error, 60 cases (case_000, ") and all(name in text for name in names)
 
 
 def test_too_few_and_too_many_channels_are_counted(tiny_dataset: Path) -> None:
@@ -209,17 +198,15 @@ def test_several_processes_find_the_same(tiny_dataset: Path) -> None:
     assert sorted(done) == ["tiny_0", "tiny_1", "tiny_2", "tiny_3"]
 
 
-def test_the_table_shows_errors_first_and_shares_rows_between_equal_findings() -> None:
+def test_errors_are_shown_first_and_equal_findings_share_a_paragraph() -> None:
     findings = [
         Finding(case="a", file="/data/a.nii", severity="warning", code="one_value", problem="odd", remedy="look"),
         Finding(case="b", file="/data/b.nii", severity="error", code="unreadable", problem="broken", remedy="mend"),
         Finding(case="c", file="/data/c.nii", severity="error", code="unreadable", problem="broken", remedy="mend"),
     ]
-    table = findings_table(findings)
-    assert table.row_count == 2
-    text = shown(table)
-    assert text.index("broken") < text.index("odd")
-    assert "2 cases: b, c" in text and "2 files in /data" in text and "2 case(s) with errors" in text
+    assert in_paragraphs(findings) == [
+        "3 findings, 2 cases with errors:", "Error, 2 cases (b, c): broken.\n  In: 2 files in /data\n  To do: mend",
+        "Warning, case a: odd.\n  In: /data/a.nii\n  To do: look"]
 
 
 @pytest.mark.parametrize(("values", "mapping"), [

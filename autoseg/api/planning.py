@@ -22,7 +22,7 @@ from autoseg.plan import Frozen
 from autoseg.planners.request import Request, inspect
 from autoseg.preprocessing.store import forget_outdated
 from autoseg.provenance import Origin, read_origin
-from autoseg.verification.findings import Finding, findings_table
+from autoseg.verification.findings import Finding, in_paragraphs
 from autoseg.verification.inspection import Inspection, verify_dataset
 from autoseg.verification.repair import find_mapping, repair_labels
 from autoseg.verification.seen import Seen, see
@@ -184,7 +184,7 @@ def _inspected(
             finish(inspection.case)
     findings: list[Finding] = task.planner.findings(request, inspections)
     if findings and not quiet:
-        console.show(findings_table(findings))
+        console.show_all(in_paragraphs(findings))
     return inspections, findings
 
 
@@ -232,7 +232,7 @@ def verify(
     with console.progress(f"Checking {source.name}", quiet) as report:
         findings = verify_dataset(source, workers, console.counted(report, len(source.training) + len(source.test)))
     if findings and not quiet:
-        console.show(findings_table(findings))
+        console.show_all(in_paragraphs(findings))
     return findings
 
 
@@ -260,5 +260,5 @@ def repair(
     if not quiet:
         console.show(f"Label values: {', '.join(f'{value} became {meant}' for value, meant in mapping.items())}.")
         if findings:
-            console.show(findings_table(findings))
+            console.show_all(in_paragraphs(findings))
     return findings

@@ -158,7 +158,11 @@ def read_description(folder: Path, case: str, description: type[DescriptionType]
     if not path.is_file():
         raise AutosegError(f"case {case}: {folder} holds no complete preprocessed data of it. "
                            "Run autoseg_plan_and_preprocess again; it continues where it stopped.")
-    return read_model(path, description)
+    there = read_model(path, description)
+    if there.case != case:
+        raise AutosegError(f"{path} describes the case {there.case}, but {case} is expected. Delete it and run "
+                           "autoseg_plan_and_preprocess again.")
+    return there
 
 
 def opened(stored: OpenedType) -> OpenedType:

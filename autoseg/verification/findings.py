@@ -1,4 +1,4 @@
-"""Findings: what is wrong with a dataset, in words, and the table that shows it."""
+"""Findings: what is wrong with a dataset, in words, and the paragraphs that show it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, RootModel
-from rich.markup import escape
-from rich.table import Table
 
+from autoseg.errors import many
 from autoseg.workspace import read_model
 
 Severity = Literal["error", "warning"]
@@ -60,27 +59,26 @@ def read_findings(path: Path) -> list[Finding]:
     return read_model(path, _Findings).root
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """Return a table of all findings, errors first. Cases with the same problem share a row, which names them all."""
+def in_paragraphs(findings: Sequence[Finding]) -> list[str]:
+    """Return a paragraph for each finding, errors first, below a first line with their numbers; they read well at any width.
+
+    Cases with the same problem share a paragraph, which names them all.
+    """
     together: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in sorted(findings, key=lambda finding: finding.severity != "error"):
         key = (finding.severity, _for_any_case(finding, finding.problem), _for_any_case(finding, finding.remedy))
         together.setdefault(key, []).append(finding)
-    errors = len({finding.case for finding in findings if finding.severity == "error"})
-    table = Table(
-        title=f"{len(findings)} finding(s): {errors} case(s) with errors" if findings else "Nothing is wrong",
-        show_lines=True)
-    table.add_column("severity")
-    table.add_column("cases", ratio=2, overflow="fold")
-    for column in ("problem", "files", "what to do"):
-        table.add_column(column, ratio=3, overflow="fold")
+    bad = len({finding.case for finding in findings if finding.severity == "error"})
+    said = [f"{many(len(findings), 'finding')}, {many(bad, 'case')} with errors:" if findings else "Nothing is wrong."]
     for (severity, problem, remedy), same in together.items():
         if len({(finding.problem, finding.remedy) for finding in same}) == 1:
             problem, remedy = same[0].problem, same[0].remedy
         cases = list(dict.fromkeys(finding.case for finding in same if finding.case))
-        names = ", ".join(cases) if len(cases) < 2 else f"{len(cases)} cases: {', '.join(cases)}"
-        table.add_row(severity, *map(escape, (names or "all", problem, _files(same), remedy)))
-    return table
+        names = f"case {cases[0]}" if len(cases) == 1 else f"{len(cases)} cases ({', '.join(cases)})" if cases else "the dataset"
+        files = _files(same)
+        place = [] if files in problem + remedy else [f"  In: {files}"]
+        said.append("\n".join([f"{severity.capitalize()}, {names}: {problem.rstrip('.')}.", *place, f"  To do: {remedy}"]))
+    return said
 
 
 def _for_any_case(finding: Finding, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import sys
@@ -33,10 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs = _jobs(flags, flags.target or list(known))
     counts: dict[str, Counter[str]] = {}
     shown = itertools.count()
-    for job, outcome in carried_out(jobs, flags.jobs, flags.keep):
-        counts.setdefault(job.target or "corpus", Counter())[outcome.verdict] += 1
-        if outcome.verdict in BAD and next(shown) < SHOWN:
-            print(_said(job, outcome), flush=True)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends with the table of what was done
+        for job, outcome in carried_out(jobs, flags.jobs, flags.keep):
+            counts.setdefault(job.target or "corpus", Counter())[outcome.verdict] += 1
+            if outcome.verdict in BAD and next(shown) < SHOWN:
+                print(_said(job, outcome), flush=True)
     print(table(counts))
     bad = sum(count[verdict] for count in counts.values() for verdict in BAD)
     print(

@@ -103,6 +103,15 @@ def same_values(good: np.ndarray, other: np.ndarray, array: np.ndarray) -> str:
     )
 
 
+def same_tiles(good: np.ndarray, array: np.ndarray) -> str:
+    """Return what is wrong where values are sealed in tiles of 16 × 16: those at the margin hold more than the size that is
+    announced, so that another size, of as many tiles, shows more of them or less."""
+    rows, columns = (min(sizes) for sizes in zip(good.shape[2:], array.shape[2:], strict=True))
+    tiles = [tuple(-(-size // 16) for size in one.shape[2:]) for one in (good, array)]
+    same = tiles[0] == tiles[1] and good.dtype == array.dtype
+    return "" if same and np.array_equal(good[..., :rows, :columns], array[..., :rows, :columns]) else "the tiles are others"
+
+
 def picture_png(path: Path, array: np.ndarray) -> str:
     """Return what is wrong with an array read of a PNG: announced size, unpacked bytes and array must agree."""
     data, place, stream, head = path.read_bytes(), 8, b"", b""

@@ -16,7 +16,10 @@ from autoseg.best import Best
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.evaluation.summary import Summary
 from autoseg.files import write_json
+from autoseg.image_io import read_geometry
 from autoseg.plan import Plans
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.workspace import read_model
 from tests.fuzz.artefacts import (
     CASES,
@@ -24,6 +27,7 @@ from tests.fuzz.artefacts import (
     dataset,
     fingerprint,
     plans,
+    projection_plans,
     read_fingerprint,
     read_network,
     read_plans,
@@ -31,10 +35,12 @@ from tests.fuzz.artefacts import (
     read_splits,
     read_state,
     read_stored,
+    slice_plans,
     summary,
     user_dataset,
     write_model,
     write_record,
+    write_sidecar,
     write_state,
     write_stored,
 )
@@ -144,11 +150,18 @@ def _documents() -> list[tuple[str, Callable[[Path], Path], Callable[[Path], Any
             partial(read_model, model=Dataset),
         ),
         ("plans", written("plans.json", lambda _: plans()), read_plans),
+        ("slice_plans", written("slice_plans.json", lambda _: slice_plans()), partial(read_model, model=SlicePlans)),
+        (
+            "projection_plans",
+            written("projection_plans.json", lambda _: projection_plans()),
+            partial(read_model, model=ProjectionPlans),
+        ),
         ("fingerprint", written("fingerprint.json", lambda _: fingerprint()), read_fingerprint),
         ("best", written("best.json", lambda _: best()), lambda path: read_model(path, Best).name),
         ("splits", written("splits.json", lambda _: [{"train": list(CASES[:4]), "val": list(CASES[4:])}] * 2), read_splits),
         ("summary", written("summary.json", lambda _: summary()), partial(read_model, model=Summary)),
         ("record", write_record, read_record),
+        ("sidecar", write_sidecar, lambda path: read_geometry(path.with_suffix(".tif"))),
     ]
 
 

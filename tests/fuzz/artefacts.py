@@ -12,11 +12,16 @@ from torch import nn
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
+from autoseg.image import Geometry, Image
+from autoseg.image_io import write_image
+from autoseg.image_io.tiff import TiffHeader
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Plans, Topology
 from autoseg.postprocessing.selection import candidate_rules
 from autoseg.preprocessing.store import CaseProperties
 from autoseg.provenance import Origin, OutputFolder
+from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.localization.plan import ProjectionPlans, Target
 from autoseg.tasks.segmentation.model import ModelDescription, load_model
 from autoseg.tasks.segmentation.store import open_volume, write_volume
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
@@ -288,3 +293,45 @@ def write_record(folder: Path) -> Path:
 def read_record(folder: Path) -> Any:
     """Return what a record says."""
     return OutputFolder(folder, Origin.of(model="tiny")).results
+
+
+def write_sidecar(folder: Path) -> Path:
+    """Write a TIFF with its voxel sizes beside it, and return the path of these."""
+    image = Image(np.ones((1, 2, 3, 4), np.uint8), Geometry((3.0, 1.0, 1.0)), TiffHeader(has_sidecar=True, dimensions=3))
+    write_image(folder / "image.tif", image.array, image)
+    return folder / "image.json"
+
+
+def slice_plans() -> SlicePlans:
+    """Return small plans of slices."""
+    return SlicePlans(
+        dataset="Dataset001_Tiny",
+        versions=VERSIONS,
+        axis="axial",
+        image_size=64,
+        channel_names=("MRI",),
+        windows=(None,),
+        normal_by="all",
+        source=dataset(Path("raw")),
+    )
+
+
+def projection_plans() -> ProjectionPlans:
+    """Return small plans of projections."""
+    network = Topology(features=(4, 8), strides=((1, 1), (2, 2)), kernel_sizes=((3, 3),) * 2, convs_per_stage=(1, 1))
+    return ProjectionPlans(
+        dataset="Dataset001_Tiny",
+        versions=VERSIONS,
+        target=Target(name="organ", labels=("organ",)),
+        axis="z",
+        project="y",
+        slab=0.5,
+        channel_names=("MRI",),
+        windows=(None,),
+        pixel_mm=1.0,
+        size=(64, 64),
+        batch_size=2,
+        epochs=10,
+        network=network,
+        source=dataset(Path("raw")),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 
@@ -10,13 +11,20 @@ from tests.fuzz.attempt import Case, Target
 from tests.fuzz.corpus_commands import command_cases
 from tests.fuzz.corpus_images import image_cases
 from tests.fuzz.corpus_other import other_cases
-from tests.fuzz.images import Reader, image_targets
+from tests.fuzz.images import Reader, image_targets, read_as_label
+
+LABELS = ("nii", "mha_zlib", "nrrd_gzip", "tiff_strips", "png_palette", "png_4")  # formats that are read as labels, too
 
 
 @lru_cache
 def targets(reader: str) -> dict[str, Target]:
     """Return every target. reader: "module:function" that reads images (see `images.Reader`)."""
-    return image_targets(_reader(reader)) | artefact_targets()
+    labels = {
+        f"label_{name}": replace(target, name=f"label_{name}")
+        for name, target in image_targets(read_as_label).items()
+        if name in LABELS
+    }
+    return image_targets(_reader(reader)) | labels | artefact_targets()
 
 
 @lru_cache
