@@ -116,6 +116,19 @@ def test_one_process_reads_all_files_of_its_parent_and_ends_with_it(tmp_path: Pa
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+def test_without_a_second_process_files_are_read_in_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, a process cannot be handed an open file."""
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.png")
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.tif", compression="tiff_lzw")
+    sitk.WriteImage(sitk.GetImageFromArray(PICTURE[None]), str(tmp_path / "a.nrrd"))
+    foreign._end()
+    monkeypatch.delattr(socket, "recv_fds")
+    descriptors = psutil.Process().num_fds()
+    for name in ("a.png", "a.tif", "a.nrrd"):
+        np.testing.assert_array_equal(read_image(tmp_path / name).array[0, 0], PICTURE)
+    assert not foreign._running and psutil.Process().num_fds() == descriptors
+
+
 def test_an_interrupted_question_is_not_answered_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("a.png", 1), ("b.png", 2)):
         Pillow.fromarray(np.full((4, 5), value, np.uint8)).save(tmp_path / name)

@@ -51,17 +51,16 @@ def shared(array: np.ndarray) -> Shared:
 @contextmanager
 def named(content: bytes) -> Iterator[str]:
     """Give a plain name under which a library that only opens files by name finds these bytes."""
-    descriptor = _nameless_file()
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        yield name_of(descriptor)
-    finally:
-        os.close(descriptor)
+    with tempfile.TemporaryDirectory() if os.name == "nt" else open(_nameless_file(), "w+b") as place:
+        path = Path(place) / "image" if isinstance(place, str) else Path(name_of(place.fileno(), Path()))
+        path.write_bytes(content)
+        yield str(path)
 
 
-def name_of(descriptor: int) -> str:
-    """Return a plain name of an open file, whatever its own name is."""
+def name_of(descriptor: int, path: Path) -> str:
+    """Return a plain name of an open file, whatever its own is; on Windows, its own."""
+    if os.name == "nt":
+        return str(path)
     return f"/proc/self/fd/{descriptor}" if os.path.isdir("/proc/self/fd") else f"/dev/fd/{descriptor}"
 
 
@@ -99,7 +98,10 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         function = getattr(import_module(f"autoseg.image_io.{request['module']}"), request["function"])
         with _bounded(path):
             facts, array = function(path, **request["details"])
-        return facts, array.array if isinstance(array, Shared) and not _bounds else array
+        if isinstance(array, Shared) and not _bounds:  # in the process that asked
+            os.close(array.descriptor)
+            return facts, array.array
+        return facts, array
     except AutosegError as error:
         return {"error": str(error)}, None
     except MemoryError:
