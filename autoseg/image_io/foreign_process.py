@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -37,6 +38,7 @@ class Shared:
         size = max(1, int(np.prod(shape, dtype=object)) * dtype.itemsize)
         self.descriptor = _nameless_file()
         os.ftruncate(self.descriptor, size)
+        self.close = weakref.finalize(self, os.close, self.descriptor)  # what was sent or mapped stays
         self._memory = mmap.mmap(self.descriptor, size)
         self.array = np.frombuffer(self._memory, dtype).reshape(shape)
 
@@ -99,7 +101,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         with _bounded(path):
             facts, array = function(path, **request["details"])
         if isinstance(array, Shared) and not _bounds:  # in the process that asked
-            os.close(array.descriptor)
+            array.close()
             return facts, array.array
         return facts, array
     except AutosegError as error:
@@ -123,7 +125,7 @@ def main() -> None:
             socket.send_fds(parent, [LENGTH.pack(len(reply))], [] if array is None else [array.descriptor])
             parent.sendall(reply)
             if array is not None:
-                os.close(array.descriptor)
+                array.close()
                 del array
 
 
