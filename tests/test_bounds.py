@@ -85,7 +85,8 @@ def test_a_configuration_that_cannot_be_is_named_with_the_file(tmp_path: Path, w
     (Plans, PLANS, ("foreground_intensities", "0", "mean"), float("nan")),
     (CaseFingerprint, CASE, ("spacing_mm", 0), -1), (CaseFingerprint, CASE, ("shape", 1), 0),
     (CaseFingerprint, CASE, ("share_kept",), 2),
-    *((CaseFingerprint, CASE, ("unions",), {key: {"components": 1, "main_components": 1, "smallest_ml": 1}}) for key in ("²", "", "1+")),
+    *((CaseFingerprint, CASE, ("unions",), {key: {"components": 1, "main_components": 1, "smallest_ml": 1}})
+      for key in ("²", "", "1+")),
     (CaseProperties, STORED, ("transpose",), [0, 0, 0]), (CaseProperties, STORED, ("spacing_mm", 2), -1),
     (CaseProperties, STORED, ("crop_box", 0), [-1, 5]), (CaseProperties, STORED, ("crop_box", 0), [1, 7]),
     (CaseProperties, STORED, ("shape_resampled", 0), 0),
