@@ -116,6 +116,21 @@ def test_one_process_reads_all_files_of_its_parent_and_ends_with_it(tmp_path: Pa
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+def test_without_a_second_process_files_are_read_in_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, a process cannot be handed an open file."""
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.png")
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.tif", compression="tiff_lzw")
+    sitk.WriteImage(sitk.GetImageFromArray(PICTURE[None]), str(tmp_path / "a.nrrd"))
+    foreign._end()
+    monkeypatch.delattr(socket, "recv_fds")
+    descriptors = []
+    for _ in range(3):
+        for name in ("a.png", "a.tif", "a.nrrd"):
+            np.testing.assert_array_equal(read_image(tmp_path / name).array[0, 0], PICTURE)
+        descriptors.append(psutil.Process().num_fds())
+    assert not foreign._running and descriptors[1] == descriptors[2]
+
+
 def test_an_interrupted_question_is_not_answered_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("a.png", 1), ("b.png", 2)):
         Pillow.fromarray(np.full((4, 5), value, np.uint8)).save(tmp_path / name)
@@ -484,3 +499,14 @@ def test_tiff_without_the_lengths_of_its_packed_parts_is_refused(tmp_path: Path)
     content, tags = tiff(PICTURE[:32, :48], tmp_path / "a.tif", tile=(16, 16), compression="zlib")
     struct.pack_into("<I", content, tags[325] + 4, 0)
     refused(tmp_path / "b.tif", content, "lengths")
+
+
+def test_neither_process_keeps_files_open(tmp_path: Path) -> None:
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.tif", compression="tiff_lzw")
+    read_image(tmp_path / "a.tif")
+    counts = []
+    for _ in range(2):
+        for _ in range(5):
+            read_image(tmp_path / "a.tif")
+        counts.append((psutil.Process().num_fds(), psutil.Process(foreign._running[-1]._process.pid).num_fds()))
+    assert counts[0] == counts[1]
