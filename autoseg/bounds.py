@@ -30,8 +30,10 @@ def _is_orientation(letters: str) -> str:
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveMm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveMm = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]  # as of images
 Percentile = Annotated[float, Field(ge=0, le=100)]
+LabelValue = Annotated[str, Field(pattern="^-?[0-9]{1,20}$")]  # as a key
+LabelValues = Annotated[str, Field(pattern=r"^-?[0-9]{1,20}(\+-?[0-9]{1,20})*$")]  # a union of them, such as "1+2"
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Voxels = Annotated[int, Field(ge=1, lt=2**31)]  # along an axis of an image

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from autoseg.bounds import Count, Finite, NotNegative, PositiveMm, Share, Voxels
+from autoseg.bounds import Count, Finite, LabelValue, LabelValues, NotNegative, PositiveMm, Share, Voxels
 from autoseg.image import axis_order
 from autoseg.plan import Frozen, IntensityStatistics, TrainingImages
 
@@ -28,8 +28,8 @@ class LabelOfCase(Frozen):
     components: Count
     smallest_ml: NotNegative
     largest_ml: NotNegative
-    touches: dict[str, Count] = {}
-    inside: tuple[str, ...] = ()
+    touches: dict[LabelValue, Count] = {}
+    inside: tuple[LabelValue, ...] = ()
 
 
 class UnionOfCase(Frozen):
@@ -62,9 +62,9 @@ class CaseFingerprint(Frozen):
     shape_after_crop: tuple[Voxels, Voxels, Voxels]
     share_kept: Share
     orientation: str | None
-    labels: dict[str, LabelOfCase] = {}
+    labels: dict[LabelValue, LabelOfCase] = {}
     foreground_components: Count = 0
-    unions: dict[str, UnionOfCase] = {}
+    unions: dict[LabelValues, UnionOfCase] = {}
 
     def in_order(self, orientation: str | None) -> CaseFingerprint:
         """Return the measures, taken along the axes of the file, along those of an orientation."""
@@ -95,8 +95,8 @@ class LabelOfDataset(Frozen):
     volume_ml: Range
     components: Range
     smallest_ml: NotNegative
-    touches: dict[str, Share]
-    inside: tuple[str, ...]
+    touches: dict[LabelValue, Share]
+    inside: tuple[LabelValue, ...]
 
 
 class UnionOfDataset(Frozen):
@@ -147,7 +147,7 @@ class Fingerprint(Frozen):
     orientations: dict[str, Count]
     orientation: str | None = None
     foreground_components: Range | None
-    labels: dict[str, LabelOfDataset]
-    unions: dict[str, UnionOfDataset] = {}
+    labels: dict[LabelValue, LabelOfDataset]
+    unions: dict[LabelValues, UnionOfDataset] = {}
     images: TrainingImages | None = None
     cases: dict[str, CaseFingerprint]

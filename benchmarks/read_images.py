@@ -6,7 +6,8 @@ usage: python benchmarks/read_images.py --before CHECKOUT [--images FOLDER ...] 
 --images: folders of images to be read, one line for each folder. A CT-like volume of 512×512×200 in each format is built and
 measured, too.
 Each side is one process that reads everything once and then waits to be asked; a round asks one side after the other. What is
-printed is the median over the rounds of each side's time, and of their ratio. Both must give the same voxels.
+printed is the median over the rounds of each side's time, and of their ratio, and the ratio of the shortest times, of
+the clock and of computing (children included), which other programs on the machine disturb less. Both must give the same voxels.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from autoseg.image_io import ENDINGS, file_ending
 
@@ -43,20 +45,21 @@ def main() -> None:
         for name, paths in groups.items():
             digests = [ask(side, {"digest": paths})["digest"] for side in sides]
             times = np.array([turn(sides, paths, number) for number in range(arguments.rounds)])
-            ratio = statistics.median(times[:, 1] / times[:, 0])
+            ratio = statistics.median(times[:, 1, 0] / times[:, 0, 0])
+            shortest, computing = times[:, 1].min(axis=0) / times[:, 0].min(axis=0)
             same = "same voxels" if digests[0] == digests[1] else "DIFFERENT VOXELS"
-            before, after = np.median(times, axis=0) / len(paths) * 1000
-            print(f"{name}: {len(paths)} images, before {before:.2f} ms, after {after:.2f} ms each, ratio {ratio:.3f}, {same}",
-                  flush=True)
+            before, after = np.median(times[..., 0], axis=0) / len(paths) * 1000
+            print(f"{name}: {len(paths)} images, before {before:.2f} ms, after {after:.2f} ms each, ratio {ratio:.3f}, "
+                  f"of the shortest {shortest:.3f}, of computing {computing:.3f}, {same}", flush=True)
 
 
 def images_in(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.iterdir() if file_ending(path) in ENDINGS)
 
 
-def turn(sides: list[subprocess.Popen[str]], paths: list[str], number: int) -> list[float]:
-    """Return the seconds of each side; the one that begins alternates."""
-    seconds = [0.0, 0.0]
+def turn(sides: list[subprocess.Popen[str]], paths: list[str], number: int) -> list[list[float]]:
+    """Return the seconds, and those of computing, of each side; the one that begins alternates."""
+    seconds: list[list[float]] = [[], []]
     for side in (0, 1) if number % 2 else (1, 0):
         seconds[side] = ask(sides[side], {"time": paths})["seconds"]
     return seconds
@@ -90,10 +93,16 @@ def serve() -> None:
                 digest.update(np.ascontiguousarray(image.array).data)
             print(json.dumps({"digest": digest.hexdigest()}), flush=True)
         else:
-            begin = time.perf_counter()
+            begin, computed = time.perf_counter(), computing_s()
             for path in question["time"]:
                 read_image(Path(path))
-            print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
+            print(json.dumps({"seconds": [time.perf_counter() - begin, computing_s() - computed]}), flush=True)
+
+
+def computing_s() -> float:
+    """Return the computing time of this process and its children."""
+    children = psutil.Process().children()
+    return time.process_time() + sum(times.user + times.system for times in (child.cpu_times() for child in children))
 
 
 def make_ct(folder: Path) -> list[Path]:

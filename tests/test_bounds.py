@@ -55,9 +55,10 @@ def with_entry(content: Any, where: tuple[str | int, ...], value: Any) -> Any:
 
 IN_CONFIGURATION: list[tuple[tuple[str | int, ...], list[Any]]] = [
     (("patch_size",), [[-4, 8, 8], [0, 8, 8], [8, 8], [8, 8, 7], [2**20, 8, 8], [], [8.5, 8, 8], [1e30, 8, 8], ["a", 8, 8]]),
-    (("spacing_mm",), [[-1, 1, 1], [0, 1, 1], [1, 1], [float("nan"), 1, 1], [float("inf"), 1, 1], [None, 1, 1]]),
-    (("median_shape",), [[0, 9, 9], [9, 9], [10**30, 9, 9]]),
-    (("batch_size",), [0, -1, 1e30, 10**30]),
+    (("spacing_mm",), [[-1, 1, 1], [0, 1, 1], [1, 1], [float("nan"), 1, 1], [float("inf"), 1, 1], [None, 1, 1], [1e308, 1, 1],
+                       [5e-324, 1, 1]]),
+    (("median_shape",), [[0, 9, 9], [9, 9], [10**18, 9, 9]]),
+    (("batch_size",), [0, -1, 1e30, 10**18]),
     (("normalization",), [["ct", "ct"], ["no such"]]),
     (("memory_values",), [-1, float("nan")]),
     (("network", "strides"), [[[2, 2, 2], [2, 2, 2]], [[1, 1, 1], [0, 2, 2]], [[1, 1, 1], [-2, 2, 2]], [[1, 1, 1], [2, 2]],
@@ -84,6 +85,8 @@ def test_a_configuration_that_cannot_be_is_named_with_the_file(tmp_path: Path, w
     (Plans, PLANS, ("foreground_intensities", "0", "mean"), float("nan")),
     (CaseFingerprint, CASE, ("spacing_mm", 0), -1), (CaseFingerprint, CASE, ("shape", 1), 0),
     (CaseFingerprint, CASE, ("share_kept",), 2),
+    *((CaseFingerprint, CASE, ("unions",), {key: {"components": 1, "main_components": 1, "smallest_ml": 1}})
+      for key in ("²", "", "1+")),
     (CaseProperties, STORED, ("transpose",), [0, 0, 0]), (CaseProperties, STORED, ("spacing_mm", 2), -1),
     (CaseProperties, STORED, ("crop_box", 0), [-1, 5]), (CaseProperties, STORED, ("crop_box", 0), [1, 7]),
     (CaseProperties, STORED, ("shape_resampled", 0), 0),

@@ -116,6 +116,21 @@ def test_one_process_reads_all_files_of_its_parent_and_ends_with_it(tmp_path: Pa
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+def test_without_a_second_process_files_are_read_in_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, a process cannot be handed an open file."""
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.png")
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.tif", compression="tiff_lzw")
+    sitk.WriteImage(sitk.GetImageFromArray(PICTURE[None]), str(tmp_path / "a.nrrd"))
+    foreign._end()
+    monkeypatch.delattr(socket, "recv_fds")
+    descriptors = []
+    for _ in range(3):
+        for name in ("a.png", "a.tif", "a.nrrd"):
+            np.testing.assert_array_equal(read_image(tmp_path / name).array[0, 0], PICTURE)
+        descriptors.append(psutil.Process().num_fds())
+    assert not foreign._running and descriptors[1] == descriptors[2]
+
+
 def test_an_interrupted_question_is_not_answered_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("a.png", 1), ("b.png", 2)):
         Pillow.fromarray(np.full((4, 5), value, np.uint8)).save(tmp_path / name)
@@ -125,6 +140,16 @@ def test_an_interrupted_question_is_not_answered_to_the_next(tmp_path: Path, mon
     with pytest.raises(KeyboardInterrupt):
         read_image(tmp_path / "a.png")
     assert (read_image(tmp_path / "b.png").array == 2).all()
+
+
+def test_a_question_that_takes_far_too_long_ends_with_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.png")
+    foreign._end()
+    monkeypatch.setattr(foreign, "START", foreign.START.replace("main; main()", "main\n") + (
+        "from autoseg.image_io import decode_flat, foreign_process\n"
+        "foreign_process.CPU_S = 0.1; decode_flat.pixels = lambda path, entries: next(filter(None, iter(int, 1)))\nmain()"))
+    with pytest.raises(AutosegError, match=r"a\.png is damaged: reading it took far longer"):
+        read_image(tmp_path / "a.png")
 
 
 def test_libraries_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -217,7 +242,7 @@ def test_packed_voxels_with_a_wrong_checksum_or_of_another_length_are_refused(
     refused(tmp_path / f"b{ending}", header.encode() + wrong, "damaged")
     refused(tmp_path / f"b{ending}", header.encode() + good + b"x", "follows")
     refused(tmp_path / f"b{ending}", header.encode() + good[:-1], "truncated")
-    refused(tmp_path / f"b{ending}", header.encode() + pack(VOLUME.tobytes() + bytes(2**26)), "more than the 120 bytes")
+    refused(tmp_path / f"b{ending}", header.encode() + pack(VOLUME.tobytes() + bytes(2**22)), "more than the 120 bytes")
     refused(tmp_path / f"b{ending}", header.encode() + pack(VOLUME.tobytes()[:-2]), "truncated")
 
 
@@ -280,7 +305,7 @@ def test_nifti_may_be_followed_by_padding_but_by_nothing_else(tmp_path: Path) ->
         np.testing.assert_array_equal(read_image(tmp_path / name).array[0], VOLUME)
     refused(tmp_path / "b.nii.gz", gzip.compress(good) + bytes(70_000), "follows")
     refused(tmp_path / "b.nii.gz", gzip.compress(good) + b"more", "follows")
-    refused(tmp_path / "b.nii.gz", gzip.compress(good + bytes(2**28)), "more than the 120 bytes")
+    refused(tmp_path / "b.nii.gz", gzip.compress(good + bytes(2**25)), "more than the 120 bytes")
 
 
 def mgh(array: np.ndarray = VOLUME) -> bytearray:
@@ -438,15 +463,15 @@ def test_files_that_announce_or_unpack_to_gigabytes_take_no_memory(tmp_path: Pat
     jpeg = packed_by(lambda path: Pillow.fromarray(PICTURE).save(path), tmp_path / "a.jpg")
     place = jpeg.index(b"\xff\xc0") + 5
     tif, tags = tiff(PICTURE, tmp_path / "a.tif", compression="zlib")
-    bomb = zlib.compress(bytes(2**29))
+    bomb, zeros = zlib.compress(bytes(2**28), 1), gzip.compress(bytes(2**24), 1) * 32
     struct.pack_into("<I", tif, tags[273] + 8, len(tif))
     struct.pack_into("<I", tif, tags[279] + 8, len(bomb))
     files = {
         "a.nrrd": NRRD.replace("5 4 3", "1000 1000 1600").encode() + b"\n" + bytes(100),
-        "b.nrrd": NRRD.replace("raw", "gzip").encode() + b"\n" + gzip.compress(bytes(2**29)),
+        "b.nrrd": NRRD.replace("raw", "gzip").encode() + b"\n" + zeros,
         "a.mha": META.replace("5 4 3", "1000 1000 1600").encode() + bytes(100),
         "a.mgh": mgh()[:4] + struct.pack(">iii", 1000, 1000, 1000) + mgh()[16:],
-        "a.nii.gz": gzip.compress(nifti() + bytes(2**29)),
+        "a.nii.gz": gzip.compress(nifti()) + zeros,
         "b.jpg": jpeg[:place] + struct.pack(">HH", 20_000, 20_000) + jpeg[place + 4 :],
         "a.png": png((b"IHDR", struct.pack(">IIBBBBB", 12_000, 12_000, 8, 6, 0, 0, 0)), (b"IDAT", bomb[:10_000]), (b"IEND", b"")),
         "b.png": png((b"IHDR", struct.pack(">IIBBBBB", 50, 40, 8, 0, 0, 0, 0)), (b"IDAT", bomb), (b"IEND", b"")),
@@ -474,3 +499,14 @@ def test_tiff_without_the_lengths_of_its_packed_parts_is_refused(tmp_path: Path)
     content, tags = tiff(PICTURE[:32, :48], tmp_path / "a.tif", tile=(16, 16), compression="zlib")
     struct.pack_into("<I", content, tags[325] + 4, 0)
     refused(tmp_path / "b.tif", content, "lengths")
+
+
+def test_neither_process_keeps_files_open(tmp_path: Path) -> None:
+    Pillow.fromarray(PICTURE).save(tmp_path / "a.tif", compression="tiff_lzw")
+    read_image(tmp_path / "a.tif")
+    counts = []
+    for _ in range(2):
+        for _ in range(5):
+            read_image(tmp_path / "a.tif")
+        counts.append((psutil.Process().num_fds(), psutil.Process(foreign._running[-1]._process.pid).num_fds()))
+    assert counts[0] == counts[1]

@@ -34,9 +34,9 @@ def test_cases_that_would_share_a_file_are_refused_with_both_names(tmp_path: Pat
     assert all(ascii(name) in str(caught.value) for name in pair)
 
 
-@pytest.mark.parametrize("name", ["", "..", "../../up", "/tmp/a", "a\\b", "a\nb", "a\0b", "\udcff", "Summary"])
+@pytest.mark.parametrize("name", ["", "..", "../../up", "/tmp/a", "a\\b", "a\nb", "a\0b", "Summary"])
 def test_names_that_no_file_can_have_are_refused(tmp_path: Path, name: str) -> None:
-    assert name_fault(name)
+    assert name_fault(name) and name_fault("\udcff") == "the name is not UTF-8"
     with pytest.raises(AutosegError, match="files cannot be called after 1 case"):
         load_dataset(dataset(tmp_path, "a", name))
 

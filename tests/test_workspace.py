@@ -25,6 +25,7 @@ from autoseg.tasks.localization.store import ProjectionDescription
 from autoseg.tasks.localization.summary import LocationSummary
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.tasks.segmentation.store import VolumeDescription
+from autoseg.trainers.job import CasesOfFold
 from autoseg.verification.findings import read_findings
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, finished_models, read_json, read_model, task_of
 
@@ -51,6 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetFolder:
     ("run.json", RunRecord, "Remove it: it says no more than how long each step took."),
     ("models/2d/default/model.json", Description, "or autoseg_train with --continue, writes it again."),
     ("models/2d/default/fold_1/validation/summary.json", Summary, f"autoseg find-best, {AGAIN}"),
+    ("models/2d/default/fold_1/cases.json", CasesOfFold, "Begin this fold anew with --restart."),
     ("models/slices/anogan/summary.json", AnomalySummary, f"autoseg_train with --continue, {AGAIN}"),
     ("models/projection/locator/summary.json", LocationSummary, f"autoseg_train with --continue, {AGAIN}"),
     ("preprocessed/2d/a.json", VolumeDescription, f"Remove it: {PLAN} makes it again."),

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from autoseg.bounds import whole_number
 from autoseg.commands import as_flag, described
@@ -195,6 +195,14 @@ class CasesOfFold(Origin):
     """The content of `cases.json`: the cases that a fold was begun with."""
 
     remedy: ClassVar[str] = "Begin this fold anew with --restart."
+
+    facts: dict[Literal["train", "val"], dict[str, str]]  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _of_both(self) -> CasesOfFold:
+        if len(self.facts) != 2:
+            raise ValueError("facts must hold train and val")
+        return self
 
 
 def pin_cases(job: Job[Any], now: Origin) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -192,12 +193,15 @@ def resume(run: Run) -> None:
     if not run.folder.training_state.exists():
         return
     state = load_state(run.folder.training_state, _device(run))
+    before = _options(run.learner)
     try:
-        run.learner.load_state_dict(state["learner"])
-        run.history = [Epoch.model_validate(entry) for entry in state["history"]]
-        run.best = float(state["best"])
-        run.schedule.load_state_dict(state["schedule"])
-        _require_fitting_optimizers(run.learner)
+        with warnings.catch_warnings():  # of torch, about values that do not fit
+            warnings.simplefilter("ignore")
+            run.learner.load_state_dict(state["learner"])
+            run.history = [Epoch.model_validate(entry) for entry in state["history"]]
+            run.best = float(state["best"])
+            run.schedule.load_state_dict(state["schedule"])
+        _require_fitting_optimizers(run.learner, before)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise AutosegError(
             f"{run.folder.training_state} does not fit this network and these settings "
@@ -205,13 +209,26 @@ def resume(run: Run) -> None:
         ) from error
 
 
-def _require_fitting_optimizers(learner: Learner) -> None:
-    """Raise ValueError where what an optimizer remembers of a parameter is of another shape."""
+def _options(learner: Learner) -> list[dict[str, Any]]:
+    """Return the options of each group of the optimizers' parameters, but for the rate, which the schedule sets."""
+    return [{key: value for key, value in group.items() if key not in ("params", "lr", "initial_lr")}
+            for optimizer in learner.optimizers.values() for group in optimizer.param_groups]
+
+
+def _require_fitting_optimizers(learner: Learner, before: list[dict[str, Any]]) -> None:
+    """Raise ValueError where optimizers have other options than before the state was loaded, or remember what does not fit their
+    parameters."""
+    for now, then in zip(_options(learner), before, strict=True):
+        if other := [key for key in then if key in now and now[key] != then[key]]:
+            raise ValueError(f"the optimizer has another {other[0]}")
     for name, optimizer in learner.optimizers.items():
+        if len({frozenset(remembered) for remembered in optimizer.state.values()}) > 1:
+            raise ValueError(f"the optimizer {name} does not remember the same of all weights")
         for parameter, remembered in optimizer.state.items():
-            if any(isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape
-                   for value in remembered.values()):
-                raise ValueError(f"the optimizer {name} remembers values of another shape than those of the network")
+            for key, value in remembered.items():
+                shape = value.shape if isinstance(value, torch.Tensor) and not value.is_complex() else None
+                if value is not None and shape != (torch.Size() if key == "step" else parameter.shape):
+                    raise ValueError(f"the optimizer {name} remembers a {key} that does not fit the network")
 
 
 def _device(run: Run) -> torch.device:

@@ -9,6 +9,7 @@ import numpy as np
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry
 
+SMALLEST_MM, LARGEST_MM = 1e-9, 1e9  # of a voxel: beyond any microscope's and any telescope's
 GET_IT_AGAIN = "Copy or download it again, or leave the case out."
 
 
@@ -43,10 +44,10 @@ def checked_geometry(
     has_direction: bool = True,
 ) -> Geometry:
     """Return a Geometry (spacing (z, y, x); origin and direction x first, LPS) of finite numbers and independent axes."""
-    if not all(np.isfinite(v) and v > 0 for v in spacing_mm):
+    if not all(SMALLEST_MM <= v <= LARGEST_MM for v in spacing_mm):  # NaN is neither
         raise AutosegError(
             f"{path}: its header gives voxels of {_numbers(spacing_mm)} mm (z, y, x), but sizes must be positive "
-            "numbers. Correct the header (or convert the image again from its source), or leave the case out."
+            "numbers (from 1e-9 to 1e9). Correct the header (or convert the image again from its source), or leave the case out."
         )
     finite = bool(np.isfinite(origin_mm).all() and np.isfinite(direction).all())
     if not finite or abs(np.linalg.det(np.reshape(direction, (3, 3)))) < 1e-6:

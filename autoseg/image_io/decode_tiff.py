@@ -151,7 +151,7 @@ tifffile.TIFF.DECOMPRESSORS = _decoders
 
 def _pixels_by_itk(path: Path, file: BinaryIO, series: tifffile.TiffPageSeries) -> np.ndarray:
     """Return the pixels of compressions that tifffile alone does not know, LZW above all."""
-    stored = load("decode_itk").pixels(path, name_of(file.fileno()), "TIFFImageIO")
+    stored = load("decode_itk").pixels(path, name_of(file.fileno(), path), "TIFFImageIO")
     if stored.size != np.prod(series.shape, dtype=object) or stored.dtype != series.dtype:
         raise AutosegError(f"{path} is compressed in a way that cannot be read. Save it without compression.")
     return stored.reshape(series.shape)

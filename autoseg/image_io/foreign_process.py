@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -37,6 +38,7 @@ class Shared:
         size = max(1, int(np.prod(shape, dtype=object)) * dtype.itemsize)
         self.descriptor = _nameless_file()
         os.ftruncate(self.descriptor, size)
+        self.close = weakref.finalize(self, os.close, self.descriptor)  # what was sent or mapped stays
         self._memory = mmap.mmap(self.descriptor, size)
         self.array = np.frombuffer(self._memory, dtype).reshape(shape)
 
@@ -51,17 +53,16 @@ def shared(array: np.ndarray) -> Shared:
 @contextmanager
 def named(content: bytes) -> Iterator[str]:
     """Give a plain name under which a library that only opens files by name finds these bytes."""
-    descriptor = _nameless_file()
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        yield name_of(descriptor)
-    finally:
-        os.close(descriptor)
+    with tempfile.TemporaryDirectory() if os.name == "nt" else open(_nameless_file(), "w+b") as place:
+        path = Path(place) / "image" if isinstance(place, str) else Path(name_of(place.fileno(), Path()))
+        path.write_bytes(content)
+        yield str(path)
 
 
-def name_of(descriptor: int) -> str:
-    """Return a plain name of an open file, whatever its own name is."""
+def name_of(descriptor: int, path: Path) -> str:
+    """Return a plain name of an open file, whatever its own is; on Windows, its own."""
+    if os.name == "nt":
+        return str(path)
     return f"/proc/self/fd/{descriptor}" if os.path.isdir("/proc/self/fd") else f"/dev/fd/{descriptor}"
 
 
@@ -99,7 +100,10 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         function = getattr(import_module(f"autoseg.image_io.{request['module']}"), request["function"])
         with _bounded(path):
             facts, array = function(path, **request["details"])
-        return facts, array.array if isinstance(array, Shared) and not _bounds else array
+        if isinstance(array, Shared) and not _bounds:  # in the process that asked
+            array.close()
+            return facts, array.array
+        return facts, array
     except AutosegError as error:
         return {"error": str(error)}, None
     except MemoryError:
@@ -121,7 +125,7 @@ def main() -> None:
             socket.send_fds(parent, [LENGTH.pack(len(reply))], [] if array is None else [array.descriptor])
             parent.sendall(reply)
             if array is not None:
-                os.close(array.descriptor)
+                array.close()
                 del array
 
 

@@ -79,7 +79,8 @@ def _headers(path: Path, file: BinaryIO) -> tuple[Stored, dict[str, Any]]:
     axis = stored.components_axis
     grid = [size for number, size in enumerate(stored.sizes) if number != axis]
     components = 1 if axis is None else stored.sizes[axis]
-    if grid != seen["size"] or components != seen["components"] or np.dtype(seen["dtype"]) != stored.dtype.newbyteorder("="):
+    same_form = grid == list(seen["size"]) and components == seen["components"]
+    if not same_form or np.dtype(seen["dtype"]) != stored.dtype.newbyteorder("="):
         raise AutosegError(f"{path} holds voxels of a kind that is not read: sizes {stored.sizes}, {stored.dtype}. Convert it.")
     return stored, seen
 

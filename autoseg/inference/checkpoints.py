@@ -150,7 +150,7 @@ def read_weights(file: Path) -> Weights:
     if DIGEST in facts and facts[DIGEST] != digest_of_weights(weights):
         raise AutosegError(f"{file} is damaged: its weights are not those that were written there. {AGAIN}")
     for name, values in weights.items():
-        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+        if values.is_floating_point() and values.numel() and not all(map(torch.isfinite, torch.aminmax(values.float()))):
             raise AutosegError(f"{file} holds weights that are no numbers (NaN or infinite, in {name}): nothing can be predicted "
                                f"with them. {AGAIN}")
     return weights

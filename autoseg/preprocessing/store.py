@@ -25,7 +25,7 @@ from autoseg.bounds import Count, Permutation, PositiveMm, Voxels
 from autoseg.dataset import Case
 from autoseg.digests import content_stamps, file_digest
 from autoseg.errors import AutosegError, many, some
-from autoseg.files import atomic_path, remove_leftovers, write_json
+from autoseg.files import atomic_path, remove_leftovers, require_regular_file, write_json
 from autoseg.image import AxisOrder, Geometry
 from autoseg.parallel import Outcome, run_parallel
 from autoseg.plan import Frozen
@@ -158,7 +158,11 @@ def read_description(folder: Path, case: str, description: type[DescriptionType]
     if not path.is_file():
         raise AutosegError(f"case {case}: {folder} holds no complete preprocessed data of it. "
                            "Run autoseg_plan_and_preprocess again; it continues where it stopped.")
-    return read_model(path, description)
+    there = read_model(path, description)
+    if there.case != case:
+        raise AutosegError(f"{path} describes the case {there.case}, but {case} is expected. Delete it and run "
+                           "autoseg_plan_and_preprocess again.")
+    return there
 
 
 def opened(stored: OpenedType) -> OpenedType:
@@ -376,6 +380,7 @@ def open_array(path: Path, shape: tuple[int, ...]) -> blosc2.NDArray:
 
     Raises AutosegError where it is missing or damaged, or has another shape.
     """
+    require_regular_file(path)
     try:
         array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **MAPPED)
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:

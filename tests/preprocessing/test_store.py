@@ -244,3 +244,9 @@ def test_a_store_of_an_earlier_version_is_made_anew(folder: Path) -> None:
         path.write_text(path.read_text().replace(now, then))
         assert not is_complete(folder, case)
     assert make(folder.parent) == {"a": [CONFIGURATION], "b": [CONFIGURATION], "c": []}
+
+
+def test_a_description_of_another_case_is_not_taken_for_it(folder: Path) -> None:
+    description_path(folder, "b").write_text(description_path(folder, "a").read_text())
+    with pytest.raises(AutosegError, match=r"b\.json describes the case a, but b is expected"):
+        open_toy(folder, "b")

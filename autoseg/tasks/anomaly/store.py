@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from pydantic import model_validator
 
 from autoseg.dataset import Case, Dataset, read_case
 from autoseg.parallel import Outcome
@@ -34,6 +35,13 @@ class SlicesDescription(StoredDescription):
     truths: tuple[Truth | None, ...]
     blank: tuple[bool, ...]
     normal: tuple[bool, ...]
+
+    @model_validator(mode="after")
+    def _one_entry_per_slice(self) -> SlicesDescription:
+        slices = [shape[0] for shape in self.shapes.values()]
+        if {len(self.truths), len(self.blank), len(self.normal)} != {*slices, len(self.truths)}:
+            raise ValueError("truths, blank and normal must have one entry per slice each")
+        return self
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import model_validator
 from scipy import ndimage
 
+from autoseg.bounds import Count
 from autoseg.dataset import Case, Dataset, Labels, read_case
 from autoseg.errors import AutosegError
 from autoseg.image import axis_order
@@ -39,8 +41,15 @@ class VolumeDescription(StoredDescription):
     where preprocessing crops."""
 
     properties: CaseProperties
-    foreground_counts: dict[int, int]
-    cropped_away: int = 0
+    foreground_counts: dict[int, Count]
+    cropped_away: Count = 0
+
+    @model_validator(mode="after")
+    def _of_one_grid(self) -> VolumeDescription:
+        its = self.properties
+        if self.case != its.case or any(shape[1:] != its.shape_resampled for shape in self.shapes.values()):
+            raise ValueError("shapes and case must be those of properties")
+        return self
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,10 @@ class StoredVolume(StoredCase[VolumeDescription]):
         if key not in self.foreground_counts:
             return np.zeros((0, 3), np.int32)
         seg = self.array(LABELS)  # its metadata lives as long as it does
+        if _vlmeta_key(key) not in seg.schunk.vlmeta:
+            path = store.description_path(self.folder, self.name)
+            raise AutosegError(f"case {self.name}: {path} counts voxels of {key}, which its labels do not hold. Delete it and "
+                               "run autoseg_plan_and_preprocess again.")
         flat = np.frombuffer(seg.schunk.vlmeta[_vlmeta_key(key)], "<i8")
         return np.stack(np.unravel_index(flat, self.shape), axis=1).astype(np.int32)
 

@@ -122,3 +122,17 @@ def test_an_array_of_another_shape_and_a_lazy_expression_are_refused(tmp_path: P
     (source + 1).save(str(path))
     with pytest.raises(AutosegError, match=r"seg/a\.b2nd"):
         open_volume(tmp_path, "a")
+
+
+@pytest.mark.parametrize(("now", "then", "said"), [
+    ('"shape_resampled": [12, 40, 30]', '"shape_resampled": [12, 40, 31]', "shapes and case must be those of properties"),
+    ('"foreground_counts": {', '"foreground_counts": {"9": 5, ', "counts voxels of 9, which its labels do not hold"),
+    ('"foreground_counts": {', '"foreground_counts": {"9": -5, ', "greater than or equal to 0"),
+])
+def test_a_description_that_does_not_fit_its_arrays_is_told(tmp_path: Path, now: str, then: str, said: str) -> None:
+    write(tmp_path)
+    path = tmp_path / "a.json"
+    assert now in path.read_text()
+    path.write_text(path.read_text().replace(now, then))
+    with pytest.raises(AutosegError, match=said):
+        open_volume(tmp_path, "a").voxels_of(9)

@@ -162,3 +162,29 @@ def test_a_disk_that_is_full_is_named_by_weights_and_states(
     with pytest.raises(AutosegError, match="The disk is full"):
         save_state(tmp_path / "fold" / "state", {"epoch": 1})
     assert not list((tmp_path / "fold").iterdir())
+
+
+@pytest.mark.parametrize("where", [
+    ("learner",), ("learner", "modules"), ("learner", "modules", "network"), ("learner", "optimizers", "network"),
+    ("learner", "optimizers", "network", "state"), ("learner", "optimizers", "network", "state", 0, "momentum_buffer"),
+    ("learner", "optimizers", "network", "param_groups", 0, "momentum"),
+    ("history",), ("best",), ("schedule",), ("schedule", "epochs")])
+def test_a_state_of_another_structure_is_told(cases: list[StoredVolume], tmp_path: Path, where: tuple[str | int, ...]) -> None:
+    run = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=2, iterations=1))
+    loop.train(run)
+    whole = run.folder.training_state.read_bytes()
+    for value in (None, "x", [1], {}, torch.zeros(2, 3)):
+        run.folder.training_state.write_bytes(whole)
+        state = torch.load(run.folder.training_state, weights_only=True)
+        inner = state
+        for key in where[:-1]:
+            inner = inner[key]
+        inner[where[-1]] = value
+        torch.save(state, run.folder.training_state)
+        again = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=2, iterations=1))
+        try:
+            loop.resume(again)
+        except AutosegError as error:
+            assert "--restart" in str(error)
+        else:  # what an optimizer may forget, or an empty history
+            assert value in ({}, None)
