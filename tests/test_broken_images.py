@@ -501,6 +501,23 @@ def test_tiff_without_the_lengths_of_its_packed_parts_is_refused(tmp_path: Path)
     refused(tmp_path / "b.tif", content, "lengths")
 
 
+def test_tiff_with_a_packed_part_of_no_bytes_is_refused(tmp_path: Path) -> None:
+    content, tags = tiff(PICTURE, tmp_path / "a.tif", compression="zlib")
+    struct.pack_into("<I", content, tags[279] + 8, 0)
+    refused(tmp_path / "b.tif", content, "missing")
+    content, tags = tiff(PICTURE[:32, :48], tmp_path / "a.tif", tile=(16, 16), compression="zlib")
+    (table,) = struct.unpack_from("<I", content, tags[325] + 8)
+    struct.pack_into("<I" if struct.unpack_from("<H", content, tags[325] + 2)[0] == 4 else "<H", content, table, 0)
+    refused(tmp_path / "b.tif", content, "missing")
+
+
+def test_nifti_with_a_slope_beyond_all_numbers_is_refused_in_silence(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    refused(tmp_path / "a.nii", nifti(scl_slope=3e38), "no 32-bit number")
+    assert not recwarn.list
+
+
 def test_neither_process_keeps_files_open(tmp_path: Path) -> None:
     Pillow.fromarray(PICTURE).save(tmp_path / "a.tif", compression="tiff_lzw")
     read_image(tmp_path / "a.tif")

@@ -110,9 +110,15 @@ def read(path: Path, file: BinaryIO) -> Image:
         return Image(np.ascontiguousarray(np.moveaxis(stored[0, ..., :3], -1, 0)), layout.geometry, layout.header)
     array = stored[..., 0]
     if layout.scaling != NO_SCALING:
-        array = array.astype(np.float32)
-        array *= np.float32(layout.scaling[0])
-        array += np.float32(layout.scaling[1])
+        slope, intercept = layout.scaling
+        try:
+            with np.errstate(over="raise"):
+                array = array.astype(np.float32)
+                array *= np.float32(slope)
+                array += np.float32(intercept)
+        except FloatingPointError as error:
+            raise damaged(
+                path, f"its slope {slope:g} and intercept {intercept:g} give values that no 32-bit number holds") from error
     elif array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     return Image(array, layout.geometry, layout.header)

@@ -121,8 +121,9 @@ def _check_page(tables: _Tables, tags: Tags) -> None:
     packed = tags.get(COMPRESSION, (1,))[0] != UNPACKED
     if len(offsets) != parts or len(counts) not in ((parts,) if packed or parts > 1 else (parts, 0)):
         raise damaged(path, f"a page of it needs {parts} parts, and names {len(offsets)} places and {len(counts)} lengths")
-    if any(not place or place + count > tables.size for place, count in zip(offsets, counts or [1] * parts, strict=True)):
-        raise truncated(path, f"parts of a page lie outside of its {tables.size} bytes")
+    if any(not place or not count or place + count > tables.size
+           for place, count in zip(offsets, counts or [1] * parts, strict=True)):
+        raise truncated(path, f"parts of a page are missing, or lie outside of its {tables.size} bytes")
     if not packed and counts and tags.get(COLOUR, (1,))[0] != YCBCR:
         row = (columns * (samples // planes) * max(bits) + 7) // 8
         _check_bytes(path, counts, row, [rows * slices] if tiled else [rows, length % rows or rows])
