@@ -131,6 +131,8 @@ class Configuration(Frozen):
     spacing_mm: of the resampled grid, mm. In 2D, slices keep the distance that they have.
     median_shape: of the resampled training cases, voxels. patch_size: voxels of the resampled grid.
     normalization: one per channel. normalize_inside_mask: per channel, z-score over the non-zero voxels only.
+    batch_dice: whether the Dice of the loss counts a batch as one image, as nnU-Net does where a patch shows little of it: in 2D,
+    and at full resolution beside a coarser grid; None in plans of earlier versions, where 2D does.
     memory_values: how many values (see `autoseg.topology.values`) the memory that was planned for is taken to hold in a step;
     None where that is not known. reasons: for each decision, the rule that gave it, in words.
     """
@@ -142,6 +144,7 @@ class Configuration(Frozen):
     normalization: tuple[Normalization, ...]
     normalize_inside_mask: tuple[bool, ...]
     network: Topology
+    batch_dice: bool | None = None
     memory_values: NotNegative | None = None
     reasons: dict[str, str] = {}
 
@@ -154,6 +157,11 @@ class Configuration(Frozen):
         if len(self.normalization) != len(self.normalize_inside_mask):
             raise ValueError("normalization and normalize_inside_mask must have one entry per channel each")
         return self
+
+    @property
+    def pools_batch(self) -> bool:
+        """Tell whether the Dice of the loss counts a batch as one image."""
+        return self.dimensions == 2 if self.batch_dice is None else self.batch_dice
 
     @property
     def dimensions(self) -> int:

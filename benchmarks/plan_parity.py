@@ -140,6 +140,7 @@ def _our_configuration(configuration: Configuration) -> dict[str, Any]:
     return {
         "spacing_mm": list(configuration.spacing_mm), "median_shape": list(configuration.median_shape),
         "patch_size": list(configuration.patch_size), "batch_size": configuration.batch_size,
+        "batch_dice": configuration.batch_dice,
         "strides": _lists(network.strides), "kernel_sizes": _lists(network.kernel_sizes),
         "features": list(network.features), "convs_per_stage": list(network.convs_per_stage),
         "convs_per_decoder_stage": list(network.convs_up), "network": network.name,
@@ -154,6 +155,7 @@ def _their_configuration(configuration: dict[str, Any]) -> dict[str, Any]:
         "spacing_mm": configuration["spacing"],
         "median_shape": [round(n) for n in configuration["median_image_size_in_voxels"]],
         "patch_size": configuration["patch_size"], "batch_size": configuration["batch_size"],
+        "batch_dice": configuration["batch_dice"],
         "strides": network["strides"], "kernel_sizes": network["kernel_sizes"],
         "features": network["features_per_stage"],
         "convs_per_stage": network.get("n_conv_per_stage", network.get("n_blocks_per_stage")),

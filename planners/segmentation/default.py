@@ -100,11 +100,11 @@ def _configure_all(given: _Given, fullres: _Grid) -> dict[str, Configuration]:
     slices_reason = f"{fullres.spacing_reason} Slices keep the distance that they have."
     slices = _Grid(fullres.spacing_mm[1:], fullres.median_shape[1:], slices_reason)
     voxels_of_dataset = float(np.prod(fullres.median_shape) * given.cases)
-    found = {"2d": _configure(given, slices, _fit(given, slices), voxels_of_dataset)}
+    found = {"2d": _configure(given, slices, _fit(given, slices), voxels_of_dataset, batch_dice=True)}
     if fullres.median_shape[0] != 1:
         fit = _fit(given, fullres)
         lowres, why = _configure_lowres(given, fullres, fit)
-        found["3d_fullres"] = _configure(given, fullres, fit, voxels_of_dataset, why)
+        found["3d_fullres"] = _configure(given, fullres, fit, voxels_of_dataset, why, batch_dice=lowres is not None)
         found["3d_lowres"] = lowres
     return {name: configuration for name, configuration in found.items() if configuration is not None}
 
@@ -137,7 +137,7 @@ def _fit(given: _Given, grid: _Grid) -> Fit:
 
 
 def _configure(
-    given: _Given, grid: _Grid, fit: Fit, voxels_of_dataset: float, lowres_reason: str | None = None
+    given: _Given, grid: _Grid, fit: Fit, voxels_of_dataset: float, lowres_reason: str | None = None, batch_dice: bool = False
 ) -> Configuration | None:
     """Return the configuration for one grid; None where no axis can be halved."""
     if fit.pooling.stages == 1:
@@ -155,6 +155,7 @@ def _configure(
         median_shape=tuple(round(n) for n in median_shape),
         patch_size=fit.pooling.patch_size,
         batch_size=batch_size(fit, given.budget, voxels_of_dataset),
+        batch_dice=batch_dice,
         memory_values=memory_values(len(spacing_mm), given.budget),
         normalization=given.normalization,
         normalize_inside_mask=given.normalize_inside_mask,

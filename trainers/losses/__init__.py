@@ -13,18 +13,18 @@ from autoseg.trainers.settings import LossSettings
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-LOSSES: dict[str, Callable[[LossSettings, TrainingData, int], Loss]] = {
+LOSSES: dict[str, Callable[[LossSettings, TrainingData, bool], Loss]] = {
     "dice_ce": dice_ce.build,
     "exp_log": exp_log.build,
     "hybrid": hybrid.build,
 }
 
 
-def build_loss(settings: LossSettings, data: TrainingData, dimensions: int) -> Loss:
-    """Return the loss that `settings.loss` names, for the dataset's labels and patches of 2 or 3 dimensions.
+def build_loss(settings: LossSettings, data: TrainingData, pool_batch: bool) -> Loss:
+    """Return the loss that `settings.loss` names, for the dataset's labels. pool_batch: count a batch as one image.
 
     Raises AutosegError for an unknown name, and for settings of the loss that do not fit each other or the labels.
     """
     if settings.loss not in LOSSES:
         raise AutosegError(f'There is no loss "{settings.loss}". There are: {", ".join(LOSSES)}.')
-    return LOSSES[settings.loss](settings, data, dimensions)
+    return LOSSES[settings.loss](settings, data, pool_batch)

@@ -11,9 +11,9 @@ from autoseg.trainers.settings import LossSettings
 SMOOTH = 1e-5
 
 
-def build(settings: LossSettings, data: TrainingData, dimensions: int) -> DiceCrossEntropy:
+def build(settings: LossSettings, data: TrainingData, pool_batch: bool) -> DiceCrossEntropy:
     """Soft Dice + cross-entropy (nnU-Net; Isensee et al. 2021)."""
-    return DiceCrossEntropy(data.labels, pool_batch=dimensions == 2)
+    return DiceCrossEntropy(data.labels, pool_batch)
 
 
 class DiceCrossEntropy:
@@ -26,7 +26,12 @@ class DiceCrossEntropy:
     def __call__(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Return a scalar float32. logits: (B, K, *spatial). label: (B, 1, *spatial) integer."""
         compared = Comparison(logits, label, self.labels, self.pool_batch)
-        return compared.mean(compared.cross_entropy) + 1 - soft_dice(compared)
+        return self._cross_entropy(compared) + 1 - soft_dice(compared)
+
+    def _cross_entropy(self, compared: Comparison) -> torch.Tensor:
+        """Return the mean over voxels and regions; with an ignore label, as in nnU-Net, the sum over regions of their means."""
+        mean = compared.mean(compared.cross_entropy)
+        return mean * self.labels.output_channels if self.labels.has_regions and compared.annotated is not None else mean
 
 
 def soft_dice(compared: Comparison) -> torch.Tensor:

@@ -14,11 +14,11 @@ from autoseg.trainers.settings import ExpLogSettings, LossSettings
 SMOOTH = 1.0  # the paper's pseudocount, in voxels
 
 
-def build(settings: LossSettings, data: TrainingData, dimensions: int) -> ExpLog:
+def build(settings: LossSettings, data: TrainingData, pool_batch: bool) -> ExpLog:
     """Exponential logarithmic Dice + cross-entropy, for small structures beside large ones (Wong et al. 2018)."""
     if settings.exp_log.dice_weight == 0 and settings.exp_log.ce_weight == 0:
         raise AutosegError("exp_log.dice_weight and exp_log.ce_weight are both 0: nothing would be learned. Raise one of them.")
-    return ExpLog(data.labels, label_weights(data, settings.exp_log.class_weights), settings.exp_log, dimensions == 2)
+    return ExpLog(data.labels, label_weights(data, settings.exp_log.class_weights), settings.exp_log, pool_batch)
 
 
 class ExpLog:

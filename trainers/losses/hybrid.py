@@ -13,12 +13,12 @@ from autoseg.trainers.settings import HybridSettings, LossSettings
 SMOOTH = 1e-5
 
 
-def build(settings: LossSettings, data: TrainingData, dimensions: int) -> Hybrid:
+def build(settings: LossSettings, data: TrainingData, pool_batch: bool) -> Hybrid:
     """Focal + multi-scale structural similarity + IoU (UNet 3+; Huang et al. 2020)."""
     if settings.hybrid.focal_weight == settings.hybrid.ssim_weight == settings.hybrid.iou_weight == 0:
         raise AutosegError("hybrid.focal_weight, hybrid.ssim_weight and hybrid.iou_weight are all 0: nothing would be learned. "
                            "Raise one of them.")
-    return Hybrid(data.labels, settings.hybrid, pool_batch=dimensions == 2)
+    return Hybrid(data.labels, settings.hybrid, pool_batch)
 
 
 class Hybrid:

@@ -57,7 +57,7 @@ class Comparison:
     """A comparison of logits and label: softmax and cross-entropy for classes, sigmoid and its cross-entropy for regions.
 
     logits: (B, K, *spatial) of any float dtype, computed with as float32. label: (B, 1, *spatial) integer class values.
-    pool_batch: count the whole batch as one image (2D: a slice alone holds too little). Voxels of the ignore label count
+    pool_batch: count the whole batch as one image (where a patch alone holds too little). Voxels of the ignore label count
     in no sum and no mean.
     """
 

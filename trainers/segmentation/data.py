@@ -115,7 +115,7 @@ def check(job: Job[SegmentationSettings], data: SegmentationData, begins: bool =
     settings = job.settings or job.defaults
     effective = data.effective(settings)
     mirror_axes_of(effective, settings)
-    build_loss(settings, data.of_training, effective.dimensions)
+    build_loss(settings, data.of_training, effective.pools_batch)
     if job.settings is None or not begins:
         return []
     of_other_folds = AGREEMENT.check(job, description(job, data, settings))

@@ -30,7 +30,7 @@ def segmentation_learner(
     torch.manual_seed(settings.seed)
     network = build_network(configuration.network, len(configuration.normalization), data.labels.output_channels)
     network = to_device(network, device, configuration.dimensions)
-    loss = loss or build_loss(settings, data, configuration.dimensions)
+    loss = loss or build_loss(settings, data, configuration.pools_batch)
     levels_loss = supervise(loss, configuration.network, data.labels, settings.supervision)
     return SegmentationLearner(network, levels_loss, data.labels, settings, device)
 

@@ -46,6 +46,7 @@ def test_small_isotropic_volumes_get_a_patch_of_the_whole_image() -> None:
     assert fullres.network.features == (32, 64, 128, 256)
     assert fullres.network.strides == ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
     assert (slices.patch_size, slices.batch_size) == ((56, 40), 283)
+    assert (slices.batch_dice, fullres.batch_dice) == (True, False)
     assert slices.median_shape == (50, 35)
 
 
@@ -72,6 +73,7 @@ def test_large_volumes_get_a_low_resolution_configuration() -> None:
     assert (fullres.patch_size, fullres.batch_size) == ((96, 160, 160), 2)
     assert lowres.spacing_mm == pytest.approx((2.03279, 1.58558, 1.58558), abs=1e-5)
     assert lowres.median_shape == (148, 252, 252)
+    assert [plans.configurations[name].pools_batch for name in ("2d", "3d_fullres", "3d_lowres")] == [True, True, False]
     assert (lowres.patch_size, lowres.batch_size) == ((96, 160, 160), 2)
     assert lowres.network.strides == ((1, 1, 1),) + ((2, 2, 2),) * 4 + ((1, 2, 2),)
     assert lowres.normalization == ("ct",)

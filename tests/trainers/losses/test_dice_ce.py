@@ -40,6 +40,21 @@ def test_loss_of_two_voxels_by_hand() -> None:
     assert DiceCrossEntropy(TWO, False)(logits, label).item() == pytest.approx(entropy + 1 - 1.6 / 2.2, abs=1e-4)
 
 
+def test_regions_with_an_ignore_label_are_weighted_as_in_nnunet() -> None:
+    """Logits of 0 cost ln 2 in each of two regions: their mean without an ignore label, their sum with one.
+
+    nnU-Net divides by its mask's sum, which has one channel, the cross-entropy of two.
+    """
+    values = {"background": 0, "whole": (1, 2), "core": (2,)}
+    ignoring = Labels(values=values | {"ignore": 3}, regions_class_order=(1, 2), ignore=3)
+    logits, label = torch.zeros(1, 2, 1, 4), torch.tensor([[[[0, 1, 2, 3]]]])
+    for labels, voxels, weight in ((ignoring, 3, 2), (REGIONS, 3, 1)):
+        seen = 4 if labels is ignoring else 3
+        its = DiceCrossEntropy(labels, False)(logits[..., :seen], label[..., :seen])
+        dice = (2 * 0.5 * 2 / (voxels / 2 + 2) + 2 * 0.5 / (voxels / 2 + 1)) / 2  # whole: 2 voxels, core: 1
+        assert its.item() == pytest.approx(weight * math.log(2) + 1 - dice, abs=1e-4)
+
+
 def test_an_absent_class_that_is_not_predicted_counts_as_right() -> None:
     logits = torch.tensor([[[[30.0, 30.0]], [[-30.0, -30.0]], [[-30.0, -30.0]]]])
     assert DiceCrossEntropy(THREE, False)(logits, torch.zeros(1, 1, 1, 2, dtype=torch.int16)).item() == pytest.approx(0, abs=1e-3)

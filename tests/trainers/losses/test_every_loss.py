@@ -30,7 +30,7 @@ LARGE = [which for which in EVERY if "one " not in str(which.id)]
 def loss_of(name: str, shape: str, labels: str) -> Loss:
     outputs = LABELS[labels].output_channels
     data = TrainingData(LABELS[labels], 1000, tuple(1000 // outputs for _ in range(outputs)))
-    return build_loss(SegmentationSettings(loss=name), data, len(SHAPES[shape]))  # type: ignore[arg-type]
+    return build_loss(SegmentationSettings(loss=name), data, len(SHAPES[shape]) == 2)  # type: ignore[arg-type]
 
 
 def blocks(shape: str, labels: str, samples: int = 1) -> torch.Tensor:
@@ -128,7 +128,7 @@ def test_ignored_voxels_might_as_well_not_be_there(name: str, labels: str) -> No
     """Of MS-SSIM, a window of one voxel; it alone sees ignored voxels, as background that is not predicted, and is off here."""
     data = TrainingData(LABELS[labels], 1000, (300,) * LABELS[labels].output_channels)
     settings = SegmentationSettings(loss=name, hybrid=HybridSettings(ssim_weight=0))  # type: ignore[arg-type]
-    loss, random = build_loss(settings, data, 2), torch.Generator().manual_seed(0)
+    loss, random = build_loss(settings, data, True), torch.Generator().manual_seed(0)
     label, logits = torch.tensor([[[[0, 1, 2, 0, 1]]]]), torch.randn(1, data.labels.output_channels, 1, 9, generator=random)
     with_ignored = torch.cat([label, torch.full((1, 1, 1, 4), 3)], dim=3)
     assert loss(logits, with_ignored).item() == pytest.approx(loss(logits[..., :5], label).item(), abs=1e-6)
@@ -137,7 +137,7 @@ def test_ignored_voxels_might_as_well_not_be_there(name: str, labels: str) -> No
 def test_an_unknown_loss_is_refused_with_those_that_there_are() -> None:
     settings = SegmentationSettings.model_construct(loss="dice")  # type: ignore[arg-type]
     with pytest.raises(AutosegError, match='no loss "dice". There are: dice_ce, exp_log, hybrid'):
-        build_loss(settings, TrainingData(LABELS["2 classes"], 10, (5, 5)), 3)
+        build_loss(settings, TrainingData(LABELS["2 classes"], 10, (5, 5)), False)
 
 
 def test_every_loss_says_what_it_is() -> None:

@@ -119,7 +119,7 @@ def test_given_weights_are_taken_and_those_of_another_number_refused() -> None:
     assert label_weights(TrainingData(REGIONS, 1000, (100, 50)), (2, 3)).tolist() == [[1, 2], [1, 3]]
     settings = SegmentationSettings(loss="exp_log", exp_log=ExpLogSettings(class_weights=(1, 2)))
     with pytest.raises(AutosegError, match=r"has 2 values \(1, 2\), expected 3, one for each of background, a, b, in this order"):
-        build_loss(settings, data, 3)
+        build_loss(settings, data, False)
     with pytest.raises(AutosegError, match=r"has 3 values \(1, 2, 3\), expected 2, one for each of whole, core"):
         label_weights(TrainingData(REGIONS, 1000, (100, 50)), (1, 2, 3))
 
@@ -127,4 +127,4 @@ def test_given_weights_are_taken_and_those_of_another_number_refused() -> None:
 def test_both_terms_off_are_refused() -> None:
     settings = SegmentationSettings(loss="exp_log", exp_log=ExpLogSettings(dice_weight=0, ce_weight=0))
     with pytest.raises(AutosegError, match="are both 0"):
-        build_loss(settings, TrainingData(TWO, 10, (5, 5)), 3)
+        build_loss(settings, TrainingData(TWO, 10, (5, 5)), False)

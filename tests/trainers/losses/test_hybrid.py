@@ -62,4 +62,4 @@ def test_similarity_takes_foreground_classes_and_all_regions() -> None:
 def test_all_terms_off_are_refused() -> None:
     settings = SegmentationSettings(loss="hybrid", hybrid=HybridSettings(focal_weight=0, ssim_weight=0, iou_weight=0))
     with pytest.raises(AutosegError, match="are all 0"):
-        build_loss(settings, TrainingData(TWO, 10, (5, 5)), 3)
+        build_loss(settings, TrainingData(TWO, 10, (5, 5)), False)
