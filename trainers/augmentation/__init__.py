@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from autoseg.trainers.augmentation.intensity import change_intensities
-from autoseg.trainers.augmentation.spatial import SpatialDraw, draw_spatial, warp
+from autoseg.trainers.augmentation.spatial import SpatialDraw, draw_spatial, is_flat, warp
 from autoseg.trainers.augmentation.transforms import AUGMENTATIONS, TransformSet
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "SpatialDraw", "TransformSet", "warp"]
@@ -38,7 +38,7 @@ class Augmentation:
         if spatial is not None:
             image, label = warp(image, label, spatial.matrix, self.patch_size, spatial.elastic)
         outside = [image[channel] == 0 for channel in self.masked_channels]
-        image = change_intensities(image, rng, self.transforms)
+        image = change_intensities(image, rng, self.transforms, spared=(0,) if is_flat(self.patch_size) else ())
         for channel, is_outside in zip(self.masked_channels, outside, strict=True):
             image[channel].masked_fill_(is_outside, 0)
         flipped = [axis + 1 for axis in self.mirror_axes if rng.random() < 0.5]

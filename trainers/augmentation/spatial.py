@@ -29,6 +29,11 @@ class SpatialDraw:
     elastic: ElasticField | None = None
 
 
+def is_flat(patch_size: tuple[int, ...]) -> bool:
+    """Tell whether a patch is so much shorter along its first axis, that of the slices, that these are taken one by one."""
+    return len(patch_size) == 3 and max(patch_size) / patch_size[0] > ANISOTROPY
+
+
 def draw_spatial(patch_size: tuple[int, ...], transforms: TransformSet, rng: np.random.Generator) -> SpatialDraw | None:
     """Draw rotation, isotropic scaling and elastic deformation; None where none of them is drawn."""
     rotate, scale = rng.random() < transforms.rotation, rng.random() < transforms.scaling
@@ -36,7 +41,7 @@ def draw_spatial(patch_size: tuple[int, ...], transforms: TransformSet, rng: np.
     if not (rotate or scale or deform):
         return None
     factor = evenly_around_one(rng, *transforms.scaling_range) if scale else 1.0
-    in_plane_only = len(patch_size) == 3 and max(patch_size) / patch_size[0] > ANISOTROPY
+    in_plane_only = is_flat(patch_size)
     matrix = _rotation(patch_size, transforms, rng, in_plane_only) if rotate else np.eye(len(patch_size))
     matrix = matrix * factor
     if in_plane_only:
@@ -71,12 +76,22 @@ def warp(
         moved = torch.as_tensor(2 * matrix / np.maximum(region[:, None] - 1, 1), dtype=torch.float32, device=image.device)
         grid = grid + torch.einsum("ij,j...->...i", moved.flip(0), elastic.displacement(patch_size, image.device))[None]
     warped = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    values = torch.unique(label)
-    shares = torch.stack([(label[0] == value) for value in values]).to(torch.float32)
-    shares = functional.grid_sample(shares[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    inside = shares.sum(0) > 0.5
-    warped_label = torch.where(inside, values[shares.argmax(0)], torch.zeros((), dtype=label.dtype, device=label.device))
-    return warped, warped_label[None]
+    return warped, _warp_label(label, grid)[None]
+
+
+def _warp_label(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Return the class of the greatest interpolated share, of equal ones the smallest; one class at a time, so that the memory
+    does not grow with their number. 0 where more than half lies outside."""
+    shape = grid.shape[1:-1]
+    greatest, total = (torch.zeros(shape, device=label.device) for _ in range(2))
+    warped = torch.zeros(shape, dtype=label.dtype, device=label.device)
+    for value in torch.unique(label).tolist():
+        is_here = (label == value).to(torch.float32)[None]
+        share = functional.grid_sample(is_here, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0, 0]
+        total += share
+        warped.masked_fill_(share > greatest, value)
+        torch.maximum(greatest, share, out=greatest)
+    return warped.masked_fill_(total <= 0.5, 0)
 
 
 def _rotation(

@@ -132,6 +132,16 @@ def test_the_learning_rate_falls_to_zero_along_the_polynomial() -> None:
     assert rates[1:] == pytest.approx([0.01 * 0.9**0.9, 0.01 * 0.5**0.9, 0.0])
 
 
+@pytest.mark.parametrize("warmup", [0.001, 0.01, 0.05, 0.5])
+def test_the_warm_up_rises_to_the_rate_of_the_schedule_and_never_above_it(warmup: float) -> None:
+    learner = segmentation_learner(configuration(), DATA, SegmentationSettings(warmup=warmup), CPU)
+    rates = []
+    for step in range(1001):
+        learner.set_progress(step / 1000 * warmup)
+        rates.append(learner.optimizers["network"].param_groups[0]["lr"] / (0.01 * (1 - step / 1000 * warmup) ** 0.9))
+    assert max(rates) <= 1 + 1e-9 and rates[-1] == pytest.approx(1) and rates == sorted(rates)
+
+
 def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredVolume], tmp_path: Path) -> None:
     plateau = PlateauSettings(patience=1, factor=0.01, floor=1e-3, threshold=1e6)
     settings = SegmentationSettings(epochs=9, iterations=1, schedule="plateau", plateau=plateau)
