@@ -16,6 +16,7 @@ import pytest
 import autoseg
 from autoseg.cli.main import main
 from autoseg.image_io import read_image, read_label, write_label
+from autoseg.trainers import loop
 
 
 def test_every_artefact_lies_where_the_design_says(trained) -> None:
@@ -58,12 +59,22 @@ def test_an_array_in_memory_gives_the_same_segmentation_as_its_file(trained, tmp
     assert np.array_equal(labels, read_label(next(iter(result.written.values()))).array[0])
 
 
-def test_an_unfinished_fold_goes_on_and_other_settings_are_refused(run, trained, tmp_path, capsys) -> None:
+def test_an_unfinished_fold_goes_on_and_other_settings_are_refused(run, trained, tmp_path, capsys, monkeypatch) -> None:
     workspace = tmp_path / "workspace"
     shutil.copytree(trained.workspace, workspace)
     fold = workspace / trained.name / "models" / "3d_fullres" / "default" / "fold_0"
-    (fold / "checkpoint_final.safetensors").unlink()
     where = ("--workspace", workspace)
+    save = loop.save_weights
+
+    def stop_before_the_end(path: Path, *what: object) -> None:
+        if path == fold / "checkpoint_final.safetensors":
+            raise KeyboardInterrupt
+        save(path, *what)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_weights", stop_before_the_end)
+        assert run("train", trained.name, "0", *where, *trained.short, "--restart") == 130
+    assert (fold / "training_state.pt").is_file()
     assert run("train", trained.name, "0", *where, "--epochs", "9") == 1
     assert "started with other settings" in capsys.readouterr().err
     assert run("train", trained.name, "0", *where, "--continue") == 0

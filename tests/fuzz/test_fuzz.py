@@ -12,11 +12,7 @@ from tests.fuzz.kinds import cases, targets
 from tests.fuzz.pool import DEFAULT_READER, Job, carried_out
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory, FIFOs and devices are Linux's")
-# What does harm today: each name goes as soon as its fault is mended
-WAITING_CASES = {"store_fifo", "plans_spacing_huge", "plans_spacing_tiny", "fingerprint_label_square", "fingerprint_label_empty"}
-WAITING_TARGETS = {"store", "store_json", "fingerprint"}
-CASES = [name for name in cases(DEFAULT_READER) if name not in WAITING_CASES]
-TARGETS = [name for name in targets(DEFAULT_READER) if name not in WAITING_TARGETS]
+CASES, TARGETS = list(cases(DEFAULT_READER)), list(targets(DEFAULT_READER))
 ATTEMPTS = 40  # per target, always the same
 PROCESSES = min(4, os.cpu_count() or 1)
 
