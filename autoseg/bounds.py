@@ -31,6 +31,7 @@ def _is_orientation(letters: str) -> str:
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveMm = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]  # as of images
+PositiveMl = Annotated[float, Field(ge=1e-30, le=1e30, allow_inf_nan=False)]  # a voxel at least
 Percentile = Annotated[float, Field(ge=0, le=100)]
 LabelValue = Annotated[str, Field(pattern="^-?[0-9]{1,20}$")]  # as a key
 LabelValues = Annotated[str, Field(pattern=r"^-?[0-9]{1,20}(\+-?[0-9]{1,20})*$")]  # a union of them, such as "1+2"

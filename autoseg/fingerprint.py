@@ -7,9 +7,11 @@ report read it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from autoseg.bounds import Count, Finite, LabelValue, LabelValues, NotNegative, PositiveMm, Share, Voxels
+from pydantic import AfterValidator
+
+from autoseg.bounds import Count, Finite, LabelValue, LabelValues, NotNegative, PositiveMl, PositiveMm, Share, Voxels
 from autoseg.image import axis_order
 from autoseg.plan import Frozen, IntensityStatistics, TrainingImages
 
@@ -26,7 +28,7 @@ class LabelOfCase(Frozen):
 
     volume_ml: NotNegative
     components: Count
-    smallest_ml: NotNegative
+    smallest_ml: PositiveMl
     largest_ml: NotNegative
     touches: dict[LabelValue, Count] = {}
     inside: tuple[LabelValue, ...] = ()
@@ -42,7 +44,7 @@ class UnionOfCase(Frozen):
 
     components: Count
     main_components: Count
-    smallest_ml: NotNegative
+    smallest_ml: PositiveMl
     largest_speck_ml: NotNegative = 0.0
     farthest_speck_mm: NotNegative = 0.0
 
@@ -82,6 +84,22 @@ class Range(Frozen):
     maximum: Finite
 
 
+def _is_of_counts(its: Range) -> Range:
+    if not all(1 <= value < 2**31 for value in (its.minimum, its.median, its.maximum)):
+        raise ValueError("must be numbers of components, 1 or more")
+    return its
+
+
+def _is_not_negative(its: Range) -> Range:
+    if min(its.minimum, its.median, its.maximum) < 0:
+        raise ValueError("must not be negative")
+    return its
+
+
+Counts = Annotated[Range, AfterValidator(_is_of_counts)]
+Sizes = Annotated[Range, AfterValidator(_is_not_negative)]
+
+
 class LabelOfDataset(Frozen):
     """The measures of one label value over all training cases.
 
@@ -92,9 +110,9 @@ class LabelOfDataset(Frozen):
 
     name: str
     cases: Count
-    volume_ml: Range
-    components: Range
-    smallest_ml: NotNegative
+    volume_ml: Sizes
+    components: Counts
+    smallest_ml: PositiveMl
     touches: dict[LabelValue, Share]
     inside: tuple[LabelValue, ...]
 
@@ -108,12 +126,12 @@ class UnionOfDataset(Frozen):
 
     labels: tuple[int, ...]
     cases: Count
-    components: Range
-    main_components: Range
-    smallest_ml: NotNegative
+    components: Counts
+    main_components: Counts
+    smallest_ml: PositiveMl
     cases_with_specks: Count = 0
-    largest_speck_ml: Range | None = None
-    farthest_speck_mm: Range | None = None
+    largest_speck_ml: Sizes | None = None
+    farthest_speck_mm: Sizes | None = None
 
 
 def union_key(labels: Sequence[int]) -> str:

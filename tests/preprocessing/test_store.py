@@ -48,8 +48,12 @@ def write_toy(folder: Path, case: str, origin: str) -> None:
         Part("seg", np.ones((1, 1, 4, 3), np.int8), (4, 4), {"x": b"y"})])
 
 
-def open_toy(folder: Path, case: str) -> StoredCase[Toy]:
-    return StoredCase(folder, read_description(folder, case, Toy))
+class StoredToy(StoredCase[Toy]):
+    parts = ("", "seg")
+
+
+def open_toy(folder: Path, case: str) -> StoredToy:
+    return StoredToy(folder, read_description(folder, case, Toy))
 
 
 def make_toy(job: CaseToMake, root: Path, bad: str = "") -> list[str]:
@@ -158,7 +162,7 @@ def test_an_array_that_is_damaged_or_of_another_shape_is_named(folder: Path, par
     with pytest.raises(AutosegError, match=rf"{part}/a\.b2nd cannot be read .*Delete it and run autoseg_plan_and_preprocess"):
         open_toy(folder, "a").array(part)
     stored = open_toy(folder, "b")
-    other = StoredCase(folder, stored.description.model_copy(update={"shapes": {"": (1, 1, 4, 5), "seg": (1, 1, 4, 5)}}))
+    other = StoredToy(folder, stored.description.model_copy(update={"shapes": {"": (1, 1, 4, 5), "seg": (1, 1, 4, 5)}}))
     with pytest.raises(AutosegError, match=rf"{part}/b\.b2nd holds shape .* but an array of shape \(1, 1, 4, 5\) is expected"):
         other.array(part)
 

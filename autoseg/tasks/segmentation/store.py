@@ -56,6 +56,8 @@ class VolumeDescription(StoredDescription):
 class StoredVolume(StoredCase[VolumeDescription]):
     """A preprocessed image with its labels. Boxes are half open, in voxels of the resampled grid, and clipped to it."""
 
+    parts = ("", LABELS)
+
     @property
     def properties(self) -> CaseProperties:
         return self.description.properties

@@ -11,7 +11,7 @@ import pytest
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.preprocessing.store import CaseProperties
-from autoseg.tasks.segmentation.store import ANNOTATED, open_volume, sample_foreground, write_volume
+from autoseg.tasks.segmentation.store import ANNOTATED, described_volume, open_volume, sample_foreground, write_volume
 
 KIDNEY = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
 
@@ -115,13 +115,15 @@ def test_an_array_of_another_shape_and_a_lazy_expression_are_refused(tmp_path: P
     path = tmp_path / "seg" / "a.b2nd"
     path.unlink()
     blosc2.asarray(np.zeros((1, 2, 3, 4), np.int8), urlpath=str(path))
-    with pytest.raises(AutosegError, match=r"\(1, 2, 3, 4\).*\(1, 12, 40, 30\)"):
+    with pytest.raises(AutosegError, match=r"seg/a\.b2nd is damaged"):
         open_volume(tmp_path, "a")
+    with pytest.raises(AutosegError, match=r"\(1, 2, 3, 4\).*\(1, 12, 40, 30\)"):
+        described_volume(tmp_path, "a").read_seg()
     path.unlink()
     source = blosc2.asarray(np.zeros((1, 12, 40, 30), np.int8), urlpath=str(tmp_path / "source.b2nd"))
     (source + 1).save(str(path))
     with pytest.raises(AutosegError, match=r"seg/a\.b2nd"):
-        open_volume(tmp_path, "a")
+        described_volume(tmp_path, "a").read_seg()
 
 
 @pytest.mark.parametrize(("now", "then", "said"), [
