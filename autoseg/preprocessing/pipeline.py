@@ -19,6 +19,7 @@ from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.versions import versions
 
 SMALLEST_STD = 1e-8
+OUTSIDE = -1  # in stored labels: background outside of the non-zero mask
 
 
 def normalize(
@@ -96,6 +97,14 @@ def preprocess_image(
     Raises AutosegError where the channels do not fit the plans, a value is NaN or infinite, or a normalization does not
     fit the values.
     """
+    data, properties, _ = _preprocess(image, case_name, plans, configuration)
+    return data, properties
+
+
+def _preprocess(
+    image: Image, case_name: str, plans: Plans, configuration: Configuration
+) -> tuple[np.ndarray, CaseProperties, np.ndarray | None]:
+    """Return what `preprocess_image` does, and the non-zero mask in the cropped grid where a channel is normalized inside it."""
     channels = len(configuration.normalization)
     if len(image.array) != channels:
         raise AutosegError(
@@ -115,7 +124,7 @@ def preprocess_image(
         _normalize_channel(volume, channel, case_name, plans, configuration, mask)
         if not same_grid:
             resize(volume, properties.shape_resampled, IMAGE_ORDER, apart, out=data[channel])
-    return data, properties
+    return data, properties, mask
 
 
 def preprocess_case(
@@ -125,7 +134,8 @@ def preprocess_case(
 
     image: (C, Z, Y, X). label: (1, Z, Y, X) integers >= 0 of the same grid. Both are left as they are.
     Returns data (C, Z', Y', X') float32, seg (1, Z', Y', X') int8 (int16 where a value is above 127) and the
-    properties. Labels outside the non-zero voxels stay what they are: 0 is background there as elsewhere.
+    properties. Where a channel is normalized inside the non-zero mask, background outside of that is OUTSIDE (-1), as in nnU-Net:
+    the image is no longer exactly 0 there once it is resampled, and augmentation must know. Labelled voxels stay what they are.
     Raises AutosegError, naming the case.
     """
     if label.array.shape[1:] != image.array.shape[1:]:
@@ -133,14 +143,18 @@ def preprocess_case(
             f"case {case_name}: label has shape {label.array.shape[1:]} but its image {image.array.shape[1:]}. "
             "Correct the label or leave the case out with --skip-bad-cases."
         )
-    data, properties = preprocess_image(image, case_name, plans, configuration)
+    data, properties, mask = _preprocess(image, case_name, plans, configuration)
     cropped = crop(properties.order.of(label.array[0]), properties.crop_box)
     highest = int(cropped.max())
     if highest > np.iinfo(np.int16).max:
         raise AutosegError(f"case {case_name}: label value {highest} is too high, at most 32767 can be stored.")
     labels = cropped.astype(np.int8 if highest <= 127 else np.int16, order="C")
     apart = anisotropic_axis(properties.spacing_transposed_mm, properties.spacing_resampled_mm)
-    return data, resize_labels(labels, properties.shape_resampled, apart)[np.newaxis], properties
+    seg = resize_labels(labels, properties.shape_resampled, apart)
+    if mask is not None and not mask.all():
+        outside = resize_labels((~mask).astype(np.int8), properties.shape_resampled, apart)
+        seg = np.where((outside > 0) & (seg == 0), np.array(OUTSIDE, seg.dtype), seg)
+    return data, seg[np.newaxis], properties
 
 
 def to_original_grid(labels: np.ndarray, properties: CaseProperties) -> np.ndarray:

@@ -156,12 +156,24 @@ def test_flips_move_label_and_image_alike_and_spare_other_axes() -> None:
 
 
 def test_zeros_outside_of_the_mask_stay_zero() -> None:
+    """Resampled images are not exactly 0 there: the label's -1 tells where it is, also after a turn; zeros inside are values."""
     augmentation = Augmentation((12, 12), (), masked_channels=(0,))
-    image = torch.randn(1, 12, 12) + 3
-    image[:, :, :5] = 0
-    for seed in range(30):
-        changed, _ = augmentation.apply(image, torch.zeros(1, 12, 12, dtype=torch.int16), None, seed)
-        assert float(changed[:, :, :5].abs().max()) == 0
+    image = torch.randn(2, 12, 12, generator=torch.Generator().manual_seed(0)) + 3
+    label = torch.zeros(1, 12, 12, dtype=torch.int16)
+    image[:, :, :5], label[:, :, :5] = 0.01, -1
+    image[:, 6:, 8] = 0
+    inside = other = 0
+    for seed in range(60):
+        changed, kept = augmentation.apply(image, label, None, seed)
+        assert float(changed[0, :, :5].abs().max()) == 0 and torch.equal(kept, label)
+        inside += float(changed[0, 6:, 8].abs().max()) > 0
+        other += float(changed[1, :, :5].abs().max()) > 0
+    assert inside > 10 and other > 50
+    for angle in (0.3, 2.0):
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        changed, turned = augmentation.apply(image, label, SpatialDraw(turn, (12, 12)), 5)
+        corners = turned[0, [0, 0, -1, -1], [0, -1, 0, -1]]  # seen beyond the region, or outside of the mask
+        assert (changed[0][turned[0] < 0] == 0).all() and (corners < 0).any() and 40 < int((turned < 0).sum()) < 100
 
 
 def test_a_warped_sample_has_the_patchs_size() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from autoseg.preprocessing.pipeline import OUTSIDE
 from autoseg.trainers.augmentation.intensity import change_intensities
 from autoseg.trainers.augmentation.spatial import SpatialDraw, draw_spatial, is_flat, warp
 from autoseg.trainers.augmentation.transforms import AUGMENTATIONS, TransformSet
@@ -18,7 +19,7 @@ __all__ = ["AUGMENTATIONS", "Augmentation", "SpatialDraw", "TransformSet", "warp
 class Augmentation:
     """Draws transforms and applies them. patch_size: (z, y, x) or (y, x). mirror_axes: 0 is the patch's first axis.
 
-    masked_channels: channels whose zeros (outside of the non-zero mask) stay zero.
+    masked_channels: channels that are 0 outside of the non-zero mask, where the label is negative, and stay so.
     """
 
     patch_size: tuple[int, ...]
@@ -33,14 +34,17 @@ class Augmentation:
     def apply(
         self, image: torch.Tensor, label: torch.Tensor, spatial: SpatialDraw | None, seed: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return patches (C, *patch) and (1, *patch) of an image (C, *region) float32 and a label (1, *region) int16."""
+        """Return patches (C, *patch) and (1, *patch) of an image (C, *region) float32 and a label (1, *region) int16.
+
+        A negative label lies outside of the mask, and stays negative.
+        """
         rng = np.random.default_rng(seed)
         if spatial is not None:
-            image, label = warp(image, label, spatial.matrix, self.patch_size, spatial.elastic)
-        outside = [image[channel] == 0 for channel in self.masked_channels]
+            border = OUTSIDE if self.masked_channels else 0
+            image, label = warp(image, label, spatial.matrix, self.patch_size, spatial.elastic, border)
         image = change_intensities(image, rng, self.transforms, spared=(0,) if is_flat(self.patch_size) else ())
-        for channel, is_outside in zip(self.masked_channels, outside, strict=True):
-            image[channel].masked_fill_(is_outside, 0)
+        for channel in self.masked_channels:
+            image[channel].masked_fill_(label[0] < 0, 0)
         flipped = [axis + 1 for axis in self.mirror_axes if rng.random() < 0.5]
         if flipped:
             image, label = image.flip(flipped), label.flip(flipped)

@@ -58,12 +58,14 @@ def draw_spatial(patch_size: tuple[int, ...], transforms: TransformSet, rng: np.
 
 
 def warp(
-    image: torch.Tensor, label: torch.Tensor, matrix: np.ndarray, patch_size: Sequence[int], elastic: ElasticField | None = None
+    image: torch.Tensor, label: torch.Tensor, matrix: np.ndarray, patch_size: Sequence[int], elastic: ElasticField | None = None,
+    border: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sample the patch whose voxel at offset o from the centre lies at `matrix` @ (o + its elastic displacement) from the
     region's centre.
 
-    The image is interpolated linearly; the label is the class of the greatest interpolated share. Outside, all is zero.
+    The image is interpolated linearly; the label is the class of the greatest interpolated share. Outside of the region, the
+    image is 0 and the label `border`.
     """
     region = np.array(image.shape[1:])
     # grid_sample's own frame: x first, -1..1 between the outer voxel centres (align_corners)
@@ -76,12 +78,12 @@ def warp(
         moved = torch.as_tensor(2 * matrix / np.maximum(region[:, None] - 1, 1), dtype=torch.float32, device=image.device)
         grid = grid + torch.einsum("ij,j...->...i", moved.flip(0), elastic.displacement(patch_size, image.device))[None]
     warped = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    return warped, _warp_label(label, grid)[None]
+    return warped, _warp_label(label, grid, border)[None]
 
 
-def _warp_label(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+def _warp_label(label: torch.Tensor, grid: torch.Tensor, border: int) -> torch.Tensor:
     """Return the class of the greatest interpolated share, of equal ones the smallest; one class at a time, so that the memory
-    does not grow with their number. 0 where more than half lies outside."""
+    does not grow with their number; `border` where half or more lies outside."""
     shape = grid.shape[1:-1]
     greatest, total = (torch.zeros(shape, device=label.device) for _ in range(2))
     warped = torch.zeros(shape, dtype=label.dtype, device=label.device)
@@ -91,7 +93,7 @@ def _warp_label(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
         total += share
         warped.masked_fill_(share > greatest, value)
         torch.maximum(greatest, share, out=greatest)
-    return warped.masked_fill_(total <= 0.5, 0)
+    return warped.masked_fill_(total <= 0.5, border)
 
 
 def _rotation(

@@ -13,6 +13,7 @@ import torch
 
 from autoseg.parallel import free_memory_bytes
 from autoseg.preprocessing.crop import Box
+from autoseg.preprocessing.pipeline import OUTSIDE
 from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
 
@@ -75,8 +76,8 @@ ReadableCase = StoredVolume | CaseInMemory
 class Sample:
     """A region of a case around a patch, not yet augmented.
 
-    image: (C, *region) float32; label: (1, *region) int16. spatial: how the patch lies in the region; None where the region is
-    the patch. seed: that of all that is still to be drawn for this sample.
+    image: (C, *region) float32; label: (1, *region) int16, -1 outside of the mask. spatial: how the patch lies in the region;
+    None where the region is the patch. seed: that of all that is still to be drawn for this sample.
     """
 
     image: torch.Tensor
@@ -127,7 +128,8 @@ class PatchSampler:
             region = np.array((1, *spatial.region_size)) if flat else np.array(spatial.region_size)
             low = low - (region - size) // 2
             size = region
-        image, label = read_padded(case, low, size)
+        outside = OUTSIDE if self.augmentation and self.augmentation.masked_channels else 0
+        image, label = read_padded(case, low, size, outside)
         if flat:
             image, label = image[:, 0], label[:, 0]
         return Sample(torch.from_numpy(image), torch.from_numpy(label), spatial, int(rng.integers(2**31)))
@@ -149,15 +151,16 @@ class PatchSampler:
         return rng.integers(lowest, highest + 1)
 
 
-def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`, with zeros where it leaves the case."""
+def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray, outside: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`. Where it leaves the case, the image is 0
+    and the label `outside`."""
     shape = np.array(case.shape)
     start, stop = np.clip(low, 0, shape), np.clip(low + size, 0, shape)
     (z0, y0, x0), (z1, y1, x1) = start.tolist(), stop.tolist()
     box = ((z0, z1), (y0, y1), (x0, x1))
     pad = [(0, 0)] + [(int(a), int(b)) for a, b in zip(start - low, low + size - stop, strict=True)]
     image, label = case.read_data(box), case.read_seg(box)
-    return np.pad(image, pad), np.pad(label.astype(np.int16, copy=False), pad)
+    return np.pad(image, pad), np.pad(label.astype(np.int16, copy=False), pad, constant_values=outside)
 
 
 class BatchStream:

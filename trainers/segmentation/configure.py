@@ -139,7 +139,7 @@ def batch_stream(
             if augmentation is not None:
                 image, label = augmentation.apply(image, label, sample.spatial, sample.seed)
             images.append(image)
-            labels.append(label)
+            labels.append(label.clamp_min(0))
         return Batch(torch.stack(images), torch.stack(labels))
 
     return BatchStream(sampler, finish, threads)

@@ -24,7 +24,7 @@ from autoseg.parallel import Outcome
 from autoseg.plan import Configuration, Plans
 from autoseg.preprocessing import store
 from autoseg.preprocessing.crop import Box, labelled_outside
-from autoseg.preprocessing.pipeline import preprocess_case, target_spacing_mm
+from autoseg.preprocessing.pipeline import OUTSIDE, preprocess_case, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties, CaseToMake, Part, StoredCase, StoredDescription
 from autoseg.provenance import Origin
@@ -72,7 +72,8 @@ class StoredVolume(StoredCase[VolumeDescription]):
         return self.array()[_slices(box)]
 
     def read_seg(self, box: Box | None = None) -> np.ndarray:
-        """Return (1, z1 - z0, y1 - y0, x1 - x0) int8 or int16 label values inside `box`, or all."""
+        """Return (1, z1 - z0, y1 - y0, x1 - x0) int8 or int16 label values inside `box`, or all; background outside of the mask
+        is -1 where a channel is normalized inside it."""
         return self.array(LABELS)[_slices(box)]
 
     @property
@@ -128,6 +129,7 @@ def plans_digest(labels: Labels, plans: Plans, configuration: Configuration) -> 
         format=FORMAT, labels=labels, orientation=plans.orientation, transpose=plans.transpose,
         spacing_mm=configuration.spacing_mm, normalization=configuration.normalization,
         normalize_inside_mask=configuration.normalize_inside_mask,
+        **({"outside": OUTSIDE} if any(configuration.normalize_inside_mask) else {}),
         intensities={channel: plans.foreground_intensities.get(str(channel))
                      for channel, scheme in enumerate(configuration.normalization) if scheme == "ct"}).digest
 
@@ -198,7 +200,7 @@ def sample_foreground(seg: np.ndarray, case: str, labels: Labels) -> Iterator[tu
     for index, values in enumerate(labels.foreground.values()):
         sought.append((index if labels.has_regions else values[0], values))
     if labels.ignore is not None:
-        sought.append((ANNOTATED, tuple(value for value in labels.known_values if value != labels.ignore)))
+        sought.append((ANNOTATED, (OUTSIDE, *(value for value in labels.known_values if value != labels.ignore))))
     for key, values in sought:
         box = whole if 0 in values else _union([boxes[value] for value in values if value in boxes])
         if box is not None:
