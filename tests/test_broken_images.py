@@ -498,7 +498,7 @@ def test_numbers_that_are_none_in_a_header_print_nothing(tmp_path: Path, recwarn
 def test_tiff_without_the_lengths_of_its_packed_parts_is_refused(tmp_path: Path) -> None:
     content, tags = tiff(PICTURE[:32, :48], tmp_path / "a.tif", tile=(16, 16), compression="zlib")
     struct.pack_into("<I", content, tags[325] + 4, 0)
-    refused(tmp_path / "b.tif", content, "lengths")
+    refused(tmp_path / "b.tif", content, "entry 325 holds 0 values")
 
 
 def test_tiff_with_a_packed_part_of_no_bytes_is_refused(tmp_path: Path) -> None:
@@ -509,6 +509,23 @@ def test_tiff_with_a_packed_part_of_no_bytes_is_refused(tmp_path: Path) -> None:
     (table,) = struct.unpack_from("<I", content, tags[325] + 8)
     struct.pack_into("<I" if struct.unpack_from("<H", content, tags[325] + 2)[0] == 4 else "<H", content, table, 0)
     refused(tmp_path / "b.tif", content, "missing")
+
+
+@pytest.mark.parametrize(("tag", "place", "form", "value"), [
+    (259, 4, "<II", (256, 0)), (259, 4, "<II", (2, 300)), (259, 2, "<H", (2,)), (258, 8, "<H", (48,)), (258, 8, "<H", (33,)),
+    (256, 4, "<I", (0,)),
+])
+def test_tiff_whose_entries_cannot_be_is_refused(
+    tmp_path: Path, tag: int, place: int, form: str, value: tuple[int, ...]
+) -> None:
+    """tifffile leaves an entry out that it cannot read: without that of the compression, packed bytes are voxels."""
+    content, tags = tiff(PICTURE, tmp_path / "a.tif", compression="zlib")
+    struct.pack_into(form, content, tags[tag] + place, *value)
+    refused(tmp_path / "b.tif", content)
+
+
+def test_nifti_with_voxels_nowhere_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "a.nii", nifti(vox_offset=np.nan))
 
 
 def test_nifti_with_a_slope_beyond_all_numbers_is_refused_in_silence(

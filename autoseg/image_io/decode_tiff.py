@@ -112,9 +112,9 @@ class _Complaints(logging.Handler):
 
 def _pixels(path: Path, file: BinaryIO, series: tifffile.TiffPageSeries) -> Shared:
     page = series.keyframe
-    packed_integers = page.bitspersample not in (8, 16, 32, 64)
-    strip = int(np.prod(page.chunks, dtype=object)) * series.dtype.itemsize
-    _decoders.update(dict.fromkeys(DEFLATE, lambda data, out: _inflated(data, out, strip, packed_integers)))
+    values, item = int(np.prod(page.chunks, dtype=object)), series.dtype.itemsize
+    bits = 0 if page.bitspersample in (8, 16, 32, 64) else page.bitspersample
+    _decoders.update(dict.fromkeys(DEFLATE, lambda data, out: _inflated(data, out, values, item, bits)))
     pixels = Shared(series.shape, series.dtype.newbyteorder("="))
     try:
         with _Complaints():
@@ -126,13 +126,18 @@ def _pixels(path: Path, file: BinaryIO, series: tifffile.TiffPageSeries) -> Shar
     return pixels
 
 
-def _inflated(data: bytes, out: int, strip: int, packed_integers: bool) -> bytes:
-    """Unpack a part of the image of `out` bytes, or `strip` where the last is filled up; of integers of few bits, fewer."""
-    stream, most = zlib.decompressobj(), max(out, strip)
+def _inflated(data: bytes, out: int, values: int, item: int, bits: int) -> bytes:
+    """Unpack a part of the image of `out` bytes, or of so many values of `item` bytes where the last part is filled up.
+
+    bits: of integers that are packed, at least; each row of these is filled up to whole bytes. 0 where none are.
+    """
+    stream, most = zlib.decompressobj(), max(out, values * item)
     found = stream.decompress(data, most + 1)
     if len(found) == most and not stream.eof:
         found += stream.decompress(stream.unconsumed_tail, 1)
-    if not stream.eof or len(found) > most or not (packed_integers or len(found) in (out, strip)):
+    fewest = [out, values * item] if not bits else [n * bits // 8 for n in (out // item, values)]
+    fits = len(found) in fewest if not bits else any(n <= len(found) <= n + values for n in fewest)
+    if not stream.eof or len(found) > most or not fits:
         raise ValueError(f"a part of it should hold {out} bytes, and holds {len(found)}")
     return found
 

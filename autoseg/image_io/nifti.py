@@ -205,7 +205,7 @@ def _read_layout(path: Path, file: BinaryIO) -> _Layout:
     offset = float(parsed["vox_offset"])
     smallest_offset = len(parsed.binaryblock) + 4 if in_one_file else 0
     offset_bytes = int(offset) if np.isfinite(offset) and offset > smallest_offset else smallest_offset
-    if offset_bytes > LARGEST_OFFSET:
+    if not np.isfinite(offset) or offset_bytes > LARGEST_OFFSET:
         raise damaged(path, f"its header says that voxels begin after {offset:.6g} bytes (vox_offset)")
     header = NiftiHeader(parsed.as_byteswapped("<").binaryblock, 2 if len(raw) == 2 else 3)
     return _Layout(

@@ -17,6 +17,8 @@ STRIPS, STRIP_BYTES, TILE_WIDTH, TILE_LENGTH, TILES, TILE_BYTES = 273, 279, 322,
 SUBPAGES, COLOUR, SUBSAMPLING, DEPTH, TILE_DEPTH = 330, 262, 530, 32997, 32998
 TAGS = {WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, PLANAR, STRIPS, STRIP_BYTES, TILE_WIDTH, TILE_LENGTH, TILES,
         TILE_BYTES, SUBPAGES, COLOUR, SUBSAMPLING, DEPTH, TILE_DEPTH}
+SINGLE = {WIDTH, LENGTH, COMPRESSION, SAMPLES, ROWS, PLANAR, TILE_WIDTH, TILE_LENGTH, COLOUR, DEPTH, TILE_DEPTH}
+SMALLEST_OFFSET = 8  # bytes of the file's own header
 CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # of whole numbers, by type
 SIZES_OF_TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 LARGEST_BITS, MOST_TAGS = 64, 4096
@@ -90,8 +92,10 @@ def _tags(tables: _Tables, block: bytes, entry: int) -> Tags:
         size = SIZES_OF_TYPES.get(kind, 0) * count
         if size > offset and value + size > tables.size:
             raise truncated(tables.path, f"its entry {tag} should lie at bytes {value} to {value + size} of {tables.size}")
-        if tag not in TAGS or kind not in CODES:
+        if tag not in TAGS:
             continue
+        if kind not in CODES or count < 1 or (tag in SINGLE and count > 1) or (size > offset and value < SMALLEST_OFFSET):
+            raise damaged(tables.path, f"its entry {tag} holds {count} values of type {kind} at byte {value}")
         if size > offset:
             tags[tag] = tables.numbers(value, CODES[kind], count)
         elif count == 1:
@@ -107,7 +111,7 @@ def _check_page(tables: _Tables, tags: Tags) -> None:
     path = tables.path
     width, length, depth = (tags.get(tag, (default,))[0] for tag, default in ((WIDTH, 0), (LENGTH, 0), (DEPTH, 1)))
     bits, samples = tags.get(BITS, (1,)), tags.get(SAMPLES, (1,))[0]
-    if min(width, length, depth, samples, *bits) < 1 or max(bits) > LARGEST_BITS:
+    if min(width, length, depth, samples, *bits) < 1 or not all(n <= 32 or n == LARGEST_BITS for n in bits):
         raise damaged(path, f"a page of it has {width} × {length} pixels of {samples} × {bits[0]} bits")
     tiled = TILES in tags
     offsets, counts = (tags.get(tag, ()) for tag in ((TILES, TILE_BYTES) if tiled else (STRIPS, STRIP_BYTES)))

@@ -38,6 +38,8 @@ class ModelDescription(Description):
     def _consistent(self) -> ModelDescription:
         if self.configuration_name not in self.plans.configurations:
             raise ValueError(f"plans hold no configuration {self.configuration_name}")
+        if len(self.channel_names) != len(self.configuration.normalization):
+            raise ValueError(f"channel_names must be {len(self.configuration.normalization)}, as normalization has it")
         if any(not 0 <= axis < self.configuration.dimensions for axis in self.mirror_axes):
             raise ValueError(f"mirror_axes {self.mirror_axes} are not all axes of the patch")
         return self
