@@ -9,7 +9,6 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from autoseg import image_io
 from autoseg.best import DropDetached, DropSmall, KeepLargest, Rule, TriedRule
@@ -191,7 +190,9 @@ def _changed_cases(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
 
 def _sign_test(better: int, worse: int) -> float:
     """Return how likely at least so many cases rise where rising and falling are equally likely; 1 where none changes."""
-    return float(stats.binomtest(better, better + worse, alternative="greater").pvalue) if better + worse else 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(better, better + worse, alternative="greater").pvalue) if better + worse else 1.0
 
 
 def _class_means(dice: np.ndarray) -> list[float]:

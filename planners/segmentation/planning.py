@@ -69,8 +69,7 @@ def chosen(plans: Plans, options: PlanOptions) -> list[str]:
     configurations = options.configurations
     if unknown := [name for name in configurations or () if name not in plans.configurations]:
         raise AutosegError(
-            f'{plans.dataset} has no configuration {", ".join(unknown)}.{did_you_mean(unknown[0], plans.configurations)} '
-            f'Planned were: {", ".join(plans.configurations)}.')
+            f'{plans.dataset} has no configuration {", ".join(unknown)}. Planned were: {", ".join(plans.configurations)}.')
     return list(dict.fromkeys(configurations or plans.configurations))
 
 

@@ -118,7 +118,8 @@ def test_find_best_names_the_folds_that_are_missing_and_the_commands_that_comple
     shutil.copytree(killed_everywhere, workspace)
     folder = dataset_folder(workspace)
     shutil.rmtree(folder / "models/2d/default/fold_1")
-    (folder / "models/2d/default/fold_2/checkpoint_final.safetensors").unlink()
+    unfinished = folder / "models/2d/default/fold_2"
+    (unfinished / "checkpoint_final.safetensors").rename(unfinished / "training_state.pt")
     assert main(["find-best", folder.name, "--workspace", str(workspace)]) == 0
     said = capsys.readouterr().out
     assert "2d, default: fold 1 is missing, fold 2 is unfinished" in said

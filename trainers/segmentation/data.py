@@ -82,7 +82,8 @@ def load_data(job: Job[SegmentationSettings]) -> SegmentationData:
     if job.configuration not in plans.configurations:
         raise AutosegError(
             f'{job.folder.name} has no configuration "{job.configuration}".'
-            f"{did_you_mean(job.configuration, plans.configurations)} There are: {', '.join(plans.configurations)}.")
+            f"{'' if job.configuration in job.task.configurations else did_you_mean(job.configuration, plans.configurations)} "
+            f"There are: {', '.join(plans.configurations)}.")
     require_there(dataset.folder, job.folder)
     configuration = plans.configurations[job.configuration]
     names = [case.name for case in dataset.training]

@@ -44,7 +44,7 @@ def test_a_projection_is_read_as_it_was_written_to_a_thousandth(tmp_path: Path) 
 def test_a_damaged_file_is_named_when_a_case_is_opened(tmp_path: Path) -> None:
     store(tmp_path, np.zeros((3, 4, 4), np.float32))
     (tmp_path / "a.b2nd").write_bytes(b"nothing of it")
-    with pytest.raises(AutosegError, match=r"a\.b2nd cannot be read"):
+    with pytest.raises(AutosegError, match=r"a\.b2nd is damaged"):
         open_projection(tmp_path, "a")
 
 
