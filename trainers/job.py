@@ -153,7 +153,7 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
     if not folder.training_state.exists() and not (is_trained and folder.training_json.exists()):
         if job.settings is None and not is_trained:
             raise AutosegError(f"Fold {job.fold} has nothing to continue: {folder.training_state} does not exist. Leave out "
-                               f"--continue.")
+                               "--continue.")
         return job.settings or job.defaults
     started_with = _settings_of(folder, type(job.defaults))
     if job.settings is None or is_trained:
@@ -162,9 +162,7 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
         listed = ", ".join(f"{key}={as_flag(then)} (now {as_flag(now)})" for key, (then, now) in different.items())
         raise AutosegError(
             f"Fold {job.fold} was started with other settings and is not finished: {listed}. "
-            f"Finish it as it was started with --continue, or start it anew with "
-            f"--restart."
-        )
+            "Finish it as it was started with --continue, or start it anew with --restart.")
     return started_with
 
 

@@ -67,8 +67,6 @@ def check_model_name(name: str | None, recipe: str, known: Collection[str]) -> N
     if name is None or name == recipe:
         return
     if not re.fullmatch(r"[\w+-][\w.+-]*", name):
-        raise AutosegError(f'--name "{name}" is to become a folder: give '
-                           f'letters, digits, "_", "-", "+" and "." only.')
+        raise AutosegError(f'--name "{name}" is to become a folder: give letters, digits, "_", "-", "+" and "." only.')
     if name in known:
-        raise AutosegError(f'--name {name} is the name of a recipe, but the recipe is {recipe}. '
-                           'Choose another name.')
+        raise AutosegError(f"--name {name} is the name of a recipe, but the recipe is {recipe}. Choose another name.")

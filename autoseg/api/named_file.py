@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 def require_new_file(source: Path, target: Path, overwrite: bool) -> None:
     """Raise AutosegError where -o names a file for a folder of images, an image that is to be predicted, or what is there."""
     if source.is_dir():
-        raise AutosegError(f"{target} names one file, but {source} is a folder of images. Name a folder with "
-                           f"-o.")
+        raise AutosegError(f"{target} names one file, but {source} is a folder of images. Name a folder with -o.")
     if source.exists() and target.exists() and target.samefile(source):
         raise AutosegError(f"{target} is the image that is to be predicted. Name another file: prediction leaves its input as it "
                            "is.")
     if target.exists() and not overwrite:
-        raise AutosegError(f"{target} is there already. Name another file, or replace it with "
-                           f"--overwrite.")
+        raise AutosegError(f"{target} is there already. Name another file, or replace it with --overwrite.")
 
 
 @contextmanager

@@ -163,8 +163,7 @@ def _as_begun(folder: DatasetFolder, given: Asked, resume: bool, restart: bool, 
     Raises AutosegError where folds of these models were begun with other settings, which it names.
     """
     if resume and restart:
-        raise AutosegError("--continue and --restart contradict "
-                           "each other. Give one of them.")
+        raise AutosegError("--continue and --restart contradict each other. Give one of them.")
     if given.name is not None and len(given.recipes) > 1:
         raise AutosegError("--name names one model, but several recipes are given with -tr. Run them one after the other.")
     now = given.model_copy(update={"at": datetime.now().astimezone().isoformat(timespec="seconds")})

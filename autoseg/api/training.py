@@ -68,8 +68,7 @@ def train(
     Raises AutosegError where the dataset is not planned for the task, or what was asked for does not fit.
     """
     if resume and restart:
-        raise AutosegError("--continue and --restart contradict "
-                           "each other. Give one of them.")
+        raise AutosegError("--continue and --restart contradict each other. Give one of them.")
     task, found = tasks.find_recipe(recipe)
     require_configuration(task, recipe, configuration)
     folder = planned_for(dataset, Workspace.at(workspace), task)
@@ -87,9 +86,8 @@ def require_configuration(task: Task, recipe: str, configuration: str | None) ->
         return
     other = next((other for other in tasks.task_infos() if configuration in other.configurations), None)
     if other is not None:
-        with_it = f"-tr {other.recipe}"
         raise AutosegError(f'The recipe "{recipe}" trains {info.plural}, and {configuration} is for {other.plural}: train with '
-                           f"{with_it}, or leave out -c.")
+                           f"-tr {other.recipe}, or leave out -c.")
     if len(info.configurations) == 1:
         raise AutosegError(f'The recipe "{recipe}" trains on {info.configurations[0]}, and not on {configuration}. '
                            f"Leave out -c.")

@@ -27,7 +27,7 @@ from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
 from autoseg.files import write_json, write_text
 from autoseg.image import Image
-from autoseg.image_io import read_image, write_image
+from autoseg.image_io import read_image, read_label, write_image
 from autoseg.inference import checkpoints
 from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.checkpoints import Description, Loaded, origin_of
@@ -226,6 +226,29 @@ def test_images_unlike_the_training_images_are_named_in_files_and_in_memory(plac
     if rows:
         in_memory = answer[-1] if isinstance(answer, tuple) else answer
         assert type(in_memory) is type(rows[0]) and in_memory.case == "image"
+
+
+@EVERY
+def test_an_output_that_is_named_as_a_file_becomes_one_where_one_is_made(place: Place, task: Task, tmp_path: Path) -> None:
+    image, target = Path(shutil.copy2(place.source / "imagesTs" / "synthetic_005_0000.nii.gz", tmp_path)), tmp_path / "out.nii.gz"
+    if not task.info.is_default:
+        with pytest.raises(AutosegError, match="make several of an image, or a table. Name a folder"):
+            place.predict(task, image, target)
+        return
+    assert list(place.predict(task, image, target).written.values()) == [target]
+    whole = place.predict(task, image, tmp_path / "folder").written["synthetic_005"]
+    assert (read_label(target).array == read_label(whole).array).all()
+    for wrong, options, message in (
+        (target, {}, "is there already"), (image, {"overwrite": True}, "is the image that is to be predicted"),
+        (tmp_path / "out.nrrd", {}, r"is written as \.nii\.gz"),
+        (tmp_path / "b.nii.gz", {"save_probabilities": True}, "one file"),
+    ):
+        with pytest.raises(AutosegError, match=message):
+            place.predict(task, image, wrong, **options)
+    with pytest.raises(AutosegError, match="is a folder of images"):
+        place.predict(task, place.source / "imagesTs", tmp_path / "b.nii.gz")
+    assert place.predict(task, image, target, overwrite=True).written
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out.nii.gz", image.name]
 
 
 @EVERY

@@ -52,13 +52,10 @@ def cost_note(effective: Configuration, planned: Configuration, classes: int) ->
     costs = f"A patch takes {ratio:.1f} times as much memory ({effective.network.name}) as was planned"
     if step > MOST_OF_PLAN:
         return (f"{costs}, and a step on {effective.batch_size} patches {step:.1f} times what was planned for. Where memory runs "
-                "out: fewer or smaller patches "
-                f"(--set batch_size=, --set patch_size=), "
-                "or a plan that makes room for it "
+                "out: fewer or smaller patches (--set batch_size=, --set patch_size=), or a plan that makes room for it "
                 "(autoseg_plan_and_preprocess --planner, or more --memory-gb).")
     if effective.batch_size < planned.batch_size and ratio > 1:
-        remedy = "--set batch_size="
-        return f"{costs}, so {effective.batch_size} patches make a batch instead of {planned.batch_size} ({remedy})."
+        return f"{costs}, so {effective.batch_size} patches make a batch instead of {planned.batch_size} (--set batch_size=)."
     return None
 
 
@@ -70,9 +67,8 @@ def _network(planned: Topology, settings: SegmentationSettings) -> Topology:
     """Return the plan's network as the settings change it."""
     topology = reshaped(planned, settings.network, settings.base_features, settings.norm)
     if settings.classification_guided and topology.name != "unet3plus":
-        remedy = "--set network=unet3plus"
-        raise AutosegError(f"classification_guided=true is for the network unet3plus, but this one is {topology.name}. "
-                           f"Add {remedy}, or leave it out.")
+        raise AutosegError(f"classification_guided=true is for the network unet3plus, but this one is {topology.name}. Add "
+                           "--set network=unet3plus, or leave it out.")
     return topology.model_copy(update={
         "deep_supervision": settings.deep_supervision, "classification_guided": settings.classification_guided})
 
