@@ -123,10 +123,10 @@ def main() -> None:
                 facts["array"] = {"shape": array.array.shape, "dtype": array.array.dtype.str}
             reply = json.dumps(facts).encode()
             socket.send_fds(parent, [LENGTH.pack(len(reply))], [] if array is None else [array.descriptor])
-            parent.sendall(reply)
             if array is not None:
                 array.close()
-                del array
+            array = None  # before the parent has its answer, so that nothing of it is left here then
+            parent.sendall(reply)
 
 
 def _received(parent: socket.socket) -> bytes:
