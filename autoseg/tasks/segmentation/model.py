@@ -17,6 +17,7 @@ from autoseg.networks import build_network
 from autoseg.plan import Configuration, Plans
 from autoseg.workspace import ModelFolder
 
+MOST_OUTPUTS = 2**15  # classes, background included: stored labels are of 16 bits
 NETWORK = "network"  # the module of the recipe that segments
 
 
@@ -40,6 +41,8 @@ class ModelDescription(Description):
             raise ValueError(f"plans hold no configuration {self.configuration_name}")
         if len(self.channel_names) != len(self.configuration.normalization):
             raise ValueError(f"channel_names must be {len(self.configuration.normalization)}, as normalization has it")
+        if self.labels.output_channels > MOST_OUTPUTS:
+            raise ValueError(f"labels make {self.labels.output_channels} channels, and {MOST_OUTPUTS} are possible")
         if any(not 0 <= axis < self.configuration.dimensions for axis in self.mirror_axes):
             raise ValueError(f"mirror_axes {self.mirror_axes} are not all axes of the patch")
         return self

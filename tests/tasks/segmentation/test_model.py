@@ -20,6 +20,19 @@ def test_a_description_comes_back_from_disk_as_it_was(describe: Any, save_model:
     assert read_model(save_model(tmp_path, description).model_json, ModelDescription) == description
 
 
+@pytest.mark.parametrize(("entry", "value", "message"), [
+    ("channel_names", [], "channel_names must be 1"), ("channel_names", ["a", "b"], "channel_names must be 1"),
+    ("labels", {"values": {"background": 0, "organ": 2**63}}, "channels, and 32768 are possible"),
+])
+def test_channels_and_labels_that_no_network_could_have_are_named(
+    describe: Any, save_model: Any, tmp_path: Path, entry: str, value: Any, message: str
+) -> None:
+    file = save_model(tmp_path, describe()).model_json
+    file.write_text(json.dumps(json.loads(file.read_text()) | {entry: value}))
+    with pytest.raises(AutosegError, match=rf"model\.json does not fit .*{message}"):
+        read_model(file, ModelDescription)
+
+
 @pytest.mark.parametrize("patch_size", [(8, 8), (8, 8, 8)])
 def test_loaded_networks_compute_what_the_saved_ones_did(
     patch_size: tuple[int, ...], describe: Any, save_model: Any, tmp_path: Path
