@@ -1,4 +1,4 @@
-"""How long and how much memory the evaluation of one large volume takes, beside SimpleITK's filters, in one run.
+"""Time and memory that the evaluation of one large volume takes, beside SimpleITK's filters, in one run.
 
 usage: python benchmarks/evaluate.py [--classes N] [--peer-classes N] [--noise SHARE] [--folder FOLDER]
 
@@ -78,14 +78,14 @@ def make_pair(folder: Path, classes: int, noise: float) -> None:
 
 
 def measure_autoseg(folder: Path, _: int) -> dict[str, dict[str, float]]:
-    """What is measured: all metrics of all classes."""
+    """Measure all metrics of all classes."""
     summary = evaluate_pairs([Pair("volume", folder / "reference.nii.gz", folder / "prediction.nii.gz")], None, workers=1)
     return {key: {name: metrics[name] for name in ("HD95", "ASSD")}
             for key, metrics in summary.metric_per_case[0].metrics.items()}
 
 
 def measure_simpleitk(folder: Path, classes: int) -> dict[str, dict[str, float]]:
-    """What is measured on the other side: overlap, HD95 and ASSD of the first classes."""
+    """Measure the other side: overlap, HD95 and ASSD of the first classes."""
     reference, prediction = (sitk.ReadImage(str(folder / f"{name}.nii.gz")) for name in ("reference", "prediction"))
     return {str(value): _simpleitk_class(reference == value, prediction == value) for value in range(1, classes + 1)}
 

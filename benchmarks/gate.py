@@ -1,4 +1,4 @@
-"""What a gate flags: images that its detector was validated on, the same images changed, and images of something else.
+"""Images that a gate flags: some that its detector was validated on, the same images changed, and images of something else.
 
 usage: python benchmarks/gate.py DATASET FOLDER [--epochs 60] [--steps 200] [--others IMAGE_OR_FOLDER ...]
 

@@ -164,7 +164,7 @@ def print_cut(plans: ProjectionPlans, model: ModelFolder, home: DatasetFolder, f
 
 
 def _parts(plans: ProjectionPlans, name: str, image: Image, label: np.ndarray | None) -> dict[str, Image]:
-    """What is left before and after the structure, in the projection's order of rows, as images."""
+    """Return what is left before and after the structure, in the projection's order of rows, as images."""
     placement = place(image, plans.axis, plans.project, plans.pixel_mm)
     axes = placement.axes
     level = known_level(plans.target, plans.source.labels, name, label, placement).level

@@ -16,7 +16,7 @@ SECONDS_BETWEEN_SAMPLES = 0.2
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a command took.
+    """The time and memory that a command took.
 
     seconds: from start to end. processor_seconds: of all its processes together; other work on the machine hardly
     changes them. peak_bytes: highest sum over the process tree of the proportional set size.
@@ -81,7 +81,7 @@ def _process_bytes(process: psutil.Process) -> int:
 
 
 def ratios(ours: Measurement, theirs: Measurement) -> str:
-    """How many times less time and memory we take."""
+    """Return how many times less time and memory we take."""
     return (
         f"{theirs.seconds / ours.seconds:.1f} times faster, "
         f"{theirs.processor_seconds / ours.processor_seconds:.1f} times less processor time, "

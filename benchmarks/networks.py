@@ -1,4 +1,4 @@
-"""What each network costs beside the plain U-Net of the same base width: parameters, seconds and memory of a training step.
+"""The cost of each network beside the plain U-Net of the same base width: parameters, seconds and memory of a training step.
 
 usage: python benchmarks/networks.py [--patch 40 56 40] [--spacing 1 1 1] [--batch 2] [--base-features 32] [--steps N]
 
@@ -55,7 +55,7 @@ def _cell(row: dict[str, float], base: dict[str, float], quantity: str, unit: fl
 
 
 def counted(name: str, pooling: Pooling, arguments: argparse.Namespace) -> dict[str, float]:
-    """What needs no run."""
+    """Return what needs no run."""
     topology = topology_of(name, pooling, arguments.base_features)
     with torch.device("meta"):
         network = build_network(topology, 1, CLASSES)

@@ -55,7 +55,7 @@ class Job:
 
 
 def ours(plans: Plans) -> dict[str, dict[str, Any]]:
-    """What is compared, by configuration and quantity."""
+    """Return what is compared, by configuration and quantity."""
     return {"all": {"configurations": sorted(plans.configurations), "transpose": list(plans.transpose)}} | {
         name: _our_configuration(configuration) for name, configuration in plans.configurations.items()}
 

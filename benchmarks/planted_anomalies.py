@@ -1,4 +1,4 @@
-"""How well `anogan` finds blobs that were planted into normal slices, beside trivial baselines, and what its search costs.
+"""A measure of how well `anogan` finds blobs planted into normal slices, beside trivial baselines, and of its search's cost.
 
 usage: python benchmarks/planted_anomalies.py DATASET FOLDER [--epochs 125] [--steps 500] [--parts table saving timing]
 
@@ -131,7 +131,7 @@ def untouched(volumes: dict[str, Image], plans: SlicePlans) -> Slices:
 
 
 def halves(count: int, case: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which slices of a case stay as they are, and which get a disc: indices, drawn once for all sizes and contrasts."""
+    """Return the slices of a case that stay, and those that get a disc: indices, drawn once for all sizes and contrasts."""
     taken = np.random.default_rng((SEED, case, count)).permutation(np.arange(0, count, EVERY))
     return np.sort(taken[::2]), np.sort(taken[1::2])
 
@@ -163,7 +163,7 @@ def numbers_of(images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def marked(marks: np.ndarray, image: Image, name: str, plans: SlicePlans) -> np.ndarray:
-    """Which pixels of each slice lie in the disc by half or more, (N, S, S) bool. marks: (1, Z, Y, X), 0 to 1."""
+    """Return which pixels of each slice lie in the disc by half or more, (N, S, S) bool. marks: (1, Z, Y, X), 0 to 1."""
     from_0_to_1 = plans.model_copy(update={"windows": (IntensityWindow(low=0, high=1),) * plans.channels})
     return cut_image(Image(np.repeat(marks, plans.channels, 0), image.geometry), name, from_0_to_1).slices[:, 0] >= 0
 
@@ -181,7 +181,7 @@ def disc_in(body: np.ndarray, spacing_mm: Sequence[float], diameter_mm: float, r
 
 
 class Baselines:
-    """What needs no network, fitted to the training slices (N, C, S, S)."""
+    """The baselines that need no network, fitted to the training slices (N, C, S, S)."""
 
     def __init__(self, seen: np.ndarray, components: int) -> None:
         flat = torch.from_numpy(seen.reshape(len(seen), -1))
@@ -211,7 +211,7 @@ def score(detector: LoadedDetector, slices: Slices, **changed: object) -> Scored
 
 
 def hits(maps: np.ndarray, discs: np.ndarray) -> np.ndarray:
-    """Whether the highest pixel of each map (N, S, S) lies in its disc."""
+    """Tell whether the highest pixel of each map (N, S, S) lies in its disc."""
     flat = maps.reshape(len(maps), -1)
     return discs.reshape(len(discs), -1)[np.arange(len(flat)), flat.argmax(1)]
 

@@ -1,4 +1,4 @@
-"""How long and how much memory the post-processing of one label volume takes, beside nnU-Net's function and scipy.
+"""Time and memory that the post-processing of one label volume takes, beside nnU-Net's function and scipy.
 
 usage: python benchmarks/postprocess.py [--classes N] [--slices N] [--nnunet-python PATH] [--repeat N]
 

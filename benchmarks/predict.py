@@ -1,4 +1,4 @@
-"""How long and how much memory the prediction of one CT-like volume takes, against nnU-Net with the same plans.
+"""Time and memory that the prediction of one CT-like volume takes, against nnU-Net with the same plans.
 
 usage: python benchmarks/predict.py --masks FOLDER [--nnunet-python PATH] [--slices N] [--planned-spacing]
                                     [--mirroring] [--folder FOLDER]

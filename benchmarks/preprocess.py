@@ -1,4 +1,4 @@
-"""How long and how much memory preprocessing takes, against nnU-Net on the same volumes and the same two processes.
+"""Time and memory that preprocessing takes, against nnU-Net on the same volumes and the same two processes.
 
 usage: python benchmarks/preprocess.py --masks FOLDER [--nnunet-python PATH] [--processes N] [--cases N] [--folder FOLDER]
 
@@ -67,7 +67,7 @@ def write_plans(folder: Path) -> None:
 
 
 def preprocess(folder: Path, processes: int) -> None:
-    """What is measured."""
+    """Preprocess: this is measured."""
     plans = read_model(folder / "plans.json", Plans)
     dataset = load_dataset(folder / "raw" / NAME)
     for outcome in preprocess_cases(dataset, plans, {CONFIGURATION: folder / "autoseg" / CONFIGURATION}, processes):

@@ -16,7 +16,7 @@ CHANNEL_NAMES = ("CT", "MRI", "nonorm", "zscore", "rescale_to_0_1", "rgb_to_0_1"
 
 @dataclass(frozen=True)
 class RandomDataset:
-    """What both planners are given. memory_gb: of the GPU to plan for."""
+    """The dataset that both planners are given. memory_gb: of the GPU to plan for."""
 
     dataset: Dataset
     fingerprint: Fingerprint

@@ -1,4 +1,4 @@
-"""How long reading good images takes, against another checkout of the package, in turn in one run.
+"""Time that reading good images takes, against another checkout of the package, in turn in one run.
 
 usage: python benchmarks/read_images.py --before CHECKOUT [--images FOLDER ...] [--rounds N] [--folder FOLDER]
 

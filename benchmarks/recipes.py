@@ -117,7 +117,7 @@ def train(source: Path, name: str, seed: int, arguments: argparse.Namespace) -> 
 def command_line(
     source: Path, recipe: str, changes: tuple[str, ...], model_name: str, seed: int, arguments: argparse.Namespace
 ) -> list[str]:
-    """What a user would type for one variant, but for the workspace."""
+    """Return what a user would type for one variant, but for the workspace."""
     settings = [*SHORT[recipe], "warmup=0.05", *changes, f"base_features={arguments.base_features}",
                 f"batch_size={arguments.batch_size}", "mirror_axes=2", "validation_iterations=1", *arguments.set]
     if seed != USUAL_SEED:

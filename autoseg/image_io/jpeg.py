@@ -1,4 +1,4 @@
-"""Whether a JPEG holds as many pixels as it announces: libjpeg fills what is missing with gray and passes over what is left."""
+"""A check that a JPEG holds all that it announces: libjpeg fills what is missing with gray and passes over what is left."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Places:
 
     @property
     def scale(self) -> int:
-        """How many times smaller the picture of more rows is read."""
+        """Return how many times smaller the picture of more rows is read."""
         return next(scale for scale in SCALES if scale <= self.columns)
 
     def rows_more(self) -> int:

@@ -1,4 +1,4 @@
-"""What the header of an NRRD or MetaImage file says of its voxels, and these voxels as an array."""
+"""The voxels of an NRRD or MetaImage file: what its header says of them, and their array."""
 
 from __future__ import annotations
 
