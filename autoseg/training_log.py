@@ -16,12 +16,14 @@ from autoseg.plan import Frozen
 
 class TrainingRecord(Frozen):
     """The content of `training.json`. settings: those that the fold was started with. machines: those that trained it, one after
-    the other, such as "NVIDIA H200 (CUDA 12.6), Linux"."""
+    the other, such as "NVIDIA H200 (CUDA 12.6), Linux". chosen: settings that the number of optimizer steps has decided, as the
+    user left them open."""
 
     remedy: ClassVar[str] = "Train this fold again with --restart."
 
     settings: dict[str, Any]
     machines: tuple[str, ...]
+    chosen: dict[str, Any] = {}
 
 
 class Epoch(Frozen):

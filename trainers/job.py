@@ -332,7 +332,7 @@ def _entries(name: str, then: Any, now: Any) -> Iterator[tuple[str, tuple[Any, A
 def _other_settings(job: Job[Any], others: Sequence[str]) -> list[str]:
     """Return a note where the model's other folds were trained with other settings: such folds are hard to compare."""
     there = described(job.model).get("settings", {})
-    now = job.settings.model_dump(mode="json") if job.settings is not None else {}
+    now = job.settings.settled().model_dump(mode="json") if job.settings is not None else {}
     changed = [key for key in now if key in there and now[key] != there[key] and key not in MAY_DIFFER]
     if not changed:
         return []

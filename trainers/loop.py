@@ -13,16 +13,18 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from autoseg.commands import as_flag
 from autoseg.console import ShowProgress, show_once_unless_quiet, show_unless_quiet
 from autoseg.errors import AutosegError
+from autoseg.files import write_json
 from autoseg.threads import spread_threads
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.gradients import LEFT_OUT
 from autoseg.trainers.history import draw_progress, smoothed
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.settings import TrainingSettings
-from autoseg.training_log import Epoch, write_log
-from autoseg.workspace import FoldFolder
+from autoseg.training_log import Epoch, TrainingRecord, write_log
+from autoseg.workspace import FoldFolder, read_model
 
 
 class Batches(Protocol):
@@ -40,6 +42,10 @@ class Learner(Protocol):
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
+
+    def set_steps(self, steps: int) -> dict[str, Any]:
+        """Choose what follows from the number of optimizer steps, and return it by the settings' names. It is called before the
+        first step, and once more in a timed training, as soon as the steps have been measured."""
 
     def set_progress(self, progress: float) -> None:
         """Set the learning rates for this share (0..1) of the training done."""
@@ -102,6 +108,7 @@ def train(run: Run) -> None:
     Goes on from `training_state.pt` where it is there. Raises AutosegError where the loss is no longer a number.
     """
     resume(run)
+    choose_by_steps(run)
     is_on_cpu = _device(run).type == "cpu"
     if is_on_cpu and not run.history and (note := run.schedule.before_cpu()):
         show_unless_quiet(note)
@@ -128,6 +135,18 @@ def train(run: Run) -> None:
             draw_progress(run.folder.progress_png, run.history, _title(run))
             drawn = time.monotonic()
     save_weights(run.folder.checkpoint_final, run.learner.modules, _facts(run))
+
+
+def choose_by_steps(run: Run) -> None:
+    """Have the learner choose what follows from the number of steps; say it, and write it to the fold's `training.json`."""
+    chosen = run.learner.set_steps(run.schedule.steps)
+    if not chosen or not run.schedule.is_measured:
+        return
+    listed = ", ".join(f"{key}={as_flag(value)}" for key, value in chosen.items())
+    show_once_unless_quiet(f"For {run.schedule.steps} optimizer steps: {listed}. What you give with --set wins.")
+    if run.folder.training_json.exists():
+        record = read_model(run.folder.training_json, TrainingRecord)
+        write_json(run.folder.training_json, record.model_copy(update={"chosen": chosen}))
 
 
 def is_over(run: Run) -> bool:
@@ -158,7 +177,10 @@ def train_epoch(run: Run, is_on_cpu: bool = False) -> Epoch:
             )
         if is_on_cpu and (note := run.schedule.long_without_gpu(number, iteration + 1)):
             show_unless_quiet(note)
+        was_measured = run.schedule.is_measured
         is_over_now = run.schedule.is_epoch_over(number, iteration + 1)
+        if run.schedule.is_measured and not was_measured:
+            choose_by_steps(run)
         run.report(run.schedule.shown(number, iteration + 1), _line(run, number, steps[-1]))
         if is_over_now:
             break
@@ -196,14 +218,15 @@ def resume(run: Run) -> None:
     if not run.folder.training_state.exists():
         return
     state = load_state(run.folder.training_state, _device(run))
-    before = _options(run.learner)
     try:
         with warnings.catch_warnings():  # of torch, about values that do not fit
             warnings.simplefilter("ignore")
+            run.schedule.load_state_dict(state["schedule"])
+            run.learner.set_steps(run.schedule.steps)
+            before = _options(run.learner)
             run.learner.load_state_dict(state["learner"])
             run.history = [Epoch.model_validate(entry) for entry in state["history"]]
             run.best = float(state["best"])
-            run.schedule.load_state_dict(state["schedule"])
         _require_fitting_optimizers(run.learner, before)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise AutosegError(

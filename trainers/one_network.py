@@ -12,7 +12,7 @@ from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.networks.blocks import Logits
 from autoseg.trainers.gradients import CheckedSteps
 from autoseg.trainers.rates import build_rate
-from autoseg.trainers.settings import OptimizerSettings
+from autoseg.trainers.settings import OptimizerSettings, differences
 
 Parameters = Iterable[nn.Parameter]
 
@@ -22,19 +22,29 @@ class OneNetworkLearner:
 
     def __init__(self, network: nn.Module, settings: OptimizerSettings, device: torch.device) -> None:
         self.modules = {"network": network}
-        self.optimizers = {"network": build_optimizer(network.parameters(), settings)}
-        self.rate = build_rate(settings)
-        self.settings = settings
+        self.given = settings
+        self.settings = settings.for_steps(settings.epochs * settings.iterations)
+        self.optimizers = {"network": build_optimizer(network.parameters(), self.settings)}
+        self.rate = build_rate(self.settings)
         self.device = device
         self.dtype = resolve_precision(settings.precision, device)
         self.steps = CheckedSteps()
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
+    def set_steps(self, steps: int) -> dict[str, Any]:
+        """Choose rate, momentum, warm-up and schedule for this number of steps where the settings leave them open."""
+        settings = self.given.for_steps(steps)
+        if settings != self.settings:
+            self.settings, self.rate = settings, build_rate(settings)
+            for group in self.optimizers["network"].param_groups:
+                group |= {"momentum": settings.momentum} if settings.optimizer == "sgd" else {}
+        return {key: value for key, (_, value) in differences(self.given, settings).items()}
+
     def set_progress(self, progress: float) -> None:
         """Set the rate of the schedule, after a linear warm-up where one is set."""
-        rate = self.rate.at(progress)
-        if progress < self.settings.warmup:
-            rate *= min(1.0, (progress + 1e-3) / self.settings.warmup)
+        rate, warmup = self.rate.at(progress), self.settings.warmup or 0.0
+        if progress < warmup:
+            rate *= min(1.0, (progress + 1e-3) / warmup)
         for group in self.optimizers["network"].param_groups:
             group["lr"] = rate
 
@@ -97,20 +107,20 @@ class OneNetworkLearner:
 
 
 def build_optimizer(parameters: Parameters, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Return the optimizer that `settings.optimizer` names."""
+    """Return the optimizer that `settings.optimizer` names. settings: of a known number of steps (see `for_steps`)."""
     return OPTIMIZERS[settings.optimizer](parameters, settings)
 
 
 def _sgd(parameters: Parameters, settings: OptimizerSettings) -> torch.optim.Optimizer:
     """Build stochastic gradient descent with Nesterov momentum."""
+    momentum = settings.momentum or 0.0
     return torch.optim.SGD(
-        parameters, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.momentum > 0
-    )
+        parameters, settings.learning_rate or 0.0, momentum, weight_decay=settings.weight_decay, nesterov=momentum > 0)
 
 
 def _adam(parameters: Parameters, settings: OptimizerSettings) -> torch.optim.Optimizer:
     """Build Adam (Kingma and Ba 2015); weight decay as a gradient of the squared weights."""
-    return torch.optim.Adam(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.Adam(parameters, settings.learning_rate or 0.0, weight_decay=settings.weight_decay)
 
 
 OPTIMIZERS: dict[str, Callable[[Parameters, OptimizerSettings], torch.optim.Optimizer]] = {"sgd": _sgd, "adam": _adam}

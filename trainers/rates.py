@@ -33,7 +33,7 @@ class Polynomial:
     """A polynomial decay of the rate: (1 - progress)^0.9 (Isensee et al. 2021)."""
 
     def __init__(self, settings: OptimizerSettings) -> None:
-        self.first = settings.learning_rate
+        self.first = _first(settings)
 
     @property
     def is_exhausted(self) -> bool:
@@ -60,7 +60,7 @@ class Plateau:
 
     def __init__(self, settings: OptimizerSettings) -> None:
         self.settings = settings.plateau
-        self.rate = settings.learning_rate
+        self.rate = _first(settings)
         self.smoothed: float | None = None
         self.best = math.inf
         self.waited = 0
@@ -95,5 +95,11 @@ RATES: dict[str, Callable[[OptimizerSettings], Rate]] = {"poly": Polynomial, "pl
 
 
 def build_rate(settings: OptimizerSettings) -> Rate:
-    """Return the rate that `settings.schedule` names."""
-    return RATES[settings.schedule](settings)
+    """Return the rate that `settings.schedule` names. settings: of a known number of steps (see `for_steps`)."""
+    return RATES[settings.schedule or "poly"](settings)
+
+
+def _first(settings: OptimizerSettings) -> float:
+    if settings.learning_rate is None:
+        raise ValueError("settings must be those of a known number of steps (for_steps)")
+    return settings.learning_rate

@@ -6,6 +6,7 @@ import time
 
 from autoseg.errors import AutosegError
 from autoseg.trainers.settings import TrainingSettings
+from autoseg.trainers.settings.by_steps import UNMEASURED
 from autoseg.wording import rough_duration
 
 MEASURED_STEPS = 10  # steps of the first epoch that are timed, after UNTIMED_STEPS of warming up
@@ -24,8 +25,9 @@ class Schedule:
     With `max_hours` the first steps are timed, iterations per epoch are chosen so that at least 20 epochs fit, and
     after each epoch the number of epochs is estimated anew, so that the share reaches 1 when the time is over.
 
-    elapsed_s: seconds of training before this run of the process (where a training continues). reserve: the share of the time
-    that is kept for the validation at the end.
+    steps: optimizer steps of the whole training; with `max_hours` as many as the first ones promised. Settings that follow from
+    their number are chosen by it. is_measured: whether it is known. elapsed_s: seconds of training before this run of the
+    process (where a training continues). reserve: the share of the time that is kept for the validation at the end.
     """
 
     def __init__(self, settings: TrainingSettings, elapsed_s: float = 0.0, reserve: float = 0.1) -> None:
@@ -34,11 +36,13 @@ class Schedule:
         self.most_epochs = settings.epochs
         self.whole_s = None if settings.max_hours is None else settings.max_hours * 3600
         self.seconds = None if self.whole_s is None else self.whole_s * (1 - reserve)
+        self.steps = self.epochs * self.iterations if self.whole_s is None else UNMEASURED
         self.started = time.monotonic() - elapsed_s
         self._first_step: float | None = None
         self._begun: float | None = None
         self._steps_here = 0
-        self._told = self._is_measured = False
+        self._told = False
+        self.is_measured = self.whole_s is None
         self._shown = 0.0
 
     @property
@@ -53,7 +57,7 @@ class Schedule:
     def shown(self, epoch: int, iteration: int) -> float:
         """Return the share to be shown, 0..1, which never falls: of the time where that ends the training, else of the steps."""
         share = self.progress(epoch, iteration)
-        if self.whole_s is not None and not (self._is_measured and self.epochs == self.most_epochs):
+        if self.whole_s is not None and not (self.is_measured and self.epochs == self.most_epochs):
             share = min(1.0, self.elapsed_s / self.whole_s)
         self._shown = max(self._shown, share)
         return self._shown
@@ -104,19 +108,20 @@ class Schedule:
                 f"first steps; {self.epochs} epochs of {self.iterations} steps). {BOUNDED_BY}")
 
     def _measure(self, iteration: int, seconds: float) -> None:
-        if self._is_measured:
+        if self.is_measured:
             return
         if iteration == UNTIMED_STEPS:
             self._first_step = time.monotonic()
         if self.elapsed_s >= seconds:  # there is time for a few steps, and not for an epoch
-            self.iterations, self.epochs, self._is_measured = iteration, 1, True
+            self.iterations, self.epochs, self.is_measured = iteration, 1, True
         if iteration != UNTIMED_STEPS + MEASURED_STEPS or self._first_step is None:
             return
-        self._is_measured = True
+        self.is_measured = True
         step_s = (time.monotonic() - self._first_step) / MEASURED_STEPS
         steps = (seconds - self.elapsed_s) / (step_s * 1.15) + iteration  # online validation takes about 15 %
         self.iterations = max(SHORTEST_EPOCH, iteration, min(self.iterations, int(steps / FEWEST_EPOCHS)))
         self.epochs = max(1, min(self.most_epochs, int(steps / self.iterations)))
+        self.steps = self.epochs * self.iterations
 
     def end_epoch(self, epoch: int, epoch_s: float) -> None:
         """Estimate the number of epochs anew from the time that this one took."""
@@ -126,12 +131,13 @@ class Schedule:
 
     def state_dict(self) -> dict[str, float]:
         """Return plain values from which a training can continue."""
-        return {"epochs": self.epochs, "iterations": self.iterations, "elapsed_s": self.elapsed_s}
+        return {"epochs": self.epochs, "iterations": self.iterations, "steps": self.steps, "elapsed_s": self.elapsed_s}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Continue from what `state_dict` returned."""
         self.epochs, self.iterations = int(state["epochs"]), int(state["iterations"])
-        self.started, self._is_measured = time.monotonic() - state["elapsed_s"], True
+        self.steps = int(state.get("steps", self.epochs * self.iterations))
+        self.started, self.is_measured = time.monotonic() - state["elapsed_s"], True
 
 
 def _short(seconds: float) -> str:

@@ -97,7 +97,7 @@ def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_re
     assert set(listed.networks) == {"unet", "unet3plus", "resunet"} and set(listed.losses) == {"dice_ce", "exp_log", "hybrid"}
     assert all([*listed.recipes.values(), *listed.networks.values(), *listed.losses.values()])
     settings = {setting.key: setting for setting in listed.settings["default"]}
-    assert settings["learning_rate"].defaults["multiscale"] == "0.0003"
+    assert settings["base_features"].defaults["multiscale"] == "30"
     assert settings["exp_log.gamma"].defaults["default"] == "0.3"
     assert settings["loss"].choices == ("dice_ce", "exp_log", "hybrid")
     assert settings["alpha"].defaults == {"own_recipe:build": "0.3"}

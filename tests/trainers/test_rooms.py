@@ -52,7 +52,7 @@ ROOMS = [
          "Dataset001_T -c 3d_fullres", {"transpose": [1, 0, 2]},
          [({"batch_size": 1}, "batch_size"), ({"network": "resunet"}, "network.name"), ({"base_features": 8}, "network.features"),
           ({"mirror": (0,)}, "mirror_axes")],
-         ({"momentum": 0.5, "epochs": 9, "seed": 3}, "momentum"), ({"mirror": (3,)}, "mirror"),
+         ({"momentum": 0.5, "epochs": 9, "seed": 3}, "learning_rate, momentum"), ({"mirror": (3,)}, "mirror"),
          {2: "2 patches of 4 × 4 × 4 at a time.*--set batch_size=1.*Dataset001_T --memory-gb 4"}),
     Room(ANOMALY, anomaly, [f"picture{number:02d}" for number in range(12)], "cut into slices", "Squares --planner slices",
          {"normal_by": "all"},

@@ -67,6 +67,10 @@ class GanLearner:
     def _adam(self, network: nn.Module, rate: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(network.parameters(), rate, (self.settings.adam_beta1, ADAM_BETA2))
 
+    def set_steps(self, steps: int) -> dict[str, Any]:
+        """Return nothing: all settings of a GAN are its own, however long it is trained."""
+        return {}
+
     def set_progress(self, progress: float) -> None:
         """Leave the rates as they are; the last share of the training is the encoder's, where there is one.
 

@@ -101,5 +101,5 @@ def description(
         dataset=data.plans.dataset, plans=data.plans.without_cases(), network=locator_network(data.plans, settings),
         position=sees_position(data.plans, settings), band=settings.band,
         location=LocationSettings(threshold=settings.threshold, zooms=settings.zooms), recipe=job.recipe,
-        settings=settings.model_dump(mode="json"), flags=flags_of(settings, job.defaults),
+        settings=settings.settled().model_dump(mode="json"), flags=flags_of(settings, job.defaults),
         versions=versions(), name=job.name)

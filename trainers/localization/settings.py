@@ -42,7 +42,9 @@ class LocalizationSettings(OptimizerSettings, LocationSettings):
     supervision: SupervisionSettings = SupervisionSettings(weights="equal", resolution="full")
 
     optimizer: Literal["sgd", "adam"] = Field("adam", description="SGD with Nesterov momentum, or Adam")
-    learning_rate: Rate = Field(1e-3, description="at the start, after the warm-up")
+    learning_rate: Rate | None = Field(1e-3, description="at the start, after the warm-up")
+    warmup: float | None = Field(
+        0.0, ge=0, lt=1, description="share of the training over which the rate rises linearly from zero")
     weight_decay: float = Field(0.0, ge=0, le=100, description="by which the optimizer pulls weights towards zero")
 
     augmentation: Literal["default", "none"] = Field(

@@ -138,7 +138,7 @@ def description(job: Job[SegmentationSettings], data: SegmentationData, settings
         dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
         file_ending=data.dataset.file_ending, configuration_name=job.configuration,
         plans=data.plans.model_copy(update={"configurations": {job.configuration: effective}}),
-        recipe=job.recipe, settings=settings.model_dump(mode="json"), flags=flags_of(settings, job.defaults),
+        recipe=job.recipe, settings=settings.settled().model_dump(mode="json"), flags=flags_of(settings, job.defaults),
         mirror_axes=mirroring.axes, swap_axes=mirroring.swap_axes, swapped=mirroring.swapped,
         versions=versions(), name=job.name,
     )

@@ -15,7 +15,7 @@ RECIPES: dict[str, Recipe] = {
         segmentation_learner,
         SegmentationSettings(
             base_features=30, loss="exp_log", supervision=SupervisionSettings(weights="equal", resolution="level"),
-            optimizer="adam", learning_rate=3e-4, schedule="plateau", augmentation="elastic"),
+            optimizer="adam", schedule=None, augmentation="elastic"),
         "every decoder level against the label at its own resolution, exponential logarithmic loss, Adam (MSS U-Net; Zhao and "
         "Zeng 2019; Wong et al. 2018)"),
     "unet3plus": Recipe(

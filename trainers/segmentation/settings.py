@@ -56,15 +56,16 @@ class SegmentationSettings(LossSettings, OptimizerSettings):
 
 def notes_on(settings: SegmentationSettings, defaults: SegmentationSettings) -> list[str]:
     """Return what the user should know of these settings: those of parts that are not in use, and a rate that will not fall."""
+    has_plateau = settings.settled().schedule == "plateau"
     in_use = {
-        "exp_log": settings.loss == "exp_log", "hybrid": settings.loss == "hybrid", "plateau": settings.schedule == "plateau",
+        "exp_log": settings.loss == "exp_log", "hybrid": settings.loss == "hybrid", "plateau": has_plateau,
         "supervision": settings.deep_supervision, "momentum": settings.optimizer == "sgd"}
     choose = {"exp_log": "loss=exp_log", "hybrid": "loss=hybrid", "plateau": "schedule=plateau",
               "supervision": "deep_supervision=true", "momentum": "optimizer=sgd"}
     unused = [key for key in differences(settings, defaults) if not in_use.get(key.partition(".")[0], True)]
     notes = [f"{key} changes nothing here: it is of --set {choose[key.partition('.')[0]]}." for key in unused]
     patience = settings.plateau.patience
-    if settings.schedule == "plateau" and (settings.max_hours is not None or settings.epochs <= patience):
+    if has_plateau and (settings.max_hours is not None or settings.epochs <= patience):
         notes.append(f"schedule=plateau lowers the learning rate after {patience} epochs without improvement, which a short "
                      "training may not reach: it ends at its first rate then. Add --set schedule=poly for one that falls.")
     return notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from autoseg.bounds import Many, Rate
 from autoseg.device import Precision
 from autoseg.plan import Frozen
 from autoseg.settings import Group
+from autoseg.trainers.settings import by_steps
+
+PLATEAUS = 5  # so many times the patience: in fewer epochs the rate of schedule=plateau hardly falls
 
 
 class TrainingSettings(Frozen, allow_inf_nan=False):
@@ -22,6 +25,14 @@ class TrainingSettings(Frozen, allow_inf_nan=False):
     precision: Precision = Field(
         "auto", description="of matrix products; auto is float16 on CUDA, bfloat16 on a CPU that has it, else float32")
     seed: int = Field(12345, ge=0, lt=2**31, description="of weights, batches and augmentation")
+
+    def for_steps(self, steps: int) -> Self:
+        """Return the settings with those filled in that follow from the number of optimizer steps; here none does."""
+        return self
+
+    def settled(self) -> Self:
+        """Return the settings with those filled in that follow from the number of steps, as far as that is known."""
+        return self if self.max_hours is not None else self.for_steps(self.epochs * self.iterations)
 
 
 class PlateauSettings(Group):
@@ -38,14 +49,31 @@ class OptimizerSettings(TrainingSettings):
     """Settings of a training that changes one network's weights by one optimizer."""
 
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="SGD with Nesterov momentum, or Adam")
-    learning_rate: Rate = Field(0.01, description="at the start, after the warm-up")
-    momentum: float = Field(0.99, ge=0, lt=1, description="of sgd")
+    learning_rate: Rate | None = Field(
+        None, description="at the start, after the warm-up; none for what fits the number of steps: sgd 0.05 in short trainings, "
+        "0.01 in long ones; adam 0.003 and 0.0003")
+    momentum: float | None = Field(
+        None, ge=0, lt=1, description="of sgd; none for what fits the number of steps: 0.9 in short trainings, 0.99 in long ones")
     weight_decay: float = Field(3e-5, ge=0, le=100, description="by which the optimizer pulls weights towards zero")
     gradient_clip: float = Field(12.0, gt=0, description="largest norm of the gradient")
-    schedule: Literal["poly", "plateau"] = Field(
-        "poly", description="the rate falls as (1 - share done)^0.9, or when the training loss stops falling")
+    schedule: Literal["poly", "plateau"] | None = Field(
+        "poly", description="the rate falls as (1 - share done)^0.9, or when the training loss stops falling; none for plateau "
+        "where there are epochs enough for it, else poly")
     plateau: PlateauSettings = PlateauSettings()
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of the training over which the rate rises linearly from zero")
+    warmup: float | None = Field(
+        None, ge=0, lt=1, description="share of the training over which the rate rises linearly from zero; none for what fits "
+        "the number of steps: 0.05 in short trainings, 0 in long ones")
+
+    def for_steps(self, steps: int) -> Self:
+        """Return the settings with rate, momentum, warm-up and schedule filled in where they are None; those given stay."""
+        lasts = self.max_hours is None and self.epochs >= PLATEAUS * self.plateau.patience
+        chosen: dict[str, Any] = {"warmup": by_steps.warmup_for(steps), "schedule": "plateau" if lasts else "poly"}
+        if self.optimizer == "sgd":
+            momentum = by_steps.momentum_for(steps) if self.momentum is None else self.momentum
+            chosen |= {"learning_rate": by_steps.sgd_rate_for(momentum), "momentum": momentum}
+        else:
+            chosen |= {"learning_rate": by_steps.adam_rate_for(steps)}
+        return self.model_copy(update={key: value for key, value in chosen.items() if getattr(self, key) is None})
 
 
 class ExpLogSettings(Group):

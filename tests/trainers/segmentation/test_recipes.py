@@ -16,9 +16,9 @@ from autoseg.trainers.segmentation.fold import require_predictable
 
 def test_the_published_settings_of_multiscale() -> None:
     """Zhao and Zeng 2019; Wong et al. 2018."""
-    settings = SegmentationSettings.model_validate(RECIPES["multiscale"].settings)
+    settings = SegmentationSettings.model_validate(RECIPES["multiscale"].settings).settled()
     assert (settings.base_features, settings.optimizer, settings.learning_rate) == (30, "adam", 3e-4)
-    assert (settings.plateau.factor, settings.plateau.patience) == (0.2, 30)
+    assert (settings.schedule, settings.plateau.factor, settings.plateau.patience) == ("plateau", 0.2, 30)
     loss = settings.exp_log
     assert (loss.gamma, loss.dice_weight, loss.ce_weight) == (0.3, 0.8, 0.2)
 

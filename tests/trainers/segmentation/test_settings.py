@@ -91,7 +91,7 @@ def test_a_recipe_starts_from_its_own_settings_and_tells_what_was_changed() -> N
     multiscale = RECIPES["multiscale"].settings
     texts = ["exp_log.gamma=0.5", "deep_supervision=false", "mirror="]
     settings = chosen_settings(read_assignments(texts), multiscale, epochs=7, max_hours=1.5)
-    assert (settings.base_features, settings.learning_rate) == (30, 3e-4)
+    assert (settings.base_features, settings.optimizer) == (30, "adam")
     flags = flags_of(settings, multiscale)
     assert flags[:4] == ("--epochs", "7", "--max-hours", "1.5")
     assert sorted(flags[5::2]) == ["deep_supervision=false", "exp_log.gamma=0.5", "mirror="]

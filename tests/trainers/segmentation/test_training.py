@@ -116,7 +116,7 @@ def test_a_state_that_holds_code_is_not_read(cases: list[StoredVolume], tmp_path
 
 
 def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_do(cases: list[StoredVolume], tmp_path: Path) -> None:
-    run = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=2))
+    run = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=2, warmup=0, learning_rate=0.01))
     run.learner.training_step = lambda batch: {"loss": float("nan")}  # type: ignore[method-assign]
     with pytest.raises(AutosegError, match=r"became NaN in epoch 1, iteration 1.* lower the learning rate, 0\.01 here"):
         loop.train(run)
@@ -144,7 +144,8 @@ def test_the_warm_up_rises_to_the_rate_of_the_schedule_and_never_above_it(warmup
 
 def test_a_training_is_over_when_its_rate_is_exhausted(cases: list[StoredVolume], tmp_path: Path) -> None:
     plateau = PlateauSettings(patience=1, factor=0.01, floor=1e-3, threshold=1e6)
-    settings = SegmentationSettings(epochs=9, iterations=1, schedule="plateau", plateau=plateau)
+    settings = SegmentationSettings(
+        epochs=9, iterations=1, schedule="plateau", plateau=plateau, learning_rate=0.01, warmup=0)
     run = make_run(cases, tmp_path / "fold", settings)
     loop.train(run)
     assert [epoch.learning_rate for epoch in run.history] == [0.01, 0.01]  # the first epoch is the best; the second, no better
