@@ -13,7 +13,6 @@ from autoseg.demo import NAME, make_synthetic_dataset
 from autoseg.evaluation.summary import Summary
 
 EPOCHS, ITERATIONS = 4, 20  # per fold: enough to find kidneys and tumours
-SETTINGS = {"momentum": 0.9, "learning_rate": 0.05}
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ def demo(output: PathLike, quiet: bool = False) -> DemoResult:
     source = root / NAME
     if not (source / "dataset.json").exists():  # written last
         make_synthetic_dataset(root)
-    result = run(source, configurations=["3d_fullres"], epochs=EPOCHS, iterations=ITERATIONS, settings=SETTINGS,
-                 workspace=workspace, quiet=quiet)
+    result = run(source, configurations=["3d_fullres"], epochs=EPOCHS, iterations=ITERATIONS, workspace=workspace,
+                 quiet=quiet)
     predict_files(source / "imagesTs", root / "segmentations", workspace=workspace, quiet=quiet)
     evaluation = evaluate(source / "labelsTs", root / "segmentations", labels=source, quiet=quiet)
     return DemoResult(result.report, evaluation.files[0], evaluation.summary)

@@ -7,10 +7,10 @@ tells how the numbers were found.
 
 from __future__ import annotations
 
-STEPS_OF_ONE_GRADIENT = 80  # 1 - momentum is this divided by the number of steps, within the limits
-LEAST, MOST = 0.01, 0.3  # of 1 - momentum: nnU-Net's 0.99 for 8000 steps and more, and 0.7 for 267 and fewer
+STEPS_OF_ONE_GRADIENT = 120  # 1 - momentum is this divided by the number of steps, within the limits
+LEAST, MOST = 0.01, 0.3  # of 1 - momentum: nnU-Net's 0.99 for 12000 steps and more, and 0.7 for 400 and fewer
 LONG = round(STEPS_OF_ONE_GRADIENT / LEAST)  # steps from which on all is as in nnU-Net
-ADAM_RATES = (3e-3, 3e-4)  # of a training of fewer than LONG steps, and of others
+ADAM_STEPS, ADAM_LEAST, ADAM_MOST = 3, 3e-4, 0.01  # Adam's rate is the first divided by the number of steps, within the limits
 WARMUP = 0.05  # share of the steps of a training of fewer than LONG steps
 UNMEASURED = 1000  # steps assumed before the first ones of a timed training have been measured
 
@@ -27,7 +27,7 @@ def sgd_rate_for(momentum: float) -> float:
 
 def adam_rate_for(steps: int) -> float:
     """Return the first rate of Adam."""
-    return ADAM_RATES[0] if steps < LONG else ADAM_RATES[1]
+    return float(f"{min(ADAM_MOST, max(ADAM_LEAST, ADAM_STEPS / steps)):.2g}")
 
 
 def warmup_for(steps: int) -> float:

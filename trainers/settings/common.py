@@ -50,10 +50,10 @@ class OptimizerSettings(TrainingSettings):
 
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="SGD with Nesterov momentum, or Adam")
     learning_rate: Rate | None = Field(
-        None, description="at the start, after the warm-up; none for what fits the number of steps: sgd 0.05 in short trainings, "
-        "0.01 in long ones; adam 0.003 and 0.0003")
+        None, description="at the start, after the warm-up; none for what fits the number of steps: sgd 0.3 in short trainings, "
+        "0.01 in long ones; adam 0.01 and 0.0003")
     momentum: float | None = Field(
-        None, ge=0, lt=1, description="of sgd; none for what fits the number of steps: 0.9 in short trainings, 0.99 in long ones")
+        None, ge=0, lt=1, description="of sgd; none for what fits the number of steps: 0.7 in short trainings, 0.99 in long ones")
     weight_decay: float = Field(3e-5, ge=0, le=100, description="by which the optimizer pulls weights towards zero")
     gradient_clip: float = Field(12.0, gt=0, description="largest norm of the gradient")
     schedule: Literal["poly", "plateau"] | None = Field(
