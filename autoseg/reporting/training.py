@@ -82,15 +82,18 @@ def folds_table(
     rows = [[f"fold{JOINED}{fold.name}", fold.state or "trained on all cases", str(len(fold.log)),
              duration(sum(epoch.seconds for epoch in fold.log)) if fold.log else "",
              *(cell(fold) for cell in more.values()), *_record(fold)] for fold in folds]
-    columns = ("fold", "state", "epochs", "time", *more, "seed", "trained on")
-    return Table(f"Folds of {name}", columns, rows, frozenset({1, len(columns) - 1}))
+    columns = ("fold", "state", "epochs", "time", *more, "seed", "trained on", "chosen by the number of steps")
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return Table(f"Folds of {name}", columns, rows, frozenset({1, *range(columns.index("trained on"), len(columns))}))
 
 
-def _record(fold: FoldArtefacts[Results]) -> tuple[str, str]:
-    """Return the seed and the machines of a fold's training."""
+def _record(fold: FoldArtefacts[Results]) -> tuple[str, str, str]:
+    """Return the seed and the machines of a fold's training, and the settings that its number of steps has decided."""
     if fold.record is None:
-        return "", ""
-    return str(fold.record.settings.get("seed", "")), ", then ".join(fold.record.machines)
+        return "", "", ""
+    chosen = ", ".join(f"{key}={as_flag(value)}" for key, value in fold.record.chosen.items())
+    return str(fold.record.settings.get("seed", "")), ", then ".join(fold.record.machines), chosen
 
 
 def last_loss(fold: AnyFold) -> str:
