@@ -16,11 +16,8 @@ from autoseg.plan import IntensityStatistics
 from autoseg.planners.request import Request, measured_cases
 from autoseg.planners.sampling import sample_intensities
 from autoseg.planners.segmentation.anatomy import measure_labels, range_over
-<<<<<<< HEAD
-from autoseg.planners.segmentation.visibility import Points, sample_points
-=======
 from autoseg.planners.segmentation.sides import centres_mm, side_pairs, sided_values
->>>>>>> main
+from autoseg.planners.segmentation.visibility import Points, sample_points
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.training_images import ImageMeasures, measure_image, pooled

@@ -79,25 +79,13 @@ def chosen(plans: Plans, options: PlanOptions) -> list[str]:
 
 @dataclass(frozen=True)
 class MainNumbers:
-<<<<<<< HEAD
-    """The main numbers of the plans. in_words: a line for each configuration, and for each class that may never be found."""
-=======
-    """The main numbers of the plans. in_words: a line for each configuration, and of left and right."""
->>>>>>> main
+    """The main numbers of the plans. in_words: a line for each configuration, of left and right, and of classes at risk."""
 
     in_words: str
 
 
 def counts(plans: Plans, folder: DatasetFolder) -> MainNumbers:
-<<<<<<< HEAD
-    """Return the main numbers of each configuration, and the classes at risk."""
-    configurations = [
-        f"{name}: spacing {times(its.spacing_mm)} mm, patch {times(its.patch_size)} voxels, batch of {its.batch_size}, network "
-        f"of {its.network.stages} stages ({its.network.name}), normalization {', '.join(dict.fromkeys(its.normalization))}"
-        for name, its in plans.configurations.items()]
-    return MainNumbers("\n".join([*configurations, *(f"Warning: {risk}" for risk in risks_in_words(plans))]))
-=======
-    """Return the main numbers of each configuration, and what was found of left and right."""
+    """Return the main numbers of each configuration, what was found of left and right, and the classes at risk."""
     sides = [f"Left and right: {plans.sides.reason}"] if plans.sides and plans.sides.reason else []
     if plans.sides and plans.sides.pairs:
         sides.append("Labels of such pairs change places where training and prediction mirror left and right; --set mirror= of "
@@ -105,5 +93,5 @@ def counts(plans: Plans, folder: DatasetFolder) -> MainNumbers:
     return MainNumbers("\n".join([*(
         f"{name}: spacing {times(its.spacing_mm)} mm, patch {times(its.patch_size)} voxels, batch of {its.batch_size}, network "
         f"of {its.network.stages} stages ({its.network.name}), normalization {', '.join(dict.fromkeys(its.normalization))}"
-        for name, its in plans.configurations.items()), *sides]))
->>>>>>> main
+        for name, its in plans.configurations.items()), *sides,
+        *([f"Warning: {risks}"] if (risks := risks_in_words(plans)) else [])]))

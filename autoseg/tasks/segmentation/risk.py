@@ -11,14 +11,14 @@ LINES = 5  # classes that get a sentence of their own
 REMEDY = "Give the training more steps than usual, and look at such a class after the first fold; docs/dice_is_zero.md says more."
 
 
-def risks_in_words(plans: Plans) -> list[str]:
-    """Say of each class at risk how little of it the patches show, and what helps; nothing where no class is."""
+def risks_in_words(plans: Plans) -> str:
+    """Say of each class at risk how little of it the patches show, and what helps; "" where no class is."""
     names = dict.fromkeys(name for its in plans.configurations.values() for name, seen in its.visibility.items() if seen.at_risk)
     if not names:
-        return []
+        return ""
     lines = [f"{name} is at risk of never being found: {_little(plans, name)}." for name in list(names)[:LINES]]
     rest = list(names)[LINES:]
-    return [*lines, *([f"So are {len(rest)} more: {some(rest)}."] if rest else []), REMEDY]
+    return " ".join([*lines, *([f"So are {len(rest)} more: {some(rest)}."] if rest else []), REMEDY])
 
 
 def _little(plans: Plans, name: str) -> str:

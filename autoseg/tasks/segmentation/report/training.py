@@ -7,11 +7,18 @@ import math
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Configuration, Plans
 from autoseg.reporting.artefacts import FoldArtefacts
-<<<<<<< HEAD
-from autoseg.reporting.blocks import Block, Command, Explained, Folded, Heading, Section, Table, Text, decisions
-=======
-from autoseg.reporting.blocks import Block, Command, Explained, Explanations, Heading, Section, Text, decisions
->>>>>>> main
+from autoseg.reporting.blocks import (
+    Block,
+    Command,
+    Explained,
+    Explanations,
+    Folded,
+    Heading,
+    Section,
+    Table,
+    Text,
+    decisions,
+)
 from autoseg.reporting.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings
 from autoseg.sides import Mirroring, pairs_in_words
 from autoseg.tasks.segmentation.report.artefacts import Model, SegmentationArtefacts, missing_steps
@@ -74,17 +81,14 @@ def plan_section(plans: Plans) -> Section:
         f"Planner “{plans.planner}” made {'one configuration' if count == 1 else f'{count} configurations'}: "
         f"{listed(list(plans.configurations))}. A configuration is one way to look at the images: slice by slice (2d), in "
         "three dimensions at full resolution (3d_fullres) or on a coarser grid (3d_lowres). Each number follows from a rule."))
-    section.blocks += [Text(risk, is_note=True) for risk in risks_in_words(plans)]
+    if risks := risks_in_words(plans):
+        section.blocks.append(Text(risks, is_note=True))
     for name, configuration in plans.configurations.items():
-<<<<<<< HEAD
         section.blocks += [Heading(name), decisions(DECISIONS, _values(configuration), configuration.reasons),
                            *_visibility(configuration)]
-=======
-        section.blocks += [Heading(name), decisions(DECISIONS, _values(configuration), configuration.reasons)]
     if plans.sides is not None and plans.sides.reason:
         section.blocks += [Heading("Left and right"), Explanations([Explained(
             "Change places when mirrored", pairs_in_words(plans.sides.pairs) or "none", plans.sides.reason)])]
->>>>>>> main
     return section
 
 
