@@ -15,6 +15,7 @@ from torch import nn
 
 from autoseg.console import ShowProgress, show_once_unless_quiet, show_unless_quiet
 from autoseg.errors import AutosegError
+from autoseg.threads import spread_threads
 from autoseg.trainers.checkpoint import load_state, save_state, save_weights
 from autoseg.trainers.gradients import LEFT_OUT
 from autoseg.trainers.history import draw_progress, smoothed
@@ -107,6 +108,8 @@ def train(run: Run) -> None:
     run.schedule.begin()
     saved = drawn = time.monotonic()
     while not is_over(run):
+        if is_on_cpu:
+            spread_threads()
         epoch = train_epoch(run, is_on_cpu)
         run.history.append(epoch)
         run.learner.end_epoch(epoch.training_loss)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from autoseg.threads import let_threads_sleep
+
 if TYPE_CHECKING:
     from autoseg.api.demonstration import demo
     from autoseg.api.evaluation import evaluate
@@ -50,6 +52,8 @@ __all__ = [
     "planning_flags", "postprocess", "predict", "predict_files", "prediction_flags", "read_assignments", "recipes", "repair",
     "report", "require_not_empty", "run", "seen", "system_error", "task_infos", "train", "verify",
 ]
+
+let_threads_sleep()
 
 
 def __getattr__(name: str) -> Any:
