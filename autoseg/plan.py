@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -169,6 +169,19 @@ class Configuration(Frozen):
         return len(self.patch_size)
 
 
+class Sides(Frozen):
+    """Left and right of the patient, as mirroring must know them.
+
+    axis: of the transposed array (0, 1, 2), along which all training cases run from left to right or from right to left; None
+    where that is not known of all. pairs: names of labels or regions that are each other's mirror image along it. reason: in
+    words; empty where no label is named by a side.
+    """
+
+    axis: Annotated[int, Field(ge=0, le=2)] | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+
+
 class Plans(Frozen):
     """The plans for a dataset: everything that was decided.
 
@@ -177,7 +190,7 @@ class Plans(Frozen):
     among the training cases; None where no case says it. transpose: array axis of the image in this order that becomes axis 0,
     1, 2 (coarsest spacing first).
     foreground_intensities: by channel index, as a string. images: what the training images are like; None where that is not
-    known.
+    known. sides: left and right; None in plans of earlier versions.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
@@ -190,4 +203,5 @@ class Plans(Frozen):
     foreground_intensities: dict[str, IntensityStatistics]
     memory_gb: Gigabytes | None = None
     images: TrainingImages | None = None
+    sides: Sides | None = None
     configurations: dict[str, Configuration]

@@ -16,6 +16,7 @@ from autoseg.plan import IntensityStatistics
 from autoseg.planners.request import Request, measured_cases
 from autoseg.planners.sampling import sample_intensities
 from autoseg.planners.segmentation.anatomy import measure_labels, range_over
+from autoseg.planners.segmentation.sides import centres_mm, side_pairs, sided_values
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.training_images import ImageMeasures, measure_image, pooled
@@ -51,6 +52,8 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions
     z, y, x = (extents[order.axes.index(axis)] for axis in range(3))
     cropped = (z, y, x)
     measured, components = ({}, 0) if labels is None else measure_labels(labels, geometry.spacing_mm, dataset.labels.ignore)
+    centres = {} if labels is None else centres_mm(labels, geometry, sided_values(dataset.labels))
+    measured |= {value: measured[value].model_copy(update={"centre_mm": centre}) for value, centre in centres.items()}
     fingerprint = CaseFingerprint(
         spacing_mm=geometry.spacing_mm, shape=shape, shape_after_crop=cropped,
         share_kept=round(float(np.prod(cropped) / np.prod(shape)), 6), orientation=geometry.orientation,
@@ -78,7 +81,8 @@ def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[Measure
         orientations=dict(orientations.most_common()), orientation=orientation,
         foreground_components=range_over([case.foreground_components for case in cases.values() if case.labels]),
         labels=_pooled_labels(list(cases.values()), dataset.labels),
-        images=pooled([case.image for case in measured.values()]), cases=cases)
+        images=pooled([case.image for case in measured.values()]), sides=side_pairs(list(cases.values()), dataset.labels),
+        cases=cases)
 
 
 def _pooled_intensities(measured: Sequence[MeasuredVolume]) -> dict[str, IntensityStatistics]:

@@ -75,14 +75,18 @@ def chosen(plans: Plans, options: PlanOptions) -> list[str]:
 
 @dataclass(frozen=True)
 class MainNumbers:
-    """The main numbers of the plans. in_words: a line for each configuration."""
+    """The main numbers of the plans. in_words: a line for each configuration, and of left and right."""
 
     in_words: str
 
 
 def counts(plans: Plans, folder: DatasetFolder) -> MainNumbers:
-    """Return the main numbers of each configuration."""
-    return MainNumbers("\n".join(
+    """Return the main numbers of each configuration, and what was found of left and right."""
+    sides = [f"Left and right: {plans.sides.reason}"] if plans.sides and plans.sides.reason else []
+    if plans.sides and plans.sides.pairs:
+        sides.append("Labels of such pairs change places where training and prediction mirror left and right; --set mirror= of "
+                     "autoseg_train decides otherwise.")
+    return MainNumbers("\n".join([*(
         f"{name}: spacing {times(its.spacing_mm)} mm, patch {times(its.patch_size)} voxels, batch of {its.batch_size}, network "
         f"of {its.network.stages} stages ({its.network.name}), normalization {', '.join(dict.fromkeys(its.normalization))}"
-        for name, its in plans.configurations.items()))
+        for name, its in plans.configurations.items()), *sides]))

@@ -43,7 +43,7 @@ def configuration(dimensions: int = 3) -> Configuration:
 def make_run(cases: list[StoredVolume], folder: Path, settings: SegmentationSettings, dimensions: int = 3) -> loop.Run:
     plan = effective_configuration(configuration(dimensions), settings, 2)
     learner = segmentation_learner(plan, DATA, settings, CPU)
-    training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings), CPU, 1, settings.seed)
+    training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings, LABELS, None), CPU, 1, settings.seed)
     validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
     return loop.Run(
         learner, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Configuration, Plans
 from autoseg.reporting.artefacts import FoldArtefacts
-from autoseg.reporting.blocks import Block, Command, Explained, Heading, Section, Text, decisions
+from autoseg.reporting.blocks import Block, Command, Explained, Explanations, Heading, Section, Text, decisions
 from autoseg.reporting.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings
+from autoseg.sides import Mirroring, pairs_in_words
 from autoseg.tasks.segmentation.report.artefacts import Model, SegmentationArtefacts, missing_steps
 from autoseg.wording import counted, fixed, listed, times
 
@@ -53,7 +54,8 @@ def _recipe(model: Model) -> list[Block]:
     configuration = its.plans.configurations[model.folder.configuration]
     batch = f"{counted(configuration.batch_size, 'patch', 'patches')} of {times(configuration.patch_size)} voxels in each step"
     return recipe_and_settings(
-        model.name, its, Explained("Network", network_in_words(configuration.network)), Explained("Batch", batch))
+        model.name, its, Explained("Network", network_in_words(configuration.network)), Explained("Batch", batch),
+        Explained("Mirrored", Mirroring(its.mirror_axes, its.swap_axes, its.swapped).in_words, "In training and in prediction."))
 
 
 def plan_section(plans: Plans) -> Section:
@@ -66,6 +68,9 @@ def plan_section(plans: Plans) -> Section:
         "three dimensions at full resolution (3d_fullres) or on a coarser grid (3d_lowres). Each number follows from a rule."))
     for name, configuration in plans.configurations.items():
         section.blocks += [Heading(name), decisions(DECISIONS, _values(configuration), configuration.reasons)]
+    if plans.sides is not None and plans.sides.reason:
+        section.blocks += [Heading("Left and right"), Explanations([Explained(
+            "Change places when mirrored", pairs_in_words(plans.sides.pairs) or "none", plans.sides.reason)])]
     return section
 
 
