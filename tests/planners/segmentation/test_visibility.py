@@ -134,7 +134,7 @@ def test_what_is_at_risk_is_said_with_its_numbers(tmp_path: Path) -> None:
                            "voxels.")
     its = plans.configurations["3d_fullres"]
     safe = its.model_copy(update={"visibility": {"organ": its.visibility["organ"]}})
-    assert risks_in_words(plans.model_copy(update={"configurations": {"3d_fullres": safe}})) == []
+    assert risks_in_words(plans.model_copy(update={"configurations": {"3d_fullres": safe}})) == ""
 
 
 @pytest.mark.parametrize(("share", "voxels", "says"), [(1.0, 8, True), (1.0, 11, False), (0.5, 11, True), (0.1, 111, False)])
