@@ -232,10 +232,11 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[nib.Nifti1Header, bytes]:
         )
     try:
         parsed = HEADER_BYTES[size](start[:size], check=False)
-        parsed.get_data_shape()
         parsed.get_data_dtype()
     except (HeaderDataError, ValueError, KeyError) as error:
         raise damaged(path, f"its header cannot be understood ({error})") from error
+    if not 1 <= (dimensions := int(parsed["dim"][0])) <= 7:
+        raise damaged(path, f"its header announces {dimensions} dimensions (dim[0])")
     return parsed, magic
 
 
