@@ -230,7 +230,7 @@ REFUSED: dict[int, dict[str, Make]] = {
         "nii_negative": patched("nii", (42, "<h", -5)),
         "nii_no_dimensions": patched("nii", (40, "<h", 0)),
         "nii_many_dimensions": patched("nii", (40, "<h", 12)),
-        "nii_most_dimensions": patched("nii", (40, "<h", 32767)),
+        "nii_most_dimensions": patched("nii", (40, ">h", 32767)),
         "mgh_type": patched("mgh", (20, ">i", 3)),
         "mgh_unknown_type": patched("mgh", (20, ">i", 99)),
         "mgh_negative": patched("mgh", (4, ">i", -5)),
