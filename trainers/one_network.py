@@ -26,6 +26,7 @@ class OneNetworkLearner:
         self.rate = build_rate(settings)
         self.settings = settings
         self.device = device
+        self.compiled = torch.compile(network) if settings.compile else None
         self.dtype = resolve_precision(settings.precision, device)
         self.steps = CheckedSteps()
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
@@ -56,7 +57,7 @@ class OneNetworkLearner:
         network.train()
         optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.dtype):
-            logits = network(self._laid_out(image))
+            logits = (self.compiled or network)(self._laid_out(image))
         value = loss(logits)
         self.scaler.scale(value).backward()
         self.steps.step(optimizer, self.settings.gradient_clip, self.scaler)

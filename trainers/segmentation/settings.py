@@ -8,10 +8,10 @@ from pydantic import Field
 
 from autoseg.bounds import Batch, Many
 from autoseg.plan import Norm
-from autoseg.trainers.settings import LossSettings, OptimizerSettings, SupervisionSettings, differences
+from autoseg.trainers.settings import BatchSettings, LossSettings, OptimizerSettings, SupervisionSettings, differences
 
 
-class SegmentationSettings(LossSettings, OptimizerSettings):
+class SegmentationSettings(LossSettings, BatchSettings, OptimizerSettings):
     """Settings of the recipes that segment, with the values of `default`. Your own recipe may add some by a subclass."""
 
     validation_iterations: Many | None = Field(
