@@ -48,10 +48,10 @@ def synthetic_case(
     for side in (-1, 1):
         centre = np.array([rng.uniform(-0.15, 0.15), rng.uniform(0.0, 0.15), side * rng.uniform(0.38, 0.48)])
         radii = np.array([rng.uniform(0.5, 0.65), rng.uniform(0.2, 0.26), rng.uniform(0.15, 0.2)])
-        label[_ellipsoid(z, y, x, centre, radii)] = 1
+        label[ellipsoid(z, y, x, centre, radii)] = 1
         drawn = tumour(rng, (centre, radii)) if side == side_of_tumour else None
         if drawn is not None:
-            label[_ellipsoid(z, y, x, *drawn)] = 2
+            label[ellipsoid(z, y, x, *drawn)] = 2
     hu[label == 1] = KIDNEY
     hu[label == 2] = tumour_hu
     hu += rng.normal(0, noise_hu, shape)
@@ -84,7 +84,8 @@ def make_synthetic_dataset(
     return folder
 
 
-def _ellipsoid(z: np.ndarray, y: np.ndarray, x: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
+def ellipsoid(z: np.ndarray, y: np.ndarray, x: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Return where the ellipsoid is, bool of the grid's shape. z, y, x: of each voxel, from -1 to 1."""
     inside: np.ndarray = sum(
         ((axis - c) / r) ** 2 for axis, c, r in zip((z, y, x), centre, radii, strict=True)
     ) < 1  # type: ignore[assignment]

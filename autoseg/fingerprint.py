@@ -23,7 +23,8 @@ class LabelOfCase(Frozen):
 
     volume_ml, components: of the whole label. smallest_ml, largest_ml: of its components. touches: for each other label
     value, how many of this label's components touch it (share a face, an edge or a corner of a voxel). inside: the label
-    value that encloses it on all sides.
+    value that encloses it on all sides. centre_mm: of all its voxels, (x, y, z) in DICOM's frame (x grows towards the patient's
+    left), of labels that are named as left or right; None where the file says no directions.
     """
 
     volume_ml: NotNegative
@@ -32,6 +33,7 @@ class LabelOfCase(Frozen):
     largest_ml: NotNegative
     touches: dict[LabelValue, Count] = {}
     inside: tuple[LabelValue, ...] = ()
+    centre_mm: tuple[Finite, Finite, Finite] | None = None
 
 
 class UnionOfCase(Frozen):
@@ -134,6 +136,21 @@ class UnionOfDataset(Frozen):
     farthest_speck_mm: Sizes | None = None
 
 
+class SidePair(Frozen):
+    """Two labels or regions whose names say that they are the left and the right one of a structure.
+
+    left, right: their names. cases: that hold both. left_is_left: in how many of these `left` lies farther on the patient's left.
+    is_mirrored: whether they are taken for mirror images of each other, and reason: why, or why not.
+    """
+
+    left: str
+    right: str
+    cases: Count
+    left_is_left: Count
+    is_mirrored: bool
+    reason: str
+
+
 def union_key(labels: Sequence[int]) -> str:
     """Return the key of a union of label values in fingerprint.json, such as "1+2"."""
     return "+".join(map(str, labels))
@@ -153,7 +170,7 @@ class Fingerprint(Frozen):
     foreground_intensities: by channel index. orientations: number of cases with each, as stored. orientation: the most frequent
     of them, to which every image is brought; None where no case says it. labels: by label value. unions: by label values
     ("1+2"): each label, each region, labels of which one (nearly) always touches the other, all foreground. images: the
-    range of what prediction compares each image with.
+    range of what prediction compares each image with. sides: labels that are named as left and right of one structure.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
@@ -168,4 +185,5 @@ class Fingerprint(Frozen):
     labels: dict[LabelValue, LabelOfDataset]
     unions: dict[LabelValues, UnionOfDataset] = {}
     images: TrainingImages | None = None
+    sides: tuple[SidePair, ...] = ()
     cases: dict[str, CaseFingerprint]

@@ -125,8 +125,11 @@ def _named_choices(annotation: Any) -> tuple[str, ...]:
 
 
 def _parse_value(settings: type[BaseModel], key: str, text: str) -> object:
-    if text.lower() == "none" and "none" not in choices_of(settings, key):
+    choices = choices_of(settings, key)
+    if text.lower() == "none" and "none" not in choices:
         return None
+    if text in choices:
+        return text
     if "tuple" in str(_field_of(settings, key).annotation):
         return tuple(part for part in text.split(",") if part)
     return text

@@ -119,7 +119,7 @@ def command_line(
 ) -> list[str]:
     """Return what a user would type for one variant, but for the workspace."""
     settings = [*SHORT[recipe], "warmup=0.05", *changes, f"base_features={arguments.base_features}",
-                f"batch_size={arguments.batch_size}", "mirror_axes=2", "validation_iterations=1", *arguments.set]
+                f"batch_size={arguments.batch_size}", "mirror=2", "validation_iterations=1", *arguments.set]
     if seed != USUAL_SEED:
         settings.append(f"seed={seed}")
     return ["autoseg_train", str(source), "0", "-c", CONFIGURATION, "-tr", recipe, "--name", model_name,

@@ -17,7 +17,7 @@ from autoseg.workspace import read_model
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
 OWN = "tversky_recipe:build"
 RECIPES = ("default", "multiscale", "unet3plus", OWN)
-SHORT = ("--epochs", "1", "--iterations", "2", "--set", "batch_size=1", "--set", "base_features=4", "--set", "mirror_axes=",
+SHORT = ("--epochs", "1", "--iterations", "2", "--set", "batch_size=1", "--set", "base_features=4", "--set", "mirror=",
          "--device", "cpu")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from autoseg.preprocessing.pipeline import OUTSIDE
+from autoseg.sides import swaps
 from autoseg.trainers.augmentation.intensity import change_intensities
 from autoseg.trainers.augmentation.spatial import SpatialDraw, draw_spatial, is_flat, warp
 from autoseg.trainers.augmentation.transforms import AUGMENTATIONS, TransformSet
@@ -20,12 +21,15 @@ class Augmentation:
     """Draws transforms and applies them. patch_size: (z, y, x) or (y, x). mirror_axes: 0 is the patch's first axis.
 
     masked_channels: channels that are 0 outside of the non-zero mask, where the label is negative, and stay so.
+    swap_axes: where an odd number of them is mirrored, left and right change places. swapped: label values, and what they become.
     """
 
     patch_size: tuple[int, ...]
     mirror_axes: tuple[int, ...]
     masked_channels: tuple[int, ...] = ()
     transforms: TransformSet = AUGMENTATIONS["default"]
+    swap_axes: tuple[int, ...] = ()
+    swapped: tuple[tuple[int, int], ...] = ()
 
     def draw_spatial(self, rng: np.random.Generator) -> SpatialDraw | None:
         """Draw the transform that moves voxels; None where nothing moves them."""
@@ -45,7 +49,16 @@ class Augmentation:
         image = change_intensities(image, rng, self.transforms, spared=(0,) if is_flat(self.patch_size) else ())
         for channel in self.masked_channels:
             image[channel].masked_fill_(label[0] < 0, 0)
-        flipped = [axis + 1 for axis in self.mirror_axes if rng.random() < 0.5]
-        if flipped:
+        mirrored = [axis for axis in self.mirror_axes if rng.random() < 0.5]
+        if mirrored:
+            flipped = [axis + 1 for axis in mirrored]
             image, label = image.flip(flipped), label.flip(flipped)
-        return image, label
+        return image, swap(label, self.swapped) if swaps(self.swap_axes, mirrored) else label
+
+
+def swap(label: torch.Tensor, values: tuple[tuple[int, int], ...]) -> torch.Tensor:
+    """Return a label in which these values (first of each pair) have become others. Any shape, int16 of -1 or more -> same."""
+    becomes = torch.arange(-1, torch.iinfo(torch.int16).max + 1, device=label.device)
+    now, then = torch.tensor(values, device=label.device).T
+    becomes[now + 1] = then
+    return becomes.to(label.dtype)[label.long() + 1]

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
+from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
-from autoseg.plan import Configuration, Topology
+from autoseg.plan import Configuration, Sides, Topology
+from autoseg.sides import Mirroring, swapped_values
 from autoseg.topology.pooling import SMALLEST_EDGE, pool
 from autoseg.topology.shapes import reshaped, topology_of
 from autoseg.topology.values import SMALLEST_BATCH, values_put_out
@@ -101,23 +103,42 @@ def _for_patch(topology: Topology, patch: tuple[int, ...], spacing_mm: Sequence[
         "classification_guided": topology.classification_guided})
 
 
-def mirror_axes_of(configuration: Configuration, settings: SegmentationSettings) -> tuple[int, ...]:
-    """Return spatial axes of the patch that are flipped. Raises AutosegError for an axis that it does not have."""
-    every = tuple(range(configuration.dimensions))
-    if settings.mirror_axes is None:
-        return every
-    if not set(settings.mirror_axes) <= set(every):
-        raise AutosegError(f"mirror_axes={settings.mirror_axes}: the patch has the axes {every}.")
-    return tuple(sorted(set(settings.mirror_axes)))
+def mirroring_of(configuration: Configuration, sides: Sides | None, settings: SegmentationSettings) -> Mirroring:
+    """Return the axes of the patch that are flipped, and which labels change places then. sides: of the plans.
+
+    Raises AutosegError for an axis that the patch does not have, and where the axis from left to right is to be left out and
+    nothing says which one it is.
+    """
+    every, choice = tuple(range(configuration.dimensions)), settings.mirror
+    sides = sides or Sides()
+    across = None if sides.axis is None else sides.axis + configuration.dimensions - 3  # negative: from slice to slice
+    if choice == "no_left_right" and across is None:
+        why = sides.reason or "Not all training images say how their axes run."
+        raise AutosegError(f"mirror=no_left_right: the plans do not say which axis runs from left to right. {why} Name the axes "
+                           f"that are mirrored: --set mirror={','.join(map(str, every[:-1]))}, for example, leaves out the last.")
+    if isinstance(choice, tuple) and not set(choice) <= set(every):
+        raise AutosegError(f"mirror={','.join(map(str, choice))}: the patch has the axes {','.join(map(str, every))}.")
+    if settings.augmentation == "none" or choice == "none":
+        return Mirroring()
+    if choice == "no_left_right":
+        return Mirroring(tuple(axis for axis in every if axis != across))
+    axes = tuple(sorted(set(choice))) if isinstance(choice, tuple) else every
+    if choice == "no_swap" or across not in axes or not sides.pairs:
+        return Mirroring(axes)
+    return Mirroring(axes, (across,), sides.pairs)
 
 
-def augmentation_for(configuration: Configuration, settings: SegmentationSettings) -> Augmentation | None:
-    """Return the augmentation that the settings name; None for no augmentation."""
+def augmentation_for(
+    configuration: Configuration, settings: SegmentationSettings, labels: Labels, sides: Sides | None
+) -> Augmentation | None:
+    """Return the augmentation that the settings name; None for no augmentation. sides: of the plans."""
     if settings.augmentation == "none":
         return None
+    mirroring = mirroring_of(configuration, sides, settings)
     masked = tuple(channel for channel, inside in enumerate(configuration.normalize_inside_mask) if inside)
-    transforms = AUGMENTATIONS[settings.augmentation]
-    return Augmentation(configuration.patch_size, mirror_axes_of(configuration, settings), masked, transforms)
+    swapped = swapped_values(labels, mirroring.swapped) or {}
+    return Augmentation(configuration.patch_size, mirroring.axes, masked, AUGMENTATIONS[settings.augmentation],
+                        mirroring.swap_axes, tuple(swapped.items()))
 
 
 def batch_stream(

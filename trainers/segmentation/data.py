@@ -14,13 +14,14 @@ from autoseg.errors import AutosegError, did_you_mean, many, some
 from autoseg.fingerprint import Fingerprint
 from autoseg.options import planning_command
 from autoseg.plan import Configuration, Plans
+from autoseg.sides import Mirroring
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume, case_origin, described_volume, plans_digest
 from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
 from autoseg.trainers.losses import build_loss
 from autoseg.trainers.losses.targets import TrainingData
-from autoseg.trainers.segmentation.configure import cost_note, effective_configuration, mirror_axes_of
+from autoseg.trainers.segmentation.configure import cost_note, effective_configuration, mirroring_of
 from autoseg.trainers.segmentation.settings import SegmentationSettings, notes_on
 from autoseg.trainers.settings import flags_of
 from autoseg.trainers.splits import NO_SPLITS, MadeSplits, cases_of_fold, load_or_make_splits
@@ -29,9 +30,9 @@ from autoseg.wording import times
 from autoseg.workspace import DatasetFolder, read_model
 
 AGREEMENT = Agreement(
-    ModelDescription, fields=("recipe", "channel_names", "labels", "plans", "mirror_axes"),
-    plans_may_differ={"versions": True, "planner": True, "memory_gb": True, "images": True,
-                      "configurations": {"__all__": {"reasons": True, "memory_values": True}}},
+    ModelDescription, fields=("recipe", "channel_names", "labels", "plans", "mirror_axes", "swap_axes", "swapped"),
+    plans_may_differ={"versions": True, "planner": True, "memory_gb": True, "images": True, "sides": True,
+                      "configurations": {"__all__": {"reasons": True, "memory_values": True, "visibility": True}}},
     plans_digest=lambda its: plans_digest(its.labels, its.plans, its.configuration))
 
 
@@ -50,11 +51,17 @@ class SegmentationData(FoldData[Plans, StoredVolume]):
 
     def in_words(self, settings: SegmentationSettings) -> str:
         its = self.effective(settings)
-        return f"{its.batch_size} patches of {times(its.patch_size)} voxels a step"
+        sides = self.plans.sides
+        mirrored = f", mirrored along {self.mirroring(settings).in_words}" if sides and sides.pairs else ""
+        return f"{its.batch_size} patches of {times(its.patch_size)} voxels a step{mirrored}"
 
     def effective(self, settings: SegmentationSettings) -> Configuration:
         """Return the configuration with the settings in it (see `effective_configuration`)."""
         return effective_configuration(self.configuration, settings, self.dataset.labels.output_channels)
+
+    def mirroring(self, settings: SegmentationSettings) -> Mirroring:
+        """Return the axes that are flipped with these settings, and which labels change places (see `mirroring_of`)."""
+        return mirroring_of(self.effective(settings), self.plans.sides, settings)
 
 
 def training_data(labels: Labels, cases: Iterable[tuple[int, Mapping[int, int]]]) -> TrainingData:
@@ -115,7 +122,7 @@ def check(job: Job[SegmentationSettings], data: SegmentationData, begins: bool =
     resolve_device(job.device)
     settings = job.settings or job.defaults
     effective = data.effective(settings)
-    mirror_axes_of(effective, settings)
+    data.mirroring(settings)
     build_loss(settings, data.of_training, effective.pools_batch)
     if job.settings is None or not begins:
         return []
@@ -126,13 +133,13 @@ def check(job: Job[SegmentationSettings], data: SegmentationData, begins: bool =
 
 def description(job: Job[SegmentationSettings], data: SegmentationData, settings: SegmentationSettings) -> ModelDescription:
     """Return what model.json says of the model that these settings train."""
-    effective = data.effective(settings)
+    effective, mirroring = data.effective(settings), data.mirroring(settings)
     return ModelDescription(
         dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
         file_ending=data.dataset.file_ending, configuration_name=job.configuration,
         plans=data.plans.model_copy(update={"configurations": {job.configuration: effective}}),
         recipe=job.recipe, settings=settings.model_dump(mode="json"), flags=flags_of(settings, job.defaults),
-        mirror_axes=mirror_axes_of(effective, settings) if settings.augmentation != "none" else (),
+        mirror_axes=mirroring.axes, swap_axes=mirroring.swap_axes, swapped=mirroring.swapped,
         versions=versions(), name=job.name,
     )
 

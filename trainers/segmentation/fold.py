@@ -56,7 +56,7 @@ def train_network(
     training = kept_in_memory([open_volume(store, name) for name in data.training], channels, processes)
     learner = job.built_by.build(configuration, data.of_training, settings, device)
     require_predictable(learner.modules, configuration, data.dataset.labels.output_channels, job.recipe)
-    augmentation = augmentation_for(configuration, settings)
+    augmentation = augmentation_for(configuration, settings, data.dataset.labels, data.plans.sides)
     threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
     streams = [batch_stream(training, configuration, settings, augmentation, device, threads, settings.seed, processes)]
     if data.validation:

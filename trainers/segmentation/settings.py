@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from autoseg.bounds import Batch, Many
 from autoseg.plan import Norm
 from autoseg.trainers.settings import BatchSettings, LossSettings, OptimizerSettings, SupervisionSettings, differences
+
+MIRRORS = ("auto", "no_swap", "no_left_right", "none")  # or axes by their numbers
+
+
+def _mirror(value: object) -> object:
+    if value in MIRRORS or (isinstance(value, list | tuple) and all(str(axis) in ("0", "1", "2") for axis in value)):
+        return value
+    raise ValueError(f"takes {', '.join(MIRRORS)}, or axes of the patch, such as 0,1")
 
 
 class SegmentationSettings(LossSettings, BatchSettings, OptimizerSettings):
@@ -35,8 +43,10 @@ class SegmentationSettings(LossSettings, BatchSettings, OptimizerSettings):
 
     augmentation: Literal["default", "elastic", "none"] = Field(
         "default", description="nnU-Net's; or rotation, scaling, elastic deformation and gamma; or none. The first two mirror")
-    mirror_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] | None = Field(
-        None, description="patch axes that are flipped in training and prediction, 0 the first; none for all, empty for no axis")
+    mirror: Annotated[Literal["auto", "no_swap", "no_left_right", "none"] | tuple[int, ...], BeforeValidator(_mirror)] = Field(
+        "auto", description="patch axes that are flipped in training and prediction, 0 the first, such as 0,1. auto: all; labels "
+        "that planning took for left and right of one structure (sides in plans.json) change places where that axis is flipped. "
+        "no_swap: all, and no label changes its place, as in nnU-Net. no_left_right: all but the axis from left to right")
 
     @property
     def validation_batches(self) -> int:

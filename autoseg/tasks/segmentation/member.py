@@ -17,6 +17,7 @@ from autoseg.inference.sliding_window import TILE_STEP, band_depth, count_tiles,
 from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties
+from autoseg.sides import Mirroring, swapped_channels, swaps
 from autoseg.tasks.segmentation.model import LoadedModel
 from autoseg.tasks.segmentation.store import open_volume, plans_digest
 from autoseg.topology.shapes import reshaped
@@ -34,12 +35,14 @@ class EnsembleMember:
     ) -> None:
         """model: its networks lie on `device`. members: how many models share the device's memory, this one included.
 
-        mirroring: average over all flips that the training used, too. step: of neighbouring tiles, as a share of the patch.
+        mirroring: average over all flips that the training used, too, with left and right swapped back where it swapped them.
+        step: of neighbouring tiles, as a share of the patch.
         """
         self.model = model
         self.device = device
         self.dtype = resolve_precision(precision, device)
-        self.mirror_axes = model.description.mirror_axes if mirroring else ()
+        self.mirroring = model.description.mirroring if mirroring else Mirroring()
+        self.swapped = swapped_channels(model.description.labels, self.mirroring.swapped)
         self.members, self.step = members, step
 
     def preprocess(self, image: Image, name: str) -> tuple[np.ndarray, CaseProperties]:
@@ -113,7 +116,8 @@ class EnsembleMember:
         """Turn (B, C, *patch) float32 into (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
         spatial = tile.dim() - 2
         tile = tile.to(self.device, memory_format=memory_format(self.device, spatial))
-        flips = list(chain.from_iterable(combinations(self.mirror_axes, n) for n in range(len(self.mirror_axes) + 1)))
+        every = self.mirroring.axes
+        flips = list(chain.from_iterable(combinations(every, n) for n in range(len(every) + 1)))
         total: torch.Tensor | None = None
         at_once = self.tiles_at_once(len(tile))
         for axes in flips:
@@ -124,6 +128,7 @@ class EnsembleMember:
                     done = [network(part)[0] for part in parts]
                 logits = done[0] if len(done) == 1 else torch.cat(done)
                 logits = logits.flip(dims) if dims else logits
+                logits = logits[:, self.swapped] if swaps(self.mirroring.swap_axes, axes) else logits
                 total = logits.float() if total is None else total.add_(logits)
         assert total is not None, "a model has at least one network"
         return total.div_(len(flips) * len(self.model.networks))

@@ -15,6 +15,7 @@ from autoseg.device import to_device
 from autoseg.inference.checkpoints import Checkpoint, Description, Loaded, Weights, fill, load, part_of
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Plans
+from autoseg.sides import Mirroring
 from autoseg.workspace import ModelFolder
 
 MOST_OUTPUTS = 2**15  # classes, background included: stored labels are of 16 bits
@@ -25,7 +26,8 @@ class ModelDescription(Description):
     """All that segmenting needs but weights; one to one with `model.json`.
 
     channel_names, labels, file_ending: of the dataset. plans: with the configuration `configuration_name` only. mirror_axes:
-    spatial axes of the patch along which training mirrored, so that prediction may too. The others as in `Description`.
+    spatial axes of the patch along which training mirrored, so that prediction may too. swap_axes, swapped: labels of each pair
+    change places where an odd number of these axes is mirrored. The others as in `Description`.
     """
 
     task: Literal["segmentation"] = "segmentation"
@@ -34,6 +36,8 @@ class ModelDescription(Description):
     file_ending: str
     plans: Plans
     mirror_axes: tuple[int, ...]
+    swap_axes: tuple[int, ...] = ()
+    swapped: tuple[tuple[str, str], ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelDescription:
@@ -45,11 +49,20 @@ class ModelDescription(Description):
             raise ValueError(f"labels make {self.labels.output_channels} channels, and {MOST_OUTPUTS} are possible")
         if any(not 0 <= axis < self.configuration.dimensions for axis in self.mirror_axes):
             raise ValueError(f"mirror_axes {self.mirror_axes} are not all axes of the patch")
+        if not {*self.swap_axes} <= {*self.mirror_axes}:
+            raise ValueError(f"swap_axes {self.swap_axes} are not all among mirror_axes {self.mirror_axes}")
+        names = [name for pair in self.swapped for name in pair]
+        if not {*names} <= {*self.labels.foreground} or len({*names}) < len(names):
+            raise ValueError("swapped must hold pairs of labels, each label once")
         return self
 
     @property
     def configuration(self) -> Configuration:
         return self.plans.configurations[self.configuration_name]
+
+    @property
+    def mirroring(self) -> Mirroring:
+        return Mirroring(self.mirror_axes, self.swap_axes, self.swapped)
 
     def build(self) -> nn.Module:
         """Return the network, with fresh weights."""

@@ -208,7 +208,9 @@ class Predictor:
 
     def outputs(self, output_folder: Path, overwrite: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
-        facts = [member.model.facts(mirror_axes=member.mirror_axes, **({"step": member.step} if member.step != TILE_STEP else {}))
+        facts = [member.model.facts(
+            mirror_axes=member.mirroring.axes, **({"swap_axes": member.mirroring.swap_axes} if member.mirroring.swapped else {}),
+            **({"step": member.step} if member.step != TILE_STEP else {}))
                  for member in self.members]
         return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
 

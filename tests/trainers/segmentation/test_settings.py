@@ -25,10 +25,10 @@ from autoseg.trainers.settings import (
 
 
 def test_texts_become_numbers_tuples_and_none() -> None:
-    texts = ["patch_size=64,32,16", "mirror_axes=", "batch_size=none", "learning_rate=1e-3"]
+    texts = ["patch_size=64,32,16", "mirror=", "batch_size=none", "learning_rate=1e-3"]
     settings = chosen_settings(read_assignments(texts), SegmentationSettings())
     assert settings.patch_size == (64, 32, 16)
-    assert settings.mirror_axes == ()
+    assert settings.mirror == ()
     assert settings.batch_size is None
     assert settings.learning_rate == 0.001
 
@@ -89,12 +89,12 @@ def test_none_is_a_word_where_a_setting_has_it_among_its_names() -> None:
 
 def test_a_recipe_starts_from_its_own_settings_and_tells_what_was_changed() -> None:
     multiscale = RECIPES["multiscale"].settings
-    texts = ["exp_log.gamma=0.5", "deep_supervision=false", "mirror_axes="]
+    texts = ["exp_log.gamma=0.5", "deep_supervision=false", "mirror="]
     settings = chosen_settings(read_assignments(texts), multiscale, epochs=7, max_hours=1.5)
     assert (settings.base_features, settings.learning_rate) == (30, 3e-4)
     flags = flags_of(settings, multiscale)
     assert flags[:4] == ("--epochs", "7", "--max-hours", "1.5")
-    assert sorted(flags[5::2]) == ["deep_supervision=false", "exp_log.gamma=0.5", "mirror_axes="]
+    assert sorted(flags[5::2]) == ["deep_supervision=false", "exp_log.gamma=0.5", "mirror="]
     again = chosen_settings(read_assignments([flag for flag in flags if "=" in flag]), multiscale, epochs=7, max_hours=1.5)
     assert again == settings and not differences(again, settings)
 

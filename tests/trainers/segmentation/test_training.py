@@ -44,7 +44,7 @@ def configuration(dimensions: int = 3) -> Configuration:
 def make_run(cases: list[StoredVolume], folder: Path, settings: SegmentationSettings, dimensions: int = 3) -> loop.Run:
     plan = effective_configuration(configuration(dimensions), settings, 2)
     learner = segmentation_learner(plan, DATA, settings, CPU)
-    augmentation, processes = augmentation_for(plan, settings), settings.batch_processes or 0
+    augmentation, processes = augmentation_for(plan, settings, LABELS, None), settings.batch_processes or 0
     training = batch_stream(cases[:2], plan, settings, augmentation, CPU, 1, settings.seed, processes)
     validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1, processes)
     return loop.Run(

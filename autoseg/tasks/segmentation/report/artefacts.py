@@ -31,6 +31,9 @@ class Description(BaseModel):
     flags: tuple[str, ...] = ()
     versions: dict[str, str] = {}
     plans: Plans | None = None
+    mirror_axes: tuple[int, ...] = ()
+    swap_axes: tuple[int, ...] = ()
+    swapped: tuple[tuple[str, str], ...] = ()
 
 
 Model = ModelArtefacts[Description, Summary, Summary]
