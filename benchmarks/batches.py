@@ -39,7 +39,7 @@ def main() -> None:
         data = load_data(job)
         configuration = data.effective(job.settings)
         cases = kept_in_memory([data.stored[case] for case in data.training], len(configuration.normalization))
-        augmentation = augmentation_for(configuration, job.settings)
+        augmentation = augmentation_for(configuration, job.settings, data.dataset.labels, data.plans.sides)
         print(f"{name}: {configuration.batch_size} patches of {configuration.patch_size}")
         for threads, processes in [*((n, 0) for n in arguments.threads), *((0, n) for n in arguments.processes)]:
             stream = batch_stream(cases, configuration, job.settings, augmentation, device, threads, 0, processes)
