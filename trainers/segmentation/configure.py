@@ -146,8 +146,8 @@ def batch_stream(
 ) -> BatchStream:
     """Return batches of these cases, augmented on `device` where an augmentation is given. threads: number that read cases."""
     sampler = PatchSampler(
-        cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed
-    )
+        cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed,
+        settings.sampling == "rare")
 
     def finish(samples: list[Sample]) -> Batch:
         images, labels = [], []
