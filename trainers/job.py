@@ -29,7 +29,9 @@ from autoseg.trainers.splits import Splits, cases_of_fold
 from autoseg.training_log import TrainingRecord
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
-MAY_DIFFER = ("epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup")  # between folds
+MAY_DIFFER = (  # between folds
+    "epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup", "cudnn_benchmark", "compile",
+    "batch_processes")
 
 OF_CONFIGURATION = re.compile(r"^plans\.configurations\.[^.]+\.(?=.)")
 
