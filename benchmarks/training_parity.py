@@ -196,8 +196,8 @@ def print_losses(nnunet_python: str) -> int:
             equal = all(apart[key] <= largest for key, largest in LARGEST.items())
             different += not equal
             kind, batch_dice, deep = job.kind + ", steep" * job.steep, YES[job.batch_dice], YES[job.deep_supervision]
-            print(f"| {job.network}, {job.dimensions}D | {kind} | {batch_dice} | {deep} | {loss:.5f} | {norm:.5f} | {moved:.3f} | "
-                  f"{apart['loss']:.0e} | {apart['gradient']:.0e} | {apart['weights']:.0e} | "
+            print(f"| {job.network}, {job.dimensions}D | {kind} | {batch_dice} | {deep} | {loss:.5f} | {norm:.5f} | "
+                  f"{moved:.3f} | {apart['loss']:.0e} | {apart['gradient']:.0e} | {apart['weights']:.0e} | "
                   f"{'equal' if equal else 'DIFFERS'} |")
     print(f"\n{len(jobs) - different} of {len(jobs)} trainings equal.")
     return different
