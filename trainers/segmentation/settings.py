@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from autoseg.bounds import Batch, Many
 from autoseg.plan import Norm
-from autoseg.trainers.settings import LossSettings, OptimizerSettings, SupervisionSettings, differences
+from autoseg.trainers.settings import BatchSettings, LossSettings, OptimizerSettings, SupervisionSettings, differences
 
 MIRRORS = ("auto", "no_swap", "no_left_right", "none")  # or axes by their numbers
 
@@ -19,7 +19,7 @@ def _mirror(value: object) -> object:
     raise ValueError(f"takes {', '.join(MIRRORS)}, or axes of the patch, such as 0,1")
 
 
-class SegmentationSettings(LossSettings, OptimizerSettings):
+class SegmentationSettings(LossSettings, BatchSettings, OptimizerSettings):
     """Settings of the recipes that segment, with the values of `default`. Your own recipe may add some by a subclass."""
 
     validation_iterations: Many | None = Field(
