@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import multiprocessing.connection
+import multiprocessing.sharedctypes
 import shutil
 import signal
 import sys
@@ -71,6 +73,7 @@ class BackgroundBatches(Generic[BatchType]):
         self.close()
         self._augmenter = _library().MultiThreadedAugmenter(
             _Numbered(self.make, number, self.processes), None, self.processes, pin_memory=self.is_pinned)
+        self._augmenter.abort_event, self._augmenter.pause_event = _Flag(), _Flag()
         self._augmenter._start()
         self._started = list(self._augmenter._processes)
         threading.Thread(target=_abort_after, args=(self._augmenter.abort_event, self._started), daemon=True).start()
@@ -141,6 +144,25 @@ def _abort_after(abort: Any, processes: list[Any]) -> None:
     """Let the augmenter give up as soon as a process is gone: it may wait for the rest of what that one was sending."""
     multiprocessing.connection.wait([process.sentinel for process in processes])
     abort.set()
+
+
+class _Flag:
+    """An event between processes without a lock, which a process that is killed would hold for ever."""
+
+    def __init__(self) -> None:
+        self._value = multiprocessing.sharedctypes.RawValue(ctypes.c_bool, False)
+
+    def is_set(self) -> bool:
+        """Tell whether it was set."""
+        return bool(self._value.value)
+
+    def set(self) -> None:
+        """Set it, for all processes."""
+        self._value.value = True
+
+    def clear(self) -> None:
+        """Take it back."""
+        self._value.value = False
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -48,10 +49,6 @@ def stream() -> Iterator[BackgroundBatches[Made]]:
     made.close()
 
 
-def living() -> list[psutil.Process]:
-    return [process for process in psutil.Process().children(recursive=True) if process.status() != psutil.STATUS_ZOMBIE]
-
-
 def test_batches_come_in_order_from_processes_that_go_on(stream: BackgroundBatches[Made]) -> None:
     epochs = [list(stream.batches(first, 5)) for first in (4, 9)]
     assert [number for epoch in epochs for number, _ in epoch] == list(range(4, 14))
@@ -65,7 +62,7 @@ def test_batches_out_of_order_are_those_of_their_numbers(stream: BackgroundBatch
     assert [number for number, _ in stream.batches(10, 2)] == [10, 11]
     assert [number for number, _ in stream.batches(3, 2)] == [3, 4]
     stream.close()
-    assert not living()
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize(("bad", "words"), [
@@ -74,7 +71,7 @@ def test_an_error_of_a_process_is_raised_here_and_ends_all(bad: int, words: str,
     stream, got = stream_of(failing), []
     with pytest.raises(AutosegError, match=words):
         got.extend(number for number, _ in stream.batches(bad - 2, 9))
-    assert got[:2] == [bad - 2, bad - 1] and not living() and capfd.readouterr() == ("", "")
+    assert got[:2] == [bad - 2, bad - 1] and not multiprocessing.active_children() and capfd.readouterr() == ("", "")
 
 
 def test_a_process_that_is_killed_is_noticed(capfd: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +80,7 @@ def test_a_process_that_is_killed_is_noticed(capfd: pytest.CaptureFixture[str]) 
         for _, maker in stream.batches(0, 1000):
             if psutil.pid_exists(maker):
                 os.kill(maker, signal.SIGKILL)
-    assert not living() and capfd.readouterr() == ("", "")
+    assert not multiprocessing.active_children() and capfd.readouterr() == ("", "")
 
 
 def test_threads_make_batches_where_no_gpu_waits(monkeypatch: pytest.MonkeyPatch) -> None:
