@@ -102,14 +102,14 @@ def finished(samples: Sequence[Sample], augmentation: Augmentation | None, devic
 class PatchSampler:
     """Draws the samples of a batch. The draw depends on `seed` and the batch's number alone, not on what came before.
 
-    The last `foreground_share` of each batch is centred on a voxel of a class that is drawn evenly among those of the
-    case; the others lie evenly in the case (on an annotated voxel where the dataset has an ignore label). A patch that
-    is larger than its case is centred on it and padded with zeros.
+    The last `foreground_share` of each batch is centred on a voxel of a class that is drawn evenly among those of the case, or
+    (prefers_rare) in inverse proportion to its voxels there; the others lie evenly in the case (on an annotated voxel where the
+    dataset has an ignore label). A patch that is larger than its case is centred on it and padded with zeros.
     """
 
     def __init__(
         self, cases: Sequence[ReadableCase], patch_size: tuple[int, ...], batch_size: int, foreground_share: float,
-        augmentation: Augmentation | None, seed: int,
+        augmentation: Augmentation | None, seed: int, prefers_rare: bool = False,
     ) -> None:
         self.cases = cases
         self.patch_size = np.array(patch_size)
@@ -117,6 +117,7 @@ class PatchSampler:
         self.first_forced = round(batch_size * (1 - foreground_share))
         self.augmentation = augmentation
         self.seed = seed
+        self.prefers_rare = prefers_rare
 
     def draw(self, number: int) -> list[Sample]:
         """Return the samples of batch `number`."""
@@ -154,11 +155,18 @@ class PatchSampler:
         classes = [key for key in case.foreground_counts if key != ANNOTATED]
         key = ANNOTATED if ANNOTATED in case.foreground_counts else None
         if force_foreground and classes:
-            key = classes[rng.integers(len(classes))]
+            key = classes[self._class_of(case, classes, rng)]
         if key is not None:
             voxels = case.voxels_of(key)
             return np.maximum(lowest, voxels[rng.integers(len(voxels))] - patch // 2)
         return rng.integers(lowest, highest + 1)
+
+    def _class_of(self, case: ReadableCase, classes: Sequence[int], rng: np.random.Generator) -> int:
+        """Return the place of the class that a patch is centred on."""
+        if not self.prefers_rare:
+            return int(rng.integers(len(classes)))
+        rarity = 1 / np.array([max(1, case.foreground_counts[key]) for key in classes])
+        return int(rng.choice(len(classes), p=rarity / rarity.sum()))
 
 
 def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray, outside: int = 0) -> tuple[np.ndarray, np.ndarray]:

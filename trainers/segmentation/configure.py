@@ -149,8 +149,8 @@ def batch_stream(
 
     processes: number that make batches; 0 for threads that read cases, `threads` of them, and augmentation on `device`."""
     sampler = PatchSampler(
-        cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed
-    )
+        cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed,
+        settings.sampling == "rare")
 
     if not processes:
         return BatchStream(sampler, lambda samples: finished(samples, augmentation, device), threads)

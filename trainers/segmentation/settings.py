@@ -31,6 +31,9 @@ class SegmentationSettings(LossSettings, BatchSettings, OptimizerSettings):
         description="voxels along z,y,x (2D: y,x), slice axis first; none for the plan's. The network's depth follows")
     foreground_share: float = Field(
         1 / 3, ge=0, le=1, description="share of each batch's patches that are centred on a foreground voxel")
+    sampling: Literal["even", "rare"] = Field(
+        "even", description="class that such a patch is centred on: each of the case's alike, or the more often the fewer voxels "
+        "it has there")
 
     network: Literal["unet", "unet3plus", "resunet"] | None = Field(None, description="none for the plan's")
     base_features: int | None = Field(None, ge=1, le=320, description="channels of the finest stage; none for the plan's")

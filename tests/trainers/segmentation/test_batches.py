@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from autoseg.tasks.segmentation.store import StoredVolume
+from autoseg.dataset import Labels
+from autoseg.tasks.segmentation.store import StoredVolume, open_volume, write_volume
 from autoseg.trainers.augmentation import Augmentation
 from autoseg.trainers.background import BackgroundBatches
 from autoseg.trainers.segmentation import batches
@@ -36,6 +38,21 @@ def test_the_last_third_of_a_batch_holds_foreground_at_its_centre(cases: list[St
     for number in range(10):
         samples = sampler.draw(number)
         assert all(int(sample.label[0, 2, 2, 2]) == 1 for sample in samples[4:])
+
+
+def test_a_patch_on_foreground_is_centred_on_the_rarer_class_as_often_as_asked(cases: list[StoredVolume], tmp_path: Path) -> None:
+    seg = np.zeros((1, *cases[0].shape), np.int8)
+    seg[0, 2:12, 2:12, 2:12], seg[0, 13, 15, 15:17] = 1, 2  # 1000 voxels and 2
+    labels = Labels(values={"background": 0, "organ": 1, "lesion": 2})
+    write_volume(tmp_path / "two", seg.astype(np.float32), seg, cases[0].properties, labels)
+    case = open_volume(tmp_path / "two", cases[0].name)
+    share = {}
+    for prefers_rare in (False, True):
+        sampler = PatchSampler([case], (2, 2, 2), 2, 1.0, None, seed=0, prefers_rare=prefers_rare)
+        centres = [int(sample.label[0, 1, 1, 1]) for number in range(100) for sample in sampler.draw(number)]
+        assert set(centres) <= {1, 2}
+        share[prefers_rare] = centres.count(2) / len(centres)
+    assert 0.4 < share[False] < 0.6 and share[True] > 0.98  # 1000 / 1002
 
 
 def test_a_batch_depends_on_its_number_alone(cases: list[StoredVolume]) -> None:
