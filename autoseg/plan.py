@@ -20,6 +20,7 @@ from autoseg.bounds import (
     PatchEdge,
     Permutation,
     PositiveMm,
+    Share,
     Stride,
     Voxels,
 )
@@ -125,6 +126,20 @@ class Topology(Frozen):
         return self.decoder_convs_per_stage or self.convs_per_stage[:-1]
 
 
+class Visibility(Frozen):
+    """How much the patches of a training show of a class or region, over its training cases.
+
+    random_share: share of the patches that hold it, where they are drawn anywhere in the images. training_share: the same of
+    the training, which centres a third of each batch on foreground. voxels: median number of its voxels in patches that hold
+    it. at_risk: whether a network may never learn to find it (see the planner's rule).
+    """
+
+    random_share: Share
+    training_share: Share
+    voxels: NotNegative
+    at_risk: bool
+
+
 class Configuration(Frozen):
     """One way to see the dataset: a grid, a patch and a network. Axes are already transposed; (z, y, x), or (y, x) in 2D.
 
@@ -134,7 +149,8 @@ class Configuration(Frozen):
     batch_dice: whether the Dice of the loss counts a batch as one image, as nnU-Net does where a patch shows little of it: in 2D,
     and at full resolution beside a coarser grid; None in plans of earlier versions, where 2D does.
     memory_values: how many values (see `autoseg.topology.values`) the memory that was planned for is taken to hold in a step;
-    None where that is not known. reasons: for each decision, the rule that gave it, in words.
+    None where that is not known. visibility: of each class or region that a training case holds, by name; empty in plans of
+    earlier versions. reasons: for each decision, the rule that gave it, in words.
     """
 
     spacing_mm: tuple[PositiveMm, ...]
@@ -146,6 +162,7 @@ class Configuration(Frozen):
     network: Topology
     batch_dice: bool | None = None
     memory_values: NotNegative | None = None
+    visibility: dict[str, Visibility] = {}
     reasons: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -41,7 +41,8 @@ class Summary(Frozen):
     is neither nan nor inf. foreground_mean: mean of `mean` over the classes that occur.
     confidence, foreground_confidence: 95 % bootstrap intervals of these means over the cases, (nan, nan) where fewer
     than two have the metric. missed: by class key, cases whose reference holds the class while the prediction does not;
-    false_alarms: the other way round. Both lack a finite HD95 and ASSD.
+    false_alarms: the other way round. Both lack a finite HD95 and ASSD. never_predicted: keys of the classes that some references
+    hold and no prediction does.
     names: in dataset.json, by class key. failed: what kept a case from being evaluated, by case name.
     unnamed: cases whose "references" or "predictions" hold values that dataset.json does not name, by value.
     tolerance_mm: the tolerance of NSD. made_from: digest of the files and labels that were compared (see `made_from`); empty for
@@ -60,6 +61,7 @@ class Summary(Frozen):
     foreground_confidence: dict[str, Interval] = {}
     missed: dict[str, int] = {}
     false_alarms: dict[str, int] = {}
+    never_predicted: tuple[str, ...] = ()
     tolerance_mm: float = TOLERANCE_MM
     made_from: str = ""
     unnamed: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -211,7 +213,8 @@ def _summarize(
             key: dict(zip(RATED, percentile_intervals(resampled[:, index]), strict=True)) for index, key in enumerate(names)},
         foreground_confidence=dict(zip(RATED, percentile_intervals(_mean_over_classes(resampled)), strict=True)),
         missed={key: _found_alone(cases, key, "n_ref", "n_pred") for key in names},
-        false_alarms={key: _found_alone(cases, key, "n_pred", "n_ref") for key in names}, tolerance_mm=tolerance_mm)
+        false_alarms={key: _found_alone(cases, key, "n_pred", "n_ref") for key in names},
+        never_predicted=tuple(key for key in names if _is_never_predicted(cases, key)), tolerance_mm=tolerance_mm)
 
 
 def _mean_over_classes(resampled: np.ndarray) -> np.ndarray:
@@ -226,6 +229,11 @@ def _found_alone(cases: Sequence[CaseSummary], key: str, there: str, absent: str
     """Return the number of cases with voxels of the one kind and none of the other."""
     pairs = zip(metric_values(cases, key, there), metric_values(cases, key, absent), strict=True)
     return sum(here > 0 and gone == 0 for here, gone in pairs)
+
+
+def _is_never_predicted(cases: Sequence[CaseSummary], key: str) -> bool:
+    references, predictions = (metric_values(cases, key, name) for name in ("n_ref", "n_pred"))
+    return any(voxels > 0 for voxels in references) and not any(voxels > 0 for voxels in predictions)
 
 
 def label_files(folder: Path) -> dict[str, Path]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from autoseg.dataset import Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfDataset
-from autoseg.image import UNKNOWN, AxisOrder, most_frequent_orientation
+from autoseg.image import UNKNOWN, AxisOrder, axis_order, most_frequent_orientation
 from autoseg.plan import IntensityStatistics
 from autoseg.planners.request import Request, measured_cases
 from autoseg.planners.sampling import sample_intensities
 from autoseg.planners.segmentation.anatomy import measure_labels, range_over
 from autoseg.planners.segmentation.sides import centres_mm, side_pairs, sided_values
+from autoseg.planners.segmentation.visibility import Points, sample_points
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.training_images import ImageMeasures, measure_image, pooled
@@ -30,13 +31,19 @@ class MeasuredVolume:
     """The measures of one case that the fingerprint is made from.
 
     samples: (C, 10 000) float32, intensities of foreground voxels, or where the case has none (in_foreground False) of non-zero
-    ones. image: what prediction compares.
+    ones. image: what prediction compares. points: voxels of each label value, axes as in the file.
     """
 
     fingerprint: CaseFingerprint
     samples: np.ndarray
     in_foreground: bool
     image: ImageMeasures
+    points: Points = field(default_factory=dict)
+
+    def points_in(self, orientation: str | None) -> Points:
+        """Return the points along the axes of an orientation (see `CaseFingerprint.in_order`)."""
+        axes = axis_order(self.fingerprint.orientation, orientation, self.fingerprint.shape).axes
+        return {value: its.along(axes) for value, its in self.points.items()}
 
 
 def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions] | None = None) -> MeasuredVolume | None:
@@ -60,7 +67,12 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions
         labels=measured, foreground_components=components)
     samples, in_foreground = sample_intensities(
         turned, None if labels is None else order.of(labels), box, dataset.labels.ignore)
-    return MeasuredVolume(fingerprint, samples, in_foreground, measure_image(checked.image))
+    points = {} if labels is None else sample_points(
+        order.of(labels), box, checked.label_counts, dataset.labels.ignore)
+    as_stored = [order.axes.index(axis) for axis in range(3)]
+    return MeasuredVolume(
+        fingerprint, samples, in_foreground, measure_image(checked.image),
+        {value: its.along(as_stored) for value, its in points.items()})
 
 
 def build_fingerprint(dataset: Dataset, inspections: Sequence[Inspection[MeasuredVolume]]) -> Fingerprint:

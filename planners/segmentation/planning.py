@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, did_you_mean, some
 from autoseg.plan import Plans
-from autoseg.planners.request import Planned, Progress, Request
+from autoseg.planners.request import Planned, Progress, Request, measured_cases
 from autoseg.planners.segmentation.fingerprint import MeasuredVolume, build_fingerprint
 from autoseg.planners.segmentation.planners import CONFIGURATIONS, PLANNERS
 from autoseg.planners.segmentation.unions import with_unions
+from autoseg.planners.segmentation.visibility import with_visibility
 from autoseg.tasks.segmentation.options import PlanOptions
+from autoseg.tasks.segmentation.risk import risks_in_words
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
 from autoseg.wording import times
@@ -60,6 +62,8 @@ def plan(
     """
     fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, progress)
     plans = PLANNERS[request.options.planner](usable, fingerprint, request.options.memory_gb)
+    points = {name: case.points_in(fingerprint.orientation) for name, case in measured_cases(usable, inspections).items()}
+    plans = with_visibility(plans, fingerprint, usable.labels, points)
     chosen(plans, request.options)
     return Planned(plans, fingerprint)
 
@@ -75,13 +79,13 @@ def chosen(plans: Plans, options: PlanOptions) -> list[str]:
 
 @dataclass(frozen=True)
 class MainNumbers:
-    """The main numbers of the plans. in_words: a line for each configuration, and of left and right."""
+    """The main numbers of the plans. in_words: a line for each configuration, of left and right, and of classes at risk."""
 
     in_words: str
 
 
 def counts(plans: Plans, folder: DatasetFolder) -> MainNumbers:
-    """Return the main numbers of each configuration, and what was found of left and right."""
+    """Return the main numbers of each configuration, what was found of left and right, and the classes at risk."""
     sides = [f"Left and right: {plans.sides.reason}"] if plans.sides and plans.sides.reason else []
     if plans.sides and plans.sides.pairs:
         sides.append("Labels of such pairs change places where training and prediction mirror left and right; --set mirror= of "
@@ -89,4 +93,5 @@ def counts(plans: Plans, folder: DatasetFolder) -> MainNumbers:
     return MainNumbers("\n".join([*(
         f"{name}: spacing {times(its.spacing_mm)} mm, patch {times(its.patch_size)} voxels, batch of {its.batch_size}, network "
         f"of {its.network.stages} stages ({its.network.name}), normalization {', '.join(dict.fromkeys(its.normalization))}"
-        for name, its in plans.configurations.items()), *sides]))
+        for name, its in plans.configurations.items()), *sides,
+        *([f"Warning: {risks}"] if (risks := risks_in_words(plans)) else [])]))

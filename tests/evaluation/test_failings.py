@@ -12,7 +12,7 @@ from autoseg.api.common import failings_of
 from autoseg.api.tasks import TASKS, default_task
 from autoseg.cli.main import main
 from autoseg.dataset import load_labels
-from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_summary
+from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, pooled_summary, write_summary
 from autoseg.image_io import read_label, write_label
 from autoseg.tasks.anomaly.evaluation import failings as failings_of_anomaly
 from autoseg.tasks.anomaly.scores import CaseScore
@@ -38,8 +38,21 @@ def results(dataset: Path, predicted: dict[str, Any]) -> Summary:
 def test_classes_that_a_segmentation_never_finds_are_named(tiny_dataset: Path) -> None:
     assert failings(results(tiny_dataset, {"tiny_0": [1, 2], "tiny_1": [1]})) == {}  # found once
     found = failings(results(tiny_dataset, {"tiny_0": [1], "tiny_1": [1]}))
-    assert list(found) == ["lesion"] and "mean Dice is 0.000 in 2 validation cases" in found["lesion"]
+    assert list(found) == ["lesion"] and "predicted in none of 2 validation cases" in found["lesion"]
     assert list(failings(results(tiny_dataset, {"tiny_0": []}))) == ["organ", "lesion"]
+
+
+def test_classes_that_no_prediction_holds_are_a_field_of_the_summary(tiny_dataset: Path) -> None:
+    assert results(tiny_dataset, {"tiny_0": [1, 2], "tiny_1": [1]}).never_predicted == ()
+    never = results(tiny_dataset, {"tiny_0": [1], "tiny_1": [1]})
+    assert never.never_predicted == ("2",) and pooled_summary([never]).never_predicted == ("2",)
+    path = tiny_dataset.parent / "predicted" / "tiny_0.nii.gz"
+    label = read_label(path)
+    label.array[0, 0, 0, 0] = 2  # where no lesion is
+    write_label(path, label.array[0], label)
+    elsewhere = evaluate_pairs([Pair("tiny_0", tiny_dataset / "labelsTr" / path.name, path)],
+                               load_labels(tiny_dataset / "dataset.json"))
+    assert elsewhere.never_predicted == () and "mean Dice is 0.000 in 1 validation case" in failings(elsewhere)["lesion"]
 
 
 def test_a_class_that_no_case_holds_is_no_failing(tiny_dataset: Path) -> None:

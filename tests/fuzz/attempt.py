@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +19,7 @@ from autoseg.errors import AutosegError
 
 GOOD, BAD = ("ok", "refused"), ("crash", "hang", "memory", "exception", "noise", "different")
 VERDICTS = (*GOOD, *BAD)
-HANG_S = 5.0
+HANG_S = 5.0  # of the processor: a machine that does other work beside must not make a hang of a slow second
 MEMORY_BYTES, MEMORY_FACTOR = 200 * 2**20, 10  # both must be exceeded: bytes, and times the bytes of the files
 
 
@@ -99,11 +98,11 @@ class Noise:
 def tried(read: Callable[[], Any], judge: Callable[[Any], str] | None, files: Path, noise: Noise) -> Outcome:
     """Return how reading ends in this process. judge: see `Case`. files: the folder of what is read.
 
-    Memory is the growth of the peak of resident memory, of this process and of its children.
+    Seconds are those of the processor; memory is the growth of the peak of resident memory, of this process and of its children.
     """
     noise.take()
     before = _reset_peak()
-    start = time.monotonic()
+    start = processor_seconds(psutil.Process())
     try:
         found = read()
     except AutosegError as error:
@@ -114,7 +113,7 @@ def tried(read: Callable[[], Any], judge: Callable[[Any], str] | None, files: Pa
         found = None
     else:
         verdict, details = "ok", ""
-    seconds, peak = time.monotonic() - start, max(0, _peak_bytes() - before)
+    seconds, peak = processor_seconds(psutil.Process()) - start, max(0, _peak_bytes() - before)
     if verdict == "ok":
         details = _judged(judge, found)
         verdict = "different" if details else "ok"
@@ -147,6 +146,17 @@ def copied(good: Path, folder: Path, path: Path) -> Path:
     """Copy a good file's folder into the empty `folder`, and return what its `path` is there."""
     shutil.copytree(good, folder, dirs_exist_ok=True)
     return folder / path.relative_to(good)
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    """Return the seconds of the processor that a process and its children took, those that ended among them."""
+    seconds = 0.0
+    with suppress(psutil.NoSuchProcess):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
 
 
 def tree_bytes(process: psutil.Process) -> int:

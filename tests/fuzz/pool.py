@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from tests.fuzz.attempt import HANG_S, MEMORY_FACTOR, Outcome, bytes_of, tree_bytes
+from tests.fuzz.attempt import HANG_S, MEMORY_FACTOR, Outcome, bytes_of, processor_seconds, tree_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED_BYTES = 2**30  # resident memory beyond what a worker had, at which it is killed
-PREPARING_S = 120.0  # for starting, loading libraries and making the file
-OVERTIME_S = 2.0  # after HANG_S the worker may still end by itself, and say what it found
+PREPARING_S = 600.0  # by the clock, for starting, loading libraries and making the file
+STANDSTILL_S = 60.0  # by the clock: of an attempt that waits and computes nothing
+OVERTIME_S = 2.0  # of the processor: after HANG_S the worker may still end by itself, and say what it found
 POLL_S = 0.05
 DEFAULT_READER = "tests.fuzz.images:read_twice"
 
@@ -70,7 +71,7 @@ class Watched:
             raise RuntimeError(f"{job.command}: the attempt could not be prepared ({said}): {self._noise()}")
         place, change, baseline = Path(said["begins"]), said.get("change", ""), tree_bytes(psutil.Process(process.pid))
         limit = max(KILLED_BYTES, MEMORY_FACTOR * bytes_of(place))
-        ended = self._next(process, time.monotonic() + HANG_S + OVERTIME_S, baseline + limit)
+        ended = self._next(process, time.monotonic() + STANDSTILL_S, baseline + limit)
         if isinstance(ended, dict):
             return Outcome(**ended["outcome"])
         return Outcome(
@@ -105,6 +106,7 @@ class Watched:
     def _next(self, process: subprocess.Popen[bytes], deadline: float, limit_bytes: int | None = None) -> dict[str, Any] | str:
         """Return the next line that the worker says; "crash", "hang" or "memory" where it ended or was killed instead."""
         output, watched = process.stdout, psutil.Process(process.pid)
+        most_s = processor_seconds(watched) + HANG_S + OVERTIME_S if limit_bytes else float("inf")
         assert output is not None
         while b"\n" not in self._received:
             if select.select([output], [], [], POLL_S)[0]:
@@ -113,7 +115,7 @@ class Watched:
                     self.close()
                     return "crash" if limit_bytes else f"it ended with {code}"
                 self._received += piece
-            elif time.monotonic() > deadline:
+            elif time.monotonic() > deadline or processor_seconds(watched) > most_s:
                 self.close()
                 return "hang"
             elif limit_bytes and tree_bytes(watched) > limit_bytes:

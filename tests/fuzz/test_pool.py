@@ -58,9 +58,10 @@ def test_each_way_to_end_is_told_and_survived() -> None:
     assert {job.case: outcome.verdict for job, outcome in carried_out(jobs, 1)} == expected
 
 
-def test_what_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("HANG_S", "OVERTIME_S"):
-        monkeypatch.setattr(pool, name, 0.2)
+@pytest.mark.parametrize("limits", [{"STANDSTILL_S": 0.4}, {"HANG_S": -1.5, "OVERTIME_S": 0.0}], ids=["clock", "processor"])
+def test_what_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limits: dict[str, float]) -> None:
+    for name, seconds in limits.items():
+        monkeypatch.setattr(pool, name, seconds)
     job = Job(case="mhd_negative_dimensions", reader=READER)
     assert [outcome.verdict for _, outcome in carried_out([job], 1, tmp_path)] == ["hang"]
     kept = tmp_path / "hang" / job.case

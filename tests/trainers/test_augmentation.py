@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
-from autoseg.trainers.augmentation import Augmentation, SpatialDraw, warp
+from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation, SpatialDraw, warp
 from autoseg.trainers.augmentation.intensity import blur, change_intensities, contrast, gamma, low_resolution
+from autoseg.trainers.augmentation.spatial import draw_spatial
 from autoseg.trainers.augmentation.transforms import TransformSet
 
 
@@ -76,16 +79,32 @@ def factors_and_angles(patch: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, 
 
 @pytest.mark.parametrize(("patch", "limit"), [((24, 20), 180), ((12, 40), 15), ((4, 32, 32), 180)])
 def test_turning_and_scaling_are_drawn_as_nnunet_draws_them(patch: tuple[int, ...], limit: float) -> None:
-    """Each with 0.2; angles even within the limit; scaling below or above 1 with equal chance, even from 0.7 to 1.4."""
+    """Each with 0.2; angles even within the limit; scaling even from 0.7 to 1.4 (batchgeneratorsv2 0.3.6, SpatialTransform)."""
     factors, angles, share = factors_and_angles(patch)
     assert share == pytest.approx(1 - 0.8**2, abs=0.03)
     scaled, turned = factors[abs(factors - 1) > 1e-6], angles[abs(angles) > 1e-6]
     assert len(scaled) / DRAWS == pytest.approx(0.2, abs=0.025) and len(turned) / DRAWS == pytest.approx(0.2, abs=0.025)
-    assert 0.7 <= scaled.min() < 0.71 and 1.39 < scaled.max() <= 1.4 and (scaled < 1).mean() == pytest.approx(0.5, abs=0.06)
-    assert np.median(scaled[scaled < 1]) == pytest.approx(0.85, abs=0.02)
-    assert np.median(scaled[scaled > 1]) == pytest.approx(1.2, abs=0.03)
+    assert 0.7 <= scaled.min() < 0.71 and 1.39 < scaled.max() <= 1.4 and scaled.mean() == pytest.approx(1.05, abs=0.03)
+    assert (scaled < 1).mean() == pytest.approx(3 / 7, abs=0.06)
     assert abs(turned).max() == pytest.approx(limit, rel=0.02)
     assert np.median(abs(turned)) == pytest.approx(limit / 2, rel=0.12)
+
+
+def test_a_volume_is_turned_about_its_first_axis_first_as_nnunet_turns_it() -> None:
+    """Its matrix is R2 R1 R0, with the sine of the angle about axis 1 from axis 0 to axis 2, and of all three the other way."""
+    rng, turns = np.random.default_rng(4), TransformSet(1, np.radians(30), 0, (1, 1), 0)
+    drawn = np.array([draw.matrix for draw in (draw_spatial((20, 24, 28), turns, rng) for _ in range(DRAWS)) if draw is not None])
+    assert len(drawn) == DRAWS and np.abs(drawn[:, 2, 0]).max() == pytest.approx(0.5, abs=2e-3)
+    angles = np.degrees(np.arcsin(drawn[:, 2, 0]))
+    assert angles.std() == pytest.approx(30 / np.sqrt(3), rel=0.05)
+    assert np.abs(drawn[:, 0, 2]).max() > 0.55  # of all three angles
+
+
+def test_the_scaling_of_the_elastic_set_is_below_or_above_one_with_equal_chance() -> None:
+    """The nnU-Net of 2019 drew it so."""
+    scales, rng = replace(AUGMENTATIONS["elastic"], rotation=0, scaling=1, elastic=0), np.random.default_rng(5)
+    factors = np.array([draw.matrix[0, 0] for draw in (draw_spatial((8, 8, 8), scales, rng) for _ in range(DRAWS)) if draw])
+    assert 0.85 <= factors.min() < 0.86 and 1.24 < factors.max() <= 1.25 and (factors < 1).mean() == pytest.approx(0.5, abs=0.03)
 
 
 def changed_by(name: str, image: torch.Tensor, count: int = 400, spared: tuple[int, ...] = ()) -> list[torch.Tensor]:

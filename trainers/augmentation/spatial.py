@@ -51,7 +51,8 @@ def draw_spatial(patch_size: tuple[int, ...], transforms: TransformSet, rng: np.
     deform = transforms.elastic > 0 and rng.random() < transforms.elastic
     if not (rotate or scale or deform):
         return None
-    factor = evenly_around_one(rng, *transforms.scaling_range) if scale else 1.0
+    draw_factor = evenly_around_one if transforms.scaling_around_one else np.random.Generator.uniform
+    factor = draw_factor(rng, *transforms.scaling_range) if scale else 1.0
     in_plane_only = is_flat(patch_size)
     matrix = _rotation(patch_size, transforms, rng, in_plane_only) if rotate else np.eye(len(patch_size))
     matrix = matrix * factor
@@ -121,7 +122,7 @@ def _rotation(
         others = [i for i in range(3) if i != axis]
         step = np.eye(3)
         step[np.ix_(others, others)] = _rotation_2d(rng.uniform(-transforms.rotation_limit, transforms.rotation_limit))
-        matrix = matrix @ step
+        matrix = step @ matrix
     return matrix
 
 

@@ -32,7 +32,7 @@ from autoseg.workspace import DatasetFolder, read_model
 AGREEMENT = Agreement(
     ModelDescription, fields=("recipe", "channel_names", "labels", "plans", "mirror_axes", "swap_axes", "swapped"),
     plans_may_differ={"versions": True, "planner": True, "memory_gb": True, "images": True, "sides": True,
-                      "configurations": {"__all__": {"reasons": True, "memory_values": True}}},
+                      "configurations": {"__all__": {"reasons": True, "memory_values": True, "visibility": True}}},
     plans_digest=lambda its: plans_digest(its.labels, its.plans, its.configuration))
 
 

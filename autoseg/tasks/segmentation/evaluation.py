@@ -22,6 +22,7 @@ __all__ = ["SUMMARY", "evaluate", "failings", "holds", "pooled", "result", "show
 
 SUMMARY = Summary
 FINDS_NOTHING = 5e-4  # a mean Dice below it is shown as 0.000
+REMEDY = "Most often the training was too short; docs/dice_is_zero.md lists the causes and what to do"
 
 
 def holds(prediction: Path) -> bool:
@@ -52,7 +53,7 @@ def evaluate(
     notes: list[Any] = [failures_table(summary.failed)] if summary.failed else []
     if summary.metric_per_case and (absent := _absent(summary)):
         notes.append(f"Note: no reference holds {some(absent)}.")
-    notes += unnamed_in_words(summary.unnamed)
+    notes += [*(f"Warning: {failing}." for failing in failings(summary).values()), *unnamed_in_words(summary.unnamed)]
     failed = len(summary.failed)
     tables = (cases_table(summary), summary_table(summary)) if summary.metric_per_case else ()
     return Evaluated(summary, (output, csv_path), (*tables, *notes), failed,
@@ -76,8 +77,8 @@ def failings(summary: Summary) -> dict[str, str]:
         holding = [case.metrics[key]["Dice"] for case in summary.metric_per_case if case.metrics[key]["n_ref"]]
         if holding and sum(holding) / len(holding) < FINDS_NOTHING:
             name = summary.names.get(key, key)
-            found[name] = (f"Nothing of {name} is found: its mean Dice is 0.000 in {many(len(holding), 'validation case')} with "
-                           "it. Most often the training was too short; docs/dice_is_zero.md lists the causes and what to do")
+            how = "it is predicted in none of" if key in summary.never_predicted else "its mean Dice is 0.000 in"
+            found[name] = f"Nothing of {name} is found: {how} {many(len(holding), 'validation case')} with it. {REMEDY}"
     return found
 
 

@@ -55,6 +55,16 @@ def test_regions_with_an_ignore_label_are_weighted_as_in_nnunet() -> None:
         assert its.item() == pytest.approx(weight * math.log(2) + 1 - dice, abs=1e-4)
 
 
+def test_voxels_of_the_ignore_label_count_in_neither_term() -> None:
+    """Two voxels by hand, and one that nobody has annotated, whatever is predicted there."""
+    ignoring = Labels(values={"background": 0, "a": 1, "ignore": 2}, ignore=2)
+    logits, label = logits_for([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]]), torch.tensor([[[[1, 0, 2]]]])
+    entropy = -(math.log(0.8) + math.log(0.6)) / 2
+    assert DiceCrossEntropy(ignoring, False)(logits, label).item() == pytest.approx(entropy + 1 - 1.6 / 2.2, abs=1e-4)
+    nowhere = DiceCrossEntropy(ignoring, False)(logits, torch.full_like(label, 2))
+    assert nowhere.item() == pytest.approx(0, abs=1e-6)  # no cross-entropy, and a class that is nowhere counts as right
+
+
 def test_an_absent_class_that_is_not_predicted_counts_as_right() -> None:
     logits = torch.tensor([[[[30.0, 30.0]], [[-30.0, -30.0]], [[-30.0, -30.0]]]])
     assert DiceCrossEntropy(THREE, False)(logits, torch.zeros(1, 1, 1, 2, dtype=torch.int16)).item() == pytest.approx(0, abs=1e-3)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import math
+
 from autoseg.evaluation.summary import Summary
 from autoseg.plan import Configuration, Plans
 from autoseg.reporting.artefacts import FoldArtefacts
-from autoseg.reporting.blocks import Block, Command, Explained, Explanations, Heading, Section, Text, decisions
+from autoseg.reporting.blocks import (
+    Block,
+    Command,
+    Explained,
+    Explanations,
+    Folded,
+    Heading,
+    Section,
+    Table,
+    Text,
+    decisions,
+)
 from autoseg.reporting.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings
 from autoseg.sides import Mirroring, pairs_in_words
 from autoseg.tasks.segmentation.report.artefacts import Model, SegmentationArtefacts, missing_steps
-from autoseg.wording import counted, fixed, listed, times
+from autoseg.tasks.segmentation.risk import percent, risks_in_words
+from autoseg.wording import counted, fixed, listed, number, times
 
 NORMALIZATIONS = {
     "ct": "CT (clipped, then the dataset's mean and deviation)", "zscore": "z-score (mean 0, deviation 1)",
     "rescale_0_1": "rescaled to 0 to 1", "rgb": "divided by 255", "none": "none"}
+CLASSES_SHOWN = 12
 DECISIONS = {
     "spacing_mm": "Voxel size", "patch_size": "Patch", "batch_size": "Batch", "network": "Network",
     "normalization": "Normalization"}
@@ -66,12 +81,28 @@ def plan_section(plans: Plans) -> Section:
         f"Planner “{plans.planner}” made {'one configuration' if count == 1 else f'{count} configurations'}: "
         f"{listed(list(plans.configurations))}. A configuration is one way to look at the images: slice by slice (2d), in "
         "three dimensions at full resolution (3d_fullres) or on a coarser grid (3d_lowres). Each number follows from a rule."))
+    if risks := risks_in_words(plans):
+        section.blocks.append(Text(risks, is_note=True))
     for name, configuration in plans.configurations.items():
-        section.blocks += [Heading(name), decisions(DECISIONS, _values(configuration), configuration.reasons)]
+        section.blocks += [Heading(name), decisions(DECISIONS, _values(configuration), configuration.reasons),
+                           *_visibility(configuration)]
     if plans.sides is not None and plans.sides.reason:
         section.blocks += [Heading("Left and right"), Explanations([Explained(
             "Change places when mirrored", pairs_in_words(plans.sides.pairs) or "none", plans.sides.reason)])]
     return section
+
+
+def _visibility(its: Configuration) -> list[Block]:
+    """Show how much of each class patches show, those of which they show least first."""
+    voxels = math.prod(its.patch_size)
+    seen = sorted(its.visibility.items(), key=lambda entry: entry[1].training_share * entry[1].voxels)
+    rows = [[name, percent(of_class.random_share), percent(of_class.training_share), number(of_class.voxels),
+             percent(of_class.training_share * of_class.voxels / voxels)] for name, of_class in seen]
+    at_risk = frozenset(row for row, (_, of_class) in enumerate(seen) if of_class.at_risk)
+    caption = f"What patches show of each class (marked: at risk of never being found); a patch has {voxels:,} voxels"
+    columns = ("class", "in random patches", "in training's patches", "voxels in such a patch", "of all voxels in training")
+    tables: list[Block] = [Table(caption, columns, rows, marked=at_risk)] if rows else []
+    return tables if len(rows) <= CLASSES_SHOWN else [Folded("What patches show of each class", tables)]
 
 
 def _values(its: Configuration) -> dict[str, str]:
