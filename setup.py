@@ -40,6 +40,8 @@ setup(
         "torch>=2.4,!=2.9.*",
         "numpy>=1.26",
         "scipy>=1.11",
+        "batchgenerators>=0.25.5",
+        "acvl-utils>=0.2.6",
         "connected-components-3d>=3.12",
         "SimpleITK>=2.3",
         "nibabel>=5.2",

@@ -4,7 +4,7 @@ usage: python benchmarks/recipes.py --workspace DIR [--datasets DATASET ...] [--
            [--epochs N] [--iterations N] [--base-features N] [--batch-size N] [--set KEY=VALUE ...]
 
 --datasets: folders; without it the synthetic small tumours (small_tumours.py), which are made in the workspace.
---variants: of those that VARIANTS below lists; all by default.
+--variants: of those that VARIANTS and SPARSE below list; all of VARIANTS by default.
 --seeds: each variant is trained once for each; Dice is then the mean, with the lowest and the highest of them.
 --set: settings for all variants besides, such as patch_size=24,32,32.
 
@@ -55,6 +55,14 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unet3plus-one_level": ("unet3plus", ("deep_supervision=false",)),
     "default-resunet": ("default", ("network=resunet",)),
 }
+# which patches are drawn, for small and sparse classes
+SPARSE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "default-rare": ("default", ("sampling=rare",)),
+    "default-foreground": ("default", ("foreground_share=0.67",)),
+    "default-rare-foreground": ("default", ("sampling=rare", "foreground_share=0.67")),
+    "default-rare-foreground-one_level": ("default", ("sampling=rare", "foreground_share=0.67", "deep_supervision=false")),
+}
+ALL = VARIANTS | SPARSE
 # SGD: what the README gives for short trainings. Adam: the better of 0.001 and 0.003 in trials of `multiscale` with 400 steps
 SGD = ("learning_rate=0.05", "momentum=0.9")
 ADAM = ("learning_rate=0.003", "schedule=poly")
@@ -76,7 +84,7 @@ def main() -> None:
     sources = arguments.datasets or [make_small_tumours(arguments.workspace / "raw")]
     print(f"command: python {shlex.join(sys.argv)}")
     for name in arguments.variants:
-        recipe, changes = VARIANTS[name]
+        recipe, changes = ALL[name]
         print(f"  {name}: {shlex.join(command_line(Path('DATASET'), recipe, changes, name, USUAL_SEED, arguments))}")
     for source in sources:
         plan(source, arguments.workspace)
@@ -97,7 +105,7 @@ def plan(source: Path, workspace: Path) -> None:
 
 def train(source: Path, name: str, seed: int, arguments: argparse.Namespace) -> Trained:
     """Train one variant, unless the same command has been run to its end, and read what it left."""
-    recipe, changes = VARIANTS[name]
+    recipe, changes = ALL[name]
     model_name = name if seed == USUAL_SEED else f"{name}-{seed}"
     command = command_line(source, recipe, changes, model_name, seed, arguments)
     dataset = Workspace(arguments.workspace).dataset(source.name)
@@ -146,7 +154,7 @@ def table(rows: dict[str, list[Trained]]) -> str:
               "of processor", "parameters"]
     lines = [header, ["---"] * len(header)]
     for name, trained in rows.items():
-        recipe, changes = VARIANTS[name]
+        recipe, changes = ALL[name]
         lines.append([
             recipe, " ".join(changes), *(dice_cell([one.dice[key] for one in trained]) for key in classes),
             f"{statistics.fmean(one.iteration_seconds for one in trained):.3f}",
@@ -169,7 +177,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--datasets", type=Path, nargs="+")
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=list(ALL), default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[USUAL_SEED])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--iterations", type=int, default=50)

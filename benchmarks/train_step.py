@@ -1,7 +1,7 @@
 """Seconds and memory of a training step, against nnU-Net with the same plan, device and threads in the same run.
 
 usage: python benchmarks/train_step.py [--nnunet-python PATH] [--steps N] [--device cpu|cuda]
-           [--patch 40 56 40] [--batch 9] [--stages 4]
+           [--patch 40 56 40] [--batch 9] [--stages 4] [--compiled]
 
 The default plan is that of the Decathlon's hippocampus, 3d_fullres. Both sides train on random patches with deep
 supervision, Dice + cross-entropy and SGD; the first two steps are not counted, the median of the others is. nnU-Net
@@ -24,6 +24,7 @@ from pathlib import Path
 from measure import Measurement, measure
 
 SIDES = ("autoseg", "autoseg, float32", "autoseg, float32, malloc as it is")
+COMPILED = "autoseg, compiled"
 UNCOUNTED = 2
 
 # what nnU-Net's trainer does on the CPU: no autocast, gradient norm clipped at 12
@@ -78,7 +79,7 @@ def main() -> None:
     print(f"matrix product, 4096 x 4096: {matrix_rate('float32'):.2f} TFLOP/s in float32, "
           f"{matrix_rate('bfloat16'):.2f} in bfloat16", flush=True)
     steps = {}
-    for side in SIDES:
+    for side in (*SIDES, *([COMPILED] if arguments.compiled else [])):
         steps[side] = report(side, [sys.executable, __file__, "--side", side, *_flags(arguments)], arguments)
     if arguments.nnunet_python:
         job = {"device": arguments.device, "stages": arguments.stages, "batch": arguments.batch,
@@ -126,7 +127,8 @@ def step_seconds(arguments: argparse.Namespace) -> list[float]:
         batch_size=arguments.batch, normalization=("zscore",), normalize_inside_mask=(False,), network=topology,
     )
     labels = Labels(values={"background": 0, "one": 1, "two": 2})
-    settings = SegmentationSettings(precision="float32" if "float32" in arguments.side else "auto")
+    settings = SegmentationSettings(precision="float32" if "float32" in arguments.side else "auto",
+                                    compile=arguments.side == COMPILED)
     data = TrainingData(labels, voxels=3, class_voxels=(1, 1, 1))
     learner = RECIPES["default"].build(configuration, data, settings, torch.device(arguments.device))
     seconds = []
@@ -160,7 +162,8 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--patch", type=int, nargs=3, default=[40, 56, 40])
     parser.add_argument("--batch", type=int, default=9)
     parser.add_argument("--stages", type=int, default=4)
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--compiled", action="store_true", help="also with torch.compile (--set compile=true)")
+    parser.add_argument("--side", choices=(*SIDES, COMPILED), help=argparse.SUPPRESS)
     parser.add_argument("--result", help=argparse.SUPPRESS)
     return parser.parse_args()
 

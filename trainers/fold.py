@@ -49,6 +49,8 @@ def run_fold(
     device = resolve_device(job.device)
     if device.type == "cpu":
         keep_large_blocks()
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = settings.cudnn_benchmark
     pin_cases(job, steps.cases)
     is_trained = job.fold_folder.checkpoint_final.exists()
     if not is_trained or not job.model.model_json.exists():

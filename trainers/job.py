@@ -29,7 +29,9 @@ from autoseg.trainers.splits import Splits, cases_of_fold
 from autoseg.training_log import TrainingRecord
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
-MAY_DIFFER = ("epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup")  # between folds
+OF_MACHINE = ("batch_processes", "compile", "cudnn_benchmark")  # how it is trained here: not what, and free when it goes on
+MAY_DIFFER = (  # between folds
+    "epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup", *OF_MACHINE)
 
 OF_CONFIGURATION = re.compile(r"^plans\.configurations\.[^.]+\.(?=.)")
 
@@ -144,7 +146,7 @@ def load_stored(
 
 
 def pin_settings(job: Job[SettingsType]) -> SettingsType:
-    """Return the fold's settings: those that it was started with, or else those given.
+    """Return the fold's settings: those that it was started with, or else those given, as those of the machine always are.
 
     Raises AutosegError where an unfinished fold was started with others, and where there is nothing to continue.
     """
@@ -158,6 +160,8 @@ def pin_settings(job: Job[SettingsType]) -> SettingsType:
     started_with = _settings_of(folder, type(job.defaults))
     if job.settings is None or is_trained:
         return started_with
+    started_with = started_with.model_copy(update={
+        key: value for key, value in job.settings.model_dump().items() if key in OF_MACHINE})
     if different := differences(started_with, job.settings):
         listed = ", ".join(f"{key}={as_flag(then)} (now {as_flag(now)})" for key, (then, now) in different.items())
         raise AutosegError(

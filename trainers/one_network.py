@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from autoseg.device import autocast, memory_format, resolve_precision
+from autoseg.errors import AutosegError
 from autoseg.networks.blocks import Logits
 from autoseg.trainers.gradients import CheckedSteps
 from autoseg.trainers.rates import build_rate
@@ -26,6 +27,7 @@ class OneNetworkLearner:
         self.rate = build_rate(settings)
         self.settings = settings
         self.device = device
+        self.run = compiled(network) if settings.compile else network
         self.dtype = resolve_precision(settings.precision, device)
         self.steps = CheckedSteps()
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
@@ -56,7 +58,7 @@ class OneNetworkLearner:
         network.train()
         optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.dtype):
-            logits = network(self._laid_out(image))
+            logits = self.run(self._laid_out(image))
         value = loss(logits)
         self.scaler.scale(value).backward()
         self.steps.step(optimizer, self.settings.gradient_clip, self.scaler)
@@ -94,6 +96,26 @@ class OneNetworkLearner:
         self.rate.load_state_dict(state.get("rate", {}))
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def compiled(network: nn.Module) -> Callable[[torch.Tensor], Logits]:
+    """Return the network as torch.compile has it: compiled when it is first called, which raises AutosegError where it cannot be.
+
+    The network itself stays as it is: its weights, which both share, keep their names.
+    """
+    fast = torch.compile(network)
+
+    def run(image: torch.Tensor) -> Logits:
+        try:
+            logits: Logits = fast(image)
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            raise AutosegError(f"The network could not be compiled ({str(error).splitlines()[0]}). Leave out --set "
+                               "compile=true, or install what is missing.") from error
+        return logits
+
+    return run
 
 
 def build_optimizer(parameters: Parameters, settings: OptimizerSettings) -> torch.optim.Optimizer:

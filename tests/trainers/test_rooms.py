@@ -254,6 +254,8 @@ def test_an_unfinished_fold_continues_with_its_own_settings_alone(room: Room, ma
         pin_settings(replace(job, settings=None))
     save_state(job.fold_folder.training_state, {"settings": job.settings.model_dump(mode="json")})
     assert pin_settings(replace(job, settings=None)) == pin_settings(job) == job.settings
+    here = make_job(learning_rate=0.25, cudnn_benchmark=False)  # how it runs on this machine, and not what is trained
+    assert pin_settings(here) == here.settings != job.settings
     with pytest.raises(AutosegError, match=r"started with other settings .*learning_rate=0.25 \(now 0.5\).*--continue"):
         pin_settings(make_job(learning_rate=0.5))
     save_state(job.fold_folder.training_state, {"settings": {**job.settings.model_dump(mode="json"), "gone": 1}})

@@ -74,9 +74,23 @@ class LocatorBatches:
     def batches(self, first: int, count: int) -> Iterator[LocatorBatch]:
         """Yield batches number `first` to `first + count - 1`."""
         for number in range(first, first + count):
-            samples = [self._sample(number, index) for index in range(self.batch_size)]
-            image, target = (torch.stack(parts).to(self.device) for parts in zip(*samples, strict=True))
-            yield LocatorBatch(image, target)
+            yield self.finish(self.make(number))
+
+    def make(self, number: int) -> dict[str, torch.Tensor]:
+        """Return image and target of batch `number` (see `LocatorBatch`), on the CPU."""
+        samples = [self._sample(number, index) for index in range(self.batch_size)]
+        image, target = (torch.stack(parts) for parts in zip(*samples, strict=True))
+        return {"image": image, "target": target}
+
+    def finish(self, made: dict[str, torch.Tensor]) -> LocatorBatch:
+        """Return what `make` made as a batch on the device."""
+        return LocatorBatch(**{name: values.to(self.device, non_blocking=True) for name, values in made.items()})
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of a batch."""
+        channels = len(self.cases[0].channels) + self.position + 1
+        return 4 * channels * self.batch_size * self.size[0] * self.size[1]
 
     def _sample(self, number: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self.settings.seed, number, index))

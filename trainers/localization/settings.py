@@ -9,7 +9,7 @@ from pydantic import Field
 from autoseg.bounds import Many, Rate
 from autoseg.plan import Norm
 from autoseg.tasks.localization.options import LocationSettings
-from autoseg.trainers.settings import Group, OptimizerSettings, SupervisionSettings
+from autoseg.trainers.settings import BatchSettings, Group, OptimizerSettings, SupervisionSettings
 
 
 class MovingSettings(Group):
@@ -22,7 +22,7 @@ class MovingSettings(Group):
     mirror: bool = Field(True, description="flip columns that run from left to right; others are never flipped")
 
 
-class LocalizationSettings(OptimizerSettings, LocationSettings):
+class LocalizationSettings(BatchSettings, OptimizerSettings, LocationSettings):
     """Settings of the recipe `locator`."""
 
     epochs: Many = Field(18, description="at most; by default the plan's; optimizer steps are epochs × iterations")

@@ -6,15 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 
 from autoseg.parallel import free_memory_bytes
-from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.pipeline import OUTSIDE
-from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
+from autoseg.tasks.segmentation.store import ANNOTATED, LABELS, StoredVolume
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
 
 SHARE_OF_FREE_MEMORY = 0.25
@@ -26,6 +24,7 @@ class CaseInMemory:
 
     def __init__(self, stored: StoredVolume) -> None:
         self._stored = stored
+        self._arrays: dict[str, np.ndarray] = {}
         self._voxels: dict[int, np.ndarray] = {}
 
     @property
@@ -38,13 +37,11 @@ class CaseInMemory:
         """Return the counts of foreground voxels (see `StoredVolume`)."""
         return self._stored.foreground_counts
 
-    def read_data(self, box: Box) -> np.ndarray:
-        """Return (C, z1 - z0, y1 - y0, x1 - x0) float32 inside `box`."""
-        return self._data[(slice(None), *(slice(*edges) for edges in box))]
-
-    def read_seg(self, box: Box) -> np.ndarray:
-        """Return (1, z1 - z0, y1 - y0, x1 - x0) int8 or int16 label values inside `box`."""
-        return self._seg[(slice(None), *(slice(*edges) for edges in box))]
+    def array(self, part: str = "") -> np.ndarray:
+        """Return the image (C, Z, Y, X) float32, or the labels (1, Z, Y, X) int8 or int16."""
+        if part not in self._arrays:
+            self._arrays[part] = self._stored.array(part)[:]
+        return self._arrays[part]
 
     def voxels_of(self, key: int) -> np.ndarray:
         """Return (N, 3) int32 (z, y, x); see `StoredVolume`."""
@@ -52,19 +49,15 @@ class CaseInMemory:
             self._voxels[key] = self._stored.voxels_of(key)
         return self._voxels[key]
 
-    @cached_property
-    def _data(self) -> np.ndarray:
-        return self._stored.read_data()
 
-    @cached_property
-    def _seg(self) -> np.ndarray:
-        return self._stored.read_seg()
+def kept_in_memory(
+    cases: Sequence[StoredVolume], channels: int, processes: int = 0
+) -> list[StoredVolume] | list[CaseInMemory]:
+    """Return the cases in memory where together they take at most a quarter of what is free, else as they are on disk.
 
-
-def kept_in_memory(cases: Sequence[StoredVolume], channels: int) -> list[StoredVolume] | list[CaseInMemory]:
-    """Return the cases in memory where together they take at most a quarter of what is free, else as they are on disk."""
+    processes: number that read them, each of which keeps its own; 0 for this one alone."""
     voxels = sum(int(np.prod(case.shape)) for case in cases)
-    if voxels * (4 * channels + LABEL_BYTES) > SHARE_OF_FREE_MEMORY * free_memory_bytes():
+    if max(1, processes) * voxels * (4 * channels + LABEL_BYTES) > SHARE_OF_FREE_MEMORY * free_memory_bytes():
         return list(cases)
     return [CaseInMemory(case) for case in cases]
 
@@ -94,17 +87,29 @@ class Batch:
     label: torch.Tensor
 
 
+def finished(samples: Sequence[Sample], augmentation: Augmentation | None, device: torch.device) -> Batch:
+    """Return the batch of these samples on `device`, augmented there."""
+    images, labels = [], []
+    for sample in samples:
+        image, label = sample.image.to(device), sample.label.to(device)
+        if augmentation is not None:
+            image, label = augmentation.apply(image, label, sample.spatial, sample.seed)
+        images.append(image)
+        labels.append(label.clamp_min(0))
+    return Batch(torch.stack(images), torch.stack(labels))
+
+
 class PatchSampler:
     """Draws the samples of a batch. The draw depends on `seed` and the batch's number alone, not on what came before.
 
-    The last `foreground_share` of each batch is centred on a voxel of a class that is drawn evenly among those of the
-    case; the others lie evenly in the case (on an annotated voxel where the dataset has an ignore label). A patch that
-    is larger than its case is centred on it and padded with zeros.
+    The last `foreground_share` of each batch is centred on a voxel of a class that is drawn evenly among those of the case, or
+    (prefers_rare) in inverse proportion to its voxels there; the others lie evenly in the case (on an annotated voxel where the
+    dataset has an ignore label). A patch that is larger than its case is centred on it and padded with zeros.
     """
 
     def __init__(
         self, cases: Sequence[ReadableCase], patch_size: tuple[int, ...], batch_size: int, foreground_share: float,
-        augmentation: Augmentation | None, seed: int,
+        augmentation: Augmentation | None, seed: int, prefers_rare: bool = False,
     ) -> None:
         self.cases = cases
         self.patch_size = np.array(patch_size)
@@ -112,10 +117,16 @@ class PatchSampler:
         self.first_forced = round(batch_size * (1 - foreground_share))
         self.augmentation = augmentation
         self.seed = seed
+        self.prefers_rare = prefers_rare
 
     def draw(self, number: int) -> list[Sample]:
         """Return the samples of batch `number`."""
         return [self._sample(number, position) for position in range(self.batch_size)]
+
+    def make(self, number: int) -> dict[str, torch.Tensor]:
+        """Return image and label of batch `number` (see `Batch`), augmented on the CPU."""
+        batch = finished(self.draw(number), self.augmentation, torch.device("cpu"))
+        return {"image": batch.image, "label": batch.label}
 
     def _sample(self, number: int, position: int) -> Sample:
         rng = np.random.default_rng((self.seed, number, position))
@@ -144,23 +155,28 @@ class PatchSampler:
         classes = [key for key in case.foreground_counts if key != ANNOTATED]
         key = ANNOTATED if ANNOTATED in case.foreground_counts else None
         if force_foreground and classes:
-            key = classes[rng.integers(len(classes))]
+            key = classes[self._class_of(case, classes, rng)]
         if key is not None:
             voxels = case.voxels_of(key)
             return np.maximum(lowest, voxels[rng.integers(len(voxels))] - patch // 2)
         return rng.integers(lowest, highest + 1)
 
+    def _class_of(self, case: ReadableCase, classes: Sequence[int], rng: np.random.Generator) -> int:
+        """Return the place of the class that a patch is centred on."""
+        if not self.prefers_rare:
+            return int(rng.integers(len(classes)))
+        rarity = 1 / np.array([max(1, case.foreground_counts[key]) for key in classes])
+        return int(rng.choice(len(classes), p=rarity / rarity.sum()))
+
 
 def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray, outside: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`. Where it leaves the case, the image is 0
-    and the label `outside`."""
-    shape = np.array(case.shape)
-    start, stop = np.clip(low, 0, shape), np.clip(low + size, 0, shape)
-    (z0, y0, x0), (z1, y1, x1) = start.tolist(), stop.tolist()
-    box = ((z0, z1), (y0, y1), (x0, x1))
-    pad = [(0, 0)] + [(int(a), int(b)) for a, b in zip(start - low, low + size - stop, strict=True)]
-    image, label = case.read_data(box), case.read_seg(box)
-    return np.pad(image, pad), np.pad(label.astype(np.int16, copy=False), pad, constant_values=outside)
+    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`, which reaches into the case. Beyond it, the
+    image is 0 and the label `outside`. They may be parts of arrays that are kept, which must not be written to."""
+    from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
+
+    box = np.stack((low, low + size), axis=1).tolist()
+    image = crop_and_pad_nd(case.array(), box)
+    return image, crop_and_pad_nd(case.array(LABELS), box, outside, cast_cropped_to=np.int16)
 
 
 class BatchStream:

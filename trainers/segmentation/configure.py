@@ -15,7 +15,8 @@ from autoseg.topology.pooling import SMALLEST_EDGE, pool
 from autoseg.topology.shapes import reshaped, topology_of
 from autoseg.topology.values import SMALLEST_BATCH, values_put_out
 from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation, turned_round
-from autoseg.trainers.segmentation.batches import Batch, BatchStream, PatchSampler, ReadableCase, Sample
+from autoseg.trainers.background import BackgroundBatches
+from autoseg.trainers.segmentation.batches import LABEL_BYTES, Batch, BatchStream, PatchSampler, ReadableCase, finished
 from autoseg.trainers.segmentation.settings import SegmentationSettings
 
 MOST_OF_PLAN = 1.2  # times the planned memory: a step that takes more gives a note
@@ -148,21 +149,25 @@ def augmentation_for(
 
 def batch_stream(
     cases: Sequence[ReadableCase], configuration: Configuration, settings: SegmentationSettings,
-    augmentation: Augmentation | None, device: torch.device, threads: int, seed: int,
-) -> BatchStream:
-    """Return batches of these cases, augmented on `device` where an augmentation is given. threads: number that read cases."""
+    augmentation: Augmentation | None, device: torch.device, threads: int, seed: int, processes: int = 0,
+) -> BatchStream | BackgroundBatches[Batch]:
+    """Return batches of these cases, augmented where an augmentation is given.
+
+    processes: number that make batches; 0 for threads that read cases, `threads` of them, and augmentation on `device`."""
     sampler = PatchSampler(
-        cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed
-    )
+        cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed,
+        settings.sampling == "rare")
 
-    def finish(samples: list[Sample]) -> Batch:
-        images, labels = [], []
-        for sample in samples:
-            image, label = sample.image.to(device), sample.label.to(device)
-            if augmentation is not None:
-                image, label = augmentation.apply(image, label, sample.spatial, sample.seed)
-            images.append(image)
-            labels.append(label.clamp_min(0))
-        return Batch(torch.stack(images), torch.stack(labels))
+    if not processes:
+        return BatchStream(sampler, lambda samples: finished(samples, augmentation, device), threads)
 
-    return BatchStream(sampler, finish, threads)
+    def on_device(tensors: dict[str, torch.Tensor]) -> Batch:
+        return Batch(**{name: values.to(device, non_blocking=True) for name, values in tensors.items()})
+
+    return BackgroundBatches(sampler.make, on_device, processes, is_pinned=device.type == "cuda")
+
+
+def batch_bytes(configuration: Configuration) -> int:
+    """Return the bytes of a batch."""
+    values = LABEL_BYTES + 4 * len(configuration.normalization)
+    return configuration.batch_size * math.prod(configuration.patch_size) * values

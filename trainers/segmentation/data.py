@@ -17,6 +17,7 @@ from autoseg.plan import Configuration, Plans
 from autoseg.sides import Mirroring
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.tasks.segmentation.options import PlanOptions
+from autoseg.tasks.segmentation.risk import risks_in_words
 from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume, case_origin, described_volume, plans_digest
 from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
 from autoseg.trainers.losses import build_loss
@@ -128,7 +129,10 @@ def check(job: Job[SegmentationSettings], data: SegmentationData, begins: bool =
         return []
     of_other_folds = AGREEMENT.check(job, description(job, data, settings))
     cost = cost_note(effective, data.configuration, data.dataset.labels.output_channels)
-    return [*([cost] if cost else []), *notes_on(settings, job.defaults), *of_other_folds]
+    notes = [cost] if cost else []
+    if settings.sampling == "even" and (risks := risks_in_words(data.plans)):
+        notes.append(f"Warning: {risks}")
+    return [*notes, *notes_on(settings, job.defaults), *of_other_folds]
 
 
 def description(job: Job[SegmentationSettings], data: SegmentationData, settings: SegmentationSettings) -> ModelDescription:

@@ -18,12 +18,13 @@ from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.predictor import Predictor
 from autoseg.tasks.segmentation.store import open_volume
+from autoseg.trainers.background import processes_for
 from autoseg.trainers.fold import FoldSteps
 from autoseg.trainers.job import Job
 from autoseg.trainers.loop import Run, train
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.segmentation.batches import kept_in_memory
-from autoseg.trainers.segmentation.configure import augmentation_for, batch_stream
+from autoseg.trainers.segmentation.configure import augmentation_for, batch_bytes, batch_stream
 from autoseg.trainers.segmentation.data import AGREEMENT, SegmentationData, description
 from autoseg.trainers.segmentation.settings import SegmentationSettings
 
@@ -51,15 +52,17 @@ def train_network(
     configuration = data.effective(settings)
     store = job.folder.preprocessed(job.configuration)
     channels = len(configuration.normalization)
-    training = kept_in_memory([open_volume(store, name) for name in data.training], channels)
+    processes = processes_for(device, batch_bytes(configuration), settings.batch_processes)
+    training = kept_in_memory([open_volume(store, name) for name in data.training], channels, processes)
     learner = job.built_by.build(configuration, data.of_training, settings, device)
     require_predictable(learner.modules, configuration, data.dataset.labels.output_channels, job.recipe)
     augmentation = augmentation_for(configuration, settings, data.dataset.labels, data.plans.sides)
     threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
-    streams = [batch_stream(training, configuration, settings, augmentation, device, threads, seed=settings.seed)]
+    streams = [batch_stream(training, configuration, settings, augmentation, device, threads, settings.seed, processes)]
     if data.validation:
-        validation = kept_in_memory([open_volume(store, name) for name in data.validation], channels)
-        streams.append(batch_stream(validation, configuration, settings, None, device, threads, seed=settings.seed + 1))
+        fewer = -(-processes // 4)  # a fifth of the batches, and cheap ones
+        validation = kept_in_memory([open_volume(store, name) for name in data.validation], channels, fewer)
+        streams.append(batch_stream(validation, configuration, settings, None, device, threads, settings.seed + 1, fewer))
     schedule = Schedule(settings, reserve=0.1 if data.validation else 0.02)
     run = Run(
         learner, streams[0], streams[1] if data.validation else None, list(data.dataset.labels.foreground), settings,

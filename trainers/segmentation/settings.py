@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from autoseg.bounds import Batch, Many
 from autoseg.plan import Norm
-from autoseg.trainers.settings import LossSettings, OptimizerSettings, SupervisionSettings, differences
+from autoseg.trainers.settings import BatchSettings, LossSettings, OptimizerSettings, SupervisionSettings, differences
 
 MIRRORS = ("auto", "no_swap", "no_left_right", "none")  # or axes by their numbers
 
@@ -19,7 +19,7 @@ def _mirror(value: object) -> object:
     raise ValueError(f"takes {', '.join(MIRRORS)}, or axes of the patch, such as 0,1")
 
 
-class SegmentationSettings(LossSettings, OptimizerSettings):
+class SegmentationSettings(LossSettings, BatchSettings, OptimizerSettings):
     """Settings of the recipes that segment, with the values of `default`. Your own recipe may add some by a subclass."""
 
     validation_iterations: Many | None = Field(
@@ -31,6 +31,9 @@ class SegmentationSettings(LossSettings, OptimizerSettings):
         description="voxels along z,y,x (2D: y,x), slice axis first; none for the plan's. The network's depth follows")
     foreground_share: float = Field(
         1 / 3, ge=0, le=1, description="share of each batch's patches that are centred on a foreground voxel")
+    sampling: Literal["even", "rare"] = Field(
+        "even", description="class that such a patch is centred on: each of the case's alike, or the more often the fewer voxels "
+        "it has there")
 
     network: Literal["unet", "unet3plus", "resunet"] | None = Field(None, description="none for the plan's")
     base_features: int | None = Field(None, ge=1, le=320, description="channels of the finest stage; none for the plan's")

@@ -10,6 +10,7 @@ from autoseg.settings import (
     with_changes,
 )
 from autoseg.trainers.settings.common import (
+    BatchSettings,
     ExpLogSettings,
     Group,
     HybridSettings,
@@ -21,6 +22,7 @@ from autoseg.trainers.settings.common import (
 )
 
 __all__ = [
-    "ExpLogSettings", "Group", "HybridSettings", "LossSettings", "OptimizerSettings", "PlateauSettings", "SupervisionSettings",
-    "TrainingSettings", "choices_of", "chosen_settings", "description_of", "differences", "flags_of", "listed", "with_changes",
+    "BatchSettings", "ExpLogSettings", "Group", "HybridSettings", "LossSettings", "OptimizerSettings", "PlateauSettings",
+    "SupervisionSettings", "TrainingSettings", "choices_of", "chosen_settings", "description_of", "differences", "flags_of",
+    "listed", "with_changes",
 ]

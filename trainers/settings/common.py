@@ -22,6 +22,8 @@ class TrainingSettings(Frozen, allow_inf_nan=False):
     precision: Precision = Field(
         "auto", description="of matrix products; auto is float16 on CUDA, bfloat16 on a CPU that has it, else float32")
     seed: int = Field(12345, ge=0, lt=2**31, description="of weights, batches and augmentation")
+    cudnn_benchmark: bool = Field(
+        True, description="let cuDNN time its algorithms and take the fastest, as nnU-Net does; on CUDA only")
 
 
 class PlateauSettings(Group):
@@ -45,7 +47,17 @@ class OptimizerSettings(TrainingSettings):
     schedule: Literal["poly", "plateau"] = Field(
         "poly", description="the rate falls as (1 - share done)^0.9, or when the training loss stops falling")
     plateau: PlateauSettings = PlateauSettings()
+    compile: bool = Field(
+        False, description="compile the network with torch.compile: minutes at the start, and a C++ compiler is needed")
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the training over which the rate rises linearly from zero")
+
+
+class BatchSettings(Frozen, allow_inf_nan=False):
+    """Settings of how batches are made."""
+
+    batch_processes: int | None = Field(
+        None, ge=0, le=256, description="processes that read and augment batches; 0 for threads that read, and augmentation on "
+        "the device; none for one a core on CUDA, 12 at most, and threads elsewhere")
 
 
 class ExpLogSettings(Group):

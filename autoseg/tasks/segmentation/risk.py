@@ -8,7 +8,8 @@ from autoseg.errors import some
 from autoseg.plan import Plans
 
 LINES = 5  # classes that get a sentence of their own
-REMEDY = "Give the training more steps than usual, and look at such a class after the first fold; docs/dice_is_zero.md says more."
+REMEDY = ("Give the training many steps, and such a class more of the patches: autoseg_train --set sampling=rare. "
+          "docs/dice_is_zero.md says what that does.")
 
 
 def risks_in_words(plans: Plans) -> str:

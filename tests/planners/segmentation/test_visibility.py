@@ -15,10 +15,13 @@ from autoseg.image_io import write_image, write_label
 from autoseg.plan import Plans, Visibility
 from autoseg.planners.request import inspect, measured_cases
 from autoseg.planners.segmentation.fingerprint import measure
-from autoseg.planners.segmentation.planning import plan, prepare
+from autoseg.planners.segmentation.planning import counts, plan, prepare
 from autoseg.planners.segmentation.visibility import at_risk, with_visibility
+from autoseg.reporting.blocks import Table, Text
 from autoseg.tasks.segmentation.options import PlanOptions
+from autoseg.tasks.segmentation.report.training import plan_section
 from autoseg.tasks.segmentation.risk import risks_in_words
+from autoseg.workspace import Workspace
 
 SHAPE = (12, 20, 30)
 PATCH = (8, 8, 16)
@@ -132,11 +135,17 @@ def test_what_is_at_risk_is_said_with_its_numbers(tmp_path: Path) -> None:
     said = risks_in_words(plans)
     assert said.startswith("lesion is at risk of never being found: in 3d_fullres, 100 % of all patches hold it, with 3 of 61440 "
                            "voxels.")
+    assert f"Warning: {said}" in counts(plans, Workspace.at(tmp_path).dataset("Dataset001_Half")).in_words
+    blocks = plan_section(plans).blocks
+    assert any(isinstance(block, Text) and block.text == said and block.is_note for block in blocks)
+    [table] = [block for block in blocks if isinstance(block, Table)]
+    assert [row[0] for row in table.rows] == ["lesion", "organ"] and table.marked == {0}
+    assert table.rows[0][1:4] == ["100 %", "100 %", "3"]
     its = plans.configurations["3d_fullres"]
     safe = its.model_copy(update={"visibility": {"organ": its.visibility["organ"]}})
     assert risks_in_words(plans.model_copy(update={"configurations": {"3d_fullres": safe}})) == ""
 
 
-@pytest.mark.parametrize(("share", "voxels", "says"), [(1.0, 8, True), (1.0, 11, False), (0.5, 11, True), (0.1, 111, False)])
-def test_a_class_is_at_risk_below_one_in_a_thousand_of_all_voxels(share: float, voxels: float, says: bool) -> None:
+@pytest.mark.parametrize(("share", "voxels", "says"), [(1.0, 14, True), (1.0, 16, False), (0.5, 29, True), (0.1, 160, False)])
+def test_a_class_is_at_risk_below_one_and_a_half_in_a_thousand_of_all_voxels(share: float, voxels: float, says: bool) -> None:
     assert at_risk(share, voxels, 10_000) == says

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from autoseg.errors import AutosegError
 from autoseg.tasks.localization.answer import coverage
 from autoseg.tasks.localization.store import StoredLevel
+from autoseg.trainers.background import BackgroundBatches
 from autoseg.trainers.localization import batches as batches_module
 from autoseg.trainers.localization.batches import InMemory, LocatorBatches, draw_rows, parts_without, read_projections
 from autoseg.trainers.localization.settings import LocalizationSettings
@@ -199,3 +201,15 @@ def test_the_channel_of_positions_is_padded_and_no_intensity(settings_of: Settin
         ramp = batch.image[:, 3, 8:56, 9:39]
         np.testing.assert_allclose(ramp, np.broadcast_to(np.linspace(-1, 1, 48)[:, None], ramp.shape), atol=1e-5)
         assert (batch.image[:, 3, :8] == -1).all() and (batch.image[:, 3, :, :9] == -1).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="batches are made in the training itself there")
+def test_processes_make_the_batches_that_the_training_makes(settings_of: SettingsOf) -> None:
+    here = made([case_with_dot(), absent_case()], settings_of())
+    processes = BackgroundBatches(here.make, here.finish, processes=2)
+    try:
+        for one, other in zip(here.batches(3, 5), processes.batches(3, 5), strict=True):
+            assert torch.equal(one.image, other.image) and torch.equal(one.target, other.target)
+            assert one.image.nbytes + one.target.nbytes == here.nbytes
+    finally:
+        processes.close()

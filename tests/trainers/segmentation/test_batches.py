@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
-from autoseg.tasks.segmentation.store import StoredVolume
+from autoseg.dataset import Labels
+from autoseg.tasks.segmentation.store import StoredVolume, open_volume, write_volume
+from autoseg.trainers.augmentation import Augmentation
+from autoseg.trainers.background import BackgroundBatches
 from autoseg.trainers.segmentation import batches
-from autoseg.trainers.segmentation.batches import BatchStream, CaseInMemory, PatchSampler, kept_in_memory, read_padded
+from autoseg.trainers.segmentation.batches import (
+    Batch,
+    BatchStream,
+    CaseInMemory,
+    PatchSampler,
+    finished,
+    kept_in_memory,
+    read_padded,
+)
 
 
 def test_a_patch_is_what_lies_in_the_case_with_zeros_beyond_it(cases: list[StoredVolume]) -> None:
@@ -23,6 +38,21 @@ def test_the_last_third_of_a_batch_holds_foreground_at_its_centre(cases: list[St
     for number in range(10):
         samples = sampler.draw(number)
         assert all(int(sample.label[0, 2, 2, 2]) == 1 for sample in samples[4:])
+
+
+def test_a_patch_on_foreground_is_centred_on_the_rarer_class_as_often_as_asked(cases: list[StoredVolume], tmp_path: Path) -> None:
+    seg = np.zeros((1, *cases[0].shape), np.int8)
+    seg[0, 2:12, 2:12, 2:12], seg[0, 13, 15, 15:17] = 1, 2  # 1000 voxels and 2
+    labels = Labels(values={"background": 0, "organ": 1, "lesion": 2})
+    write_volume(tmp_path / "two", seg.astype(np.float32), seg, cases[0].properties, labels)
+    case = open_volume(tmp_path / "two", cases[0].name)
+    share = {}
+    for prefers_rare in (False, True):
+        sampler = PatchSampler([case], (2, 2, 2), 2, 1.0, None, seed=0, prefers_rare=prefers_rare)
+        centres = [int(sample.label[0, 1, 1, 1]) for number in range(100) for sample in sampler.draw(number)]
+        assert set(centres) <= {1, 2}
+        share[prefers_rare] = centres.count(2) / len(centres)
+    assert 0.4 < share[False] < 0.6 and share[True] > 0.98  # 1000 / 1002
 
 
 def test_a_batch_depends_on_its_number_alone(cases: list[StoredVolume]) -> None:
@@ -53,3 +83,42 @@ def test_the_same_patches_are_drawn_from_memory_as_from_disk(cases: list[StoredV
 def test_a_dataset_that_does_not_fit_into_memory_stays_on_disk(cases: list[StoredVolume], monkeypatch) -> None:
     monkeypatch.setattr(batches, "free_memory_bytes", lambda: 1000)
     assert kept_in_memory(cases, channels=1) == cases
+
+
+@pytest.mark.parametrize("is_in_memory", [False, True])
+def test_boxes_that_leave_the_case_are_what_padding_it_first_would_give(cases: list[StoredVolume], is_in_memory: bool) -> None:
+    case, margin = cases[0], 40
+    beyond = [(0, 0)] + [(margin, margin)] * 3
+    whole, seg = np.pad(case.read_data(), beyond), np.pad(case.read_seg(), beyond, constant_values=-1)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        inside = rng.integers(0, case.shape)
+        low = inside - rng.integers(0, 20, 3)
+        size = inside - low + rng.integers(1, 20, 3)
+        image, label = read_padded(CaseInMemory(case) if is_in_memory else case, low, size, outside=-1)
+        box = (slice(None), *(slice(a + margin, a + n + margin) for a, n in zip(low, size, strict=True)))
+        assert image.dtype == np.float32 and label.dtype == np.int16
+        assert np.array_equal(image, whole[box]) and np.array_equal(label, seg[box])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="batches are made by threads there")
+@pytest.mark.parametrize("patch_size", [(8, 16, 30), (16, 16)])
+def test_processes_make_the_batches_that_threads_make(cases: list[StoredVolume], patch_size: tuple[int, ...]) -> None:
+    augmentation = Augmentation(patch_size, tuple(range(len(patch_size))), masked_channels=(0,))
+    sampler = PatchSampler(kept_in_memory(cases, channels=1), patch_size, 4, 0.5, augmentation, seed=7)
+    threads = BatchStream(sampler, lambda samples: finished(samples, augmentation, torch.device("cpu")), threads=2)
+    processes = BackgroundBatches(sampler.make, lambda its: Batch(**its), processes=2)
+    try:
+        for one, other in zip(threads.batches(3, 5), processes.batches(3, 5), strict=True):
+            assert torch.equal(one.image, other.image) and torch.equal(one.label, other.label)
+            assert other.image.shape == (4, 1, *patch_size) and other.label.dtype == torch.int16
+    finally:
+        threads.close()
+        processes.close()
+
+
+def test_what_processes_keep_in_memory_counts_once_for_each(cases: list[StoredVolume], monkeypatch) -> None:
+    needed = sum(int(np.prod(case.shape)) for case in cases) * 6
+    monkeypatch.setattr(batches, "free_memory_bytes", lambda: 4 * 3 * needed)
+    assert all(isinstance(case, CaseInMemory) for case in kept_in_memory(cases, 1, processes=3))
+    assert kept_in_memory(cases, 1, processes=4) == cases

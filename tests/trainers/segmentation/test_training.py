@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -43,8 +44,9 @@ def configuration(dimensions: int = 3) -> Configuration:
 def make_run(cases: list[StoredVolume], folder: Path, settings: SegmentationSettings, dimensions: int = 3) -> loop.Run:
     plan = effective_configuration(configuration(dimensions), settings, 2)
     learner = segmentation_learner(plan, DATA, settings, CPU)
-    training = batch_stream(cases[:2], plan, settings, augmentation_for(plan, settings, LABELS, None), CPU, 1, settings.seed)
-    validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1)
+    augmentation, processes = augmentation_for(plan, settings, LABELS, None), settings.batch_processes or 0
+    training = batch_stream(cases[:2], plan, settings, augmentation, CPU, 1, settings.seed, processes)
+    validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1, processes)
     return loop.Run(
         learner, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None,
         settings.validation_batches, keeps_best=True)
@@ -67,12 +69,14 @@ def test_training_learns_the_bright_cube(cases: list[StoredVolume], tmp_path: Pa
              plateau=PlateauSettings(patience=1, factor=0.5, threshold=1.0)),
     SegmentationSettings(epochs=4, iterations=3, network="unet3plus", loss="hybrid", norm="batch", classification_guided=True,
              base_features=2),
-], ids=["as multiscale", "guided unet3plus with batch norm and dropout"])
+    pytest.param(SegmentationSettings(epochs=4, iterations=3, batch_processes=2), marks=pytest.mark.skipif(
+        sys.platform == "win32", reason="batches are made by threads there")),
+], ids=["as multiscale", "guided unet3plus with batch norm and dropout", "batches of processes, then of threads"])
 def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
     cases: list[StoredVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: SegmentationSettings
 ) -> None:
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0)
-    loop.train(make_run(cases, tmp_path / "unbroken", settings))
+    loop.train(make_run(cases, tmp_path / "unbroken", settings.model_copy(update={"batch_processes": None})))
     broken = make_run(cases, tmp_path / "broken", settings)
 
     def kill_in_third_epoch(share: float, text: str) -> None:
@@ -83,7 +87,10 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_an_unbroken_one(
     with pytest.raises(KeyboardInterrupt):
         loop.train(broken)
     assert not broken.folder.checkpoint_final.exists()
-    loop.train(make_run(cases, tmp_path / "broken", settings))
+    continued = make_run(cases, tmp_path / "broken", settings)
+    loop.train(continued)
+    for stream in (broken.training, broken.validation, continued.training, continued.validation):
+        stream.close()  # type: ignore[union-attr]
     expected = load_file(tmp_path / "unbroken" / "checkpoint_final.safetensors")
     found = load_file(tmp_path / "broken" / "checkpoint_final.safetensors")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
