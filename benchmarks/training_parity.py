@@ -46,6 +46,7 @@ PATCHES = {2: (32, 24), 3: (12, 32, 24)}
 STRIDES = {2: ((1, 1), (2, 2), (2, 2), (2, 1)), 3: ((1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 2, 1))}
 KERNELS = {2: ((3, 3),) * 4, 3: ((1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))}
 CHANNELS, BATCH, STEPS, EPOCHS, STEEP = 2, 3, 3, 4, 60
+YES = {False: "no", True: "yes"}
 OF_DICE = 1  # our loss of the Dice is 1 - Dice, nnU-Net's is -Dice
 CPU = torch.device("cpu")
 LARGEST = {"loss": 1e-5, "gradient": 1e-4, "weights": 1e-4}  # differences that count as equal: relative, relative, absolute
@@ -194,9 +195,10 @@ def print_losses(nnunet_python: str) -> int:
                 moved = max(float((after[name] - values).abs().max()) for name, values in before.items())
             equal = all(apart[key] <= largest for key, largest in LARGEST.items())
             different += not equal
-            print(f"| {job.network}, {job.dimensions}D | {job.kind} | {'yes' if job.batch_dice else 'no'} | "
-                  f"{'yes' if job.deep_supervision else 'no'} | {loss:.5f} | {norm:.5f} | {moved:.3f} | {apart['loss']:.0e} | "
-                  f"{apart['gradient']:.0e} | {apart['weights']:.0e} | {'equal' if equal else 'DIFFERS'} |")
+            kind, batch_dice, deep = job.kind + ", steep" * job.steep, YES[job.batch_dice], YES[job.deep_supervision]
+            print(f"| {job.network}, {job.dimensions}D | {kind} | {batch_dice} | {deep} | {loss:.5f} | {norm:.5f} | "
+                  f"{moved:.3f} | {apart['loss']:.0e} | {apart['gradient']:.0e} | {apart['weights']:.0e} | "
+                  f"{'equal' if equal else 'DIFFERS'} |")
     print(f"\n{len(jobs) - different} of {len(jobs)} trainings equal.")
     return different
 

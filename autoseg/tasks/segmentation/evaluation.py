@@ -22,8 +22,8 @@ __all__ = ["SUMMARY", "evaluate", "failings", "holds", "pooled", "result", "show
 
 SUMMARY = Summary
 FINDS_NOTHING = 5e-4  # a mean Dice below it is shown as 0.000
-REMEDY = ("Most often the training was too short: give it more steps, and a small or rare class more of the patches (--set "
-          "sampling=rare). docs/dice_is_zero.md lists the causes and what to do")
+REMEDY = ("Most often the training was too short: give it more steps; for a small or rare class, try --set sampling=rare, too. "
+          "docs/dice_is_zero.md lists the causes and what to do")
 
 
 def holds(prediction: Path) -> bool:

@@ -8,8 +8,8 @@ from autoseg.errors import some
 from autoseg.plan import Plans
 
 LINES = 5  # classes that get a sentence of their own
-REMEDY = ("Give the training many steps, and such a class more of the patches: autoseg_train --set sampling=rare. "
-          "docs/dice_is_zero.md says what that does.")
+REMEDY = ("Short trainings lose such a class: give them many steps. autoseg_train --set sampling=rare gives it more of the "
+          "patches; docs/dice_is_zero.md says with what effect.")
 
 
 def risks_in_words(plans: Plans) -> str:
