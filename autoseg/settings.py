@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -128,8 +128,8 @@ def _parse_value(settings: type[BaseModel], key: str, text: str) -> object:
     choices = choices_of(settings, key)
     if text.lower() == "none" and "none" not in choices:
         return None
-    if text in choices:
-        return text
-    if "tuple" in str(_field_of(settings, key).annotation):
+    annotation = _field_of(settings, key).annotation
+    is_name = text in choices and get_origin(annotation) is not tuple  # of a tuple it is one member
+    if "tuple" in str(annotation) and not is_name:
         return tuple(part for part in text.split(",") if part)
     return text
