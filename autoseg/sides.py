@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from autoseg.dataset import Labels
+from autoseg.errors import some
 
 Pairs = Sequence[tuple[str, str]]  # names of labels or regions that are each other's mirror image
 
@@ -40,6 +41,18 @@ def pairs_in_words(pairs: Pairs, most: int = 3) -> str:
     """Return "kidney_l and kidney_r", several with semicolons."""
     named = [f"{left} and {right}" for left, right in pairs[:most]]
     return "; ".join(named) + (f"; and {len(pairs) - most} more pairs" if len(pairs) > most else "")
+
+
+def pairs_fault(labels: Labels, pairs: Pairs) -> str:
+    """Return why labels or regions of these names cannot change places; "" where they can."""
+    names = [name for pair in pairs for name in pair]
+    if unknown := [name for name in names if name not in labels.foreground]:
+        return f"there is no label {some(unknown)}"
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        return f"{some(twice)} is named twice"
+    if swapped_values(labels, pairs) is None:
+        return "a label lies in regions whose mirror images have no label in common"
+    return ""
 
 
 def swapped_values(labels: Labels, pairs: Pairs) -> dict[int, int] | None:

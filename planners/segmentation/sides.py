@@ -25,7 +25,7 @@ WORDS = (
     ("izquierda", "derecha"), ("izquierdo", "derecho"))
 PARTS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")  # "kidneyL", "LKidney", "rib_3"; "L3" is one part: a vertebra
 GLUED = re.compile("(left|right)", re.IGNORECASE)  # "leftkidney"
-CHAMBERS = ("atri", "ventric")  # of the heart; those of the brain are lateral
+CHAMBERS = ("atri", "ventri")  # of the heart; those of the brain are lateral
 
 MOST_SAID = 3
 NEARLY_ALL = 0.9  # share of the cases

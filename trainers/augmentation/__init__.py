@@ -10,10 +10,10 @@ import torch
 from autoseg.preprocessing.pipeline import OUTSIDE
 from autoseg.sides import swaps
 from autoseg.trainers.augmentation.intensity import change_intensities
-from autoseg.trainers.augmentation.spatial import SpatialDraw, draw_spatial, is_flat, warp
+from autoseg.trainers.augmentation.spatial import SpatialDraw, draw_spatial, is_flat, turned_round, warp
 from autoseg.trainers.augmentation.transforms import AUGMENTATIONS, TransformSet
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "SpatialDraw", "TransformSet", "warp"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "SpatialDraw", "TransformSet", "turned_round", "warp"]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,17 @@ def is_flat(patch_size: tuple[int, ...]) -> bool:
     return len(patch_size) == 3 and max(patch_size) / patch_size[0] > ANISOTROPY
 
 
+def turned_round(patch_size: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the two axes of the plane in which a patch is turned all the way round; () where it is turned less."""
+    if len(patch_size) == 3:
+        return (1, 2) if is_flat(patch_size) else ()
+    return () if _is_long(*patch_size) else (0, 1)
+
+
+def _is_long(y: int, x: int) -> bool:
+    return max(y, x) / min(y, x) > 1.5
+
+
 def draw_spatial(patch_size: tuple[int, ...], transforms: TransformSet, rng: np.random.Generator) -> SpatialDraw | None:
     """Draw rotation, isotropic scaling and elastic deformation; None where none of them is drawn."""
     rotate, scale = rng.random() < transforms.rotation, rng.random() < transforms.scaling
@@ -102,7 +113,7 @@ def _rotation(
 ) -> np.ndarray:
     if len(patch_size) == 2 or in_plane_only:
         y, x = patch_size[-2:]
-        limit = ROTATION_LONG_2D if len(patch_size) == 2 and max(y, x) / min(y, x) > 1.5 else ROTATION_2D
+        limit = ROTATION_LONG_2D if len(patch_size) == 2 and _is_long(y, x) else ROTATION_2D
         matrix = np.eye(len(patch_size))
         matrix[-2:, -2:] = _rotation_2d(rng.uniform(-limit, limit))
         return matrix

@@ -10,11 +10,11 @@ import torch
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Sides, Topology
-from autoseg.sides import Mirroring, swapped_values
+from autoseg.sides import Mirroring, pairs_fault, pairs_in_words, swapped_values
 from autoseg.topology.pooling import SMALLEST_EDGE, pool
 from autoseg.topology.shapes import reshaped, topology_of
 from autoseg.topology.values import SMALLEST_BATCH, values_put_out
-from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation
+from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation, turned_round
 from autoseg.trainers.background import BackgroundBatches
 from autoseg.trainers.segmentation.batches import LABEL_BYTES, Batch, BatchStream, PatchSampler, ReadableCase, finished
 from autoseg.trainers.segmentation.settings import SegmentationSettings
@@ -103,11 +103,13 @@ def _for_patch(topology: Topology, patch: tuple[int, ...], spacing_mm: Sequence[
         "classification_guided": topology.classification_guided})
 
 
-def mirroring_of(configuration: Configuration, sides: Sides | None, settings: SegmentationSettings) -> Mirroring:
+def mirroring_of(
+    configuration: Configuration, settings: SegmentationSettings, labels: Labels, sides: Sides | None
+) -> Mirroring:
     """Return the axes of the patch that are flipped, and which labels change places then. sides: of the plans.
 
-    Raises AutosegError for an axis that the patch does not have, and where the axis from left to right is to be left out and
-    nothing says which one it is.
+    Raises AutosegError for an axis that the patch does not have, where the axis from left to right is to be left out and nothing
+    says which one it is, and for pairs, which a user may edit, that are not of these labels.
     """
     every, choice = tuple(range(configuration.dimensions)), settings.mirror
     sides = sides or Sides()
@@ -125,7 +127,11 @@ def mirroring_of(configuration: Configuration, sides: Sides | None, settings: Se
     axes = tuple(sorted(set(choice))) if isinstance(choice, tuple) else every
     if choice == "no_swap" or across not in axes or not sides.pairs:
         return Mirroring(axes)
-    return Mirroring(axes, (across,), sides.pairs)
+    if fault := pairs_fault(labels, sides.pairs):
+        raise AutosegError(f"The plans pair {pairs_in_words(sides.pairs)}, but {fault}. Correct the pairs under sides in "
+                           "plans.json, or plan again.")
+    around = turned_round(configuration.patch_size) if AUGMENTATIONS[settings.augmentation].rotation else ()
+    return Mirroring(axes, tuple(axis for axis in around if axis in axes) if across in around else (across,), sides.pairs)
 
 
 def augmentation_for(
@@ -134,7 +140,7 @@ def augmentation_for(
     """Return the augmentation that the settings name; None for no augmentation. sides: of the plans."""
     if settings.augmentation == "none":
         return None
-    mirroring = mirroring_of(configuration, sides, settings)
+    mirroring = mirroring_of(configuration, settings, labels, sides)
     masked = tuple(channel for channel, inside in enumerate(configuration.normalize_inside_mask) if inside)
     swapped = swapped_values(labels, mirroring.swapped) or {}
     return Augmentation(configuration.patch_size, mirroring.axes, masked, AUGMENTATIONS[settings.augmentation],

@@ -62,7 +62,7 @@ class SegmentationData(FoldData[Plans, StoredVolume]):
 
     def mirroring(self, settings: SegmentationSettings) -> Mirroring:
         """Return the axes that are flipped with these settings, and which labels change places (see `mirroring_of`)."""
-        return mirroring_of(self.effective(settings), self.plans.sides, settings)
+        return mirroring_of(self.effective(settings), settings, self.dataset.labels, self.plans.sides)
 
 
 def training_data(labels: Labels, cases: Iterable[tuple[int, Mapping[int, int]]]) -> TrainingData:

@@ -15,7 +15,7 @@ from autoseg.device import to_device
 from autoseg.inference.checkpoints import Checkpoint, Description, Loaded, Weights, fill, load, part_of
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Plans
-from autoseg.sides import Mirroring
+from autoseg.sides import Mirroring, pairs_fault
 from autoseg.workspace import ModelFolder
 
 MOST_OUTPUTS = 2**15  # classes, background included: stored labels are of 16 bits
@@ -51,9 +51,8 @@ class ModelDescription(Description):
             raise ValueError(f"mirror_axes {self.mirror_axes} are not all axes of the patch")
         if not {*self.swap_axes} <= {*self.mirror_axes}:
             raise ValueError(f"swap_axes {self.swap_axes} are not all among mirror_axes {self.mirror_axes}")
-        names = [name for pair in self.swapped for name in pair]
-        if not {*names} <= {*self.labels.foreground} or len({*names}) < len(names):
-            raise ValueError("swapped must hold pairs of labels, each label once")
+        if fault := pairs_fault(self.labels, self.swapped):
+            raise ValueError(f"swapped must hold pairs of labels that can change places: {fault}")
         return self
 
     @property
