@@ -3,8 +3,9 @@
 Each transform is drawn many times by itself, always, on patches of four shapes, and so is the whole chain with the probabilities
 that it has. Effects are measured from the patches that come out (augmentation_effects.py). An effect counts as equal where the
 largest distance of the two distributions (Kolmogorov and Smirnov) is below what equal ones exceed once in 1000 times, or where no
-quantile differs by more than 0.001. The whole chain gets all that it can show on both sides; by itself the spatial transform gets
-what each side reads for it.
+quantile differs by more than 0.001. Values that differ by rounding (0.0001) count as the same: many patches of the chain keep
+their mean, and each side rounds it in its own way. The whole chain gets all that it can show on both sides; by itself the
+spatial transform gets what each side reads for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation, Transform
 
 ONCE_IN_1000 = math.sqrt(-math.log(0.001 / 2) / 2)
 QUANTILES = (0.05, 0.5, 0.95)
+ROUNDING = 1e-4
 DEFAULT = AUGMENTATIONS["default"]
 PROBABILITIES = ("rotation", "scaling", "noise", "blur", "brightness", "contrast", "low_resolution", "inverted_gamma", "gamma")
 ON_PURPOSE = ("share not read",)  # we read all that the patch shows; nnU-Net a region of a fixed size, and zeros around it
@@ -103,10 +105,15 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, bool]:
     a, b = (np.sort(values[np.isfinite(values)]) for values in (ours, theirs))
     if not (len(a) and len(b)):
         return 0.0 if len(a) == len(b) else 1.0, len(a) == len(b)
-    at = np.concatenate([a, b])
-    distance = float(np.abs(np.searchsorted(a, at, "right") / len(a) - np.searchsorted(b, at, "right") / len(b)).max())
+    distance = max(_exceeds(a, b), _exceeds(b, a))
     apart = float(np.abs(np.quantile(a, (0.01, *QUANTILES, 0.99)) - np.quantile(b, (0.01, *QUANTILES, 0.99))).max())
     return distance, apart < 1e-3 or distance < ONCE_IN_1000 * math.sqrt(1 / len(a) + 1 / len(b))
+
+
+def _exceeds(a: np.ndarray, b: np.ndarray) -> float:
+    """Return by how much the distribution function of a, moved up by ROUNDING, exceeds that of b at most. a, b: sorted."""
+    at = np.concatenate([a + ROUNDING, b])
+    return max(0.0, float((np.searchsorted(a, at - ROUNDING, "right") / len(a) - np.searchsorted(b, at, "right") / len(b)).max()))
 
 
 def _text(values: np.ndarray) -> str:
