@@ -101,6 +101,9 @@ def test_weights_carry_a_digest_that_is_checked(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(AutosegError, match=r"fold_0/w\.safetensors is damaged.*train this fold again"):
         read_weights(path)
+    path.write_bytes(bytes(content).replace(b'"digest"', b'"dicest"'))  # and its name in the file's header, too
+    with pytest.raises(AutosegError, match=r"is damaged: its weights are not those"):
+        read_weights(path)
     save_file(whole, path)
     assert read_weights(path).keys() == whole.keys()
 
