@@ -29,8 +29,8 @@ QUANTILES = (0.05, 0.5, 0.95)
 ROUNDING = 1e-4
 DEFAULT = AUGMENTATIONS["default"]
 PROBABILITIES = ("rotation", "scaling", "noise", "blur", "brightness", "contrast", "low_resolution", "inverted_gamma", "gamma")
-# We read all that the patch shows; nnU-Net a region of a fixed size, and zeros around it. Beyond its edges a blurred image repeats
-# its last voxel here, and is mirrored there: what is bright in the middle of a few slices then becomes brighter.
+# We read all that the patch shows; nnU-Net a region of a fixed size, and zeros around it. Beyond its edges a blurred image
+# repeats its last voxel here, and is mirrored there: what is bright in the middle of a few slices then becomes brighter.
 ON_PURPOSE = ("share not read", "flat/all/mean", "flat/all/mean of the masked channel")
 
 
