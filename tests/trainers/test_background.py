@@ -93,7 +93,8 @@ def test_threads_make_batches_where_no_gpu_waits(monkeypatch: pytest.MonkeyPatch
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, FOLDER)
 from test_background import stream_of
 stream = stream_of()
