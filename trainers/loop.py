@@ -78,7 +78,8 @@ SECONDS_BETWEEN_PICTURES = 30
 class Run:
     """A training in progress. next_epoch: the first one that is not finished.
 
-    validation: the online validation takes `validation_batches` of it after each epoch; None for no online validation.
+    validation: the online validation takes `validation_batches` of it after each epoch (None: a fifth of the epoch's
+    iterations, which a timed training shortens); None for no online validation.
     after_epoch: called with the epochs that are done, once they are in the log. keeps_best: whether the weights of the best
     online validation are kept, too, as a prediction may choose them.
     """
@@ -91,7 +92,7 @@ class Run:
     folder: FoldFolder
     schedule: Schedule
     report: ShowProgress
-    validation_batches: int = 0
+    validation_batches: int | None = None
     after_epoch: Callable[[int], None] | None = None
     keeps_best: bool = False
     history: list[Epoch] = field(default_factory=list)
@@ -201,7 +202,7 @@ def validate(run: Run, epoch: int) -> tuple[float | None, dict[str, float | None
     """Return mean loss and pooled Dice per class over some patches of the validation cases."""
     if run.validation is None:
         return None, {}
-    count = run.validation_batches
+    count = run.validation_batches or max(1, run.schedule.iterations // 5)
     losses, overlap = [], torch.zeros(len(run.class_names), 3, dtype=torch.int64)
     for batch in run.validation.batches(epoch * count, count):
         loss, counts = run.learner.validation_step(batch)

@@ -26,7 +26,7 @@ class Line(OneNetworkLearner):
         return self.step(batch, lambda y: (y - 3 * batch).square().mean())  # type: ignore[operator]
 
     def validation_step(self, batch: torch.Tensor) -> tuple[dict[str, float], torch.Tensor]:
-        raise NotImplementedError
+        return {"loss": 0.0}, torch.zeros(0, 3, dtype=torch.int64)
 
 
 class Numbers:
@@ -132,3 +132,15 @@ def test_a_timed_training_goes_on_with_what_was_chosen_first(tmp_path: Path, mon
     run.training = again.training
     loop.train(again)
     assert again.schedule.steps == 860 and of_optimizer(again)["momentum"] == 0.86
+
+
+def test_the_online_validation_of_a_timed_training_is_a_fifth_of_its_short_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs of 43 steps, as above, are followed by 8 batches of validation: a fifth of 250 would take longer than they do."""
+    settings = OptimizerSettings(max_hours=1000 / 3600, precision="float32")
+    run = make_run(tmp_path / "fold", settings, takes_s=1.0)
+    monkeypatch.setattr("time.monotonic", lambda: run.training.clock)  # type: ignore[attr-defined]
+    run.schedule, run.validation = Schedule(settings, reserve=0.0), Numbers(takes_s=1.0)
+    loop.train(run)
+    assert run.validation.clock == 8 * len(run.history)

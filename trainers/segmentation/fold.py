@@ -66,7 +66,7 @@ def train_network(
     schedule = Schedule(settings, reserve=0.1 if data.validation else 0.02)
     run = Run(
         learner, streams[0], streams[1] if data.validation else None, list(data.dataset.labels.foreground), settings,
-        job.fold_folder, schedule, report, settings.validation_batches, keeps_best=True)
+        job.fold_folder, schedule, report, settings.validation_iterations, keeps_best=True)
     try:
         train(run)
     finally:

@@ -51,11 +51,6 @@ class SegmentationSettings(LossSettings, BatchSettings, OptimizerSettings):
         "that planning took for left and right of one structure (sides in plans.json) change places where that axis is flipped. "
         "no_swap: all, and no label changes its place, as in nnU-Net. no_left_right: all but the axis from left to right")
 
-    @property
-    def validation_batches(self) -> int:
-        """Return the number of batches of the online validation."""
-        return self.validation_iterations or max(1, self.iterations // 5)
-
 
 def notes_on(settings: SegmentationSettings, defaults: SegmentationSettings) -> list[str]:
     """Return what the user should know of these settings: those of parts that are not in use, and a rate that will not fall."""

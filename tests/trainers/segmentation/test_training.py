@@ -49,7 +49,7 @@ def make_run(cases: list[StoredVolume], folder: Path, settings: SegmentationSett
     validation = batch_stream(cases[2:], plan, settings, None, CPU, 1, settings.seed + 1, processes)
     return loop.Run(
         learner, training, validation, ["cube"], settings, FoldFolder(folder), Schedule(settings), lambda share, text: None,
-        settings.validation_batches, keeps_best=True)
+        settings.validation_iterations, keeps_best=True)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
