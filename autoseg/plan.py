@@ -127,7 +127,7 @@ class Topology(Frozen):
 
 
 class Visibility(Frozen):
-    """How much the patches of a training show of a class or region, over its training cases.
+    """The share of a class or region in what the patches of a training show, over its training cases.
 
     random_share: share of the patches that hold it, where they are drawn anywhere in the images. training_share: the same of
     the training, which centres a third of each batch on foreground. voxels: median number of its voxels in patches that hold

@@ -1,4 +1,4 @@
-"""What our augmentation does beside what nnU-Net's does: part of training_parity.py.
+"""Effects of our augmentation beside those of nnU-Net's: part of training_parity.py.
 
 Each transform is drawn many times by itself, always, on patches of four shapes, and so is the whole chain with the probabilities
 that it has. Effects are measured from the patches that come out (augmentation_effects.py). An effect counts as equal where the

@@ -63,7 +63,7 @@ def tree_bytes(pid: int) -> int:
 
 
 def _processor_seconds_of_children() -> float:
-    """Of all processes that this one has started and that have ended, with their own."""
+    """Return the seconds of all processes that this one has started and that have ended, with their own."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

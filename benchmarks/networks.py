@@ -64,7 +64,7 @@ def counted(name: str, pooling: Pooling, arguments: argparse.Namespace) -> dict[
 
 
 def measured(name: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Of a process that trains this network alone: median seconds of a step, and peak bytes."""
+    """Return the median seconds of a step and the peak bytes of a process that trains this network alone."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "seconds.json"
         run = measure([sys.executable, __file__, *sys.argv[1:], "--network", name, "--result", result])
@@ -73,7 +73,7 @@ def measured(name: str, arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def step_seconds(name: str, pooling: Pooling, arguments: argparse.Namespace) -> list[float]:
-    """Of each step."""
+    """Return the seconds of each step."""
     keep_large_blocks()
     dimensions = len(pooling.patch_size)
     network: Any = to_device(build_network(topology_of(name, pooling, arguments.base_features), 1, CLASSES), CPU, dimensions)

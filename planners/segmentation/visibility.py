@@ -1,4 +1,4 @@
-"""How much of each class the patches of a training show, and which classes may therefore never be found.
+"""The share of each class in what a training's patches show, and the classes that may therefore never be found.
 
 Voxels of each label value are taken while a case is measured; once the patch is known, patches are laid over them as training
 does (Isensee et al. 2021): anywhere in the image, and a third of each batch on foreground.

@@ -1,4 +1,4 @@
-"""Which classes a network may never learn to find, as the plans know it, in words."""
+"""Sentences about the classes that a network may never learn to find, as the plans know them."""
 
 from __future__ import annotations
 
