@@ -1,4 +1,4 @@
-"""Effects of an augmentation on a patch, measured from its output alone; both sides of augmentation_parity.py import it.
+"""Effects of an augmentation on a patch, measured from its output; both sides of augmentation_parity.py import it.
 
 `canvas` gives a volume and its label for each transform, around the patch that is asked for; `effects` compares what came out
 with the patch in its middle. Arrays: image (C, *spatial) float32, label (1, *spatial) int16.

@@ -104,7 +104,7 @@ class BackgroundBatches(Generic[BatchType]):
 
 
 class _Numbered:
-    """The source of batches in one process: it makes those numbered `first` + its own number, and then every `processes`-th after that."""
+    """The source of batches in one process: number `first` + its own, and then every `processes`-th after that."""
 
     def __init__(self, make: Callable[[int], Tensors], first: int, processes: int) -> None:
         self.make, self.number, self.processes = make, first, processes
