@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.device import Precision, autocast, memory_format, resolve_precision
+from autoseg.bounds import Precision
+from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image, axis_order
 from autoseg.inference.export import Row, resized_rows

@@ -43,7 +43,7 @@ class SegmentationPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         models = [f"{member.model.in_words} ({folder.root})"
                   for member, folder in zip(self.predictor.members, chosen.members, strict=True)]
-        device = device_in_words(self.predictor.device)
+        device = device_in_words(self.predictor.device, self.options.precision)
         lines = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)] if len(models) > 1 \
             else [f"Model, on {device}: {models[0]}"]
         says = "; ".join(chosen.says) or "none"
@@ -84,5 +84,5 @@ def open_models(
     loaded = [load_model(folder, folds, options.checkpoint, target) for folder in chosen.members]
     rules = chosen.rules if options.postprocessing else ()
     return SegmentationPrediction(
-        Predictor(loaded, target, mirroring=options.mirroring, rules=rules, step=options.step_size,
+        Predictor(loaded, target, options.precision, mirroring=options.mirroring, rules=rules, step=options.step_size,
                   postprocess=(lambda labels, spacing_mm: apply_rules(labels, spacing_mm, rules)) if rules else None), options)

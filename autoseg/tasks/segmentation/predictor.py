@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from autoseg.best import Rule, rule_facts
+from autoseg.bounds import Precision
 from autoseg.console import show_unless_quiet
-from autoseg.device import Precision, keep_large_blocks
+from autoseg.device import keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import file_ending, label_ending, write_label
@@ -107,7 +108,7 @@ class Predictor:
         """
         require_same_task([model.description for model in models])
         self.members = [EnsembleMember(model, device, precision, mirroring, len(models), step) for model in models]
-        self.device = device
+        self.device, self.precision = device, precision
         self.postprocess = postprocess
         self.rules = tuple(rules)
         if device.type == "cpu":
@@ -210,7 +211,8 @@ class Predictor:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
         facts = [member.model.facts(
             mirror_axes=member.mirroring.axes, **({"swap_axes": member.mirroring.swap_axes} if member.mirroring.swapped else {}),
-            **({"step": member.step} if member.step != TILE_STEP else {}))
+            **({"step": member.step} if member.step != TILE_STEP else {}),
+            **({"precision": self.precision} if self.precision != "auto" else {}))
                  for member in self.members]
         return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
 
