@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from autoseg.bounds import Precision
 from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image, axis_order
 from autoseg.inference.export import Row, resized_rows
-from autoseg.inference.sliding_window import TILE_STEP, band_depth, count_tiles, stream_logits
+from autoseg.inference.sliding_window import TILE_STEP, Slab, band_depth, count_tiles, stream_logits
 from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties
@@ -82,20 +84,36 @@ class EnsembleMember:
         patch_size = self.model.description.configuration.patch_size
         classes = self.model.description.labels.output_channels
         band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
-        slabs = stream_logits(self._predict_tile, data, patch_size, classes, self.step, band_device=self._band_device(band_bytes),
-                              tile_done=tile_done)
-        return resized_rows(slabs, properties)
+        streams = [
+            stream_logits(partial(self._predict_tile, networks=networks), data, patch_size, classes, self.step,
+                          band_device=self._band_device(band_bytes), tile_done=tile_done, in_float16=self.sums_in_float16)
+            for networks in self._together]
+        if not self.sums_in_float16:
+            return resized_rows(streams[0], properties)
+        rows = resized_rows(_means_in_float16(streams), properties)
+        return ((row, logits.astype(np.float16).astype(np.float32)) for row, logits in rows)
+
+    @property
+    def sums_in_float16(self) -> bool:
+        """Tell whether tiles and folds are averaged in float16."""
+        return self.model.description.tile_sums == "float16"
+
+    @property
+    def _together(self) -> list[list[nn.Module]]:
+        """Return the networks that see a tile together: all folds, or each alone, where the mean of each is rounded."""
+        networks = self.model.networks
+        return [[network] for network in networks] if self.sums_in_float16 else [networks]
 
     def count_tiles(self, data: np.ndarray) -> int:
         """Return how often `rows` will call `tile_done`."""
-        return count_tiles(data.shape, self.model.description.configuration.patch_size, self.step)
+        return len(self._together) * count_tiles(data.shape, self.model.description.configuration.patch_size, self.step)
 
     def expected_tiles(self, image: Image) -> int:
         """Return how many tiles an image takes at most, before it is cropped."""
         configuration, plans = self.model.description.configuration, self.model.description.plans
         axes = axis_order(image.geometry.orientation, plans.orientation, image.array.shape[1:]).then(plans.transpose).axes
         shape, spacing_mm = ([of[axis] for axis in axes] for of in (image.array.shape[1:], image.geometry.spacing_mm))
-        return count_tiles(
+        return len(self._together) * count_tiles(
             resampled_shape(shape, spacing_mm, target_spacing_mm(spacing_mm, configuration)), configuration.patch_size, self.step)
 
     def _band_device(self, band_bytes: int) -> torch.device:
@@ -113,8 +131,8 @@ class EnsembleMember:
         return max(1, int(tiles / max(1.0, ratio)))
 
     @torch.inference_mode()
-    def _predict_tile(self, tile: torch.Tensor) -> torch.Tensor:
-        """Turn (B, C, *patch) float32 into (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
+    def _predict_tile(self, tile: torch.Tensor, networks: Sequence[nn.Module]) -> torch.Tensor:
+        """Turn (B, C, *patch) float32 into (B, K, *patch) float32 on the device: mean over networks and mirrored tiles."""
         spatial = tile.dim() - 2
         tile = tile.to(self.device, memory_format=memory_format(self.device, spatial))
         every = self.mirroring.axes
@@ -123,7 +141,7 @@ class EnsembleMember:
         at_once = self.tiles_at_once(len(tile))
         for axes in flips:
             dims = [axis + 2 for axis in axes]
-            for network in self.model.networks:
+            for network in networks:
                 with autocast(self.device, self.dtype):
                     parts = (tile.flip(dims) if dims else tile).split(at_once)
                     done = [network(part)[0] for part in parts]
@@ -132,4 +150,13 @@ class EnsembleMember:
                 logits = logits[:, self.swapped] if swaps(self.mirroring.swap_axes, axes) else logits
                 total = logits.float() if total is None else total.add_(logits)
         assert total is not None, "a model has at least one network"
-        return total.div_(len(flips) * len(self.model.networks))
+        return total.div_(len(flips) * len(networks))
+
+
+def _means_in_float16(streams: Sequence[Iterator[Slab]]) -> Iterator[Slab]:
+    """Yield the mean of several streams of slabs, rounded after each addition as nnU-Net rounds the mean of folds."""
+    for (first, total), *others in zip(*streams, strict=True):
+        for _, slab in others:
+            total += slab
+        total /= np.float16(len(streams))
+        yield first, total.astype(np.float32)

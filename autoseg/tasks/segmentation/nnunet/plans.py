@@ -70,7 +70,7 @@ class NnunetPlans:
                 dataset=plans.dataset, configuration_name=name, recipe=trainer, name=recipe, settings={}, versions={},
                 channel_names=channels, labels=load_labels(self.dataset_json),
                 file_ending=str(layouts.required(self.dataset, "file_ending", '"file_ending": ".nii.gz"', self.dataset_json)),
-                plans=plans, mirror_axes=mirror_axes)
+                plans=plans, mirror_axes=mirror_axes, tile_sums="float16")
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
                               for one in error.errors()[:3])
