@@ -188,9 +188,9 @@ class PatchSampler:
 
 
 def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray, outside: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`, which reaches into the case; (2, *size) where
-    it has a previous stage's. Beyond it, the image is 0 and the label `outside`. They may be parts of arrays that are kept, which
-    must not be written to."""
+    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`, which reaches into the case; (2, *size)
+    where it has a previous stage's. Beyond it, the image is 0 and the label `outside`. They may be parts of arrays that are kept,
+    which must not be written to."""
     from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 
     box = np.stack((low, low + size), axis=1).tolist()
