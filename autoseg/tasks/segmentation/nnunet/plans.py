@@ -120,6 +120,7 @@ class NnunetPlans:
             normalization=tuple(NORMALIZATION[name] for name in schemes[:channels]),
             normalize_inside_mask=tuple(self._required(found, "use_mask_for_norm")[:channels]),
             network=self._topology(found, "batch" if has_batch_norm else "instance"), batch_dice=found.get("batch_dice"),
+            previous_stage=found.get("previous_stage"),
             reasons={"network": "As nnU-Net planned it."})
 
     def _topology(self, found: Mapping[str, Any], norm: str) -> Topology:

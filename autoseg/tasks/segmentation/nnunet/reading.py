@@ -50,7 +50,6 @@ def take(source: Path, into: Path, folds: Sequence[str] | None = None, checkpoin
     is damaged, or has what autoseg has no equal for.
     """
     plans = NnunetPlans(source)
-    taken: list[Taken] = []
     description: ModelDescription | None = None
     for fold, files in _files(source, folds, checkpoints).items():
         for kind, file in files.items():
@@ -65,8 +64,19 @@ def take(source: Path, into: Path, folds: Sequence[str] | None = None, checkpoin
             _write(checkpoint, its, target.fold(fold).root / f"checkpoint_{kind}.safetensors")
     assert description is not None, "a model has a fold"
     target = _target(into, description)
+    before = [] if (stage := description.configuration.previous_stage) is None else take(
+        _beside(source, stage), into, None, checkpoints, name)
     write_json(target.model_json, description)
-    return [*taken, Taken(target, _notes(description))]
+    return [*before, Taken(target, _notes(description))]
+
+
+def _beside(source: Path, stage: str) -> Path:
+    """Return the folder of the model of a cascade's first stage. Raises AutosegError where it is not there."""
+    first = source.with_name(f"{source.name.rpartition('__')[0]}__{stage}")
+    if first not in find_models(first):
+        raise AutosegError(f"{source} goes on from the segmentation by {stage}, but {first} holds no model of it. Copy that folder "
+                           "there from where this one comes, too.")
+    return first
 
 
 def _target(into: Path, description: ModelDescription) -> ModelFolder:

@@ -44,6 +44,27 @@ def test_the_same_voxels_as_nnunet_says(shared_data: Path, tmp_path: Path, folde
     assert taken.notes == ()
 
 
+def test_the_same_voxels_as_nnunets_cascade(shared_data: Path, tmp_path: Path) -> None:
+    """Its answer is of fold 0 of the first stage."""
+    place = shared_data / "nnunet_models/cascade"
+    before, taken = take(place / "nnUNetTrainer__nnUNetPlans__3d_cascade_fullres", tmp_path)
+    assert before.folder == taken.folder.beside("3d_lowres")
+    first = Predictor([load_model(before.folder, ["0"], device=CPU)], CPU, "float32")
+    predictor = Predictor([load_model(taken.folder, device=CPU)], CPU, "float32", previous=[first])
+    for file in sorted((place / "images").glob("*.nii.gz")):
+        for stage, its in (("3d_lowres", first), ("3d_cascade_fullres", predictor)):
+            theirs = read_image(place / f"predicted_{stage}" / file.name.replace("_0000", "")).array[0]
+            assert int((its.predict_image(read_image(file)) != theirs).sum()) <= 1e-4 * theirs.size
+
+
+def test_a_cascade_without_its_first_stage(make_model: MakeModel, tmp_path: Path) -> None:
+    changed = plans()
+    changed["configurations"]["3d_fullres"]["previous_stage"] = "3d_lowres"
+    source = make_model({"0": checkpoint(input_channels=3)}, changed)
+    with pytest.raises(AutosegError, match=r"goes on from the segmentation by 3d_lowres, but .*nnUNetPlans__3d_lowres holds no"):
+        take(source, tmp_path / "out")
+
+
 def test_what_a_model_says_of_itself(make_model: MakeModel, tmp_path: Path) -> None:
     taken, = take(make_model({"0": None, "all": None}), tmp_path / "out")
     assert taken.folder.root == tmp_path / "out/Dataset001_Tiny/models/3d_fullres/nnUNetTrainer__nnUNetPlans"
