@@ -74,8 +74,8 @@ def _beside(source: Path, stage: str) -> Path:
     """Return the folder of the model of a cascade's first stage. Raises AutosegError where it is not there."""
     first = source.with_name(f"{source.name.rpartition('__')[0]}__{stage}")
     if first not in find_models(first):
-        raise AutosegError(f"{source} goes on from the segmentation by {stage}, but {first} holds no model of it. Copy that folder "
-                           "there from where this one comes, too.")
+        raise AutosegError(f"{source} goes on from the segmentation by {stage}, but {first} holds no model of it. Copy that "
+                           "folder there from where this one comes, too.")
     return first
 
 

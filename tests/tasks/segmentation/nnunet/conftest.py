@@ -58,7 +58,9 @@ TOPOLOGY = Topology(
     decoder_convs_per_stage=(3,))
 
 
-def checkpoint(topology: Topology = TOPOLOGY, prefix: str = "", seed: int = 0, input_channels: int = 1, **changes: Any) -> dict[str, Any]:
+def checkpoint(
+    topology: Topology = TOPOLOGY, prefix: str = "", seed: int = 0, input_channels: int = 1, **changes: Any
+) -> dict[str, Any]:
     """The content of a checkpoint as nnU-Net's trainer saves it, numpy's numbers included."""
     torch.manual_seed(seed)
     network = build_network(topology, input_channels, LABELS.output_channels)
