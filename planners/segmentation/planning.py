@@ -69,12 +69,15 @@ def plan(
 
 
 def chosen(plans: Plans, options: PlanOptions) -> list[str]:
-    """Return the configurations that were named, or all. Raises AutosegError for one that was not planned."""
+    """Return the configurations that were named, or all, in the order of the plans: a stage before the one that goes on from it.
+
+    Raises AutosegError for one that was not planned.
+    """
     configurations = options.configurations
     if unknown := [name for name in configurations or () if name not in plans.configurations]:
         raise AutosegError(
             f'{plans.dataset} has no configuration {", ".join(unknown)}. Planned were: {", ".join(plans.configurations)}.')
-    return list(dict.fromkeys(configurations or plans.configurations))
+    return [name for name in plans.configurations if not configurations or name in configurations]
 
 
 @dataclass(frozen=True)
