@@ -82,7 +82,7 @@ def previous_stage(model: ModelFolder) -> ModelFolder | None:
         content = content.get(key) if isinstance(content, dict) else None
     if not isinstance(content, str) or name_fault(content):
         return None
-    return ModelFolder(model.root.parents[1] / content / model.root.name)
+    return model.beside(content)
 
 
 def named_models(paths: Sequence[str], configurations: Sequence[str], recipes: Sequence[str]) -> tuple[list[Path], bool]:

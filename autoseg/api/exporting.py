@@ -103,7 +103,8 @@ def _export_zip(
             base = f"{its.dataset}/models/{its.configuration}/{its.called}"
             if f"{base}/{model.model_json.name}" in files:
                 raise AutosegError(f"Two of the models are called {its.dataset}, {_in_words(model)}. Export them into two files.")
-            files |= {f"{base}/{file.relative_to(model.root)}": file for file in _files_of(model, folds, best_weights)}
+            its_folds = folds if model in chosen.members else None  # a first stage runs with all of its folds
+            files |= {f"{base}/{file.relative_to(model.root)}": file for file in _files_of(model, its_folds, best_weights)}
         card = _card(task, chosen, models, target.name, license, folds)
         pack({**files, CARD: card.text.encode("utf-8", "backslashreplace")}, target)
     return ExportResult(target, tuple(map(_in_words, models)), (chosen.note,) if chosen.note else (), True)
@@ -139,7 +140,8 @@ def _card(
 ) -> Card:
     versions = described(models[0]).get("versions")
     return Card(
-        task.info, name_of(models[0]).dataset, archive, [_card_model(task, model, folds) for model in models],
+        task.info, name_of(models[0]).dataset, archive, [
+            _card_model(task, model, folds if model in chosen.members else None) for model in models],
         None if task.exports is None else task.exports.PIPELINE_TAG, license, chosen.says if chosen.rules else (),
         {str(name): str(version) for name, version in versions.items()} if isinstance(versions, dict) else {})
 

@@ -9,6 +9,7 @@ from autoseg.best import Rule, rule_facts
 from autoseg.inference.sliding_window import SIGMA_OF_PATCH, TILE_STEP
 from autoseg.preprocessing.pipeline import IMAGE_ORDER, SMALLEST_STD
 from autoseg.preprocessing.resample import ANISOTROPY_THRESHOLD
+from autoseg.tasks.segmentation.cascade import values_seen
 from autoseg.tasks.segmentation.model import ModelDescription
 
 IN_WORDS = {
@@ -25,7 +26,8 @@ def described_steps(its: ModelDescription, rules: Sequence[Rule], says: Sequence
         "axes": _axes(its),
         "crop": "Crop to the smallest box in which any channel differs from 0; the whole image where none does.",
         "normalization": [_normalization(its, channel) for channel in range(len(its.channel_names))],
-        "resampling": _resampling(its), "sliding_window": _window(its), "mirroring": _mirroring(its), "labels": _labels(its),
+        **_previous_stage(its), "resampling": _resampling(its),
+        "sliding_window": _window(its), "mirroring": _mirroring(its), "labels": _labels(its),
         "back": "Resize the logits as said, take the labels, put them into the crop box (0 outside), and undo axes.",
         "postprocessing": {"rules": rule_facts(rules), "in_words": list(says)},
     }
@@ -53,6 +55,17 @@ def _normalization(its: ModelDescription, channel: int) -> dict[str, Any]:
         said["only_inside"] = ("Mean and deviation are of the voxels where any channel differs from 0, holes filled (zeros that "
                                "are not reached through faces from the border of the crop box); the others stay 0.")
     return said | ({} if scheme in ("none", "rgb", "ct") else {"smallest_divisor": SMALLEST_STD})
+
+
+def _previous_stage(its: ModelDescription) -> dict[str, Any]:
+    values = values_seen(its.configuration, its.labels)
+    if not values:
+        return {}
+    return {"previous_stage": {
+        "configuration": its.configuration.previous_stage, "values": list(values),
+        "in_words": "Behind the image's channels the network sees, for each of these label values, 1 where the model of that "
+                    "configuration segmented it and 0 elsewhere: its labels on the image's grid, cropped, resized by label "
+                    "(linearly the mask of each, the highest wins) like the image, not normalized."}}
 
 
 def _resampling(its: ModelDescription) -> dict[str, Any]:

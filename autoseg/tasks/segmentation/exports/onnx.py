@@ -19,6 +19,7 @@ from autoseg.console import show_unless_quiet
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_folder, write_json
 from autoseg.inference.choice import Chosen
+from autoseg.tasks.segmentation.cascade import input_channels
 from autoseg.tasks.segmentation.exports.description import described_steps
 from autoseg.tasks.segmentation.model import ModelDescription, load_model
 from autoseg.versions import versions
@@ -53,7 +54,7 @@ def export(
         names = ", ".join(f"{member.configuration} {member.recipe}" for member in chosen.members)
         raise AutosegError(f"ONNX takes one model at a time, and {len(chosen.members)} are meant ({names}). Name one with -c.")
     _require_extra()
-    require_new_folder(output, overwrite, DESCRIPTION)
+    require_new_folder(output, overwrite, (DESCRIPTION, EXAMPLE, "fold_*.onnx", "fold_*_example_output.npy"))
     model = load_model(chosen.members[0], folds)
     its = model.description
     example = _example(its)
@@ -77,14 +78,16 @@ def export(
             "folds"]
 
 
-def require_new_folder(output: Path, overwrite: bool, mark: str) -> None:
-    """Raise AutosegError where a folder cannot be made: something is there, and it is no export, or is not to be replaced.
-    mark: a file that every such export holds."""
-    is_empty = output.is_dir() and not any(output.iterdir())
-    if output.exists() and not is_empty and not (output.is_dir() and any(output.rglob(mark))):
-        raise AutosegError(f"{output} is there, but autoseg did not make it. Name a new folder with -o: files of yours are not "
-                           "replaced.")
-    if output.exists() and not is_empty and not overwrite:
+def require_new_folder(output: Path, overwrite: bool, files: Sequence[str]) -> None:
+    """Raise AutosegError where a folder cannot be made: something is there that is no such export, or is not to be replaced.
+    files: patterns of all that such an export holds, by their paths in it."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    there = [path.relative_to(output) for path in output.rglob("*") if not path.is_dir()] if output.is_dir() else []
+    if not there or not all(any(map(path.match, files)) for path in there):
+        raise AutosegError(f"{output} is there, and holds what autoseg did not export. Name a new folder with -o: files of yours "
+                           "are not replaced.")
+    if not overwrite:
         raise AutosegError(f"{output} is there already. Name another folder with -o, or replace it with --overwrite.")
 
 
@@ -100,7 +103,7 @@ def _require_extra() -> None:
 def _example(its: ModelDescription) -> torch.Tensor:
     """Return a patch (1, C, *patch) of smooth noise, the same each time."""
     random = torch.Generator().manual_seed(0)
-    return torch.randn((1, len(its.channel_names), *its.configuration.patch_size), generator=random)
+    return torch.randn((1, input_channels(its.configuration, its.labels), *its.configuration.patch_size), generator=random)
 
 
 def _write(network: nn.Module, example: torch.Tensor, path: Path) -> None:
@@ -154,7 +157,7 @@ def _description(
         "format": "autoseg ONNX, 1",
         "model": {"dataset": its.dataset, "configuration": its.configuration_name, "recipe": its.called},
         "networks": {fold: f"fold_{fold}.onnx" for fold in folds},
-        "input": {"name": "patch", "dtype": "float32", "shape": ["batch", len(its.channel_names), *patch]},
+        "input": {"name": "patch", "dtype": "float32", "shape": ["batch", input_channels(its.configuration, its.labels), *patch]},
         "output": {"name": "logits", "dtype": "float32", "shape": ["batch", its.labels.output_channels, *patch]},
         **described_steps(its, chosen.rules, chosen.says),
         "example": {"input": EXAMPLE, "outputs": {fold: f"fold_{fold}_example_output.npy" for fold in folds},
