@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +69,10 @@ class SegmentationPrediction(Prediction):
         with TemporaryDirectory() as folder:
             file = Path(folder) / "probabilities.b2nd"
             return Answer(self.predictor.predict_image(image, case, file), read_probabilities(file), warnings=warnings)
+
+    def notes(self, rows: Sequence[Any]) -> list[str]:
+        return [f"Note: {note}" for note in dict.fromkeys(
+            note for member in self.predictor.members for note in member.model.description.notes)]
 
     def made(self, written: int, extra: int) -> str:
         return f"{written} segmentation(s)"
