@@ -19,8 +19,9 @@ from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.nnunet.checkpoint import read_checkpoint
 from autoseg.tasks.segmentation.nnunet.reading import find_models, take
 from autoseg.tasks.segmentation.predictor import Predictor
-from tests.tasks.segmentation.nnunet.conftest import TOPOLOGY, MakeModel, architecture, checkpoint, plans
+from tests.tasks.segmentation.nnunet.models import TOPOLOGY, architecture, checkpoint, plans
 
+MakeModel = Callable[..., Path]
 CPU = torch.device("cpu")
 
 
