@@ -146,6 +146,8 @@ class Configuration(Frozen):
     spacing_mm: of the resampled grid, mm. In 2D, slices keep the distance that they have.
     median_shape: of the resampled training cases, voxels. patch_size: voxels of the resampled grid.
     normalization: one per channel. normalize_inside_mask: per channel, z-score over the non-zero voxels only.
+    previous_stage: the configuration whose segmentation the network sees behind the image's channels, one channel for each label
+    value (a cascade); None for the image alone.
     batch_dice: whether the Dice of the loss counts a batch as one image, as nnU-Net does where a patch shows little of it: in 2D,
     and at full resolution beside a coarser grid; None in plans of earlier versions, where 2D does.
     memory_values: how many values (see `autoseg.topology.values`) the memory that was planned for is taken to hold in a step;
@@ -160,6 +162,7 @@ class Configuration(Frozen):
     normalization: tuple[Normalization, ...]
     normalize_inside_mask: tuple[bool, ...]
     network: Topology
+    previous_stage: str | None = None
     batch_dice: bool | None = None
     memory_values: NotNegative | None = None
     visibility: dict[str, Visibility] = {}

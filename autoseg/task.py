@@ -14,7 +14,8 @@ class TaskInfo:
     name: of the task, as model.json says it. noun: the word for a model of it; article: before the noun; plural: of the noun.
     does: what a model does with images. writes: what it writes of them into a folder; outputs: the command line's name of that
     folder. reference: what the outputs are compared with; "" where nothing compares them. recipe: the one that trains it where
-    none is named. configurations: those that its models may have, as -c takes them. usual_configuration: the one that is trained
+    none is named. configurations: those that its models may have, as -c takes them; shared: those whose
+    preprocessed cases are another's, with the name of that. usual_configuration: the one that is trained
     where none is named, if it was planned. planner: the one that plans for it, as --planner takes it; planning_flags: further
     flags that planning needs, as an example. averages: whether its models can be averaged as an ensemble. suffix: of the names of
     its plans and splits in a dataset's folder. needs_labels: whether images alone are too little for it. is_default: whether it
@@ -38,6 +39,11 @@ class TaskInfo:
     suffix: str = ""
     needs_labels: bool = True
     is_default: bool = False
+    shared: tuple[tuple[str, str], ...] = ()
+
+    def stored_as(self, configuration: str) -> str:
+        """Return the configuration under whose name the preprocessed cases of this one are stored."""
+        return dict(self.shared).get(configuration, configuration)
 
     @property
     def a_model(self) -> str:

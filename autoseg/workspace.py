@@ -174,6 +174,10 @@ class ModelFolder:
         """Return the file of the cross-validation: validation cases of all folds together."""
         return self.root / "summary.json"
 
+    def beside(self, configuration: str) -> ModelFolder:
+        """Return the model of the same recipe, or name, and another configuration."""
+        return ModelFolder(self.root.parents[1] / configuration / self.root.name)
+
     def fold(self, fold: int | str) -> FoldFolder:
         return FoldFolder(self.root / f"fold_{fold}")
 
@@ -220,6 +224,15 @@ class FoldFolder:
     def training_json(self) -> Path:
         """Return the file that holds the settings and the machine of the fold's training."""
         return self.root / "training.json"
+
+    @property
+    def previous_json(self) -> Path:
+        """Return the file that names the weights of the previous stage, where the fold goes on from its predictions."""
+        return self.root / "previous_stage.json"
+
+    def for_stage(self, configuration: str) -> Path:
+        """Return the folder of the validation cases' predictions on the grid of a configuration that goes on from them."""
+        return self.root / "next_stage" / configuration
 
     @property
     def log_jsonl(self) -> Path:

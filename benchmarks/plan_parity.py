@@ -35,7 +35,7 @@ from autoseg.planners.segmentation.fingerprint import measure as measure_case
 from autoseg.planners.segmentation.planners import PLANNERS
 from autoseg.verification.inspection import run_inspections
 
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 NORMALIZATIONS = {"CTNormalization": "ct", "ZScoreNormalization": "zscore", "RescaleTo01Normalization": "rescale_0_1",
                   "RGBTo01Normalization": "rgb", "NoNormalization": "none"}
 NETWORKS = {"PlainConvUNet": "unet", "ResidualEncoderUNet": "resunet"}
@@ -62,7 +62,8 @@ def ours(plans: Plans) -> dict[str, dict[str, Any]]:
 
 def theirs(plans: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The same from nnU-Net's plans."""
-    found = {name: plans["configurations"][name] for name in CONFIGURATIONS if name in plans["configurations"]}
+    every = plans["configurations"]
+    found = {name: every.get(every[name].get("inherits_from"), {}) | every[name] for name in CONFIGURATIONS if name in every}
     return {"all": {"configurations": sorted(found), "transpose": plans["transpose_forward"]}} | {
         name: _their_configuration(configuration) for name, configuration in found.items()}
 
@@ -140,7 +141,7 @@ def _our_configuration(configuration: Configuration) -> dict[str, Any]:
     return {
         "spacing_mm": list(configuration.spacing_mm), "median_shape": list(configuration.median_shape),
         "patch_size": list(configuration.patch_size), "batch_size": configuration.batch_size,
-        "batch_dice": configuration.batch_dice,
+        "batch_dice": configuration.batch_dice, "previous_stage": configuration.previous_stage,
         "strides": _lists(network.strides), "kernel_sizes": _lists(network.kernel_sizes),
         "features": list(network.features), "convs_per_stage": list(network.convs_per_stage),
         "convs_per_decoder_stage": list(network.convs_up), "network": network.name,
@@ -155,7 +156,7 @@ def _their_configuration(configuration: dict[str, Any]) -> dict[str, Any]:
         "spacing_mm": configuration["spacing"],
         "median_shape": [round(n) for n in configuration["median_image_size_in_voxels"]],
         "patch_size": configuration["patch_size"], "batch_size": configuration["batch_size"],
-        "batch_dice": configuration["batch_dice"],
+        "batch_dice": configuration["batch_dice"], "previous_stage": configuration.get("previous_stage"),
         "strides": network["strides"], "kernel_sizes": network["kernel_sizes"],
         "features": network["features_per_stage"],
         "convs_per_stage": network.get("n_conv_per_stage", network.get("n_blocks_per_stage")),

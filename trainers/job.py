@@ -47,7 +47,7 @@ class Job(Generic[SettingsType]):
 
     task: what the model does. recipe: name of the recipe, and built_by: the recipe itself. settings: None to continue with those
     that the unfinished fold was started with. defaults: of the recipe for this dataset. name: the model's, where it differs from
-    the recipe's.
+    the recipe's. before: configurations that the same run trains first, and that need not be there yet.
     """
 
     folder: DatasetFolder
@@ -60,6 +60,7 @@ class Job(Generic[SettingsType]):
     defaults: SettingsType
     device: str = "auto"
     name: str | None = None
+    before: tuple[str, ...] = ()
 
     @property
     def model(self) -> ModelFolder:
@@ -70,6 +71,11 @@ class Job(Generic[SettingsType]):
     def fold_folder(self) -> FoldFolder:
         """Return the folder of the fold."""
         return self.model.fold(self.fold)
+
+    @property
+    def store(self) -> Path:
+        """Return the folder of the preprocessed cases."""
+        return self.folder.preprocessed(self.task.stored_as(self.configuration))
 
     @property
     def plans_json(self) -> Path:
@@ -134,7 +140,7 @@ def load_stored(
     Raises AutosegError where cases are missing, or were preprocessed by other plans: planning was stopped too early; and where
     images or labels have changed since, or are gone.
     """
-    folder, names = job.folder.preprocessed(job.configuration), [case.name for case in cases]
+    folder, names = job.store, [case.name for case in cases]
     if missing := [name for name in names if not is_complete(folder, name)]:
         raise AutosegError(f"{len(missing)} of {len(names)} cases are not {preprocessed}: {some(missing)}. Run: {command}")
     stored = {name: open_case(folder, name) for name in names}

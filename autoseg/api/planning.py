@@ -151,6 +151,7 @@ def _plan(
     quiet: bool,
 ) -> tuple[Dataset, Any]:
     """Read every case, decide, and write it down; return the dataset without the cases that have errors, and the plans."""
+    request.check()
     inspections, findings = _inspected(task, request, workers, quiet)
     usable = _without_bad_cases(request.dataset, findings, skip_bad_cases)
     with console.progress("Planning", quiet) as report:
@@ -160,7 +161,7 @@ def _plan(
     planned_from = _planned_from(task, folder)
     planned_from.unlink(missing_ok=True)
     for configuration in task.planner.chosen(planned.plans, task.plan_options()):
-        forget_outdated(usable.training, folder.preprocessed(configuration), partial(
+        forget_outdated(usable.training, folder.preprocessed(task.info.stored_as(configuration)), partial(
             task.store.case_origin, configuration=configuration, dataset=usable, plans=planned.plans))
     if task.info.is_default or not folder.plans_of(tasks.default_task().info).exists():  # else those plans need the old files
         write_json(folder.findings_json, [finding.model_dump(mode="json") for finding in findings])
@@ -212,7 +213,8 @@ def _preprocess(
     failed = {}
     with console.progress(task.store.doing(plans, chosen), quiet) as report:
         finish = console.counted(report, len(usable.training))
-        for outcome in task.store.preprocess(usable, plans, {name: folder.preprocessed(name) for name in chosen}, workers):
+        folders = {name: folder.preprocessed(name) for name in map(task.info.stored_as, chosen)}
+        for outcome in task.store.preprocess(usable, plans, folders, workers):
             finish(outcome.item)
             if outcome.error is not None:
                 failed[outcome.item.name] = str(outcome.error)

@@ -251,7 +251,8 @@ def _folds(
             data = task.trainer.load_data(job)
             its_folds = [_Fold(job.model, str(fold)) for fold in range(data.folds)]
             first = next((fold.fold for fold in its_folds if not fold.is_begun), None)
-            told = task.trainer.check(replace(job, fold=first or "0"), data, begins=first is not None)
+            told = task.trainer.check(
+                replace(job, fold=first or "0", before=tuple(configurations)), data, begins=first is not None)
             folds += its_folds
             notes += [*data.notes, *task.trainer.check_begun(job, data), *(f"{configuration}, {recipe}: {note}" for note in told)]
     if not quiet:

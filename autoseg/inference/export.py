@@ -8,7 +8,7 @@ ones that the next output row is interpolated from are kept, so that memory hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,15 +22,18 @@ NEGLIGIBLE_WEIGHT = 1e-7
 Row = tuple[int, np.ndarray]
 
 
-def resized_rows(slabs: Iterable[tuple[int, np.ndarray]], properties: CaseProperties) -> Iterator[Row]:
-    """Yield (row, logits (K, Y', X') float32) for each row along axis 0 of `properties.shape_cropped`.
+def resized_rows(
+    slabs: Iterable[tuple[int, np.ndarray]], properties: CaseProperties, shape: Sequence[int] | None = None
+) -> Iterator[Row]:
+    """Yield (row, logits (K, Y', X') float32) for each row along axis 0 of `properties.shape_cropped`, or of another grid.
 
     slabs: (first row, logits (K, rows, Y, X) float32) along axis 0 of the preprocessed grid
         (`properties.shape_resampled`, axes transposed), in order, without gaps; taken one at a time.
+    shape: (Z', Y', X') of the other grid, which covers the same extent; None for the image's own.
     Logits are resized linearly, across a much coarser axis by nearest neighbour, as by nnU-Net. The arrays are to be
     read only: neighbouring rows may share memory.
     """
-    along_z, along_y, along_x = _neighbours(properties)
+    along_z, along_y, along_x = _neighbours(properties, shape)
     kept: dict[int, np.ndarray] = {}
     row_out, rows_out = 0, len(along_z.lower)
     for first, slab in slabs:
@@ -88,10 +91,14 @@ class Neighbours:
         return blended
 
 
-def _neighbours(properties: CaseProperties) -> list[Neighbours]:
-    """Return the neighbours for each axis of the transposed grid, from the preprocessed to the original size."""
-    apart = anisotropic_axis(properties.spacing_resampled_mm, properties.spacing_transposed_mm)
-    sizes = zip(properties.shape_resampled, properties.shape_cropped, strict=True)
+def _neighbours(properties: CaseProperties, shape: Sequence[int] | None) -> list[Neighbours]:
+    """Return the neighbours for each axis of the transposed grid, from the preprocessed to the original size, or to `shape`.
+
+    In the latter case, only the preprocessed grid says whether an axis is apart, as in nnU-Net.
+    """
+    present = properties.spacing_resampled_mm
+    apart = anisotropic_axis(present, properties.spacing_transposed_mm if shape is None else present)
+    sizes = zip(properties.shape_resampled, properties.shape_cropped if shape is None else shape, strict=True)
     return [
         Neighbours.of(size_in, size_out, order=0 if axis == apart else 1)
         for axis, (size_in, size_out) in enumerate(sizes)

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +29,17 @@ VOXELS_OF_A_2D_BATCH = 2**20
 
 Slab = tuple[int, np.ndarray]
 PredictTile = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Voxels(Protocol):
+    """An array (C, Z, Y, X) float32 that is read box by box: numpy's, or one whose channels are made as they are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (C, Z, Y, X)."""
+
+    def __getitem__(self, where: Any, /) -> Any:
+        """Return the voxels of a box; where: a slice along each axis."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ def slice_groups(slices: int, at_once: int) -> list[Span]:
 
 def stream_logits(
     predict: PredictTile,
-    data: np.ndarray,
+    data: Voxels,
     patch_size: Sequence[int],
     classes: int,
     step: float = TILE_STEP,
@@ -156,7 +168,7 @@ def _slices_as_batch(predict: PredictTile) -> PredictTile:
     return predict_rows
 
 
-def _tile(data: np.ndarray, spans: tuple[Span, Span, Span], patch_size: tuple[int, ...]) -> torch.Tensor:
+def _tile(data: Voxels, spans: tuple[Span, Span, Span], patch_size: tuple[int, ...]) -> torch.Tensor:
     """Return a tile (1, C, *patch_size) float32 of the image, with zeros beyond the image's ends."""
     tile = np.zeros((1, data.shape[0], *patch_size), np.float32)
     z, y, x = spans

@@ -1,4 +1,4 @@
-"""The rules of nnU-Net v2 (Isensee et al. 2021) for `2d`, `3d_fullres` and `3d_lowres`: what all planners share."""
+"""The rules of nnU-Net v2 (Isensee et al. 2021) for each configuration: what all planners share."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Grid:
 
 
 def plan(dataset: Dataset, fingerprint: Fingerprint, budget: Budget, planner: str) -> Plans:
-    """Plan `2d`, and for volumes `3d_fullres` and, where its patch sees too little of them, `3d_lowres`.
+    """Plan `2d`, and for volumes `3d_fullres` and, where its patch sees too little of them, `3d_lowres` and the cascade of both.
 
     A configuration whose images are too small to be halved once is left out.
 
@@ -108,6 +108,7 @@ def _configure_all(given: _Given, fullres: _Grid) -> dict[str, Configuration]:
         lowres, why = _configure_lowres(given, fullres, fit)
         found["3d_fullres"] = _configure(given, fullres, fit, voxels_of_dataset, why, batch_dice=lowres is not None)
         found["3d_lowres"] = lowres
+        found["3d_cascade_fullres"] = _second_stage(found["3d_fullres"], lowres)
     return {name: configuration for name, configuration in found.items() if configuration is not None}
 
 
@@ -132,6 +133,14 @@ def _configure_lowres(given: _Given, fullres: _Grid, fullres_fit: Fit) -> tuple[
         return None, f"{covers}, but a grid coarse enough would save less than half of the voxels: no 3d_lowres."
     why = f"{covers}, so 3d_lowres shows more of the image at once."
     return _configure(given, grid, fit, voxels * given.cases, why), why
+
+
+def _second_stage(fullres: Configuration | None, lowres: Configuration | None) -> Configuration | None:
+    """Return the cascade's second stage, which is as 3d_fullres, where there is a first one."""
+    if fullres is None or lowres is None:
+        return None
+    why = fullres.reasons | {"previous_stage": reasons.PREVIOUS_STAGE}
+    return fullres.model_copy(update={"previous_stage": "3d_lowres", "reasons": why})
 
 
 def _fit(given: _Given, grid: _Grid) -> Fit:

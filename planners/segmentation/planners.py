@@ -14,7 +14,7 @@ from autoseg.plan import Plans
 from autoseg.planners.segmentation import default
 from autoseg.planners.segmentation.memory import Budget
 
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")  # what a planner may plan, depending on the data
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")  # what a planner may plan, depending on the data
 LEFT_BY_LOSS = 0.75  # share of the memory: the recipe unet3plus compares all levels at full resolution, which takes the rest
 
 
@@ -36,7 +36,7 @@ class Planner:
         return self.budget if memory_gb is None else self.budget.at(memory_gb)
 
     def __call__(self, dataset: Dataset, fingerprint: Fingerprint, memory_gb: float | None = None) -> Plans:
-        """Plan `2d`, and for volumes `3d_fullres` and, where its patch sees too little of them, `3d_lowres`.
+        """Plan `2d`, and for volumes `3d_fullres` and, where its patch sees too little of them, the other two.
 
         memory_gb: of the GPU that the plan is for, GB; None for the planner's own.
         Raises AutosegError where no case is left, memory_gb is too small, or the images are too small for any network.

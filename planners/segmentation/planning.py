@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, did_you_mean, some
@@ -34,7 +35,8 @@ def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
             f"{source.name} has no labels but background, so there is nothing to segment. Name the labels in its dataset.json, "
             "or plan it for another task with --planner; autoseg recipes lists the planners.")
     own_gb = PLANNERS[options.planner].memory_gb  # asking for it changes nothing
-    return Request(source, options.model_copy(update={"memory_gb": None}) if options.memory_gb == own_gb else options)
+    given = options.model_copy(update={"memory_gb": None}) if options.memory_gb == own_gb else options
+    return Request(source, given, tuple if given.pretrained is None else partial(Pretrained.at, given.pretrained))
 
 
 def require_known(options: PlanOptions) -> None:
@@ -77,12 +79,15 @@ def plan(
 
 
 def chosen(plans: Plans, options: PlanOptions) -> list[str]:
-    """Return the configurations that were named, or all. Raises AutosegError for one that was not planned."""
+    """Return the configurations that were named, or all, in the order of the plans: a stage before the one that goes on from it.
+
+    Raises AutosegError for one that was not planned.
+    """
     configurations = options.configurations
     if unknown := [name for name in configurations or () if name not in plans.configurations]:
         raise AutosegError(
             f'{plans.dataset} has no configuration {", ".join(unknown)}. Planned were: {", ".join(plans.configurations)}.')
-    return list(dict.fromkeys(configurations or plans.configurations))
+    return [name for name in plans.configurations if not configurations or name in configurations]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ NORMALIZATIONS = {
     "rgb": "divided by 255, as the channel's name asks",
     "none": "left as it is, as the channel's name asks",
 }
+PREVIOUS_STAGE = ("A patch at full resolution shows little of the image at once: besides the image, the network sees what "
+                  "3d_lowres, whose patch shows more of it, segmented. All else is as in "
+                  "3d_fullres, and so are the preprocessed images.")
 COSTS = {"unet": "puts out", "resunet": "puts out", "unet3plus": "puts out or holds besides"}
 
 

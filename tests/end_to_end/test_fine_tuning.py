@@ -23,7 +23,7 @@ from autoseg.trainers import loop
 from autoseg.workspace import FoldFolder, read_model
 
 SHAPE = (10, 32, 36)
-SHORT = ("--epochs", "1", "--iterations", "2", "--set", "batch_size=2", "--device", "cpu")
+SHORT = ("--epochs", "1", "--iterations", "2", "--set", "batch_size=2", "augmentation=none", "--device", "cpu")
 BONE = 3
 
 
@@ -69,8 +69,8 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     first = make_synthetic_dataset(root, training=3, test=0, shape=SHAPE, name="Dataset901_First")
     place = ("--workspace", str(workspace))
     assert main(["plan_and_preprocess", str(first), "-c", "3d_fullres", "-np", "1", *place]) == 0
-    assert main(["train", first.name, "0", *place, "--epochs", "1", "--iterations", "30", "--set", "batch_size=2",
-                 "base_features=4", "learning_rate=0.1", "--device", "cpu"]) == 0
+    assert main(["train", first.name, "0", *place, "--epochs", "1", "--iterations", "40", "--set", "batch_size=2",
+                 "base_features=8", "augmentation=none", "--device", "cpu"]) == 0
     second = with_bone(first, root / "Dataset902_Second")
     model = workspace / first.name / "models" / "3d_fullres" / "default"
     assert main(["run", str(second), "--from", str(model), "-np", "1", *place, *SHORT]) == 0
@@ -143,8 +143,8 @@ def test_a_killed_fine_tuning_goes_on_without_the_model(
 ) -> None:
     place = ("--workspace", str(tuned.workspace))
     copied = shutil.copytree(tuned.model, tmp_path / "3d_fullres" / "default")
-    flags = ("train", tuned.second.name, "0", *place, "--epochs", "2", "--iterations", "2", "--set", "batch_size=2", "--device",
-             "cpu", "--from", str(copied))
+    flags = ("train", tuned.second.name, "0", *place, "--epochs", "2", "--iterations", "2", "--set", "batch_size=2",
+             "augmentation=none", "--device", "cpu", "--from", str(copied))
     assert main([*flags, "--name", "whole"]) == 0
     killed = _kill_after_an_epoch(monkeypatch)
     assert main([*flags, "--name", "killed"]) == 130
@@ -185,14 +185,18 @@ def test_what_does_not_fit_is_refused_with_what_to_do(
     tuned: Tuned, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = ("--workspace", str(tuned.workspace))
-    train = ["train", tuned.second.name, "0", "--from", str(tuned.model), "--name", "other", *place, *SHORT]
-    said = refused([*train, "--set", "base_features=8"], capsys)
-    assert "another network than the recipe and settings make: network's features 4 8" in said
-    own = ("--workspace", str(tmp_path))
-    assert main(["plan_and_preprocess", str(tuned.second), "-c", "3d_fullres", "-np", "1", *own]) == 0
-    said = refused(["train", tuned.second.name, "0", "--from", str(tuned.model), *own, *SHORT], capsys)
-    assert "was trained by other plans than Dataset902_Second has: " in said
-    assert f"autoseg_plan_and_preprocess Dataset902_Second --from {tuned.model}" in said
+    train = ["train", tuned.second.name, "0", "--name", "other", *place, *SHORT]
+    said = refused([*train, "--from", str(tuned.model), "--set", "base_features=4"], capsys)
+    assert "another network than the recipe and settings make: network's features 8 16 32 64 (here 4 8 16 32)" in said
+    copied, own = shutil.copytree(tuned.model, tmp_path / "3d_fullres" / "default"), ("--workspace", str(tmp_path))
+    described = content_of(copied / "model.json")
+    described["plans"]["configurations"]["3d_fullres"]["spacing_mm"] = [9, 4, 4]
+    described["plans"]["foreground_intensities"]["0"]["mean"] = 77
+    write_json(copied / "model.json", described)
+    said = refused([*train, "--from", str(copied)], capsys)
+    assert "was trained by other plans than Dataset902_Second has: spacing 9 4 4 (here " in said
+    assert "normalization of CT ct " in said
+    assert f"autoseg_plan_and_preprocess Dataset902_Second --from {copied}" in said
     assert "is not a trained model" in refused(["plan_and_preprocess", str(tuned.second), "--from", str(tmp_path), *own], capsys)
     said = refused(["run", str(tuned.second), "-tr", "anogan", "--from", str(tuned.model), *own], capsys)
     assert "--from is for segmentation models" in said

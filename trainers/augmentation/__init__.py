@@ -38,7 +38,8 @@ class Augmentation:
     def apply(
         self, image: torch.Tensor, label: torch.Tensor, spatial: SpatialDraw | None, seed: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return patches (C, *patch) and (1, *patch) of an image (C, *region) float32 and a label (1, *region) int16.
+        """Return patches (C, *patch) and (L, *patch) of an image (C, *region) float32 and labels (L, *region) int16: the label,
+        and a previous stage's, if there is one.
 
         A negative label lies outside of the mask, and stays negative.
         """

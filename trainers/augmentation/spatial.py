@@ -90,7 +90,7 @@ def warp(
         moved = torch.as_tensor(2 * matrix / np.maximum(region[:, None] - 1, 1), dtype=torch.float32, device=image.device)
         grid = grid + torch.einsum("ij,j...->...i", moved.flip(0), elastic.displacement(patch_size, image.device))[None]
     warped = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    return warped, _warp_label(label, grid, border)[None]
+    return warped, torch.stack([_warp_label(its, grid, border) for its in label.split(1)])
 
 
 def _warp_label(label: torch.Tensor, grid: torch.Tensor, border: int) -> torch.Tensor:

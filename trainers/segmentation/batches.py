@@ -12,8 +12,9 @@ import torch
 
 from autoseg.parallel import free_memory_bytes
 from autoseg.preprocessing.pipeline import OUTSIDE
-from autoseg.tasks.segmentation.store import ANNOTATED, LABELS, StoredVolume
+from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
 from autoseg.trainers.augmentation import Augmentation, SpatialDraw
+from autoseg.trainers.augmentation.previous import change_previous
 
 SHARE_OF_FREE_MEMORY = 0.25
 LABEL_BYTES = 2  # most bytes of a label value
@@ -37,8 +38,13 @@ class CaseInMemory:
         """Return the counts of foreground voxels (see `StoredVolume`)."""
         return self._stored.foreground_counts
 
+    @property
+    def label_parts(self) -> tuple[str, ...]:
+        """Return the parts that hold label values (see `StoredVolume`)."""
+        return self._stored.label_parts
+
     def array(self, part: str = "") -> np.ndarray:
-        """Return the image (C, Z, Y, X) float32, or the labels (1, Z, Y, X) int8 or int16."""
+        """Return the image (C, Z, Y, X) float32, or the labels or the previous stage's (1, Z, Y, X) int8 or int16."""
         if part not in self._arrays:
             self._arrays[part] = self._stored.array(part)[:]
         return self._arrays[part]
@@ -56,8 +62,8 @@ def kept_in_memory(
     """Return the cases in memory where together they take at most a quarter of what is free, else as they are on disk.
 
     processes: number that read them, each of which keeps its own; 0 for this one alone."""
-    voxels = sum(int(np.prod(case.shape)) for case in cases)
-    if max(1, processes) * voxels * (4 * channels + LABEL_BYTES) > SHARE_OF_FREE_MEMORY * free_memory_bytes():
+    needed = sum(int(np.prod(case.shape)) * (4 * channels + len(case.label_parts) * LABEL_BYTES) for case in cases)
+    if max(1, processes) * needed > SHARE_OF_FREE_MEMORY * free_memory_bytes():
         return list(cases)
     return [CaseInMemory(case) for case in cases]
 
@@ -69,7 +75,8 @@ ReadableCase = StoredVolume | CaseInMemory
 class Sample:
     """A region of a case around a patch, not yet augmented.
 
-    image: (C, *region) float32; label: (1, *region) int16, -1 outside of the mask. spatial: how the patch lies in the region;
+    image: (C, *region) float32; label: (1, *region) int16, -1 outside of the mask; (2, *region) with the previous stage's labels
+    behind it. spatial: how the patch lies in the region;
     None where the region is the patch. seed: that of all that is still to be drawn for this sample.
     """
 
@@ -87,15 +94,24 @@ class Batch:
     label: torch.Tensor
 
 
-def finished(samples: Sequence[Sample], augmentation: Augmentation | None, device: torch.device) -> Batch:
-    """Return the batch of these samples on `device`, augmented there."""
+def finished(
+    samples: Sequence[Sample], augmentation: Augmentation | None, device: torch.device, values: Sequence[int] = ()
+) -> Batch:
+    """Return the batch of these samples on `device`, augmented there.
+
+    values: labels of the previous stage, each of which makes a channel behind the image's."""
     images, labels = [], []
     for sample in samples:
         image, label = sample.image.to(device), sample.label.to(device)
         if augmentation is not None:
             image, label = augmentation.apply(image, label, sample.spatial, sample.seed)
+        if values:
+            previous = torch.stack([label[1] == value for value in values])
+            if augmentation is not None:
+                previous = change_previous(previous, np.random.default_rng((sample.seed, 1)))
+            image = torch.cat((image, previous.to(image.dtype)))
         images.append(image)
-        labels.append(label.clamp_min(0))
+        labels.append(label[:1].clamp_min(0))
     return Batch(torch.stack(images), torch.stack(labels))
 
 
@@ -109,8 +125,9 @@ class PatchSampler:
 
     def __init__(
         self, cases: Sequence[ReadableCase], patch_size: tuple[int, ...], batch_size: int, foreground_share: float,
-        augmentation: Augmentation | None, seed: int, prefers_rare: bool = False,
+        augmentation: Augmentation | None, seed: int, prefers_rare: bool = False, values: Sequence[int] = (),
     ) -> None:
+        """values: labels of the previous stage that the network sees (see `finished`)."""
         self.cases = cases
         self.patch_size = np.array(patch_size)
         self.batch_size = batch_size
@@ -118,6 +135,7 @@ class PatchSampler:
         self.augmentation = augmentation
         self.seed = seed
         self.prefers_rare = prefers_rare
+        self.values = values
 
     def draw(self, number: int) -> list[Sample]:
         """Return the samples of batch `number`."""
@@ -125,7 +143,7 @@ class PatchSampler:
 
     def make(self, number: int) -> dict[str, torch.Tensor]:
         """Return image and label of batch `number` (see `Batch`), augmented on the CPU."""
-        batch = finished(self.draw(number), self.augmentation, torch.device("cpu"))
+        batch = finished(self.draw(number), self.augmentation, torch.device("cpu"), self.values)
         return {"image": batch.image, "label": batch.label}
 
     def _sample(self, number: int, position: int) -> Sample:
@@ -170,13 +188,15 @@ class PatchSampler:
 
 
 def read_padded(case: ReadableCase, low: np.ndarray, size: np.ndarray, outside: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`, which reaches into the case. Beyond it, the
-    image is 0 and the label `outside`. They may be parts of arrays that are kept, which must not be written to."""
+    """Return image (C, *size) float32 and label (1, *size) int16 of the box at `low`, which reaches into the case; (2, *size)
+    where it has a previous stage's. Beyond it, the image is 0 and the label `outside`. They may be parts of arrays that are kept,
+    which must not be written to."""
     from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 
     box = np.stack((low, low + size), axis=1).tolist()
     image = crop_and_pad_nd(case.array(), box)
-    return image, crop_and_pad_nd(case.array(LABELS), box, outside, cast_cropped_to=np.int16)
+    labels = [crop_and_pad_nd(case.array(part), box, outside, cast_cropped_to=np.int16) for part in case.label_parts]
+    return image, labels[0] if len(labels) == 1 else np.concatenate(labels)
 
 
 class BatchStream:

@@ -150,16 +150,18 @@ def augmentation_for(
 def batch_stream(
     cases: Sequence[ReadableCase], configuration: Configuration, settings: SegmentationSettings,
     augmentation: Augmentation | None, device: torch.device, threads: int, seed: int, processes: int = 0,
+    values: Sequence[int] = (),
 ) -> BatchStream | BackgroundBatches[Batch]:
     """Return batches of these cases, augmented where an augmentation is given.
 
-    processes: number that make batches; 0 for threads that read cases, `threads` of them, and augmentation on `device`."""
+    processes: number that make batches; 0 for threads that read cases, `threads` of them, and augmentation on `device`.
+    values: labels of the previous stage that the network sees."""
     sampler = PatchSampler(
         cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed,
-        settings.sampling == "rare")
+        settings.sampling == "rare", values)
 
     if not processes:
-        return BatchStream(sampler, lambda samples: finished(samples, augmentation, device), threads)
+        return BatchStream(sampler, lambda samples: finished(samples, augmentation, device, values), threads)
 
     def on_device(tensors: dict[str, torch.Tensor]) -> Batch:
         return Batch(**{name: values.to(device, non_blocking=True) for name, values in tensors.items()})
@@ -167,7 +169,7 @@ def batch_stream(
     return BackgroundBatches(sampler.make, on_device, processes, is_pinned=device.type == "cuda")
 
 
-def batch_bytes(configuration: Configuration) -> int:
-    """Return the bytes of a batch."""
-    values = LABEL_BYTES + 4 * len(configuration.normalization)
+def batch_bytes(configuration: Configuration, channels: int) -> int:
+    """Return the bytes of a batch. channels: of the network's input."""
+    values = LABEL_BYTES + 4 * channels
     return configuration.batch_size * math.prod(configuration.patch_size) * values

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from autoseg.commands import command_line
+from autoseg.commands import command_line, model_flags
 from autoseg.dataset import Dataset, Labels, require_there
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, did_you_mean, many, some
+from autoseg.evaluation.cross_validation import USUAL_FOLDS, missing_folds, number_of_folds, state_of
 from autoseg.fingerprint import Fingerprint
 from autoseg.options import planning_command
 from autoseg.plan import Configuration, Plans
@@ -57,8 +58,9 @@ class SegmentationData(FoldData[Plans, StoredVolume]):
     def in_words(self, settings: SegmentationSettings) -> str:
         its = self.effective(settings)
         sides = self.plans.sides
+        behind = f", with the segmentation by {its.previous_stage}" if its.previous_stage else ""
         mirrored = f", mirrored along {self.mirroring(settings).in_words}" if sides and sides.pairs else ""
-        return f"{its.batch_size} patches of {times(its.patch_size)} voxels a step{mirrored}"
+        return f"{its.batch_size} patches of {times(its.patch_size)} voxels a step{behind}{mirrored}"
 
     def effective(self, settings: SegmentationSettings) -> Configuration:
         """Return the configuration with the settings in it (see `effective_configuration`)."""
@@ -126,6 +128,8 @@ def check(job: Job[SegmentationSettings], data: SegmentationData, begins: bool =
     could not begin: before an older one is thrown away for it.
     """
     resolve_device(job.device)
+    if begins or state_of(job.fold_folder) != "complete":
+        require_stage(job, data)
     settings = job.settings or job.defaults
     effective = data.effective(settings)
     data.mirroring(settings)
@@ -139,6 +143,28 @@ def check(job: Job[SegmentationSettings], data: SegmentationData, begins: bool =
     if settings.sampling == "even" and (risks := risks_in_words(data.plans)):
         notes.append(f"Warning: {risks}")
     return [*notes, *notes_on(settings, job.defaults), *of_other_folds]
+
+
+def require_stage(job: Job[SegmentationSettings], data: SegmentationData) -> None:
+    """Raise AutosegError, with the command to type, where the stage that the model goes on from is not trained.
+
+    Every fold of it is needed, as each case is to be predicted by the one that had not seen it.
+    """
+    stage = data.configuration.previous_stage
+    if stage is None or stage in job.before:
+        return
+    first, folds = job.model.beside(stage), number_of_folds(job.splits_json)
+    if first.model_json.exists() and folds:
+        missing = missing_folds(job.folder, first, folds)
+        lacks, commands = "; ".join(lack.words for lack in missing), [lack.command for lack in missing]
+    else:
+        name = ["--name", job.name] if job.name else []
+        lacks = f"{first.root} holds none"
+        commands = [command_line(job.folder, "autoseg_train", *map(str, range(folds or USUAL_FOLDS)),
+                                 *model_flags(stage, job.recipe), *name)]
+    if commands:
+        raise AutosegError(f"{job.configuration} goes on from what {stage} segments, so each fold of that must be trained first: "
+                           f"{lacks}. Run: {', then '.join(commands)}")
 
 
 def description(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from autoseg.console import ShowProgress, show_unless_quiet
+from autoseg.dataset import Case, Labels
 from autoseg.errors import AutosegError, many, some
+from autoseg.evaluation.cross_validation import state_of
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_summary
 from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
@@ -14,10 +18,12 @@ from autoseg.networks import build_network
 from autoseg.options import planning_command
 from autoseg.parallel import number_of_cores
 from autoseg.plan import Configuration, Plans
+from autoseg.tasks.segmentation.cascade import input_channels, values_seen
 from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.options import PlanOptions
 from autoseg.tasks.segmentation.predictor import Predictor
-from autoseg.tasks.segmentation.store import open_volume
+from autoseg.tasks.segmentation.previous_stage import weights_of, with_previous
+from autoseg.tasks.segmentation.store import StoredVolume, open_volume
 from autoseg.trainers.background import processes_for
 from autoseg.trainers.fold import FoldSteps
 from autoseg.trainers.job import Job
@@ -57,21 +63,22 @@ def train_network(
     starts_from = None if job.fold_folder.training_state.exists() else settings.pretrained
     if starts_from is not None:
         begin_from(job, data, starts_from, device, report)
-    store = job.folder.preprocessed(job.configuration)
-    channels = len(configuration.normalization)
-    processes = processes_for(device, batch_bytes(configuration), settings.batch_processes)
-    training = kept_in_memory([open_volume(store, name) for name in data.training], channels, processes)
+    channels, values = len(configuration.normalization), values_seen(configuration, data.dataset.labels)
+    processes = processes_for(device, batch_bytes(configuration, channels + len(values)), settings.batch_processes)
+    volumes = _volumes(job, data, [*data.training, *data.validation], device, report)
+    training = kept_in_memory([volumes[name] for name in data.training], channels, processes)
     learner = job.built_by.build(configuration, data.of_training, settings, device)
-    require_predictable(learner.modules, configuration, data.dataset.labels.output_channels, job.recipe)
+    require_predictable(learner.modules, configuration, data.dataset.labels, job.recipe)
     if starts_from is not None:
         take_weights(learner.modules["network"], configuration.network, data.dataset, starts_from, job.fold)
     augmentation = augmentation_for(configuration, settings, data.dataset.labels, data.plans.sides)
     threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
-    streams = [batch_stream(training, configuration, settings, augmentation, device, threads, settings.seed, processes)]
+    streams = [batch_stream(training, configuration, settings, augmentation, device, threads, settings.seed, processes, values)]
     if data.validation:
         fewer = -(-processes // 4)  # a fifth of the batches, and cheap ones
-        validation = kept_in_memory([open_volume(store, name) for name in data.validation], channels, fewer)
-        streams.append(batch_stream(validation, configuration, settings, None, device, threads, settings.seed + 1, fewer))
+        validation = kept_in_memory([volumes[name] for name in data.validation], channels, fewer)
+        streams.append(batch_stream(
+            validation, configuration, settings, None, device, threads, settings.seed + 1, fewer, values))
     schedule = Schedule(settings, reserve=0.1 if data.validation else 0.02)
     run = Run(
         learner, streams[0], streams[1] if data.validation else None, list(data.dataset.labels.foreground), settings,
@@ -83,10 +90,31 @@ def train_network(
             stream.close()
 
 
-def require_predictable(modules: dict[str, nn.Module], configuration: Configuration, classes: int, recipe: str) -> None:
+def _volumes(
+    job: Job[SegmentationSettings], data: SegmentationData, names: Sequence[str], device: torch.device, report: ShowProgress
+) -> dict[str, StoredVolume]:
+    """Return preprocessed cases by name, with the previous stage's predictions where the model goes on from these.
+
+    Raises AutosegError where the fold was begun with predictions by other weights.
+    """
+    volumes = {name: open_volume(job.store, name) for name in names}
+    stage, folder = data.configuration.previous_stage, job.fold_folder
+    if stage is None:
+        return volumes
+    now = weights_of(job.model, stage)
+    if state_of(folder) == "missing":
+        now.write(folder.previous_json)
+    elif not now.holds_for(folder.previous_json):
+        raise AutosegError(f"{folder.root} was begun with predictions of {stage} by other weights than those in "
+                           f"{job.model.beside(stage).root}. Put these back, or begin the fold anew with --restart.")
+    return with_previous(volumes, job.model, stage, data.configuration.patch_size, device, report)
+
+
+def require_predictable(modules: dict[str, nn.Module], configuration: Configuration, labels: Labels, recipe: str) -> None:
     """Raise AutosegError where a recipe's network is not the one that model.json describes: nothing could predict with it."""
     with torch.device("meta"):
-        described = build_network(configuration.network, len(configuration.normalization), classes).state_dict()
+        described = build_network(
+            configuration.network, input_channels(configuration, labels), labels.output_channels).state_dict()
     trained = modules["network"].state_dict() if "network" in modules else {}
     if {name: values.shape for name, values in trained.items()} != {name: values.shape for name, values in described.items()}:
         raise AutosegError(
@@ -105,20 +133,16 @@ def validate_fold(
         return None
     folder = job.fold_folder.validation
     remove_leftovers(folder)
-    cases = {case.name: case for case in data.dataset.training}
-    store = job.folder.preprocessed(job.configuration)
+    pairs = [_pair(job, case) for name in data.validation for case in data.dataset.training if case.name == name]
+    waiting = [pair.case for pair in pairs if not pair.prediction.exists()]
+    volumes = _volumes(job, data, waiting, device, report) if waiting else {}
     predictor = Predictor([load_model(job.model, [job.fold], device=device)], device)
-    pairs = []
-    for number, name in enumerate(data.validation):
-        reference = cases[name].label
-        if reference is None:
-            raise AutosegError(f"case {name}: it has no label to be validated against. Correct {job.splits_json.name}.")
-        output = folder / f"{name}{label_ending(file_ending(reference))}"
-        if not output.exists():
-            segmentation = predictor.predict_preprocessed(*predictor.members[0].read_preprocessed(store, name))
+    for number, (name, reference, output) in enumerate(pairs):
+        if name in volumes:
+            segmentation = predictor.predict_preprocessed(*predictor.members[0].read_preprocessed(
+                job.store, name, volumes[name].previous))
             write_label(output, segmentation, like=read_label(reference))
-        pairs.append(Pair(name, reference, output))
-        report(1.0, f"validation: case {number + 1}/{len(data.validation)}")
+        report(1.0, f"validation: case {number + 1}/{len(pairs)}")
     summary = without_failures(evaluate_pairs(pairs, data.dataset.labels))
     write_summary(job.fold_folder.summary_json, summary)
     if missed := {name: data.stored[name].description.cropped_away for name in data.validation
@@ -127,6 +151,14 @@ def validate_fold(
             f"Note: {sum(missed.values())} labelled voxels of {many(len(missed), 'validation case')} ({some(missed)}) lie where "
             "preprocessing crops the image, as all channels are 0 there. No model can find them: Dice counts them as missed.")
     return summary
+
+
+def _pair(job: Job[SegmentationSettings], case: Case) -> Pair:
+    """Return a validation case's label, and where its prediction is written. Raises AutosegError where it has no label."""
+    if case.label is None:
+        raise AutosegError(f"case {case.name}: it has no label to be validated against. Correct {job.splits_json.name}.")
+    output = job.fold_folder.validation / f"{case.name}{label_ending(file_ending(case.label))}"
+    return Pair(case.name, case.label, output)
 
 
 def _too_large(job: Job[SegmentationSettings], plans: Plans, configuration: Configuration) -> str:

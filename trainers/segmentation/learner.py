@@ -9,6 +9,7 @@ from autoseg.dataset import Labels
 from autoseg.device import to_device
 from autoseg.networks import build_network
 from autoseg.plan import Configuration
+from autoseg.tasks.segmentation.cascade import input_channels
 from autoseg.trainers.losses import Loss, build_loss
 from autoseg.trainers.losses.targets import TrainingData, regions_of
 from autoseg.trainers.one_network import OneNetworkLearner
@@ -28,7 +29,7 @@ def segmentation_learner(
     Raises AutosegError where settings do not fit the labels.
     """
     torch.manual_seed(settings.seed)
-    network = build_network(configuration.network, len(configuration.normalization), data.labels.output_channels)
+    network = build_network(configuration.network, input_channels(configuration, data.labels), data.labels.output_channels)
     network = to_device(network, device, configuration.dimensions)
     loss = loss or build_loss(settings, data, configuration.pools_batch)
     levels_loss = supervise(loss, configuration.network, data.labels, settings.supervision)

@@ -7,7 +7,7 @@ out of that pass. No probability is kept on disk, and no array of classes × vox
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -30,8 +30,12 @@ from autoseg.evaluation.summary import (
 from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
 from autoseg.provenance import MADE_FROM, Origin
+from autoseg.tasks.segmentation import INFO
+from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.tasks.segmentation.previous_stage import StoredPrediction, with_previous
+from autoseg.tasks.segmentation.store import described_volume
 from autoseg.workspace import DatasetFolder, ModelFolder, read_model
 
 SUMMARY = "summary.json"
@@ -74,8 +78,10 @@ def predict_pairs(
         if not waiting:
             continue
         predictor = Predictor([load_model(model, [str(fold)], device=device) for model in models], device)
+        previous = [_previous(folder, waiting, model, member, device, report)
+                    for model, member in zip(models, predictor.members, strict=True)]
         for case in waiting:
-            _predict_case(folder, case, models, pairs, predictor)
+            _predict_case(folder, case, models, pairs, predictor, previous)
             done += 1
             report(done / total, f"ensembles: case {done}/{total}")
     validation_cases = [cases[name] for names in validated for name in names]
@@ -83,18 +89,33 @@ def predict_pairs(
 
 
 def _predict_case(
-    folder: DatasetFolder, case: Case, models: Sequence[ModelFolder], pairs: Sequence[_Ensemble], predictor: Predictor
+    folder: DatasetFolder, case: Case, models: Sequence[ModelFolder], pairs: Sequence[_Ensemble], predictor: Predictor,
+    previous: Sequence[Mapping[str, StoredPrediction]],
 ) -> None:
-    """Write what is not there yet of a case."""
+    """Write what is not there yet of a case. previous: of each model, the predictions that it goes on from, by case."""
     missing = [pair for pair in pairs if not pair.path(case).exists()]
     prepared = [
-        member.read_preprocessed(folder.preprocessed(model.configuration), case.name)
-        for member, model in zip(predictor.members, models, strict=True)
+        member.read_preprocessed(folder.preprocessed(INFO.stored_as(model.configuration)), case.name, stored.get(case.name))
+        for member, model, stored in zip(predictor.members, models, previous, strict=True)
     ]
     segmentations = predictor.predict_combinations(prepared, [pair.models for pair in missing])
     like = read_label(_reference(case))
     for pair, segmentation in zip(missing, segmentations, strict=True):
         write_label(pair.path(case), segmentation, like=like)
+
+
+def _previous(
+    folder: DatasetFolder, cases: Sequence[Case], model: ModelFolder, member: EnsembleMember, device: torch.device,
+    report: ShowProgress,
+) -> Mapping[str, StoredPrediction]:
+    """Return the stored predictions of the stage that a model goes on from, by case; none where it goes on from none."""
+    if member.stage is None:
+        return {}
+    store = folder.preprocessed(INFO.stored_as(model.configuration))
+    volumes = {case.name: described_volume(store, case.name) for case in cases}
+    patch = member.model.description.configuration.patch_size
+    return {name: volume.previous for name, volume in with_previous(volumes, model, member.stage, patch, device, report).items()
+            if volume.previous is not None}
 
 
 def _keep_only_what_these_weights_made(pair: _Ensemble) -> None:

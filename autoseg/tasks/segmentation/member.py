@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from autoseg.device import Precision, autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image, axis_order
 from autoseg.inference.export import Row, resized_rows
-from autoseg.inference.sliding_window import TILE_STEP, band_depth, count_tiles, stream_logits
+from autoseg.inference.sliding_window import TILE_STEP, Voxels, band_depth, count_tiles, stream_logits
 from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
-from autoseg.preprocessing.store import CaseProperties
-from autoseg.sides import Mirroring, swapped_channels, swaps
+from autoseg.preprocessing.store import CaseProperties, StoredCase
+from autoseg.sides import Mirroring, swapped_channels, swapped_values, swaps
+from autoseg.tasks.segmentation.cascade import PreviousStage, WithPrevious, on_grid, values_seen
 from autoseg.tasks.segmentation.model import LoadedModel
 from autoseg.tasks.segmentation.store import open_volume, plans_digest
 from autoseg.topology.shapes import reshaped
@@ -31,18 +33,22 @@ class EnsembleMember:
 
     def __init__(
         self, model: LoadedModel, device: torch.device, precision: Precision = "auto", mirroring: bool = True,
-        members: int = 1, step: float = TILE_STEP,
+        members: int = 1, step: float = TILE_STEP, previous: PreviousStage | None = None,
     ) -> None:
         """model: its networks lie on `device`. members: how many models share the device's memory, this one included.
 
         mirroring: average over all flips that the training used, too, with left and right swapped back where it swapped them.
-        step: of neighbouring tiles, as a share of the patch.
+        step: of neighbouring tiles, as a share of the patch. previous: what segments images first, where this model goes on from
+        that; None where it does not, or all predictions of the first stage will be given.
         """
         self.model = model
+        self.stage, self.previous = model.description.configuration.previous_stage, previous
+        self.values = values_seen(model.description.configuration, model.description.labels)
         self.device = device
         self.dtype = resolve_precision(precision, device)
         self.mirroring = model.description.mirroring if mirroring else Mirroring()
         self.swapped = swapped_channels(model.description.labels, self.mirroring.swapped)
+        self.swapped_before = swapped_values(model.description.labels, self.mirroring.swapped) or {}
         self.members, self.step = members, step
 
     def preprocess(self, image: Image, name: str) -> tuple[np.ndarray, CaseProperties]:
@@ -50,10 +56,26 @@ class EnsembleMember:
         description = self.model.description
         return preprocess_image(image, name, description.plans, description.configuration)
 
-    def read_preprocessed(self, folder: Path, case: str) -> tuple[np.ndarray, CaseProperties]:
+    def with_previous(self, data: np.ndarray, properties: CaseProperties, image: Image, name: str) -> Voxels:
+        """Return what the network sees: `data` of `preprocess`, with the previous stage's channels where there are any.
+
+        That stage's network runs when voxels are first read. Raises AutosegError where it is not there.
+        """
+        if self.stage is None:
+            return data
+        if self.previous is None:
+            raise AutosegError(f"case {name}: the model {self.model.in_words} goes on from the segmentation by {self.stage}, and "
+                               "none is given.")
+        later = self.previous.labels_later(image, name)
+        return WithPrevious(data, lambda: on_grid(later(), properties), self.values)
+
+    def read_preprocessed(
+        self, folder: Path, case: str, previous: StoredCase[Any] | None = None
+    ) -> tuple[Voxels, CaseProperties]:
         """Return the same as `preprocess` from what planning stored in `folder`, where images and plans may have
         changed since training.
 
+        previous: the previous stage's stored prediction, where the model goes on from that.
         Raises AutosegError where the case is not stored whole, or was stored by other plans than those of this model.
         """
         stored, description = open_volume(folder, case), self.model.description
@@ -62,7 +84,9 @@ class EnsembleMember:
             raise AutosegError(
                 f"case {case}: {folder} holds it preprocessed by other plans than those that the model {name} was trained "
                 "with: the dataset was planned anew since. Train the model anew with --restart, or plan the dataset as it was.")
-        return stored.read_data(), stored.properties
+        if previous is None:
+            return stored.read_data(), stored.properties
+        return WithPrevious(stored.read_data(), lambda: previous.array()[:][0], self.values), stored.properties
 
     @property
     def preprocessing(self) -> tuple[object, ...]:
@@ -72,20 +96,22 @@ class EnsembleMember:
                 configuration.normalization, configuration.normalize_inside_mask)
 
     def rows(
-        self, data: np.ndarray, properties: CaseProperties, tile_done: Callable[[], None] | None = None
+        self, data: Voxels, properties: CaseProperties, tile_done: Callable[[], None] | None = None,
+        shape: Sequence[int] | None = None,
     ) -> Iterator[Row]:
-        """Yield (row, logits (K, Y, X) float32) along axis 0 of `properties.shape_cropped`.
+        """Yield (row, logits (K, Y, X) float32) along axis 0 of `properties.shape_cropped`, or of another grid.
 
-        data: (C, Z, Y, X) float32, as `preprocess` gives it. The arrays are to be read only.
+        data: (C, Z, Y, X) float32, as `with_previous` gives it. The arrays are to be read only. shape: of the other grid (see
+        `resized_rows`).
         """
         patch_size = self.model.description.configuration.patch_size
         classes = self.model.description.labels.output_channels
         band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
         slabs = stream_logits(self._predict_tile, data, patch_size, classes, self.step, band_device=self._band_device(band_bytes),
                               tile_done=tile_done)
-        return resized_rows(slabs, properties)
+        return resized_rows(slabs, properties, shape)
 
-    def count_tiles(self, data: np.ndarray) -> int:
+    def count_tiles(self, data: Voxels) -> int:
         """Return how often `rows` will call `tile_done`."""
         return count_tiles(data.shape, self.model.description.configuration.patch_size, self.step)
 
@@ -94,7 +120,8 @@ class EnsembleMember:
         configuration, plans = self.model.description.configuration, self.model.description.plans
         axes = axis_order(image.geometry.orientation, plans.orientation, image.array.shape[1:]).then(plans.transpose).axes
         shape, spacing_mm = ([of[axis] for axis in axes] for of in (image.array.shape[1:], image.geometry.spacing_mm))
-        return count_tiles(
+        before = 0 if self.previous is None else self.previous.expected_tiles(image)
+        return before + count_tiles(
             resampled_shape(shape, spacing_mm, target_spacing_mm(spacing_mm, configuration)), configuration.patch_size, self.step)
 
     def _band_device(self, band_bytes: int) -> torch.device:
@@ -111,6 +138,13 @@ class EnsembleMember:
         ratio = values_put_out(configuration.patch_size, configuration.network, classes) / plain
         return max(1, int(tiles / max(1.0, ratio)))
 
+    def _swap_before(self, tile: torch.Tensor) -> torch.Tensor:
+        """Return a tile (B, C + K, *patch) in which the previous stage's labels of each pair have changed places."""
+        first = tile.shape[1] - len(self.values)
+        becomes = [self.swapped_before.get(value, value) for value in self.values]
+        sources = [[first + index for index, then in enumerate(becomes) if then == value] for value in self.values]
+        return torch.cat((tile[:, :first], *(tile[:, its].sum(1, keepdim=True) for its in sources)), dim=1)
+
     @torch.inference_mode()
     def _predict_tile(self, tile: torch.Tensor) -> torch.Tensor:
         """Turn (B, C, *patch) float32 into (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
@@ -122,9 +156,12 @@ class EnsembleMember:
         at_once = self.tiles_at_once(len(tile))
         for axes in flips:
             dims = [axis + 2 for axis in axes]
+            flipped = tile.flip(dims) if dims else tile
+            if self.values and swaps(self.mirroring.swap_axes, axes):
+                flipped = self._swap_before(flipped)
             for network in self.model.networks:
                 with autocast(self.device, self.dtype):
-                    parts = (tile.flip(dims) if dims else tile).split(at_once)
+                    parts = flipped.split(at_once)
                     done = [network(part)[0] for part in parts]
                 logits = done[0] if len(done) == 1 else torch.cat(done)
                 logits = logits.flip(dims) if dims else logits

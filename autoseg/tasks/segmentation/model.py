@@ -16,6 +16,7 @@ from autoseg.inference.checkpoints import Checkpoint, Description, Loaded, Weigh
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.sides import Mirroring, pairs_fault
+from autoseg.tasks.segmentation.cascade import input_channels
 from autoseg.workspace import ModelFolder
 
 MOST_OUTPUTS = 2**15  # classes, background included: stored labels are of 16 bits
@@ -87,7 +88,8 @@ class ModelDescription(Description):
 
     def build(self) -> nn.Module:
         """Return the network, with fresh weights."""
-        return build_network(self.configuration.network, len(self.channel_names), self.labels.output_channels)
+        its = self.configuration
+        return build_network(its.network, input_channels(its, self.labels), self.labels.output_channels)
 
 
 LoadedModel = Loaded[ModelDescription, nn.Module]

@@ -14,7 +14,8 @@ class PlanOptions(Frozen):
     """Options of planning; None leaves the choice to the planner. Field names are the long flags of the command line."""
 
     configurations: tuple[str, ...] | None = option(
-        None, "what is preprocessed, and by autoseg run trained: 2d 3d_fullres 3d_lowres (default: all that were planned)",
+        None, "what is preprocessed, and by autoseg run trained: 2d 3d_fullres 3d_lowres 3d_cascade_fullres (default: all that "
+              "were planned)",
         flag="-c", metavar="CONFIG")
     planner: str = option("default", "who decides (default: default)")
     memory_gb: Gigabytes | None = option(

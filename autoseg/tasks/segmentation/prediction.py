@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 
 from autoseg.best import Rule
 from autoseg.device import device_in_words, resolve_device
@@ -18,10 +19,11 @@ from autoseg.inference.prediction import Answer, CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import Spacing
 from autoseg.provenance import OutputFolder
-from autoseg.tasks.segmentation.model import load_model
+from autoseg.tasks.segmentation.model import LoadedModel, load_model
 from autoseg.tasks.segmentation.options import PredictOptions
-from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.tasks.segmentation.predictor import Predictor, require_same_task
 from autoseg.tasks.segmentation.probabilities import read_probabilities
+from autoseg.workspace import ModelFolder
 
 ApplyRules = Callable[[np.ndarray, Spacing, Sequence[Rule]], np.ndarray]
 
@@ -41,7 +43,7 @@ class SegmentationPrediction(Prediction):
         return self.predictor.description.channel_names
 
     def in_words(self, chosen: Chosen) -> str:
-        models = [f"{member.model.in_words} ({folder.root})"
+        models = [f"{member.model.in_words} ({folder.root})" + (f", after {member.previous.in_words}" if member.previous else "")
                   for member, folder in zip(self.predictor.members, chosen.members, strict=True)]
         device = device_in_words(self.predictor.device)
         lines = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)] if len(models) > 1 \
@@ -83,6 +85,25 @@ def open_models(
     target = resolve_device(device)
     loaded = [load_model(folder, folds, options.checkpoint, target) for folder in chosen.members]
     rules = chosen.rules if options.postprocessing else ()
+    previous = [_stage_before(folder, its, options, target) for folder, its in zip(chosen.members, loaded, strict=True)]
     return SegmentationPrediction(
-        Predictor(loaded, target, mirroring=options.mirroring, rules=rules, step=options.step_size,
+        Predictor(loaded, target, mirroring=options.mirroring, rules=rules, step=options.step_size, previous=previous,
                   postprocess=(lambda labels, spacing_mm: apply_rules(labels, spacing_mm, rules)) if rules else None), options)
+
+
+def _stage_before(folder: ModelFolder, model: LoadedModel, options: PredictOptions, device: torch.device) -> Predictor | None:
+    """Return the model of the stage that a cascade's second goes on from: all of its folds; None for a model without.
+
+    Raises AutosegError where it is not there, or is of other labels or channels.
+    """
+    stage = model.description.configuration.previous_stage
+    if stage is None:
+        return None
+    first = folder.beside(stage)
+    if not (first.model_json.exists() and first.finished_folds()):
+        raise AutosegError(
+            f"{folder.root} goes on from the segmentation by {stage}, but {first.root} holds no trained model of it. Train it "
+            f"with autoseg_train (-c {stage}), or copy its folder there from where this model comes.")
+    loaded = load_model(first, None, options.checkpoint, device)
+    require_same_task([model.description, loaded.description])
+    return Predictor([loaded], device, mirroring=options.mirroring, step=options.step_size)

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +22,12 @@ from autoseg.inference.cases import Written, memory_errors_named, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress
-from autoseg.inference.sliding_window import TILE_STEP
+from autoseg.inference.sliding_window import TILE_STEP, Voxels
 from autoseg.inference.unlike import MANY_TILES, axis_order_warnings, image_warnings
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
+from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage
 from autoseg.tasks.segmentation.ensemble import Combination, label_volumes
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
@@ -74,7 +76,7 @@ def _labels(description: ModelDescription) -> str:
     return f"{text}; painted as {labels.regions_class_order}" if labels.has_regions else text
 
 
-Prepared = tuple[np.ndarray, CaseProperties]
+Prepared = tuple[Voxels, CaseProperties]
 
 
 @dataclass(frozen=True)
@@ -96,17 +98,20 @@ class Predictor:
     def __init__(
         self, models: Sequence[LoadedModel], device: torch.device, precision: Precision = "auto", mirroring: bool = True,
         postprocess: Callable[[np.ndarray, Spacing], np.ndarray] | None = None, rules: Sequence[Rule] = (),
-        step: float = TILE_STEP,
+        step: float = TILE_STEP, previous: Sequence[PreviousStage | None] = (),
     ) -> None:
         """models: one, or those of an ensemble; their networks lie on `device`.
 
         mirroring: average over all flips that each model's training used, too. postprocess: from label values (Z, Y, X)
         and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
-        for the record beside the segmentations. step: of neighbouring tiles, as a share of the patch.
+        for the record beside the segmentations. step: of neighbouring tiles, as a share of the patch. previous: for each model,
+        what segments images before it, where it goes on from that (a cascade); may be left out where preprocessed images come
+        with it.
         Raises AutosegError where the models have other labels, channels or axis orders.
         """
         require_same_task([model.description for model in models])
-        self.members = [EnsembleMember(model, device, precision, mirroring, len(models), step) for model in models]
+        self.members = [EnsembleMember(model, device, precision, mirroring, len(models), step, before)
+                        for model, before in zip(models, previous or [None] * len(models), strict=True)]
         self.device = device
         self.postprocess = postprocess
         self.rules = tuple(rules)
@@ -145,7 +150,7 @@ class Predictor:
             rows = [member.rows(data, of_member, counter) for member, data, of_member in chosen]
             return label_volumes(rows, renumbered, properties, self.description.labels, save_probabilities)
 
-    def predict_preprocessed(self, data: np.ndarray, properties: CaseProperties) -> np.ndarray:
+    def predict_preprocessed(self, data: Voxels, properties: CaseProperties) -> np.ndarray:
         """Return label values (Z, Y, X) of the only model on the image's own grid, not post-processed."""
         return self.predict_combinations([(data, properties)], [(0,)])[0]
 
@@ -210,9 +215,30 @@ class Predictor:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
         facts = [member.model.facts(
             mirror_axes=member.mirroring.axes, **({"swap_axes": member.mirroring.swap_axes} if member.mirroring.swapped else {}),
-            **({"step": member.step} if member.step != TILE_STEP else {}))
+            **({"step": member.step} if member.step != TILE_STEP else {}),
+            **({"previous_stage": member.previous.facts} if member.previous is not None else {}))
                  for member in self.members]
         return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
+
+    def labels_later(self, image: Image, name: str) -> LabelsLater:
+        """Preprocess an image, and return the function that segments it: as the first stage of a cascade, without
+        post-processing."""
+        prepared = self._preprocess(image, name)
+        return lambda: self.predict_combinations(prepared, [tuple(range(len(self.members)))])[0]
+
+    def expected_tiles(self, image: Image) -> int:
+        """Return how many tiles an image takes at most."""
+        return sum(member.expected_tiles(image) for member in self.members)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what the segmentations of the first model depend on, as plain values."""
+        return self.members[0].model.facts()
+
+    @property
+    def in_words(self) -> str:
+        """Return the first model in words."""
+        return self.members[0].model.in_words
 
     def _predict(
         self, prepared: list[Prepared], save_probabilities: Path | None, progress: CaseProgress | None
@@ -251,7 +277,7 @@ class Predictor:
     def warnings_of(self, image: Image, name: str) -> list[str]:
         """Return what is unlike the training images; what may take very long is shown at once, before it is begun."""
         plans = self.description.plans
-        tiles = sum(member.expected_tiles(image) for member in self.members)
+        tiles = self.expected_tiles(image)
         absolute = [scheme not in ("zscore", "rescale_0_1") for scheme in self.description.configuration.normalization]
         found = list(image_warnings(measure_image(image), plans.images, absolute, tiles))
         if tiles >= MANY_TILES and found:
@@ -260,11 +286,11 @@ class Predictor:
 
     def _preprocess(self, image: Image, name: str) -> list[Prepared]:
         """Return the image as each model sees it; those that see the same share one array."""
-        made: list[tuple[EnsembleMember, Prepared]] = []
+        made: list[tuple[EnsembleMember, tuple[np.ndarray, CaseProperties]]] = []
         for member in self.members:
             twin = next((prepared for other, prepared in made if other.preprocessing == member.preprocessing), None)
             made.append((member, twin or member.preprocess(image, name)))
-        return [prepared for _, prepared in made]
+        return [(member.with_previous(data, properties, image, name), properties) for member, (data, properties) in made]
 
     def _check_channels(self, image: Image, name: str) -> None:
         names, found = self.description.channel_names, image.array.shape[0]

@@ -92,7 +92,7 @@ class Pretrained:
         require_task(folder, INFO.name, "--from")
         checkpoint_files(folder, None, "final")
         description = read_model(folder.model_json, ModelDescription)
-        if getattr(description.configuration, "previous_stage", None):
+        if description.configuration.previous_stage is not None:
             raise AutosegError(f"{folder.root} is the second stage of a cascade, and no training starts from one. Give another "
                                "model with --from, such as that of its first stage.")
         return cls(folder, description)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import blosc2
 import numpy as np
 from pydantic import model_validator
 from scipy import ndimage
@@ -31,6 +32,7 @@ from autoseg.provenance import Origin
 
 FORMAT = 2  # of the stored arrays; a higher number makes every case be preprocessed again
 LABELS = "seg"  # folder of the labels' files
+PREVIOUS = "previous"  # the previous stage's predictions, which lie elsewhere
 SAMPLES_PER_CLASS = 10_000
 ANNOTATED = -1  # key of the sample over all voxels that are not to be ignored
 MEMORY_BESIDES_VOLUMES = 150 * 2**20  # bytes: slabs, matrices, compression
@@ -54,9 +56,22 @@ class VolumeDescription(StoredDescription):
 
 @dataclass(frozen=True)
 class StoredVolume(StoredCase[VolumeDescription]):
-    """A preprocessed image with its labels. Boxes are half open, in voxels of the resampled grid, and clipped to it."""
+    """A preprocessed image with its labels. Boxes are half open, in voxels of the resampled grid, and clipped to it.
+
+    previous: the previous stage's prediction on the same grid, (1, Z, Y, X) label values; None where the model needs none.
+    """
 
     parts = ("", LABELS)
+    previous: StoredCase[Any] | None = None
+
+    def array(self, part: str = "") -> blosc2.NDArray:
+        """Return an array, not read yet: the image, LABELS, or PREVIOUS."""
+        return self.previous.array() if part == PREVIOUS and self.previous is not None else super().array(part)
+
+    @property
+    def label_parts(self) -> tuple[str, ...]:
+        """Return the parts that hold label values."""
+        return (LABELS,) if self.previous is None else (LABELS, PREVIOUS)
 
     @property
     def properties(self) -> CaseProperties:

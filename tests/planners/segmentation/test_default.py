@@ -79,6 +79,10 @@ def test_large_volumes_get_a_low_resolution_configuration() -> None:
     assert lowres.normalization == ("ct",)
     assert "3%" in lowres.reasons["spacing_mm"]
     assert "covers 3% of the median shape" in fullres.reasons["3d_lowres"]
+    cascade = plans.configurations["3d_cascade_fullres"]  # inherits all from 3d_fullres
+    assert list(plans.configurations) == ["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
+    assert cascade.previous_stage == "3d_lowres" and "sees what 3d_lowres" in cascade.reasons["previous_stage"]
+    assert cascade.model_copy(update={"previous_stage": None, "reasons": fullres.reasons}) == fullres
 
 
 def test_a_low_resolution_that_saves_too_little_is_dropped() -> None:

@@ -36,7 +36,9 @@ class Job:
     def __iter__(self) -> Any:
         return iter([self] * len(MODELS))
 
-    def read_preprocessed(self, folder: Path, case: str) -> str:
+    stage = None
+
+    def read_preprocessed(self, folder: Path, case: str, previous: None) -> str:
         return f"{case} for {folder.name}"
 
     def predict_combinations(self, prepared: Sequence[str], combinations: Sequence[tuple[int, ...]]) -> list[np.ndarray]:

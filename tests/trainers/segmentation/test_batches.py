@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from autoseg.dataset import Labels
+from autoseg.preprocessing import store
 from autoseg.tasks.segmentation.store import StoredVolume, open_volume, write_volume
-from autoseg.trainers.augmentation import Augmentation
+from autoseg.trainers.augmentation import AUGMENTATIONS, Augmentation
 from autoseg.trainers.background import BackgroundBatches
 from autoseg.trainers.segmentation import batches
 from autoseg.trainers.segmentation.batches import (
@@ -122,3 +125,47 @@ def test_what_processes_keep_in_memory_counts_once_for_each(cases: list[StoredVo
     monkeypatch.setattr(batches, "free_memory_bytes", lambda: 4 * 3 * needed)
     assert all(isinstance(case, CaseInMemory) for case in kept_in_memory(cases, 1, processes=3))
     assert kept_in_memory(cases, 1, processes=4) == cases
+
+
+def with_previous_of(case: StoredVolume, folder: Path, labels: np.ndarray) -> StoredVolume:
+    """The case with a previous stage's prediction (Z, Y, X), stored as a first stage would."""
+    store.write_case(folder, store.StoredDescription(case=case.name, shapes={}, origin="", plans=""), [
+        store.Part("", labels[np.newaxis].astype(np.int8), (8, 8, 8))])
+    stored = store.StoredCase(folder, store.read_description(folder, case.name, store.StoredDescription))
+    return dataclasses.replace(case, previous=stored)
+
+
+@pytest.mark.parametrize("keep", [list, lambda cases: kept_in_memory(cases, channels=1)])
+def test_a_previous_stage_s_labels_are_channels_behind_the_image(cases: list[StoredVolume], tmp_path: Path, keep: Any) -> None:
+    labels = np.random.default_rng(0).integers(0, 6, cases[0].shape)
+    case = with_previous_of(cases[0], tmp_path / "previous", labels)
+    sampler = PatchSampler(keep([case]), (20, 20, 20), 2, 0.0, None, seed=0, values=(2, 5))
+    batch = finished(sampler.draw(0), None, torch.device("cpu"), sampler.values)
+    assert batch.image.shape == (2, 3, 20, 20, 20) and batch.label.shape == (2, 1, 20, 20, 20)
+    inside = (slice(3, 17), slice(1, 19), slice(0, 20))
+    for channel, value in enumerate((2, 5), start=1):
+        assert np.array_equal(batch.image[0, channel][inside].numpy(), labels == value)
+    assert not batch.image[0, 1:, :3].any() and not batch.image[0, 1:, :, :1].any()
+
+
+def test_previous_labels_move_as_the_label_does(cases: list[StoredVolume], tmp_path: Path, monkeypatch) -> None:
+    """They are the label itself here, so they must be the same after each warp, mirroring and change of intensities."""
+    monkeypatch.setattr(batches, "change_previous", lambda channels, rng: channels)
+    case = with_previous_of(cases[0], tmp_path / "previous", cases[0].read_seg()[0])
+    for transforms in AUGMENTATIONS.values():
+        often = dataclasses.replace(transforms, rotation=0.8, scaling=0.5, noise=0.8, brightness=0.8, gamma=0.8)
+        augmentation = Augmentation((12, 12, 12), (0, 1, 2), (0,), often, swap_axes=(2,), swapped=((1, 4), (4, 1)))
+        sampler = PatchSampler([case], (12, 12, 12), 8, 1.0, augmentation, seed=0, values=(1, 4))
+        batch = finished(sampler.draw(0), augmentation, torch.device("cpu"), sampler.values)
+        assert set(batch.label.unique().tolist()) == {0, 1, 4}  # some were mirrored
+        assert torch.equal(batch.image[:, 1:], torch.cat([batch.label == value for value in (1, 4)], dim=1).float())
+
+
+def test_only_training_changes_the_previous_stage_s_labels(cases: list[StoredVolume], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(batches, "change_previous", lambda channels, rng: torch.ones_like(channels))
+    case = with_previous_of(cases[0], tmp_path / "previous", cases[0].read_seg()[0])
+    augmentation = Augmentation((8, 8, 8), (0,))
+    for given, expected in ((augmentation, {1.0}), (None, {0.0, 1.0})):
+        sampler = PatchSampler([case], (8, 8, 8), 2, 1.0, given, seed=0, values=(1,))
+        batch = sampler.make(0)
+        assert set(batch["image"][:, 1].unique().tolist()) == expected and set(batch["label"].unique().tolist()) == {0, 1}

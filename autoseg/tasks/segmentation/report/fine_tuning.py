@@ -21,7 +21,7 @@ def before_and_after(model: Model, troubles: list[str]) -> list[Block]:
     if skipped := list(dict.fromkeys(start.skipped for start, _ in starts if start.skipped)):
         blocks.append(Text(f"How well that model segments these cases was not measured: {'; '.join(skipped)}.", is_note=True))
     found = [start.compared(results) for start, results in starts]
-    rows, worse = [], set()
+    rows, worse = list[list[str]](), set[int]()
     for name in dict.fromkeys(name for of_fold in found for name in of_fold):
         pairs = [of_fold[name] for of_fold in found if name in of_fold]
         cases = sum(number for *_, number in pairs)

@@ -32,7 +32,7 @@ NORMALIZATIONS = {
 CLASSES_SHOWN = 12
 DECISIONS = {
     "spacing_mm": "Voxel size", "patch_size": "Patch", "batch_size": "Batch", "network": "Network",
-    "normalization": "Normalization"}
+    "normalization": "Normalization", "previous_stage": "Goes on from"}
 
 
 def training_section(found: SegmentationArtefacts) -> Section:
@@ -70,8 +70,15 @@ def _recipe(model: Model) -> list[Block]:
     configuration = its.plans.configurations[model.folder.configuration]
     batch = f"{counted(configuration.batch_size, 'patch', 'patches')} of {times(configuration.patch_size)} voxels in each step"
     return recipe_and_settings(
-        model.name, its, Explained("Network", network_in_words(configuration.network)), Explained("Batch", batch),
+        model.name, its, *_previous(configuration),
+        Explained("Network", network_in_words(configuration.network)), Explained("Batch", batch),
         Explained("Mirrored", Mirroring(its.mirror_axes, its.swap_axes, its.swapped).in_words, "In training and in prediction."))
+
+
+def _previous(configuration: Configuration) -> list[Explained]:
+    """Name the stage that a model goes on from; nothing where it sees the image alone."""
+    stage = configuration.previous_stage
+    return [Explained("Goes on from", f"the segmentation by {stage}", "One more channel for each label.")] if stage else []
 
 
 def plan_section(plans: Plans) -> Section:
@@ -81,11 +88,14 @@ def plan_section(plans: Plans) -> Section:
     section.blocks.append(Text(
         f"Planner “{plans.planner}” made {'one configuration' if count == 1 else f'{count} configurations'}: "
         f"{listed(list(plans.configurations))}. A configuration is one way to look at the images: slice by slice (2d), in "
-        "three dimensions at full resolution (3d_fullres) or on a coarser grid (3d_lowres). Each number follows from a rule."))
+        "three dimensions at full resolution (3d_fullres) or on a coarser grid (3d_lowres), or at full resolution with what "
+        "the coarser one segmented beside the image (3d_cascade_fullres). Each number follows from a rule."))
     if risks := risks_in_words(plans):
         section.blocks.append(Text(risks, is_note=True))
     for name, configuration in plans.configurations.items():
-        section.blocks += [Heading(name), decisions(DECISIONS, _values(configuration), configuration.reasons),
+        values = _values(configuration)
+        titles = {key: title for key, title in DECISIONS.items() if key in values}
+        section.blocks += [Heading(name), decisions(titles, values, configuration.reasons),
                            *_visibility(configuration)]
     if plans.sides is not None and plans.sides.reason:
         section.blocks += [Heading("Left and right"), Explanations([Explained(
@@ -114,4 +124,5 @@ def _values(its: Configuration) -> dict[str, str]:
         "patch_size": f"{times(its.patch_size)} voxels, {extent} mm",
         "batch_size": f"{its.batch_size} patches in each step",
         "network": network_in_words(its.network),
-        "normalization": ", ".join(schemes)}
+        "normalization": ", ".join(schemes),
+        **({"previous_stage": f"the segmentation by {its.previous_stage}"} if its.previous_stage else {})}
