@@ -36,7 +36,7 @@ def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
             "or plan it for another task with --planner; autoseg recipes lists the planners.")
     own_gb = PLANNERS[options.planner].memory_gb  # asking for it changes nothing
     given = options.model_copy(update={"memory_gb": None}) if options.memory_gb == own_gb else options
-    return Request(source, given, tuple if given.pretrained is None else partial(Pretrained.at, given.pretrained))
+    return Request(source, given, check=tuple if given.pretrained is None else partial(Pretrained.at, given.pretrained))
 
 
 def require_known(options: PlanOptions) -> None:
