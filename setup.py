@@ -55,7 +55,10 @@ setup(
         "pillow>=10",
         "psutil>=5.9",
     ],
-    extras_require={"dev": ["pytest", "ruff", "mypy", "scikit-image", "build"]},
+    extras_require={
+        "dev": ["pytest", "ruff", "mypy", "scikit-image", "build"],
+        "onnx": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],  # torch writes with the first two, the third checks
+    },
     entry_points={
         "console_scripts": [
             "autoseg = autoseg.cli.main:main",

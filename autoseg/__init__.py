@@ -23,7 +23,9 @@ if TYPE_CHECKING:
         Model,
         cross_validation,
         evaluate,
+        export_models,
         find_best,
+        import_models,
         load,
         plan_and_preprocess,
         postprocess,
@@ -52,13 +54,15 @@ VERBS = {
     "predict": "predict one image in memory",
     "evaluate": "compare predictions with references",
     "postprocess": "apply the rules that find_best chose to a folder of labels",
+    "export_models": "write models for another machine, or for other programs",
+    "import_models": "bring exported models into the workspace",
     "recipes": "list recipes, networks, losses, planners and settings",
 }
 __doc__ = (__doc__ or "").replace("{verbs}", "\n".join(f"    {name:<20} {words}" for name, words in VERBS.items()))
 
 __all__ = [
-    "AutosegError", "Model", "cross_validation", "evaluate", "find_best", "load", "plan_and_preprocess",
-    "postprocess", "predict", "predict_files", "recipes", "report", "run", "train", "verify",
+    "AutosegError", "Model", "cross_validation", "evaluate", "export_models", "find_best", "import_models", "load",
+    "plan_and_preprocess", "postprocess", "predict", "predict_files", "recipes", "report", "run", "train", "verify",
 ]
 
 

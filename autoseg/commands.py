@@ -81,5 +81,5 @@ def _names(model: ModelFolder) -> dict[str, str]:
 
 
 def _others(folder: DatasetFolder) -> list[DatasetFolder]:
-    """Return the other planned datasets of the workspace."""
-    return [other for other in Workspace(folder.root.parent).planned_datasets() if other.root != folder.root]
+    """Return the other datasets of the workspace."""
+    return [other for other in Workspace(folder.root.parent).datasets() if other.root != folder.root]

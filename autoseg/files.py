@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import json
 import os
 import re
 import secrets
+import shutil
+import signal
 import socket
 import stat
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,7 +41,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Its name holds this host and process (see `remove_leftovers`). The file is flushed to the disk and renamed; on an exception
     it is removed and `target` is as it was before. Raises AutosegError where the disk is full or the folder cannot be written.
     """
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{_host()}.{os.getpid()}.{secrets.token_hex(4)}-{target.name[-40:]}")
+    temporary = _beside(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -49,30 +55,115 @@ def atomic_path(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files in `folder` that a killed run left.
+@contextlib.contextmanager
+def atomic_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty temporary folder beside `target` that becomes `target` when the block succeeds, all its files flushed.
 
-    A file is a leftover where this host wrote it and its process is gone, or where it is older than a day. Other hosts that
-    share the folder keep theirs.
+    overwrite: take the place of what is there. Else raises AutosegError where anything but an empty folder is; also where the
+    disk is full or the folder cannot be written. On an exception `target` is as it was before.
     """
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+    temporary, older = _beside(target), _beside(target)
+    made = [folder for folder in target.absolute().parents if not folder.exists()]  # the innermost first
+    try:
+        if os.path.lexists(target) and not overwrite and not (target.is_dir() and not any(target.iterdir())):
+            raise FileExistsError(errno.EEXIST, "", str(target))
+        temporary.mkdir(parents=True)
+        yield temporary
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                with open(path, "rb") as file:
+                    os.fsync(file.fileno())
+        if os.path.lexists(target):
+            os.rename(target, older)
+        os.rename(temporary, target)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    finally:
         with contextlib.suppress(OSError):
-            if _is_of_dead_process(path.name) or time.time() - path.stat().st_mtime > OLD_AFTER_S:
-                path.unlink()
+            if os.path.lexists(older) and not os.path.lexists(target):
+                os.rename(older, target)
+        for path in (temporary, older):
+            _remove(path)
+        with contextlib.suppress(OSError):
+            for folder in made:  # where nothing came of it; a folder with files stays
+                folder.rmdir()
 
 
-def _is_of_dead_process(name: str) -> bool:
-    """Tell whether this host wrote the file in a process that is gone."""
+def folder_of_this_process(name: str) -> Path:
+    """Return a new folder in the system's place for temporary files that is removed when this process ends, Ctrl-C and SIGTERM
+    included; what killed processes left there is removed now. name: for the end of the folder's own, letters and digits."""
+    place = Path(tempfile.gettempdir())
+    remove_leftovers(place, f"-autoseg-{name}-*")
+    try:
+        folder = Path(tempfile.mkdtemp("", _beside(place / f"autoseg-{name}-").name, place))
+    except OSError as error:
+        raise disk_error(error, place) from error
+    owner = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # and not in a process that was forked off it
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    if threading.current_thread() is threading.main_thread():
+        _before_termination(remove)
+    return folder
+
+
+def _before_termination(remove: Callable[[], None]) -> None:
+    """Call `remove` when SIGTERM comes, and then do what is done anyway."""
+    usual = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        remove()
+        if callable(usual):
+            usual(number, frame)
+        elif usual == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def remove_leftovers(folder: Path, ending: str = "") -> None:
+    """Remove temporary files and folders in `folder` that a killed run left. ending: pattern of how their names go on.
+
+    One is a leftover where this host wrote it and its process is gone, or where it is older than a day and not of a process that
+    runs here. Other hosts that share the folder keep theirs.
+    """
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*{ending}"):
+        with contextlib.suppress(OSError):
+            is_running = _is_running(path.name)
+            if is_running is False or (is_running is None and time.time() - path.stat().st_mtime > OLD_AFTER_S):
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_running(name: str) -> bool | None:
+    """Tell whether the process of this host that wrote the file runs; None where another host may have written it."""
     match = LEFTOVER.match(name)
     if match is None or match["host"] != _host():
-        return False
+        return None
     try:
         os.kill(int(match["process"]), 0)
     except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
         return False
-    return False
+    except (OSError, OverflowError):
+        return None
+    return True
+
+
+def _beside(target: Path) -> Path:
+    """Return a new temporary name beside a file or folder, with the same end; it holds this host and process."""
+    return target.with_name(f"{TEMPORARY_PREFIX}{_host()}.{os.getpid()}.{secrets.token_hex(4)}-{target.name[-40:]}")
 
 
 def _host() -> str:

@@ -43,6 +43,11 @@ class Workspace:
     def dataset(self, name: str) -> DatasetFolder:
         return DatasetFolder(self.root / name)
 
+    def datasets(self) -> list[DatasetFolder]:
+        """Return every dataset that has been planned here or has a model here, such as an imported one, by name."""
+        with_models = {DatasetFolder(path.parents[3]) for path in self.root.glob("*/models/*/*/model.json")}
+        return sorted({*self.planned_datasets(), *with_models}, key=lambda folder: folder.name)
+
     def planned_datasets(self) -> list[DatasetFolder]:
         """Return every dataset that has been planned here, for whatever task, by name."""
         return [DatasetFolder(root) for root in sorted({path.parent for path in self.root.glob(f"*/{PLANS}")})]

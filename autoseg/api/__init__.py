@@ -15,6 +15,8 @@ from autoseg.threads import let_threads_sleep
 if TYPE_CHECKING:
     from autoseg.api.demonstration import demo
     from autoseg.api.evaluation import evaluate
+    from autoseg.api.exchange import import_models
+    from autoseg.api.exporting import export_models
     from autoseg.api.listing import recipes
     from autoseg.api.loading import Model, load, predict
     from autoseg.api.planning import plan_and_preprocess, planner_for, repair, seen, verify
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from autoseg.api.reporting import report
     from autoseg.api.running import run
     from autoseg.api.selection import find_best
-    from autoseg.api.tasks import evaluation_flags, planning_flags, prediction_flags, task_infos
+    from autoseg.api.tasks import evaluation_flags, export_formats, planning_flags, prediction_flags, task_infos
     from autoseg.api.training import cross_validation, train
     from autoseg.errors import AutosegError, did_you_mean, require_not_empty, system_error
     from autoseg.options import Flag, given_options
@@ -35,6 +37,7 @@ MODULES = {
     "Flag": "autoseg.options", "given_options": "autoseg.options",
     "allow_any_encoding": "autoseg.output", "did_you_mean": "autoseg.errors",
     "cross_validation": "autoseg.api.training", "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
+    "export_formats": "autoseg.api.tasks", "export_models": "autoseg.api.exporting", "import_models": "autoseg.api.exchange",
     "evaluation_flags": "autoseg.api.tasks", "find_best": "autoseg.api.selection", "next_prediction": "autoseg.api.prediction",
     "plan_and_preprocess": "autoseg.api.planning", "planner_for": "autoseg.api.planning", "planning_flags": "autoseg.api.tasks",
     "postprocess": "autoseg.api.postprocessing", "load": "autoseg.api.loading",
@@ -48,7 +51,8 @@ MODULES = {
 
 __all__ = [
     "AutosegError", "Flag", "Model", "allow_any_encoding", "cross_validation", "demo", "did_you_mean", "evaluate",
-    "evaluation_flags", "find_best", "given_options", "load", "next_prediction", "plan_and_preprocess", "planner_for",
+    "evaluation_flags", "export_formats", "export_models", "find_best", "given_options",
+    "import_models", "load", "next_prediction", "plan_and_preprocess", "planner_for",
     "planning_flags", "postprocess", "predict", "predict_files", "prediction_flags", "read_assignments", "recipes", "repair",
     "report", "require_not_empty", "run", "seen", "system_error", "task_infos", "train", "verify",
 ]

@@ -79,7 +79,7 @@ def _planning(dataset: PathLike, folder: DatasetFolder, *flags: str) -> str:
 
 def in_workspace(dataset: str, place: Workspace) -> DatasetFolder:
     """Return the folder of a dataset in the workspace, whether it was planned or not."""
-    there = {folder.name: folder for folder in place.planned_datasets()}
+    there = {folder.name: folder for folder in place.datasets()}
     named = [dataset] if dataset in there else numbered(dataset, there)
     if len(named) == 1:  # the user's own folder may be gone; not every verb needs it
         return there[named[0]]

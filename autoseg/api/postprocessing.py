@@ -66,7 +66,7 @@ def _best_json(rules: PathLike | None, dataset: PathLike | None, place: Workspac
             raise AutosegError(f"{folder.best_json} does not exist: no rules were chosen for {folder.name} yet. "
                                f"Run: {command_line(folder, 'autoseg find-best')}")
         return folder.best_json
-    found = [folder for folder in place.planned_datasets() if folder.best_json.exists()]
+    found = [folder for folder in place.datasets() if folder.best_json.exists()]
     if len(found) == 1:
         return found[0].best_json
     if found:

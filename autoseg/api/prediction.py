@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autoseg import console, layouts
 from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, failings_of, in_workspace, planned_for, several
+from autoseg.api.exchange import named_models
 from autoseg.api.named_file import folder_for_file, require_new_file
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
@@ -19,7 +20,7 @@ from autoseg.errors import AutosegError, many, some
 from autoseg.files import atomic_path
 from autoseg.image_io import ENDINGS, file_ending
 from autoseg.options import options_from, require_known
-from autoseg.workspace import ModelFolder, Workspace, task_of
+from autoseg.workspace import ModelFolder, Workspace, finished_models, task_of
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
@@ -121,10 +122,10 @@ def predict_files(
 ) -> PredictResult:
     """Predict an image or a folder of images into `output`: whatever the models do that are meant.
 
-    The models are those in the folders `model`, or those that dataset, configuration and recipe (or the model's name) name, each
-    one or several (several make an ensemble, where the task has any); where nothing is named, what find-best chose, else the only
-    model in the workspace. options: those of the task (`PredictOptions` in `autoseg.tasks.<task>.options`), such as
-    mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
+    The models are those in the folders or zip archives `model`, or those that dataset, configuration and recipe (or the model's
+    name) name, each one or several (several make an ensemble, where the task has any); where nothing is named, what find-best
+    chose, else the only model in the workspace. options: those of the task (`PredictOptions` in `autoseg.tasks.<task>.options`),
+    such as mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
     stays as it is. output: a folder; or, for one image and models that make one file of it, that file.
     Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
@@ -238,7 +239,7 @@ def _open(
     """Choose the models, check the options, and make all ready."""
     from autoseg.postprocessing.rules import apply_rules
 
-    chosen = _choose(Workspace.at(workspace), dataset, model, configuration, recipe)
+    chosen = choose_models(Workspace.at(workspace), dataset, model, configuration, recipe)
     task = tasks.task_of(chosen.task)
     options = _options(task, given)
     prediction = task.prediction.open_models(chosen, None if folds is None else several(list(map(str, folds))), options, device,
@@ -256,16 +257,19 @@ def _open(
     return _Opened(prediction, None if gate is None else OpenedGate.at(gate, options.gate_percentile, device, quiet), common)
 
 
-def _choose(
+def choose_models(
     place: Workspace, dataset: PathLike | None, model: OneOrSeveral, configuration: OneOrSeveral, recipe: OneOrSeveral
 ) -> Chosen:
+    """Return the models that are meant, with their post-processing; see `predict_files`, whose arguments these are."""
     from autoseg.inference.choice import choose_members, resolve_task
 
-    infos, folders = tasks.task_infos(), list(map(Path, several(model)))
+    infos, configurations, recipes = tasks.task_infos(), several(configuration), several(recipe)
+    folders, told = named_models(several(model), configurations, recipes)
+    if told:  # which models of an archive are meant
+        configurations, recipes = [], []
     name = None if dataset is None else in_workspace(str(dataset), place).name
-    configurations, recipes = several(configuration), several(recipe)
     info = resolve_task(infos, place, name, folders, configurations, recipes, tasks.tasks_of_recipes())
-    if dataset is not None and not folders:
+    if dataset is not None and not folders and not finished_models(in_workspace(str(dataset), place), info):
         planned_for(dataset, place, tasks.task_of(info))
     return choose_members(info, infos, place, name, folders, configurations, recipes)
 

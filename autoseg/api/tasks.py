@@ -11,6 +11,7 @@ The parts of a row are modules, imported when they are first used (torch takes s
     report      task_report                                                         autoseg/tasks/<task>/report/
     gate        open_gate: a task whose models can flag images before others see them
     ensembles   predict_pairs: a task whose models can be averaged
+    exports     FORMATS, PIPELINE_TAG, facts, results                               autoseg/tasks/<task>/exports
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Task:
     report: Any
     gate: Any = None
     ensembles: Any = None
+    exports: Any = None
 
 
 TASKS: tuple[Task, ...] = (
@@ -76,18 +78,20 @@ TASKS: tuple[Task, ...] = (
         segmentation_options.EvaluateOptions, planner=Part("autoseg.planners.segmentation"),
         store=Part("autoseg.tasks.segmentation.store"), trainer=Part("autoseg.trainers.segmentation"),
         prediction=Part("autoseg.tasks.segmentation.prediction"), evaluation=Part("autoseg.tasks.segmentation.evaluation"),
-        report=Part("autoseg.tasks.segmentation.report"), ensembles=Part("autoseg.tasks.segmentation.ensembles")),
+        report=Part("autoseg.tasks.segmentation.report"), ensembles=Part("autoseg.tasks.segmentation.ensembles"),
+        exports=Part("autoseg.tasks.segmentation.exports")),
     Task(
         anomaly.INFO, SlicePlans, anomaly_options.PlanOptions, anomaly_options.PredictOptions, Frozen,
         planner=Part("autoseg.planners.anomaly"), store=Part("autoseg.tasks.anomaly.store"),
         trainer=Part("autoseg.trainers.anomaly"), prediction=Part("autoseg.tasks.anomaly.prediction"),
         evaluation=Part("autoseg.tasks.anomaly.evaluation"), report=Part("autoseg.tasks.anomaly.report"),
-        gate=Part("autoseg.tasks.anomaly.gate")),
+        gate=Part("autoseg.tasks.anomaly.gate"), exports=Part("autoseg.tasks.anomaly.exports")),
     Task(
         localization.INFO, ProjectionPlans, localization_options.PlanOptions, localization_options.PredictOptions, Frozen,
         planner=Part("autoseg.planners.localization"), store=Part("autoseg.tasks.localization.store"),
         trainer=Part("autoseg.trainers.localization"), prediction=Part("autoseg.tasks.localization.prediction"),
-        evaluation=Part("autoseg.tasks.localization.evaluation"), report=Part("autoseg.tasks.localization.report")),
+        evaluation=Part("autoseg.tasks.localization.evaluation"), report=Part("autoseg.tasks.localization.report"),
+        exports=Part("autoseg.tasks.localization.exports")),
 )
 
 
@@ -157,6 +161,15 @@ def prediction_flags() -> list[Flag]:
 def evaluation_flags() -> list[Flag]:
     """Return the flags of evaluating that depend on the task."""
     return flags_of({task.info: task.evaluate_options for task in TASKS})
+
+
+def export_formats() -> dict[str, tuple[str, ...]]:
+    """Return the formats that models can be exported in besides zip, each with the plurals of the models."""
+    formats: dict[str, tuple[str, ...]] = {}
+    for task in TASKS:
+        for name in () if task.exports is None else task.exports.FORMATS:
+            formats[name] = (*formats.get(name, ()), task.info.plural)
+    return formats
 
 
 def plan_slices(dataset: str | Path, **arguments: Any) -> Any:

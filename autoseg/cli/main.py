@@ -9,7 +9,9 @@ from autoseg import api
 from autoseg.cli import (
     demo,
     evaluate,
+    export,
     find_best,
+    import_models,
     plan_and_preprocess,
     postprocess,
     predict,
@@ -23,7 +25,7 @@ from autoseg.cli.command import add_version, carry_out, execute
 
 COMMANDS = (
     run.COMMAND, verify.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, find_best.COMMAND, report.COMMAND, predict.COMMAND,
-    postprocess.COMMAND, evaluate.COMMAND, recipes.COMMAND, demo.COMMAND,
+    postprocess.COMMAND, evaluate.COMMAND, export.COMMAND, import_models.COMMAND, recipes.COMMAND, demo.COMMAND,
 )
 
 

@@ -14,8 +14,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", required=True, metavar="OUT",
                         help=f"folder for what is made: {of_tasks('writes')}; or, for one image that is segmented, a file")
     parser.add_argument("-d", dest="dataset", metavar="DATASET", help="whose models (default: the only one there is)")
-    parser.add_argument("-m", dest="model", nargs="+", metavar="MODEL_DIR",
-                        help="a model's folder (holds model.json); several make an ensemble")
+    parser.add_argument("-m", dest="model", nargs="+", metavar="MODEL",
+                        help="a model's folder (holds model.json), or a zip archive that autoseg export wrote, of which -c and "
+                             "-tr name those that are meant; several make an ensemble")
     parser.add_argument("-c", dest="configuration", nargs="+", metavar="CONFIG",
                         help=f"configuration of the model: {of_tasks('configurations')}; several make an ensemble (default: what "
                              "find-best chose)")

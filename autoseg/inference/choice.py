@@ -46,7 +46,7 @@ def resolve_task(
     """
     if model:
         return _task_of_folders(tasks, model)
-    folders = [folder for folder in workspace.planned_datasets() if dataset in (None, folder.name)]
+    folders = [folder for folder in workspace.datasets() if dataset in (None, folder.name)]
     models = {task: [found for folder in folders for found in folder.models_of(task)] for task in tasks}
     named = {f"-c {name}": _tasks_with_configuration(name, models) for name in configuration}
     named |= {f"-tr {name}": _tasks_with_recipe(name, models, recipes) for name in recipe}
@@ -134,14 +134,19 @@ def _choose_folders(task: TaskInfo, model: Sequence[Path], is_named_otherwise: b
     twice = [str(path) for path, count in Counter(path.resolve() for path in model).items() if count > 1]
     if twice:
         raise AutosegError(f"{', '.join(twice)} was named more than once. Name each model of an ensemble once.")
-    members = tuple(map(ModelFolder, model))
-    bests = [read_model(member.best_json, Best) for member in members if member.best_json.exists()]
+    return _with_own_rules(task, tuple(map(ModelFolder, model)), _why(task, len(model), True))
+
+
+def _with_own_rules(task: TaskInfo, members: tuple[ModelFolder, ...], why: str, others: Sequence[Best] = ()) -> Chosen:
+    """Return the models with the post-processing that lies in their folders, where it was chosen for just these. others: further
+    choices of find-best."""
+    bests = [*others, *(read_model(member.best_json, Best) for member in members if member.best_json.exists())]
     names = sorted(map(_key_by_itself, members)) if bests else []
     best = next((best for best in bests if sorted(map(_key_of_member, best.members)) == names), None)
     if best is None:
-        return Chosen(task, members, _why(task, len(model), True), note=_without_rules(bests))
-    why = f"{_why(task, len(model), True)}, which is find-best's choice, too"
-    return _with_rules(task, members, best, why, "run autoseg find-best where it was trained, and copy the models anew")
+        return Chosen(task, members, why, note=_without_rules(bests))
+    return _with_rules(task, members, best, f"{why}, which is find-best's choice, too",
+                       "run autoseg find-best where it was trained, and copy the models anew")
 
 
 def _without_rules(bests: Sequence[Best]) -> str:
@@ -157,7 +162,7 @@ def _fitting(
     recipe: Sequence[str],
 ) -> tuple[ModelFolder, ...]:
     """Return the finished models of the task that the flags leave. Raises AutosegError where there are none."""
-    folders = workspace.planned_datasets()
+    folders = workspace.datasets()
     models = [found for folder in folders for found in finished_models(folder, task)]
     if not models:
         flags = "" if task.is_default else f" -tr {task.recipe}"
@@ -185,7 +190,7 @@ def _choose_to_average(
     if configuration or recipe:
         _require_named(task, folder, fitting, configuration, recipe)
         if best is None or set(map(_key, fitting)) != set(map(_key_of_member, best.members)):
-            return Chosen(task, fitting, _why(task, len(fitting), True), note=_without_rules([best] if best else []))
+            return _with_own_rules(task, fitting, _why(task, len(fitting), True), [best] if best else [])
         return _with_rules(task, fitting, best, "as you named it, which is find-best's choice, too", anew)
     if best is not None:
         return _with_rules(task, _members_of_best(task, folder, best), best, f"find-best's choice. {best.reason}", anew)
@@ -193,7 +198,7 @@ def _choose_to_average(
         raise AutosegError(
             f"{len(fitting)} models could be meant. Let {command_line(folder, 'autoseg find-best')} choose, or say which "
             f"(several -c or -tr make an ensemble), with one of:\n{_listed(fitting)}")
-    return Chosen(task, fitting, _why(task, 1, False))
+    return _with_own_rules(task, fitting, _why(task, 1, False))
 
 
 def _require_named(

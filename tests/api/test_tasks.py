@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from pydantic import RootModel
 from torch import nn
 
 from autoseg import console
-from autoseg.api import load, plan_and_preprocess, predict_files, report, tasks, train
+from autoseg.api import export_models, import_models, load, plan_and_preprocess, predict_files, report, tasks, train
 from autoseg.api.tasks import TASKS, Task
 from autoseg.dataset import Case, Dataset, read_case
 from autoseg.demo import make_synthetic_dataset
@@ -201,6 +202,30 @@ def test_a_bad_case_is_named_and_a_second_run_does_nothing(place: Place, task: T
     assert second.already_there == 2 and second.written == first.written and not second.failed and second.rows == first.rows
     assert {name: stamp for name, stamp in files_in(output).items() if not name.endswith(".csv")} == {
         name: stamp for name, stamp in before.items() if not name.endswith(".csv")}
+
+
+@EVERY
+def test_a_model_that_was_exported_predicts_the_same_elsewhere_packed_and_imported(
+    place: Place, task: Task, tmp_path: Path
+) -> None:
+    archive, elsewhere = tmp_path / "model.zip", tmp_path / "elsewhere"
+    export_models(archive, model=place.model(task).root, quiet=True)
+    with zipfile.ZipFile(archive) as opened:
+        card = opened.read("README.md").decode()
+    assert f"- {task.info.noun.replace(' ', '-')}" in card and "## Limits" in card and "Cross-validation" not in card
+    imported = import_models(archive, name="given", workspace=elsewhere, quiet=True)
+    assert [model.recipe for model in imported.models] == ["given"]
+    source = place.source / "imagesTs"
+    outputs = [place.predict(task, source, tmp_path / "here"),
+               predict_files(source, tmp_path / "packed", model=archive, device="cpu", quiet=True),
+               predict_files(source, tmp_path / "imported", workspace=elsewhere, device="cpu", quiet=True)]
+    written = [{name: path.read_bytes() for name, path in result.written.items()} for result in outputs]
+    assert written[0] == written[1] == written[2] and len(written[0]) == 2
+    assert outputs[0].rows == outputs[1].rows == outputs[2].rows
+    assert predict_files(source, tmp_path / "here", model=archive, device="cpu", quiet=True).already_there == 2
+    if not task.exports.FORMATS:
+        with pytest.raises(AutosegError, match=f'{task.info.a_model_first} cannot be exported as "onnx". There is: zip'):
+            export_models(tmp_path / "out", model=place.model(task).root, format="onnx")
 
 
 @EVERY
@@ -516,6 +541,9 @@ def test_a_toy_task_goes_all_the_way_with_a_row_and_nothing_else(
         assert float(path.read_text()) == pytest.approx(float(image.array.mean() - middle), abs=0.01)
     again = predict_files(place.source / "imagesTs", tmp_path / "out", device="cpu", **workspace)  # the only model there is
     assert again.already_there == len(first.written) == 2
+    export_models(tmp_path / "toy.zip", **workspace)
+    import_models(tmp_path / "toy.zip", name="toy", **workspace)
+    assert predict_files(place.source / "imagesTs", tmp_path / "out", model=tmp_path / "toy.zip", quiet=True).already_there == 2
     page = report(place.source.name, **workspace).read_text(encoding="utf-8")
     assert '<section id="brightness">' in page and "It is bright." in page
     with pytest.raises(AutosegError, match="--axis is for anomaly detectors and locators, but the model meant here is a light"):
