@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickletools  # lists what is in a stream, and runs none of it
 import re
 import struct
 import warnings
@@ -10,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from pickle import UnpicklingError  # the class that torch.load raises; nothing is unpickled here
+from pickletools import genops  # lists what is in a stream, and makes none of it
 from typing import Any
 
 import torch
@@ -66,7 +66,7 @@ def _require_harmless(path: Path, allowed: re.Pattern[str]) -> None:
             raise ValueError("sizes or checksums")
         for entry in entries:
             if entry.filename.endswith("/data.pkl"):
-                stream = [(code.name, content) for code, content, _ in pickletools.genops(archive.read(entry))]
+                stream = [(code.name, content) for code, content, _ in genops(archive.read(entry))]
                 made = dict.fromkeys(str(content).replace(" ", ".") for name, content in stream if name == "GLOBAL")
                 if others := [name for name in made if allowed.fullmatch(name) is None]:
                     raise MoreThanValuesError(", ".join(others))
