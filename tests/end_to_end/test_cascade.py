@@ -20,6 +20,7 @@ from autoseg.image import Image
 from autoseg.image_io import read_image, read_label
 from autoseg.inference.sliding_window import stream_logits
 from autoseg.preprocessing.store import StoredCase, StoredDescription, opened, read_description
+from autoseg.tasks.segmentation.cascade import LabelsLater
 from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.predictor import Predictor
 from autoseg.tasks.segmentation.store import open_volume
@@ -122,8 +123,8 @@ class FirstStage:
     def __init__(self, files: Path) -> None:
         self.files = files
 
-    def labels_later(self, image: Image, name: str) -> Callable[[], np.ndarray]:
-        return lambda: read_label(self.files / f"{name}.nii.gz").array[0]
+    def labels_later(self, image: Image, name: str) -> LabelsLater:
+        return LabelsLater(lambda tile_done: read_label(self.files / f"{name}.nii.gz").array[0])
 
     def expected_tiles(self, image: Image) -> int:
         return 0
