@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -51,6 +51,8 @@ Rate = Annotated[float, Field(gt=0, le=100)]  # at which a network learns
 Gigabytes = Annotated[float, Field(gt=0, le=10**5)]
 Permutation = Annotated[tuple[int, int, int], AfterValidator(_is_permutation)]
 Orientation = Annotated[str, AfterValidator(_is_orientation)]
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]  # of what a network computes with
 
 Features = Annotated[int, Field(ge=1, le=2**13)]
 Stride = Annotated[int, Field(ge=1, le=32)]
