@@ -152,3 +152,14 @@ def test_no_training_starts_from_the_second_stage_of_a_cascade(
         update={"plans": said.plans.model_copy(update={"configurations": {"tiny": second}})}))
     with pytest.raises(AutosegError, match="is the second stage of a cascade, and no training starts from one"):
         Pretrained.at(str(folder.root))
+
+
+def test_a_model_of_nnunets_is_opened_where_it_lies(shared_data: Path) -> None:
+    plain = shared_data / "nnunet_models" / "plain"
+    found = Pretrained.at(str(plain / "nnUNetTrainer__nnUNetPlans__3d_fullres"))
+    labels = Labels(values={"background": 0, "Anterior": 1, "Posterior": 2})
+    record = found.record(found.description.channel_names, labels)
+    assert (record.configuration, record.heads, set(record.weights)) == ("3d_fullres", "taken", {"0", "1"})
+    assert Pretrained.at(found.path).folder == found.folder, "opened once"
+    with pytest.raises(AutosegError, match=r"holds 2 models, and a training starts from one\. .*autoseg import"):
+        Pretrained.at(str(plain))
