@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -45,6 +45,8 @@ Rate = Annotated[float, Field(gt=0, le=100)]  # at which a network learns
 Gigabytes = Annotated[float, Field(gt=0, le=10**5)]
 Permutation = Annotated[tuple[int, int, int], AfterValidator(_is_permutation)]
 Orientation = Annotated[str, AfterValidator(_is_orientation)]
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]  # of what a network computes with
 
 Features = Annotated[int, Field(ge=1, le=2**13)]
 Stride = Annotated[int, Field(ge=1, le=32)]

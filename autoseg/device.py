@@ -7,15 +7,13 @@ import ctypes
 import platform
 import sys
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 from torch import nn
 
+from autoseg.bounds import Precision
 from autoseg.errors import AutosegError, many
 from autoseg.parallel import number_of_cores
-
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4

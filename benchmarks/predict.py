@@ -9,7 +9,8 @@ usage: python benchmarks/predict.py --masks FOLDER [--nnunet-python PATH] [--sli
 --planned-spacing: the volume's header says the plans' spacing, so that its grid stays as it is (180 tiles for 252).
 --mirroring: with mirrored tiles (8 times the work); without by default.
 --folder: where volumes, models and results go; what is there from an earlier run is used again.
-Both models are untrained networks of the 3d_fullres plans, and both sides run on the CPU with all cores.
+The model is an untrained network of the 3d_fullres plans, made by nnU-Net where that is there: then both sides run the same
+folder, and the voxels that differ are counted. Both run on the CPU with all cores.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     write_plans(folder)
     image = make_input(folder, arguments.slices, arguments.planned_spacing)
     print(f"one volume of {' × '.join(map(str, nibabel.load(image).shape[::-1]))} voxels", flush=True)
-    ours = measure_autoseg(folder, image.parent, arguments.mirroring)
-    print(f"autoseg {ours}", flush=True)
-    if arguments.nnunet_python:
-        theirs = measure_nnunet(arguments.nnunet_python, folder, image.parent, arguments.mirroring)
-        print(f"nnU-Net {theirs}\nautoseg: {ratios(ours, theirs)}")
+    if not arguments.nnunet_python:
+        print(f"autoseg {measure_autoseg(make_model(folder).root, folder, image.parent, arguments.mirroring)}")
+        return
+    theirs = measure_nnunet(arguments.nnunet_python, folder, image.parent, arguments.mirroring)
+    print(f"nnU-Net            {theirs}", flush=True)
+    for precision in ("auto", "float32"):
+        ours = measure_autoseg(folder / "nnunet_model", folder, image.parent, arguments.mirroring, precision)
+        print(f"autoseg, {precision:9} {ours}\n  {ratios(ours, theirs)}; {differing(folder, image)}", flush=True)
 
 
 def make_input(folder: Path, slices: int, planned_spacing: bool) -> Path:
@@ -75,12 +79,18 @@ def make_input(folder: Path, slices: int, planned_spacing: bool) -> Path:
     return target
 
 
-def measure_autoseg(folder: Path, images: Path, mirroring: bool) -> Measurement:
+def measure_autoseg(model: Path, folder: Path, images: Path, mirroring: bool, precision: str = "auto") -> Measurement:
     """autoseg_predict, from reading to writing."""
-    model = make_model(folder)
-    command = [sys.executable, "-c", PREDICT, "-i", images, "-o", folder / "autoseg_out", "-m", model.root,
+    command = [sys.executable, "-c", PREDICT, "-i", images, "-o", folder / "autoseg_out", "-m", model, "--precision", precision,
                "--overwrite", "--device", "cpu", *([] if mirroring else ["--no-mirroring"])]
     return measure(command)
+
+
+def differing(folder: Path, image: Path) -> str:
+    """How many voxels of the two segmentations differ, in words."""
+    ours, theirs = (np.asarray(nibabel.load(folder / f"{side}_out" / image.name.replace("_0000", "")).dataobj)
+                    for side in ("autoseg", "nnunet"))
+    return f"{np.count_nonzero(ours != theirs)} of {ours.size} voxels differ ({np.count_nonzero(theirs)} are foreground)"
 
 
 def make_model(folder: Path) -> ModelFolder:
@@ -109,7 +119,7 @@ def measure_nnunet(python: Path, folder: Path, images: Path, mirroring: bool) ->
         measure([python.parent / "nnUNetv2_extract_fingerprint", "-d", NAME[7:10], "-np", "2"], environment)
         measure([python.parent / "nnUNetv2_plan_experiment", "-d", NAME[7:10]], environment)
     dataset_json = folder / "raw" / NAME / "dataset.json"
-    script = Path(__file__).parent / "nnunet_model.py"
+    script = Path(__file__).parent / "nnunet_untrained.py"
     measure([python, script, plans, dataset_json, CONFIGURATION, model], environment)
     shutil.rmtree(folder / "nnunet_out", ignore_errors=True)
     command = [python.parent / "nnUNetv2_predict_from_modelfolder", "-i", images, "-o", folder / "nnunet_out",

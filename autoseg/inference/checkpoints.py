@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections import Counter
@@ -12,13 +13,15 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from autoseg.digests import file_digest
 from autoseg.errors import AutosegError
-from autoseg.files import require_regular_file
+from autoseg.files import atomic_path, require_regular_file
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin
+from autoseg.versions import versions
 from autoseg.workspace import MODEL_REMEDY, ModelFolder, read_model, task_of
 
 Checkpoint = Literal["final", "best"]
@@ -157,6 +160,17 @@ def read_weights(file: Path) -> Weights:
             raise AutosegError(f"{file} holds weights that are no numbers (NaN or infinite, in {name}): nothing can be predicted "
                                f"with them. {AGAIN}")
     return weights
+
+
+def write_weights(path: Path, weights: Weights, facts: Mapping[str, str]) -> None:
+    """Write weights (contiguous, on the CPU) as safetensors, with `facts`, versions and their digest in its metadata."""
+    metadata = {**facts, **versions(), DIGEST: digest_of_weights(weights)}
+    with atomic_path(path) as temporary:
+        try:
+            save_file(weights, temporary, metadata=metadata)
+            temporary.chmod(0o666 & temporary.parent.stat().st_mode)  # safetensors lets nobody else read it
+        except SafetensorError as error:
+            raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error  # it reports a full disk by an error of its own
 
 
 def digest_of_weights(weights: Mapping[str, torch.Tensor]) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ import torch
 
 TILE_STEP = 0.5
 SIGMA_OF_PATCH = 1 / 8
+PEAK = 10  # of the weights in float16
 SLAB_BYTES = 32 * 2**20
 VOXELS_OF_A_2D_BATCH = 2**20
 
@@ -109,6 +111,7 @@ def stream_logits(
     step: float = TILE_STEP,
     band_device: torch.device | None = None,
     tile_done: Callable[[], None] | None = None,
+    in_float16: bool = False,
 ) -> Iterator[Slab]:
     """Yield (first row, logits (classes, rows, Y, X) float32) along axis 0 of `data`, in order and without gaps.
 
@@ -118,23 +121,25 @@ def stream_logits(
     band_device: where logits are gathered; the CPU by default. It takes
         classes × `band_depth` × Y × X × 4 bytes.
     tile_done: called after each tile; `count_tiles` says how often.
+    in_float16: weigh and sum tiles in float16, as nnU-Net does, with its roundings; the slabs are float16, too.
     """
     *_, rows_in_all, height, width = data.shape
     spans_z, predict = _along_axis_0(predict, rows_in_all, patch_size, step)
     spans_y, spans_x = axis_spans(height, patch_size[-2], step), axis_spans(width, patch_size[-1], step)
     depth = max(len(span.weights) for span in spans_z)
-    band = torch.zeros((classes, depth, height, width), device=band_device)
+    shape = (classes, depth, height, width)
+    band = Float16Band(shape, patch_size, band_device) if in_float16 else Band(shape, band_device)
     for span_z, following in zip(spans_z, [*spans_z[1:], None], strict=True):
         tile_depth = patch_size[0] if len(patch_size) == 3 else len(span_z.weights)
         for span_y, span_x in product(spans_y, spans_x):
             spans = (span_z, span_y, span_x)
-            _gather(band, predict(_tile(data, spans, (tile_depth, *patch_size[-2:]))), spans)
+            band.gather(predict(_tile(data, spans, (tile_depth, *patch_size[-2:]))), spans)
             if tile_done is not None:
                 tile_done()
         first = span_z.image.start
         final = (following.image.start if following else rows_in_all) - first
-        yield from _slabs(band, first, final)
-        _shift(band, final)
+        yield from band.slabs(first, final)
+        band.shift(final)
 
 
 def count_tiles(shape: Sequence[int], patch_size: Sequence[int], step: float = TILE_STEP) -> int:
@@ -176,21 +181,83 @@ def _tile(data: Voxels, spans: tuple[Span, Span, Span], patch_size: tuple[int, .
     return torch.from_numpy(tile)
 
 
-@torch.inference_mode()
-def _gather(band: torch.Tensor, logits: torch.Tensor, spans: tuple[Span, Span, Span]) -> None:
-    """Add a tile's logits (1, classes, *patch_size), weighted, to the band, whose first row is the tile's.
+class Band:
+    """The logits (classes, rows, Y, X) of the rows that tiles may still change: the weighted sum of what tiles say, in float32."""
 
-    A few rows at a time: with many classes, a weighted copy of the whole tile would be as large as the network's output.
+    dtype = torch.float32
+
+    def __init__(self, shape: tuple[int, int, int, int], device: torch.device | None) -> None:
+        self.logits = torch.zeros(shape, dtype=self.dtype, device=device)
+
+    @torch.inference_mode()
+    def gather(self, logits: torch.Tensor, spans: tuple[Span, Span, Span]) -> None:
+        """Add a tile's logits (1, classes, *patch_size); the band's first row is the tile's.
+
+        A few rows at a time: with many classes, a weighted copy of the whole tile would be as large as the network's output.
+        """
+        z, y, x = spans
+        inside = logits[0, :, z.tile, y.tile, x.tile]
+        for rows in _pieces(inside):
+            weighted = inside[:, rows].to(device=self.logits.device, dtype=torch.float32, copy=True)
+            for weights in self.weights(spans, rows):
+                weighted *= weights
+            self.logits[:, rows, y.image, x.image] += weighted
+
+    def weights(self, spans: tuple[Span, Span, Span], rows: slice) -> list[torch.Tensor]:
+        """Return the factors of the weights of some of a tile's rows, which broadcast to (rows, Y, X)."""
+        z, y, x = (torch.from_numpy(span.weights).to(self.logits.device) for span in spans)
+        return [z.view(-1, 1, 1)[rows], y.view(-1, 1), x]
+
+    def slabs(self, first: int, rows: int) -> Iterator[Slab]:
+        """Yield copies of the first `rows` rows, a few at a time. first: row of the image that is the band's first."""
+        for piece in _pieces(self.logits[:, :rows]):
+            yield first + piece.start, self.mean(piece).to("cpu", copy=True).numpy()
+
+    def mean(self, rows: slice) -> torch.Tensor:
+        """Return the weighted mean of all tiles: weights sum to one."""
+        return self.logits[:, rows]
+
+    def shift(self, rows: int) -> None:
+        """Drop the first `rows` rows; the others move to the beginning, zeros follow them."""
+        _shift(self.logits, rows)
+
+
+class Float16Band(Band):
+    """The same in float16, with the roundings of nnU-Net: tiles are weighted by up to 10, summed, and divided by their weights.
+
+    Where logits of two classes are close, float16 makes them equal, and the first class wins; at the corners of an image, where
+    weights are smallest, the mean is off by some percent.
     """
-    z, y, x = spans
-    inside = logits[0, :, z.tile, y.tile, x.tile]
-    weights = [torch.from_numpy(span.weights).to(band.device).view(shape)
-               for span, shape in ((z, (-1, 1, 1)), (y, (-1, 1)), (x, (-1,)))]
-    for rows in _pieces(inside):
-        weighted = inside[:, rows].to(device=band.device, dtype=torch.float32, copy=True)
-        for values in (weights[0][rows], *weights[1:]):
-            weighted *= values
-        band[:, rows, y.image, x.image] += weighted
+
+    dtype = torch.float16
+
+    def __init__(
+        self, shape: tuple[int, int, int, int], patch_size: Sequence[int], device: torch.device | None
+    ) -> None:
+        super().__init__(shape, device)
+        product = reduce(np.multiply.outer, [gaussian_weights(size) for size in patch_size])
+        weights = torch.from_numpy(product * (PEAK / product.max())).to(device=device, dtype=torch.float16)
+        weights[weights == 0] = weights[weights > 0].min()
+        self.of_patch = weights if len(patch_size) == 3 else weights[None]
+        self.sums = torch.zeros((1, *shape[1:]), dtype=torch.float16, device=device)
+
+    @torch.inference_mode()
+    def gather(self, logits: torch.Tensor, spans: tuple[Span, Span, Span]) -> None:
+        super().gather(logits, spans)
+        z, y, x = spans
+        self.sums[0, : len(z.weights), y.image, x.image] += self.weights(spans, slice(None))[0]
+
+    def weights(self, spans: tuple[Span, Span, Span], rows: slice) -> list[torch.Tensor]:
+        z, y, x = spans
+        return [self.of_patch[z.tile if len(self.of_patch) > 1 else slice(None), y.tile, x.tile]
+                [rows if len(self.of_patch) > 1 else slice(None)]]
+
+    def mean(self, rows: slice) -> torch.Tensor:
+        return self.logits[:, rows] / self.sums[:, rows]
+
+    def shift(self, rows: int) -> None:
+        super().shift(rows)
+        _shift(self.sums, rows)
 
 
 def _pieces(rows: torch.Tensor) -> Iterator[slice]:
@@ -200,14 +267,8 @@ def _pieces(rows: torch.Tensor) -> Iterator[slice]:
         yield slice(start, min(start + at_once, rows.shape[1]))
 
 
-def _slabs(band: torch.Tensor, first: int, rows: int) -> Iterator[Slab]:
-    """Yield copies of the band's first `rows` rows, a few at a time."""
-    for piece in _pieces(band[:, :rows]):
-        yield first + piece.start, band[:, piece].to("cpu", copy=True).numpy()
-
-
 def _shift(band: torch.Tensor, rows: int) -> None:
-    """Drop the band's first `rows` rows; the others move to its beginning, zeros follow them."""
+    """Drop the first `rows` rows of (classes, depth, Y, X); the others move to the beginning, zeros follow them."""
     depth = band.shape[1]
     for start in range(0, depth - rows, rows):  # pieces of at most `rows` rows, whose source and target are disjoint
         stop = min(start + rows, depth - rows)

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from autoseg.bounds import Features, Many, Rate
-from autoseg.device import Precision
+from autoseg.bounds import Features, Many, Precision, Rate
 from autoseg.tasks.anomaly.options import SearchSettings
 from autoseg.trainers.settings import TrainingSettings
 

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from autoseg.bounds import Many, Rate
-from autoseg.device import Precision
+from autoseg.bounds import Many, Precision, Rate
 from autoseg.plan import Frozen
 from autoseg.settings import Group
 from autoseg.trainers.settings import by_steps

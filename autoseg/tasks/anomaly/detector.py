@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from autoseg.device import Precision, keep_large_blocks
+from autoseg.bounds import Precision
+from autoseg.device import keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.cases import memory_errors_named

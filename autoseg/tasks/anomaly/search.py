@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from autoseg.device import Precision, autocast, memory_format, resolve_precision
+from autoseg.bounds import Precision
+from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.tasks.anomaly.model import GanNetworks
 from autoseg.tasks.anomaly.options import SearchSettings

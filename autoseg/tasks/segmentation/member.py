@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from autoseg.device import Precision, autocast, memory_format, resolve_precision
+from autoseg.bounds import Precision
+from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image, axis_order
 from autoseg.inference.export import Row, resized_rows
-from autoseg.inference.sliding_window import TILE_STEP, Voxels, band_depth, count_tiles, stream_logits
+from autoseg.inference.sliding_window import TILE_STEP, Slab, Voxels, band_depth, count_tiles, stream_logits
 from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties, StoredCase
@@ -107,13 +110,29 @@ class EnsembleMember:
         patch_size = self.model.description.configuration.patch_size
         classes = self.model.description.labels.output_channels
         band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
-        slabs = stream_logits(self._predict_tile, data, patch_size, classes, self.step, band_device=self._band_device(band_bytes),
-                              tile_done=tile_done)
-        return resized_rows(slabs, properties, shape)
+        streams = [
+            stream_logits(partial(self._predict_tile, networks=networks), data, patch_size, classes, self.step,
+                          band_device=self._band_device(band_bytes), tile_done=tile_done, in_float16=self.sums_in_float16)
+            for networks in self._together]
+        if not self.sums_in_float16:
+            return resized_rows(streams[0], properties, shape)
+        rows = resized_rows(_means_in_float16(streams), properties, shape)
+        return ((row, logits.astype(np.float16).astype(np.float32)) for row, logits in rows)
+
+    @property
+    def sums_in_float16(self) -> bool:
+        """Tell whether tiles and folds are averaged in float16."""
+        return self.model.description.tile_sums == "float16"
+
+    @property
+    def _together(self) -> list[list[nn.Module]]:
+        """Return the networks that see a tile together: all folds, or each alone, where the mean of each is rounded."""
+        networks = self.model.networks
+        return [[network] for network in networks] if self.sums_in_float16 else [networks]
 
     def count_tiles(self, data: Voxels) -> int:
         """Return how often `rows` will call `tile_done`."""
-        return count_tiles(data.shape, self.model.description.configuration.patch_size, self.step)
+        return len(self._together) * count_tiles(data.shape, self.model.description.configuration.patch_size, self.step)
 
     def expected_tiles(self, image: Image) -> int:
         """Return how many tiles an image takes at most, before it is cropped."""
@@ -121,7 +140,7 @@ class EnsembleMember:
         axes = axis_order(image.geometry.orientation, plans.orientation, image.array.shape[1:]).then(plans.transpose).axes
         shape, spacing_mm = ([of[axis] for axis in axes] for of in (image.array.shape[1:], image.geometry.spacing_mm))
         before = 0 if self.previous is None else self.previous.expected_tiles(image)
-        return before + count_tiles(
+        return before + len(self._together) * count_tiles(
             resampled_shape(shape, spacing_mm, target_spacing_mm(spacing_mm, configuration)), configuration.patch_size, self.step)
 
     def _band_device(self, band_bytes: int) -> torch.device:
@@ -146,8 +165,8 @@ class EnsembleMember:
         return torch.cat((tile[:, :first], *(tile[:, its].sum(1, keepdim=True) for its in sources)), dim=1)
 
     @torch.inference_mode()
-    def _predict_tile(self, tile: torch.Tensor) -> torch.Tensor:
-        """Turn (B, C, *patch) float32 into (B, K, *patch) float32 on the device: mean over folds and mirrored tiles."""
+    def _predict_tile(self, tile: torch.Tensor, networks: Sequence[nn.Module]) -> torch.Tensor:
+        """Turn (B, C, *patch) float32 into (B, K, *patch) float32 on the device: mean over networks and mirrored tiles."""
         spatial = tile.dim() - 2
         tile = tile.to(self.device, memory_format=memory_format(self.device, spatial))
         every = self.mirroring.axes
@@ -159,7 +178,7 @@ class EnsembleMember:
             flipped = tile.flip(dims) if dims else tile
             if self.values and swaps(self.mirroring.swap_axes, axes):
                 flipped = self._swap_before(flipped)
-            for network in self.model.networks:
+            for network in networks:
                 with autocast(self.device, self.dtype):
                     parts = flipped.split(at_once)
                     done = [network(part)[0] for part in parts]
@@ -168,4 +187,13 @@ class EnsembleMember:
                 logits = logits[:, self.swapped] if swaps(self.mirroring.swap_axes, axes) else logits
                 total = logits.float() if total is None else total.add_(logits)
         assert total is not None, "a model has at least one network"
-        return total.div_(len(flips) * len(self.model.networks))
+        return total.div_(len(flips) * len(networks))
+
+
+def _means_in_float16(streams: Sequence[Iterator[Slab]]) -> Iterator[Slab]:
+    """Yield the mean of several streams of slabs, rounded after each addition as nnU-Net rounds the mean of folds."""
+    for (first, total), *others in zip(*streams, strict=True):
+        for _, slab in others:
+            total += slab
+        total /= np.float16(len(streams))
+        yield first, total.astype(np.float32)

@@ -28,7 +28,8 @@ class ModelDescription(Description):
 
     channel_names, labels, file_ending: of the dataset. plans: with the configuration `configuration_name` only. mirror_axes:
     spatial axes of the patch along which training mirrored, so that prediction may too. swap_axes, swapped: labels of each pair
-    change places where an odd number of these axes is mirrored. The others as in `Description`.
+    change places where an odd number of these axes is mirrored. tile_sums: type of numbers that tiles and folds are averaged in;
+    float16 for models of nnU-Net, which does so. The others as in `Description`.
     """
 
     task: Literal["segmentation"] = "segmentation"
@@ -39,6 +40,7 @@ class ModelDescription(Description):
     mirror_axes: tuple[int, ...]
     swap_axes: tuple[int, ...] = ()
     swapped: tuple[tuple[str, str], ...] = ()
+    tile_sums: Literal["float32", "float16"] = "float32"
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelDescription:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from autoseg.bounds import Gigabytes
+from autoseg.bounds import Gigabytes, Precision
 from autoseg.options import option
 from autoseg.plan import Frozen
 
@@ -30,6 +30,9 @@ class PredictOptions(Frozen):
     step_size: float = option(
         0.5, "how far neighbouring tiles lie apart, as a share of the patch, above 0 and 1 at most; larger is faster and a "
              "little less accurate (default: 0.5)", metavar="SHARE")
+    precision: Precision = option(
+        "auto", "numbers that the network computes with (default: float16 on CUDA, bfloat16 on a CPU that has it, else float32); "
+                "float32 is slower, and gives what nnU-Net gives on a CPU")
     mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate")
     postprocessing: bool = option(True, "leave out the rules that find-best chose")
     save_probabilities: bool = option(False, "also write each class's probabilities (.b2nd)")

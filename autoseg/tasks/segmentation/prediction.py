@@ -45,7 +45,7 @@ class SegmentationPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         models = [f"{member.model.in_words} ({folder.root})" + (f", after {member.previous.in_words}" if member.previous else "")
                   for member, folder in zip(self.predictor.members, chosen.members, strict=True)]
-        device = device_in_words(self.predictor.device)
+        device = device_in_words(self.predictor.device, self.options.precision)
         lines = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)] if len(models) > 1 \
             else [f"Model, on {device}: {models[0]}"]
         says = "; ".join(chosen.says) or "none"
@@ -87,7 +87,8 @@ def open_models(
     rules = chosen.rules if options.postprocessing else ()
     previous = [_stage_before(folder, its, options, target) for folder, its in zip(chosen.members, loaded, strict=True)]
     return SegmentationPrediction(
-        Predictor(loaded, target, mirroring=options.mirroring, rules=rules, step=options.step_size, previous=previous,
+        Predictor(loaded, target, options.precision, mirroring=options.mirroring, rules=rules, step=options.step_size,
+                  previous=previous,
                   postprocess=(lambda labels, spacing_mm: apply_rules(labels, spacing_mm, rules)) if rules else None), options)
 
 
@@ -106,4 +107,4 @@ def _stage_before(folder: ModelFolder, model: LoadedModel, options: PredictOptio
             f"with autoseg_train (-c {stage}), or copy its folder there from where this model comes.")
     loaded = load_model(first, None, options.checkpoint, device)
     require_same_task([model.description, loaded.description])
-    return Predictor([loaded], device, mirroring=options.mirroring, step=options.step_size)
+    return Predictor([loaded], device, options.precision, mirroring=options.mirroring, step=options.step_size)

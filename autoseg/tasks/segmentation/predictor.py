@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from autoseg.best import Rule, rule_facts
+from autoseg.bounds import Precision
 from autoseg.console import show_unless_quiet
-from autoseg.device import Precision, keep_large_blocks
+from autoseg.device import keep_large_blocks
 from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import file_ending, label_ending, write_label
@@ -112,7 +113,7 @@ class Predictor:
         require_same_task([model.description for model in models])
         self.members = [EnsembleMember(model, device, precision, mirroring, len(models), step, before)
                         for model, before in zip(models, previous or [None] * len(models), strict=True)]
-        self.device = device
+        self.device, self.precision = device, precision
         self.postprocess = postprocess
         self.rules = tuple(rules)
         if device.type == "cpu":
@@ -216,6 +217,7 @@ class Predictor:
         facts = [member.model.facts(
             mirror_axes=member.mirroring.axes, **({"swap_axes": member.mirroring.swap_axes} if member.mirroring.swapped else {}),
             **({"step": member.step} if member.step != TILE_STEP else {}),
+            **({"precision": self.precision} if self.precision != "auto" else {}),
             **({"previous_stage": member.previous.facts} if member.previous is not None else {}))
                  for member in self.members]
         return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)

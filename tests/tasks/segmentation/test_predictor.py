@@ -167,7 +167,7 @@ def test_beside_a_cuda_device_cases_are_prepared_ahead_and_a_bad_one_stops_no_ot
     predictor = predictor_of(describe(3), Identity())
     predictor.device = torch.device("cuda")  # in name: tiles stay where they are
     monkeypatch.setattr(EnsembleMember, "_band_device", lambda *_: CPU)
-    monkeypatch.setattr(EnsembleMember, "_predict_tile", lambda _, tile: tile)
+    monkeypatch.setattr(EnsembleMember, "_predict_tile", lambda _, tile, networks: tile)
     outcomes = list(predictor.predict_files(list_inputs(images, predictor.description), tmp_path / "out"))
     assert [(outcome.item.name, outcome.error is None) for outcome in outcomes] == [("a", True), ("b", False), ("c", True)]
     for outcome in (outcomes[0], outcomes[2]):
