@@ -7,7 +7,8 @@ usage: python benchmarks/nnunet_export.py --dataset FOLDER --nnunet-python PATH 
 --iterations: steps of training (25) of networks with 8 base features, whose background is then lowered until a tenth of an
   image is foreground: they compare answers, and are not good.
 --folder: where all that is made goes; a model that is there is used again.
-Both sides predict on the CPU in float32 with mirroring; autoseg in bfloat16, too, where that is its usual precision.
+Both sides predict on the CPU with mirroring. nnU-Net computes in float32 and averages tiles in float16; autoseg does the same, then
+averages in float32, as it does for its own models, and then computes in bfloat16, too, where that is its usual precision.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ from autoseg.workspace import ModelFolder, Workspace
 NAME = "Dataset999_Exported"
 MODELS = (("default", "2d"), ("default", "3d_fullres"), ("resenc_m", "3d_fullres"))  # planner, configuration
 PREDICTED = 3  # cases
+PRECISIONS = (("float32", "float16"), ("float32", "float32"), ("bfloat16", "float32"))  # of networks, and of the mean of tiles
 THEIRS = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as main; main()"
 
 
@@ -45,15 +48,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         cases = make_dataset(load_dataset(arguments.dataset), folder / "raw" / NAME, arguments.cases)
-        print(f"{'planner':>9} {'configuration':>13} {'precision':>9} {'voxels':>8} {'differ':>6} {'share':>8}   foreground")
+        print(f"{'planner':>9} {'configuration':>13} {'precision, sums':>18} {'voxels':>8} {'differ':>6} {'share':>8}   foreground")
         for planner, configuration in MODELS:
             model = make_model(folder, planner, configuration, arguments.iterations)
             export_models(folder / "exported" / planner, model=model.root, format="nnunet", overwrite=True, quiet=True)
             theirs = predict_by_nnunet(arguments.nnunet_python, folder / "exported" / planner, configuration, cases,
                                        folder / "theirs" / planner / configuration)
-            for precision in ("float32", "bfloat16") if cpu_has_bfloat16() else ("float32",):
-                ours = predict(model, cases, folder / "ours" / precision / planner / configuration, precision)
-                tell(planner, configuration, precision, ours, theirs)
+            for precision, sums in PRECISIONS if cpu_has_bfloat16() else PRECISIONS[:2]:
+                ours = predict(model, cases, folder / "ours" / planner / configuration, precision, sums)
+                tell(planner, configuration, f"{precision}, {sums}", ours, theirs)
 
 
 def make_dataset(source: Dataset, folder: Path, count: int) -> Path:
@@ -107,10 +110,12 @@ def predict_by_nnunet(python: str, exported: Path, configuration: str, images: P
     return output
 
 
-def predict(model: ModelFolder, images: Path, output: Path, precision: str) -> Path:
-    """Predict with autoseg in a precision."""
+def predict(model: ModelFolder, images: Path, output: Path, precision: str, sums: str) -> Path:
+    """Predict with autoseg in a precision. sums: type of numbers that tiles are averaged in."""
     shutil.rmtree(output, ignore_errors=True)
-    predictor = Predictor([load_model(model)], torch.device("cpu"), precision)
+    loaded = load_model(model)
+    described = loaded.description.model_copy(update={"tile_sums": sums})
+    predictor = Predictor([replace(loaded, description=described)], torch.device("cpu"), precision)
     for outcome in predictor.predict_files(list_inputs(images, predictor.description), output):
         if outcome.error is not None:
             raise outcome.error
@@ -122,7 +127,7 @@ def tell(planner: str, configuration: str, precision: str, ours: Path, theirs: P
     pairs = [(read_label(path).array, read_label(theirs / path.name).array) for path in sorted(ours.glob("*.nii.gz"))]
     voxels, differ = sum(one.size for one, _ in pairs), sum(int((one != other).sum()) for one, other in pairs)
     foreground = sum(int(np.count_nonzero(one)) for one, _ in pairs) / voxels
-    print(f"{planner:>9} {configuration:>13} {precision:>9} {voxels:>8} {differ:>6} {differ / voxels:8.4%}   {foreground:.1%}",
+    print(f"{planner:>9} {configuration:>13} {precision:>18} {voxels:>8} {differ:>6} {differ / voxels:8.4%}   {foreground:.1%}",
           flush=True)
 
 

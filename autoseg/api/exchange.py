@@ -145,6 +145,8 @@ def import_models(
         if count > 1:
             raise AutosegError(f"{source} holds {count} models that would become {target.root}. Import the folders of the models "
                                "one by one, each with a --name of its own.")
+        if any(target.root.resolve() == model.root.resolve() for model in found):
+            raise AutosegError(f"{target.root} is in this workspace already.")
         if target.root.exists() and not overwrite:
             raise AutosegError(f"{target.root} is there already. Give the model another name with --name, or replace it with "
                                "--overwrite.")
