@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
 AXES = ("LR", "AP", "IS")  # the ends of the world's axes
@@ -28,6 +29,11 @@ def _is_orientation(letters: str) -> str:
     return letters
 
 
+def _absolute(path: object) -> object:
+    return str(Path(path).resolve()) if isinstance(path, (str, Path)) and str(path) else path
+
+
+FullPath = Annotated[str, BeforeValidator(_absolute)]  # as a text, wherever the user's folder was when it was given
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveMm = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]  # as of images

@@ -210,7 +210,8 @@ class Plans(Frozen):
     among the training cases; None where no case says it. transpose: array axis of the image in this order that becomes axis 0,
     1, 2 (coarsest spacing first).
     foreground_intensities: by channel index, as a string. images: what the training images are like; None where that is not
-    known. sides: left and right; None in plans of earlier versions.
+    known. sides: left and right; None in plans of earlier versions. pretrained: folder of the model that they follow, as a
+    training is to start from it; None for plans of the dataset's own.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
@@ -224,4 +225,5 @@ class Plans(Frozen):
     memory_gb: Gigabytes | None = None
     images: TrainingImages | None = None
     sides: Sides | None = None
+    pretrained: str | None = None
     configurations: dict[str, Configuration]

@@ -11,7 +11,7 @@ from autoseg.commands import as_flag
 from autoseg.errors import AutosegError, did_you_mean
 from autoseg.plan import Frozen
 
-FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours"}
+FLAGS = {"epochs": "--epochs", "iterations": "--iterations", "max_hours": "--max-hours", "pretrained": "--from"}
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
 
 
@@ -48,7 +48,10 @@ def chosen_settings(given: Mapping[str, object], defaults: SettingsType, **flags
             raise AutosegError(f'There is no setting "{key}".{did_you_mean(key, known)} There are: {", ".join(sorted(known))}. '
                                f"`autoseg recipes` explains them.")
         changed[key] = _parse_value(type(defaults), key, value) if isinstance(value, str) else value
-    changed.update({key: value for key, value in flags.items() if value is not None})
+    named = {key: value for key, value in flags.items() if value is not None}
+    if unknown := [FLAGS.get(key, key) for key in named if key not in known]:
+        raise AutosegError(f"{', '.join(unknown)} is of other recipes than this one. Leave it out, or choose another with -tr.")
+    changed.update(named)
     return with_changes(defaults, changed)
 
 

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from pickle import UnpicklingError  # the class that torch.load raises; nothing is unpickled here
+from pickletools import genops  # lists what is in a stream, and makes none of it
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from autoseg.files import require_regular_file
 # What torch.load raises for a file that was cut short or has other bytes; found by changing files at random
 DAMAGED = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
            MemoryError, struct.error, zipfile.BadZipFile)
-GLOBALS = re.compile(rb"c([\w.]+)\n([\w.]+)\n")  # how an archive names the functions that make its objects
 TENSORS = r"collections\.(OrderedDict|Counter)|torch\._utils\._rebuild_tensor_v2|torch\.\w+Storage"  # of tensors and plain values
 Function = Callable[..., Any]
 
@@ -43,7 +43,7 @@ def load_archive(
     """
     require_regular_file(path)
     try:
-        _require_harmless(path, re.compile(allowed.encode()))
+        _require_harmless(path, re.compile(allowed))
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(functions)):
             warnings.simplefilter("ignore")
             return torch.load(path, map_location=device, weights_only=True, mmap=mapped)
@@ -53,7 +53,7 @@ def load_archive(
         raise MoreThanValuesError from error
 
 
-def _require_harmless(path: Path, allowed: re.Pattern[bytes]) -> None:
+def _require_harmless(path: Path, allowed: re.Pattern[str]) -> None:
     """Raise MoreThanValuesError for objects that are not allowed, and ValueError where it is not such an archive as torch writes.
 
     Its entries are not compressed, so that none is larger than the file, and the checksum of each fits.
@@ -66,6 +66,7 @@ def _require_harmless(path: Path, allowed: re.Pattern[bytes]) -> None:
             raise ValueError("sizes or checksums")
         for entry in entries:
             if entry.filename.endswith("/data.pkl"):
-                made = dict.fromkeys(b".".join(name) for name in GLOBALS.findall(archive.read(entry)))
-                if others := [name.decode() for name in made if allowed.fullmatch(name) is None]:
+                stream = [(code.name, content) for code, content, _ in genops(archive.read(entry))]
+                made = dict.fromkeys(str(content).replace(" ", ".") for name, content in stream if name == "GLOBAL")
+                if others := [name for name in made if allowed.fullmatch(name) is None]:
                     raise MoreThanValuesError(", ".join(others))

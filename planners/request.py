@@ -34,11 +34,13 @@ Progress = Callable[[object], None]  # called with each case that is done
 
 @dataclass(frozen=True)
 class Request(Generic[Options]):
-    """A request for plans. dataset: the one whose cases are inspected. options: as the user gave them. orientation: the most
-    frequent of the training cases by their headers, where they are measured (see `inspect`)."""
+    """A request for plans. dataset: the one whose cases are inspected. options: as the user gave them. check: raises AutosegError
+    where these plans cannot be made, before images are read for them; plans that are there need no such check. orientation: the
+    most frequent of the training cases by their headers, where they are measured (see `inspect`)."""
 
     dataset: Dataset
     options: Options
+    check: Callable[[], object] = field(default=tuple, kw_only=True)
     orientation: str | None = field(default=None, kw_only=True)
 
     def order_of(self, image: Image) -> AxisOrder:

@@ -25,7 +25,8 @@ class FoldSteps(Generic[SettingsType, SummaryType]):
 
     cases: those of the fold. describe: writes model.json, or checks the existing one. train: ends with final weights. too_large:
     says, where memory ran out, what was trained on and what to take instead: "64 images at a time. Take fewer ...". validate:
-    returns the summary of the validation, None where there is none.
+    returns the summary of the validation, None where there is none. warnings: says, in sentences, what of that became worse by
+    the training.
     """
 
     cases: Origin
@@ -33,6 +34,7 @@ class FoldSteps(Generic[SettingsType, SummaryType]):
     train: Callable[[SettingsType, torch.device], None]
     too_large: Callable[[SettingsType], str]
     validate: Callable[[SettingsType, torch.device], SummaryType | None]
+    warnings: Callable[[SummaryType], list[str]] = lambda summary: []
 
 
 def run_fold(

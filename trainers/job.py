@@ -31,7 +31,7 @@ from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
 OF_MACHINE = ("batch_processes", "compile", "cudnn_benchmark")  # how it is trained here: not what, and free when it goes on
 MAY_DIFFER = (  # between folds
-    "epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup", *OF_MACHINE)
+    "epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup", "pretrained", *OF_MACHINE)
 
 OF_CONFIGURATION = re.compile(r"^plans\.configurations\.[^.]+\.(?=.)")
 
@@ -257,13 +257,13 @@ class Agreement(Generic[DescriptionType]):
     """The entries in which the folds of a model of one task must agree.
 
     description: the class of its `model.json`. fields: of the description, or of the settings in it, that must be equal.
-    plans_may_differ: entries of the plans that need not be equal, as pydantic's `exclude` names them. plans_digest: returns the
+    may_differ: entries of these fields that need not be equal, as pydantic's `exclude` names them. plans_digest: returns the
     digest of the plans that the described model's cases were preprocessed by.
     """
 
     description: type[DescriptionType]
     fields: tuple[str, ...]
-    plans_may_differ: Mapping[str, Any]
+    may_differ: Mapping[str, Any]
     plans_digest: Callable[[DescriptionType], str]
 
     def describe(self, job: Job[Any], description: DescriptionType) -> None:
@@ -326,7 +326,7 @@ class Agreement(Generic[DescriptionType]):
     def _compared(self, description: DescriptionType, field: str) -> Any:
         if field not in self.description.model_fields:
             return description.settings.get(field)
-        return description.model_dump(mode="json", include={field}, exclude={"plans": dict(self.plans_may_differ)})[field]
+        return description.model_dump(mode="json", include={field}, exclude=dict(self.may_differ))[field]
 
 
 def _entries(name: str, then: Any, now: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:

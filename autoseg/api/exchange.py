@@ -43,21 +43,31 @@ class ImportResult:
 
 def model_folders(path: Path) -> list[ModelFolder]:
     """Return the models that a path given with -m, or to import, means: a model's folder; a zip archive that `autoseg export`
-    wrote; or the folder of one that was unpacked.
+    wrote; the folder of one that was unpacked; or the like of another program whose models a task can take over.
 
-    An archive is unpacked into a folder that is removed when this process ends. Raises AutosegError where it cannot be, or holds
-    no model.
+    An archive is unpacked, and another program's models are written as ours, into folders that are removed when this process
+    ends. Raises AutosegError where that fails, or an archive holds no model.
     """
     is_packed = is_archive(path)
     folder = path
     if is_packed:
         folder = folder_of_this_process("models") / path.name[-80:]
         unpack(path, folder)
-    found = [ModelFolder(place.parent) for pattern in PLACES for place in sorted(folder.glob(pattern))]
+    found = [ModelFolder(place.parent) for pattern in PLACES for place in sorted(folder.glob(pattern))] or _taken_over(folder)
     if is_packed and not found:
-        raise AutosegError(f"{path} holds no model: it has no model.json in one of the places {', '.join(PLACES)}. Give an "
-                           "archive that autoseg export wrote, or a model's folder.")
+        raise AutosegError(f"{path} holds no model: it has no model.json in one of the places {', '.join(PLACES)}, and "
+                           "no fold_X/checkpoint_final.pth as nnU-Net v2 has it. Give an archive that autoseg export or "
+                           "nnUNetv2_export_model_to_zip wrote, or a model's folder.")
     return [ModelFolder(path)] if not found or (path / "model.json").exists() else found
+
+
+def _taken_over(folder: Path) -> list[ModelFolder]:
+    """Return the models of other programs in a folder, written as ours."""
+    for task in tasks.TASKS:
+        if task.foreign is not None and (sources := task.foreign.find_models(folder)):
+            into = folder_of_this_process("models")
+            return list(dict.fromkeys(model for source in sources for model in task.foreign.take(source, into)))
+    return []
 
 
 def name_of(model: ModelFolder) -> Named:

@@ -151,6 +151,7 @@ def _plan(
     quiet: bool,
 ) -> tuple[Dataset, Any]:
     """Read every case, decide, and write it down; return the dataset without the cases that have errors, and the plans."""
+    request.check()
     inspections, findings = _inspected(task, request, workers, quiet)
     usable = _without_bad_cases(request.dataset, findings, skip_bad_cases)
     with console.progress("Planning", quiet) as report:

@@ -115,6 +115,8 @@ def run(
     source = load_dataset(find_dataset(str(dataset), place))
     folder = folder_for(source, place)
     its = {key: value for key, value in {"planner": planner, **options}.items() if value is not None}
+    if (pretrained := its.get("pretrained")) is not None:  # planning follows it, and training starts from it
+        settings = {**(settings or {}), "pretrained": str(Path(pretrained).resolve())}
     given = Asked(recipes=tuple(dict.fromkeys(recipes)), name=name, options=its, epochs=epochs, iterations=iterations,
                   settings=as_texts(settings or {}), max_hours=max_hours, skip_bad_cases=skip_bad_cases)
     asked = _as_begun(folder, given, resume, restart, quiet)

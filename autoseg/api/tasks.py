@@ -11,6 +11,7 @@ The parts of a row are modules, imported when they are first used (torch takes s
     report      task_report                                                         autoseg/tasks/<task>/report/
     gate        open_gate: a task whose models can flag images before others see them
     ensembles   predict_pairs: a task whose models can be averaged
+    foreign     find_models, take: a task that takes over models of other programs
     exports     FORMATS, PIPELINE_TAG, facts, results                               autoseg/tasks/<task>/exports
 """
 
@@ -69,6 +70,7 @@ class Task:
     report: Any
     gate: Any = None
     ensembles: Any = None
+    foreign: Any = None
     exports: Any = None
 
 
@@ -79,7 +81,7 @@ TASKS: tuple[Task, ...] = (
         store=Part("autoseg.tasks.segmentation.store"), trainer=Part("autoseg.trainers.segmentation"),
         prediction=Part("autoseg.tasks.segmentation.prediction"), evaluation=Part("autoseg.tasks.segmentation.evaluation"),
         report=Part("autoseg.tasks.segmentation.report"), ensembles=Part("autoseg.tasks.segmentation.ensembles"),
-        exports=Part("autoseg.tasks.segmentation.exports")),
+        foreign=Part("autoseg.tasks.segmentation.nnunet.reading"), exports=Part("autoseg.tasks.segmentation.exports")),
     Task(
         anomaly.INFO, SlicePlans, anomaly_options.PlanOptions, anomaly_options.PredictOptions, Frozen,
         planner=Part("autoseg.planners.anomaly"), store=Part("autoseg.tasks.anomaly.store"),

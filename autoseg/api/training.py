@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TrainResult:
     """The result of training a fold. folder: of the fold. configuration: the one that was trained. summary: of its validation,
-    and in_words: the same in a few words; None and "" for fold "all". failings: what it does not do at all, in sentences."""
+    and in_words: the same in a few words; None and "" for fold "all". failings: what it does not do at all, or worse than the
+    model that it started from, in sentences."""
 
     folder: Path
     configuration: str
@@ -55,7 +56,7 @@ def train(
     dataset: PathLike, fold: int | str, configuration: str | None = None, recipe: str = "default", resume: bool = False,
     restart: bool = False, epochs: int | None = None, iterations: int | None = None, max_hours: float | None = None,
     device: str = "auto", settings: Mapping[str, Any] | None = None, name: str | None = None,
-    workspace: PathLike | None = None, quiet: bool = False,
+    workspace: PathLike | None = None, quiet: bool = False, pretrained: PathLike | None = None,
 ) -> TrainResult:
     """Train one fold to its end and validate it; goes on where an earlier run stopped.
 
@@ -64,7 +65,7 @@ def train(
     started with. restart: throw it away first. recipe: one of those that `recipes` lists, which also says what task is trained,
     or your own as "module:function". settings: values that change the recipe's own, by name, such as
     {"batch_size": 2}; `recipes` lists them. name: of the model's folder, and for find_best and predict; None for that of
-    the recipe.
+    the recipe. pretrained: a trained model's folder, whose weights the training starts from; the dataset must be planned by it.
     Raises AutosegError where the dataset is not planned for the task, or what was asked for does not fit.
     """
     if resume and restart:
@@ -74,7 +75,8 @@ def train(
     folder = planned_for(dataset, Workspace.at(workspace), task)
     job = job_for(
         folder, task, found, configuration or default_configuration(folder, task), recipe, str(fold), settings or {},
-        {"epochs": epochs, "iterations": iterations, "max_hours": max_hours}, resume, device, name)
+        {"epochs": epochs, "iterations": iterations, "max_hours": max_hours,
+         "pretrained": None if pretrained is None else str(pretrained)}, resume, device, name)
     with remembered_digests(folder.digests_json):
         return _train(job, task, restart, quiet)
 
@@ -119,11 +121,12 @@ def _train(job: Job[Any], task: Task, restart: bool, quiet: bool) -> TrainResult
     with locked(job.fold_folder.lock, name):
         _begin(job, data, notes, restart, quiet)
         with console.progress(name, quiet) as report:
-            summary = run_fold(job, task.trainer.steps(job, data, report), load_data,
+            steps = task.trainer.steps(job, data, report)
+            summary = run_fold(job, steps, load_data,
                                lambda settings: None if quiet else console.show(_in_words(job, data, settings)))
     if summary is None:
         return TrainResult(job.fold_folder.root, job.configuration, None)
-    failings = tuple(task.evaluation.failings(summary).values())
+    failings = (*task.evaluation.failings(summary).values(), *steps.warnings(summary))
     if not quiet:
         console.show_all([*task.evaluation.shown(summary), *(f"Warning: {failing}." for failing in failings)])
     return TrainResult(job.fold_folder.root, job.configuration, summary, task.evaluation.result(summary), failings)

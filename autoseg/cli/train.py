@@ -28,6 +28,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                         help=f"what is trained and how: {of_tasks('recipe')}, another that `autoseg recipes` lists, or your own "
                              'as "module:function" (default: default)')
     add_name(parser)
+    parser.add_argument("--from", dest="pretrained", metavar="MODEL",
+                        help="a trained model's folder, whose weights the training starts from; the dataset must be planned by "
+                             "it (autoseg_plan_and_preprocess --from MODEL)")
     parser.add_argument("--continue", dest="resume", action="store_true",
                         help="go on with an unfinished fold, with the settings that it was started with")
     parser.add_argument("--restart", action="store_true", help="throw away what there is of these folds and begin anew")
@@ -47,6 +50,7 @@ def run(flags: argparse.Namespace) -> int:
             flags.dataset, fold, configuration=flags.configuration, recipe=flags.recipe, resume=flags.resume,
             restart=flags.restart, epochs=flags.epochs, iterations=flags.iterations, max_hours=flags.max_hours,
             device=flags.device, settings=api.read_assignments(flags.assignments), name=flags.name, workspace=flags.workspace,
+            pretrained=flags.pretrained,
         )
         print(f"Wrote {result.folder}: checkpoint_final.safetensors, log.jsonl, progress.png"
               f"{', validation/' if result.summary else ''}")

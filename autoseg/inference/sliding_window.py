@@ -182,7 +182,7 @@ def _tile(data: Voxels, spans: tuple[Span, Span, Span], patch_size: tuple[int, .
 
 
 class Band:
-    """The logits (classes, rows, Y, X) of the rows that tiles may still change: the weighted sum of what tiles say, in float32."""
+    """The logits (classes, rows, Y, X) of rows that tiles may still change: the weighted sum of what tiles say, in float32."""
 
     dtype = torch.float32
 

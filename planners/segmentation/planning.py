@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, did_you_mean, some
 from autoseg.plan import Plans
 from autoseg.planners.request import Planned, Progress, Request, measured_cases
 from autoseg.planners.segmentation.fingerprint import MeasuredVolume, build_fingerprint
+from autoseg.planners.segmentation.following import following, in_order_of
 from autoseg.planners.segmentation.planners import CONFIGURATIONS, PLANNERS
 from autoseg.planners.segmentation.unions import with_unions
 from autoseg.planners.segmentation.visibility import with_visibility
 from autoseg.tasks.segmentation.options import PlanOptions
+from autoseg.tasks.segmentation.pretrained import Pretrained
 from autoseg.tasks.segmentation.risk import risks_in_words
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
@@ -32,7 +35,8 @@ def prepare(source: Dataset, options: PlanOptions) -> Request[PlanOptions]:
             f"{source.name} has no labels but background, so there is nothing to segment. Name the labels in its dataset.json, "
             "or plan it for another task with --planner; autoseg recipes lists the planners.")
     own_gb = PLANNERS[options.planner].memory_gb  # asking for it changes nothing
-    return Request(source, options.model_copy(update={"memory_gb": None}) if options.memory_gb == own_gb else options)
+    given = options.model_copy(update={"memory_gb": None}) if options.memory_gb == own_gb else options
+    return Request(source, given, check=tuple if given.pretrained is None else partial(Pretrained.at, given.pretrained))
 
 
 def require_known(options: PlanOptions) -> None:
@@ -57,13 +61,19 @@ def plan(
     """Make the fingerprint and the plans. usable: the dataset without cases that have errors.
 
     Reads the labels once more, to measure unions of labels. progress: called with each case that is done.
-    Raises AutosegError where no case is left, the memory is too small, the images are too small for any network, or a
-    configuration that was asked for was not planned.
+    Raises AutosegError where no case is left, the memory is too small, the images are too small for any network, a
+    configuration that was asked for was not planned, or there is no such model as the plans are to follow.
     """
+    model = None if request.options.pretrained is None else Pretrained.at(request.options.pretrained)
     fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, progress)
-    plans = PLANNERS[request.options.planner](usable, fingerprint, request.options.memory_gb)
-    points = {name: case.points_in(fingerprint.orientation) for name, case in measured_cases(usable, inspections).items()}
-    plans = with_visibility(plans, fingerprint, usable.labels, points)
+    plans, measured = PLANNERS[request.options.planner](usable, fingerprint, request.options.memory_gb), measured_cases(
+        usable, inspections)
+    seen = fingerprint
+    if model is not None:
+        seen = in_order_of(model, fingerprint, [(name, case.fingerprint) for name, case in measured.items()])
+        plans = following(plans, model, seen)
+    points = {name: case.points_in(seen.orientation) for name, case in measured.items()}
+    plans = with_visibility(plans, seen, usable.labels, points)
     chosen(plans, request.options)
     return Planned(plans, fingerprint)
 

@@ -30,7 +30,8 @@ from tests.end_to_end.test_run import run_until
 
 CPU = torch.device("cpu")
 BOTH = ("3d_lowres", "3d_cascade_fullres")
-SHORT = ("--epochs", "1", "--iterations", "2", "--set", "batch_size=2", "--set", "base_features=4", "--device", "cpu")
+SHORT = ("--epochs", "1", "--iterations", "2", "--set", "batch_size=2", "--set", "base_features=4", "--set", "mirror=none",
+         "--device", "cpu")
 
 
 def stop_before(path: Path, arguments: list[str]) -> None:
@@ -132,17 +133,15 @@ def test_prediction_runs_both_stages_and_is_what_the_two_give_one_after_the_othe
     images = workspace.parent / folder.name / "imagesTs"
     (image,) = images.iterdir()
     name = image.name.removesuffix("_0000.nii.gz")
-    for configuration in BOTH:
-        autoseg.predict_files(images, tmp_path / configuration, configuration=configuration, folds=[0, 1, 2], workspace=workspace,
-                              quiet=True)
-    second = load_model(folder.model("3d_cascade_fullres", "default"), ["0", "1", "2"])
+    for configuration, folds in zip(BOTH, ([0, 1, 2], [1]), strict=True):  # the first stage of a cascade is that of all folds
+        autoseg.predict_files(images, tmp_path / configuration, configuration=configuration, folds=folds, workspace=workspace,
+                              postprocessing=False, quiet=True)
+    second = load_model(folder.model("3d_cascade_fullres", "default"), ["1"])
     by_hand = Predictor([second], CPU, previous=[FirstStage(tmp_path / "3d_lowres")]).predict_image(read_image(image), name)
     written = read_label(tmp_path / "3d_cascade_fullres" / f"{name}.nii.gz").array[0]
     assert np.array_equal(written, by_hand)
-    one_fold = autoseg.predict(image, configuration="3d_cascade_fullres", folds=[1], workspace=workspace)
-    alone = load_model(folder.model("3d_cascade_fullres", "default"), ["1"])
-    expected = Predictor([alone], CPU, previous=[FirstStage(tmp_path / "3d_lowres")]).predict_image(read_image(image), name)
-    assert np.array_equal(one_fold, expected)  # the first stage is that of all folds
+    in_memory = autoseg.predict(image, configuration="3d_cascade_fullres", folds=[1], workspace=workspace, postprocessing=False)
+    assert np.array_equal(in_memory, by_hand)
     record = json.loads((tmp_path / "3d_cascade_fullres/autoseg_prediction.jsonl").read_text().splitlines()[0])
     facts = record["origin"]["models"]["3d_cascade_fullres default"]["previous_stage"]
     assert facts["configuration"] == "3d_lowres" and facts["folds"] == ["0", "1", "2"] and len(facts["weights"].split()) == 3
@@ -174,7 +173,7 @@ def test_a_stage_that_is_missing_is_named_with_the_command(
 
 
 def test_predictions_by_other_weights_are_made_anew_and_a_fold_that_was_begun_with_them_is_not_continued(
-    copied: DatasetFolder, capsys: pytest.CaptureFixture[str]
+    copied: DatasetFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = (copied.model(name, "default") for name in BOTH)
     command = ["train", copied.name, "2", "-c", "3d_cascade_fullres", *SHORT, "--workspace", str(copied.root.parent)]
@@ -185,6 +184,12 @@ def test_predictions_by_other_weights_are_made_anew_and_a_fold_that_was_begun_wi
         prediction.unlink()
     assert main(command) == 1
     assert "was begun with predictions of 3d_lowres by other weights" in capsys.readouterr().err
+    images = Path(json.loads(copied.dataset_json.read_text())["folder"]) / "imagesTs"
+    predict = ["predict", "-i", str(images), "-c", "3d_cascade_fullres", "--workspace", str(copied.root.parent), "-o"]
+    assert main([*predict, str(tmp_path / "by_others"), "-f", "2"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "after Dataset900_SyntheticKidneys, 3d_lowres, default, fold 0 1 2" in said
+    assert "was trained on segmentations by other weights of 3d_lowres" in said
     assert main([*command, "--restart"]) == 0
     changed = {path.parents[2].name for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert changed == {"fold_1"}

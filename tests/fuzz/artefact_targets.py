@@ -28,6 +28,7 @@ from tests.fuzz.artefacts import (
     fingerprint,
     plans,
     projection_plans,
+    read_archive,
     read_fingerprint,
     read_network,
     read_plans,
@@ -35,9 +36,11 @@ from tests.fuzz.artefacts import (
     read_splits,
     read_state,
     read_stored,
+    read_taken,
     slice_plans,
     summary,
     user_dataset,
+    write_archive,
     write_model,
     write_record,
     write_sidecar,
@@ -47,6 +50,7 @@ from tests.fuzz.artefacts import (
 from tests.fuzz.attempt import Change, Target
 from tests.fuzz.json_mutators import changed_json
 from tests.fuzz.mutators import changed_bytes
+from tests.tasks.segmentation.nnunet.models import write_model as nnunet_model
 
 
 def equal(good: dict[str, Any], found: dict[str, Any]) -> str:
@@ -97,6 +101,16 @@ def artefact_targets() -> dict[str, Target]:
     exact = (
         Target("store", write_stored, read_stored, changing("*.b2nd"), lambda good, path, found, _: equal(good, found)),
         Target("weights", write_model, read_network, changing("*.safetensors"), lambda good, path, found, _: equal(good, found)),
+        Target("archive", write_archive, read_archive, changing("*.zip"), lambda good, path, found, _: equal(good, found)),
+        Target("nnunet_weights", nnunet_model, read_taken, changing("*.pth"), lambda good, path, found, _: equal(good, found)),
+        Target(
+            "nnunet_plans",
+            nnunet_model,
+            read_taken,
+            changing_json("plans.json"),
+            lambda good, path, found, _: sane_plans(found["model.json"].plans),
+        ),  # type: ignore[attr-defined]
+        Target("nnunet_dataset", nnunet_model, read_taken, changing_json("dataset.json"), lambda good, path, found, _: ""),
         Target("state", write_state, read_state, changing("*.pt"), lambda good, path, found, _: equal(good, found)),
         Target(
             "store_json",

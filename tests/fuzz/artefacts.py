@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from autoseg.api.exchange import model_folders
+from autoseg.api.exporting import export_models
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
@@ -101,6 +104,26 @@ def read_network(folder: Path) -> dict[str, np.ndarray]:
     loaded = load_model(ModelFolder(folder))
     weights = {name: values.numpy() for network in loaded.networks for name, values in network.state_dict().items()}
     return weights | {"model.json": loaded.description}  # type: ignore[dict-item]
+
+
+def write_archive(folder: Path) -> Path:
+    """Write a model as an archive, and return its path."""
+    model = write_model(folder)
+    export_models(folder / "model.zip", model, quiet=True)
+    shutil.rmtree(folder / "models")
+    return folder / "model.zip"
+
+
+def read_archive(path: Path) -> dict[str, np.ndarray]:
+    """Return the weights of the only model of an archive, whatever program wrote it, as they are loaded to predict."""
+    model, = model_folders(path)
+    return {name: values for name, values in read_network(model.root).items() if name != "model.json"}
+
+
+def read_taken(folder: Path) -> dict[str, np.ndarray]:
+    """Return the same as `read_network` of another program's model."""
+    model, = model_folders(folder)
+    return read_network(model.root)
 
 
 def write_stored(folder: Path) -> Path:

@@ -26,7 +26,7 @@ AGREEMENT = Agreement(
     AnomalyDescription,
     # a gate takes as many slices as a validation, and compares with the scores of all folds
     fields=("recipe", "plans", "gan", "spectral_norm", "has_encoder", "validation_slices"),
-    plans_may_differ={"versions": True, "reasons": True, "images": True}, plans_digest=lambda its: plans_digest(its.plans))
+    may_differ={"plans": {"versions": True, "reasons": True, "images": True}}, plans_digest=lambda its: plans_digest(its.plans))
 
 
 @dataclass(frozen=True)

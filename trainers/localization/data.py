@@ -24,8 +24,8 @@ from autoseg.workspace import read_model
 
 AGREEMENT = Agreement(
     LocatorDescription, fields=("recipe", "plans", "network", "position", "band", "location"),
-    plans_may_differ={"versions": True, "reasons": True, "epochs": True, "batch_size": True,
-                      "images": True},  # last two: only for training
+    may_differ={"plans": {"versions": True, "reasons": True, "epochs": True, "batch_size": True,
+                          "images": True}},  # last two: only for training
     plans_digest=lambda its: plans_digest(its.plans))
 
 

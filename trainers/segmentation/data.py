@@ -24,6 +24,7 @@ from autoseg.trainers.job import Agreement, FoldData, Job, load_stored
 from autoseg.trainers.losses import build_loss
 from autoseg.trainers.losses.targets import TrainingData
 from autoseg.trainers.segmentation.configure import cost_note, effective_configuration, mirroring_of
+from autoseg.trainers.segmentation.pretrained import notes_on_start, started_from
 from autoseg.trainers.segmentation.settings import SegmentationSettings, notes_on
 from autoseg.trainers.settings import flags_of
 from autoseg.trainers.splits import NO_SPLITS, MadeSplits, cases_of_fold, load_or_make_splits
@@ -32,9 +33,12 @@ from autoseg.wording import times
 from autoseg.workspace import DatasetFolder, read_model
 
 AGREEMENT = Agreement(
-    ModelDescription, fields=("recipe", "channel_names", "labels", "plans", "mirror_axes", "swap_axes", "swapped"),
-    plans_may_differ={"versions": True, "planner": True, "memory_gb": True, "images": True, "sides": True,
-                      "configurations": {"__all__": {"reasons": True, "memory_values": True, "visibility": True}}},
+    ModelDescription,
+    fields=("recipe", "channel_names", "labels", "plans", "mirror_axes", "swap_axes", "swapped", "started_from"),
+    may_differ={
+        "plans": {"versions": True, "planner": True, "memory_gb": True, "images": True, "sides": True, "pretrained": True,
+                  "configurations": {"__all__": {"reasons": True, "memory_values": True, "visibility": True}}},
+        "started_from": {"weights": True}},  # see `started_from`
     plans_digest=lambda its: plans_digest(its.labels, its.plans, its.configuration))
 
 
@@ -102,7 +106,8 @@ def load_data(job: Job[SegmentationSettings]) -> SegmentationData:
         partial(case_origin, configuration=job.configuration, dataset=dataset, plans=plans),
         plans_digest(dataset.labels, plans, configuration), f"preprocessed for {job.configuration}",
         planning_command(job.folder, job.task, PlanOptions(
-            configurations=(job.configuration,), planner=plans.planner, memory_gb=plans.memory_gb)))
+            configurations=(job.configuration,), planner=plans.planner, memory_gb=plans.memory_gb,
+            pretrained=plans.pretrained)))
     made = NO_SPLITS if job.fold == "all" else _splits(job, dataset, names)
     training, validation = cases_of_fold(job.fold, made.splits, names)
     only = plans.model_copy(update={"configurations": {job.configuration: configuration}})
@@ -131,9 +136,10 @@ def check(job: Job[SegmentationSettings], data: SegmentationData, begins: bool =
     build_loss(settings, data.of_training, effective.pools_batch)
     if job.settings is None or not begins:
         return []
-    of_other_folds = AGREEMENT.check(job, description(job, data, settings))
+    notes = notes_on_start(job, settings, data.dataset, data.plans, effective, data.validation)
+    of_other_folds = AGREEMENT.check(job, description(job, data, settings, begins=True))
     cost = cost_note(effective, data.configuration, data.dataset.labels.output_channels)
-    notes = [cost] if cost else []
+    notes += [cost] if cost else []
     if settings.sampling == "even" and (risks := risks_in_words(data.plans)):
         notes.append(f"Warning: {risks}")
     return [*notes, *notes_on(settings, job.defaults), *of_other_folds]
@@ -161,16 +167,19 @@ def require_stage(job: Job[SegmentationSettings], data: SegmentationData) -> Non
                            f"{lacks}. Run: {', then '.join(commands)}")
 
 
-def description(job: Job[SegmentationSettings], data: SegmentationData, settings: SegmentationSettings) -> ModelDescription:
-    """Return what model.json says of the model that these settings train."""
+def description(
+    job: Job[SegmentationSettings], data: SegmentationData, settings: SegmentationSettings, begins: bool = False
+) -> ModelDescription:
+    """Return what model.json says of the model that these settings train. begins: the fold begins anew, whatever is there of it.
+    """
     effective, mirroring = data.effective(settings), data.mirroring(settings)
     return ModelDescription(
         dataset=data.dataset.name, channel_names=data.dataset.channel_names, labels=data.dataset.labels,
         file_ending=data.dataset.file_ending, configuration_name=job.configuration,
-        plans=data.plans.model_copy(update={"configurations": {job.configuration: effective}}),
+        plans=data.plans.model_copy(update={"configurations": {job.configuration: effective}, "pretrained": None}),
         recipe=job.recipe, settings=settings.settled().model_dump(mode="json"), flags=flags_of(settings, job.defaults),
         mirror_axes=mirroring.axes, swap_axes=mirroring.swap_axes, swapped=mirroring.swapped,
-        versions=versions(), name=job.name,
+        started_from=started_from(job, settings, data.dataset, begins), versions=versions(), name=job.name,
     )
 
 

@@ -30,8 +30,10 @@ from autoseg.trainers.job import Job
 from autoseg.trainers.loop import Run, train
 from autoseg.trainers.schedule import Schedule
 from autoseg.trainers.segmentation.batches import kept_in_memory
+from autoseg.trainers.segmentation.before import begin_from, lost_classes
 from autoseg.trainers.segmentation.configure import augmentation_for, batch_bytes, batch_stream
 from autoseg.trainers.segmentation.data import AGREEMENT, SegmentationData, description
+from autoseg.trainers.segmentation.pretrained import take_weights
 from autoseg.trainers.segmentation.settings import SegmentationSettings
 
 USUAL_GB = 8  # memory that most plans are for
@@ -47,21 +49,28 @@ def steps(
         describe=lambda settings: AGREEMENT.describe(job, description(job, data, settings)),
         train=lambda settings, device: train_network(job, data, settings, device, report),
         too_large=lambda settings: _too_large(job, data.plans, data.effective(settings)),
-        validate=lambda settings, device: validate_fold(job, data, device, report))
+        validate=lambda settings, device: validate_fold(job, data, device, report),
+        warnings=lambda summary: lost_classes(job, summary))
 
 
 def train_network(
     job: Job[SegmentationSettings], data: SegmentationData, settings: SegmentationSettings, device: torch.device,
     report: ShowProgress,
 ) -> None:
-    """Build the recipe's learner and its batches, and run the loop."""
+    """Build the recipe's learner and its batches, and run the loop. A fold that begins takes weights of a trained model where the
+    settings name one; one that goes on has its own."""
     configuration = data.effective(settings)
+    starts_from = None if job.fold_folder.training_state.exists() else settings.pretrained
+    if starts_from is not None:
+        begin_from(job, data, starts_from, device, report)
     channels, values = len(configuration.normalization), values_seen(configuration, data.dataset.labels)
     processes = processes_for(device, batch_bytes(configuration, channels + len(values)), settings.batch_processes)
     volumes = _volumes(job, data, [*data.training, *data.validation], device, report)
     training = kept_in_memory([volumes[name] for name in data.training], channels, processes)
     learner = job.built_by.build(configuration, data.of_training, settings, device)
     require_predictable(learner.modules, configuration, data.dataset.labels, job.recipe)
+    if starts_from is not None:
+        take_weights(learner.modules["network"], configuration.network, data.dataset, starts_from, job.fold)
     augmentation = augmentation_for(configuration, settings, data.dataset.labels, data.plans.sides)
     threads = 1 if device.type == "cpu" else min(BATCH_THREADS, number_of_cores())
     streams = [batch_stream(training, configuration, settings, augmentation, device, threads, settings.seed, processes, values)]
@@ -154,9 +163,10 @@ def _pair(job: Job[SegmentationSettings], case: Case) -> Pair:
 
 def _too_large(job: Job[SegmentationSettings], plans: Plans, configuration: Configuration) -> str:
     patch = " × ".join(map(str, configuration.patch_size))
-    less = PlanOptions(planner=plans.planner, memory_gb=(plans.memory_gb or USUAL_GB) / 2)
     fewer = max(1, configuration.batch_size // 2)
-    return (
-        f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer "
-        f"(--set batch_size={fewer}); or plan for less: "
-        f"{planning_command(job.folder, job.task, less)}")
+    said = (f"{configuration.batch_size} patches of {patch} at a time. Close other programs; or take fewer "
+            f"(--set batch_size={fewer})")
+    if plans.pretrained is not None:  # the patch is that model's
+        return f"{said}."
+    less = PlanOptions(planner=plans.planner, memory_gb=(plans.memory_gb or USUAL_GB) / 2)
+    return f"{said}; or plan for less: {planning_command(job.folder, job.task, less)}"

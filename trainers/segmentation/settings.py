@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from autoseg.bounds import Batch, Many
+from autoseg.bounds import Batch, FullPath, Many
 from autoseg.plan import Norm
 from autoseg.trainers.settings import BatchSettings, LossSettings, OptimizerSettings, SupervisionSettings, differences
 
@@ -22,6 +22,8 @@ def _mirror(value: object) -> object:
 class SegmentationSettings(LossSettings, BatchSettings, OptimizerSettings):
     """Settings of the recipes that segment, with the values of `default`. Your own recipe may add some by a subclass."""
 
+    pretrained: FullPath | None = Field(
+        None, description="--from: a trained model's folder, whose weights the training starts from; none for random ones")
     validation_iterations: Many | None = Field(
         None, description="batches of the online validation after each epoch; none for a fifth of iterations")
     batch_size: Batch | None = Field(

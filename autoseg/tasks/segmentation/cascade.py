@@ -72,7 +72,8 @@ class WithPrevious:
 
     def __init__(self, image: np.ndarray, labels_later: LabelsLater, values: tuple[int, ...]) -> None:
         """image: (C, Z, Y, X) float32. labels_later: of the same grid; it is called once, when voxels are first read."""
-        self.image, self._later, self.values = image, labels_later, values
+        self.image, self.values = image, values
+        self._later: LabelsLater | None = labels_later
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -81,8 +82,11 @@ class WithPrevious:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Return the label values (Z, Y, X) of the previous stage."""
-        return self._later()
+        """Return the label values (Z, Y, X) of the previous stage, and forget what they are made from."""
+        if self._later is None:
+            raise ValueError("the labels could not be made when they were first needed")
+        later, self._later = self._later, None
+        return later()
 
     def __getitem__(self, where: tuple[slice, ...]) -> np.ndarray:
         """Return all channels (C + K, z, y, x) float32 of a box. where: all channels, then a slice along each axis."""

@@ -14,7 +14,7 @@ from autoseg.dataset import Labels
 from autoseg.device import to_device
 from autoseg.inference.checkpoints import Checkpoint, Description, Loaded, Weights, fill, load, part_of
 from autoseg.networks import build_network
-from autoseg.plan import Configuration, Plans
+from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.sides import Mirroring, pairs_fault
 from autoseg.tasks.segmentation.cascade import input_channels
 from autoseg.workspace import ModelFolder
@@ -23,13 +23,34 @@ MOST_OUTPUTS = 2**15  # classes, background included: stored labels are of 16 bi
 NETWORK = "network"  # the module of the recipe that segments
 
 
+class StartedFrom(Frozen):
+    """The model that a training started from. dataset, configuration, recipe (or name): of that model.
+
+    weights: by fold that it had, the digest of the file. heads: whether its heads were taken or new ones begun. channels: for
+    each channel of the dataset the model's whose weights it took; None for one that began with zeros.
+    """
+
+    dataset: str
+    configuration: str
+    recipe: str
+    weights: dict[str, str]
+    heads: Literal["taken", "new"]
+    channels: tuple[str | None, ...]
+
+    @property
+    def in_words(self) -> str:
+        """Return the model in words, such as "Dataset004_Hippocampus, 3d_fullres, default"."""
+        return f"{self.dataset}, {self.configuration}, {self.recipe}"
+
+
 class ModelDescription(Description):
     """All that segmenting needs but weights; one to one with `model.json`.
 
     channel_names, labels, file_ending: of the dataset. plans: with the configuration `configuration_name` only. mirror_axes:
     spatial axes of the patch along which training mirrored, so that prediction may too. swap_axes, swapped: labels of each pair
     change places where an odd number of these axes is mirrored. tile_sums: type of numbers that tiles and folds are averaged in;
-    float16 for models of nnU-Net, which does so. The others as in `Description`.
+    float16 for models of nnU-Net, which does so. notes: what a user of the model should know. started_from: the model whose
+    weights the training began with; None where it began with random ones. The others as in `Description`.
     """
 
     task: Literal["segmentation"] = "segmentation"
@@ -41,6 +62,8 @@ class ModelDescription(Description):
     swap_axes: tuple[int, ...] = ()
     swapped: tuple[tuple[str, str], ...] = ()
     tile_sums: Literal["float32", "float16"] = "float32"
+    notes: tuple[str, ...] = ()
+    started_from: StartedFrom | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelDescription:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 
 from autoseg.best import Rule
+from autoseg.console import show_unless_quiet
 from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import AutosegError
 from autoseg.image import Image
@@ -22,6 +24,7 @@ from autoseg.provenance import OutputFolder
 from autoseg.tasks.segmentation.model import LoadedModel, load_model
 from autoseg.tasks.segmentation.options import PredictOptions
 from autoseg.tasks.segmentation.predictor import Predictor, require_same_task
+from autoseg.tasks.segmentation.previous_stage import has_other_weights
 from autoseg.tasks.segmentation.probabilities import read_probabilities
 from autoseg.workspace import ModelFolder
 
@@ -69,6 +72,10 @@ class SegmentationPrediction(Prediction):
             file = Path(folder) / "probabilities.b2nd"
             return Answer(self.predictor.predict_image(image, case, file), read_probabilities(file), warnings=warnings)
 
+    def notes(self, rows: Sequence[Any]) -> list[str]:
+        return [f"Note: {note}" for note in dict.fromkeys(
+            note for member in self.predictor.members for note in member.model.description.notes)]
+
     def made(self, written: int, extra: int) -> str:
         return f"{written} segmentation(s)"
 
@@ -107,4 +114,7 @@ def _stage_before(folder: ModelFolder, model: LoadedModel, options: PredictOptio
             f"with autoseg_train (-c {stage}), or copy its folder there from where this model comes.")
     loaded = load_model(first, None, options.checkpoint, device)
     require_same_task([model.description, loaded.description])
+    if has_other_weights(folder, stage, model.folds):
+        show_unless_quiet(f"Warning: {folder.root} was trained on segmentations by other weights of {stage} than those that are "
+                          f"in {first.root} now.")
     return Predictor([loaded], device, options.precision, mirroring=options.mirroring, step=options.step_size)

@@ -68,12 +68,20 @@ def weights_of(second: ModelFolder, stage: str) -> Origin:
         fold: file_digest(first.fold(fold).checkpoint_final) for fold in _numbered(first)})
 
 
+def has_other_weights(second: ModelFolder, stage: str, folds: Iterable[str]) -> bool:
+    """Tell whether one of these folds was trained on predictions by other weights of the first stage than those there are now."""
+    now, then = weights_of(second, stage).facts["weights"], [read_origin(second.fold(fold).previous_json) for fold in folds]
+    return any(now.get(fold, digest) != digest for origin in then if origin and isinstance(origin.facts.get("weights"), dict)
+               for fold, digest in origin.facts["weights"].items())
+
+
 def folds_of(first: ModelFolder, cases: Iterable[str]) -> dict[str, list[str]]:
     """Return of each finished fold those of the cases that it validated on. Raises AutosegError where no fold had one of them."""
     fold_of: dict[str, str] = {}
     for fold in _numbered(first):
         begun = read_origin(first.fold(fold).cases_json)
-        for name in begun.facts.get("val", {}) if begun else {}:
+        validated = begun.facts.get("val") if begun else None
+        for name in validated if isinstance(validated, dict) else ():
             fold_of.setdefault(name, fold)
     found = defaultdict(list)
     missing = []

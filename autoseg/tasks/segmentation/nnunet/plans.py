@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoseg import layouts
+from autoseg.bounds import MOST_STAGES
 from autoseg.dataset import load_labels
 from autoseg.errors import AutosegError, some
 from autoseg.plan import Configuration, IntensityStatistics, Normalization, Plans, Topology
@@ -57,9 +58,9 @@ class NnunetPlans:
         """Return what our model.json says of the model. recipe: name that it gets. Raises AutosegError that says what autoseg has
         no equal for, or what in the files is missing or wrong."""
         found = self.configuration(name)
-        self._require_equal(found)
         channels = layouts.channel_names(self.dataset, self.dataset_json)
         try:
+            self._require_equal(found)
             configuration = self._configuration(found, len(channels), has_batch_norm)
             plans = Plans(
                 dataset=str(self._required(self.content, "dataset_name")),
@@ -76,7 +77,7 @@ class NnunetPlans:
                               for one in error.errors()[:3])
             raise AutosegError(f"{self.file}: configuration {name} is not such as nnU-Net v2 plans it, or dataset.json does not "
                                f"fit ({wrong}).") from error
-        except (TypeError, LookupError, ValueError) as error:
+        except (TypeError, LookupError, ValueError, AttributeError, ArithmeticError) as error:
             raise AutosegError(f"{self.file}: configuration {name} cannot be read: {error!r}.") from error
 
     @property
@@ -133,6 +134,8 @@ class NnunetPlans:
         its = _object(self._required(planned, "arch_kwargs"), self.file)
         self._require_usual_blocks(its, norm)
         stages = int(self._required(its, "n_stages"))
+        if not 1 <= stages <= MOST_STAGES:
+            raise ValueError(f"n_stages is {stages}")
         dimensions = len(self._required(found, "patch_size"))
         return Topology(
             name=network, features=_by_stage(self._required(its, "features_per_stage"), stages),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,14 +25,6 @@ PLANNED_NETWORK = re.compile(  # trainers of nnU-Net 2.8.1 that leave the networ
     r"VanillaAdam\w*|Adan\w*|_probabilisticOversampling\w*|Benchmark\w*)?")
 
 
-@dataclass(frozen=True)
-class Taken:
-    """A model that was taken over. folder: of ours. notes: what the user should know."""
-
-    folder: ModelFolder
-    notes: tuple[str, ...] = ()
-
-
 def find_models(folder: Path) -> list[Path]:
     """Return the folders of nnU-Net's models that `folder` is, or holds, sorted."""
     found = {file.parents[1] for depth in range(DEPTH + 1) for kind in CHECKPOINTS
@@ -41,41 +32,41 @@ def find_models(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def take(source: Path, into: Path, folds: Sequence[str] | None = None, checkpoints: Sequence[str] = CHECKPOINTS,
-         name: str | None = None) -> list[Taken]:
+def take(source: Path, into: Path, folds: Sequence[str] | None = None) -> list[ModelFolder]:
     """Write one of nnU-Net's models as ours, into `into`/<dataset>/models/<configuration>/<name>.
 
-    source: its folder, as `find_models` gives it. folds, checkpoints: those that are wanted; None for every fold. name: of the
-    model; None for nnU-Net's trainer and plans. Returns the model, after those that it builds upon. Raises AutosegError where it
-    is damaged, or has what autoseg has no equal for.
+    source: its folder, as `find_models` gives it. The name is that of nnU-Net's trainer and plans. folds: those that are wanted;
+    None for all. Returns the model, after that of the stage that it goes on from; one that `into` holds already is not written
+    again. Raises AutosegError where it is damaged, or has what autoseg has no equal for.
     """
     plans = NnunetPlans(source)
     description: ModelDescription | None = None
-    for fold, files in _files(source, folds, checkpoints).items():
+    for fold, files in _files(source, folds).items():
         for kind, file in files.items():
             checkpoint = read_checkpoint(file)
-            its = _describe(plans, checkpoint, name)
+            its = _describe(plans, checkpoint)
             if description is None:
                 description = its
+                if _target(into, its).model_json.exists():
+                    return [_target(into, its)]
             elif its != description:
                 raise AutosegError(f"{file} is of another model than the first fold of {source}: configuration "
                                    f"{its.configuration_name}, trainer {its.recipe}. Put folds of one model into one folder.")
-            target = _target(into, its)
-            _write(checkpoint, its, target.fold(fold).root / f"checkpoint_{kind}.safetensors")
+            _write(checkpoint, its, _target(into, its).fold(fold).root / f"checkpoint_{kind}.safetensors")
     assert description is not None, "a model has a fold"
     target = _target(into, description)
     before = [] if (stage := description.configuration.previous_stage) is None else take(
-        _beside(source, stage), into, None, checkpoints, name)
+        _beside(source, stage), into)
     write_json(target.model_json, description)
-    return [*before, Taken(target, _notes(description))]
+    return [*before, target]
 
 
 def _beside(source: Path, stage: str) -> Path:
     """Return the folder of the model of a cascade's first stage. Raises AutosegError where it is not there."""
     first = source.with_name(f"{source.name.rpartition('__')[0]}__{stage}")
     if first not in find_models(first):
-        raise AutosegError(f"{source} goes on from the segmentation by {stage}, but {first} holds no model of it. Copy that folder "
-                           "there from where this one comes, too.")
+        raise AutosegError(f"{source} goes on from the segmentation by {stage}, but {first} holds no model of it. Copy that "
+                           "folder there from where this one comes, too.")
     return first
 
 
@@ -83,29 +74,29 @@ def _target(into: Path, description: ModelDescription) -> ModelFolder:
     return ModelFolder(into / description.dataset / "models" / description.configuration_name / description.called)
 
 
-def _files(source: Path, folds: Sequence[str] | None, checkpoints: Sequence[str]) -> dict[str, dict[str, Path]]:
+def _files(source: Path, folds: Sequence[str] | None) -> dict[str, dict[str, Path]]:
     """Return the files of each fold by the kind of checkpoint. Raises AutosegError that lists the folds there are."""
     there: dict[str, dict[str, Path]] = {}
-    for kind in checkpoints:
+    for kind in CHECKPOINTS:
         for file in sorted(source.glob(f"fold_*/checkpoint_{kind}.pth")):
             there.setdefault(file.parent.name.removeprefix("fold_"), {})[kind] = file
     wanted = list(there) if folds is None else list(map(str, folds))
     if not there or (missing := [fold for fold in wanted if fold not in there]):
         lacking = "a fold with weights" if not there else f"a fold {', '.join(missing)}"
-        raise AutosegError(f"{source} does not hold {lacking} (checkpoint_{' or '.join(checkpoints)}.pth). There are: "
+        raise AutosegError(f"{source} does not hold {lacking} (checkpoint_final.pth). There are: "
                            f"{some(path.parent.name for path in sorted(source.glob('fold_*/checkpoint_*.pth'))) or 'none'}.")
     return {fold: there[fold] for fold in wanted}
 
 
-def _describe(plans: NnunetPlans, checkpoint: NnunetCheckpoint, name: str | None) -> ModelDescription:
-    usual = f"{checkpoint.trainer}__{plans.content.get('plans_name', 'nnUNetPlans')}"
+def _describe(plans: NnunetPlans, checkpoint: NnunetCheckpoint) -> ModelDescription:
+    name = f"{checkpoint.trainer}__{plans.content.get('plans_name', 'nnUNetPlans')}"
     described = plans.describe(
-        checkpoint.configuration, name or usual, checkpoint.trainer, checkpoint.mirror_axes, checkpoint.has_batch_norm)
+        checkpoint.configuration, name, checkpoint.trainer, checkpoint.mirror_axes, checkpoint.has_batch_norm)
     for text in (described.dataset, described.configuration_name, described.called):
         if fault := name_fault(text):
             raise AutosegError(f"{checkpoint.file}: no folder can be called {text!a}, as the model says it of its dataset, "
                                f"configuration or name: {fault}.")
-    return described
+    return described.model_copy(update={"notes": _notes(described)})
 
 
 def _write(checkpoint: NnunetCheckpoint, description: ModelDescription, file: Path) -> None:

@@ -22,6 +22,7 @@ from autoseg.reporting.blocks import (
 from autoseg.reporting.training import curve_figures, folds_table, last_loss, network_in_words, recipe_and_settings
 from autoseg.sides import Mirroring, pairs_in_words
 from autoseg.tasks.segmentation.report.artefacts import Model, SegmentationArtefacts, missing_steps
+from autoseg.tasks.segmentation.report.fine_tuning import before_and_after
 from autoseg.tasks.segmentation.risk import percent, risks_in_words
 from autoseg.wording import counted, fixed, listed, number, times
 
@@ -46,7 +47,7 @@ def training_section(found: SegmentationArtefacts) -> Section:
         "loss is what training makes smaller. Dice (0 to 1, more is better) is measured on patches of validation cases, as a "
         "sign of how the training goes; the whole images count in the cross-validation above."))
     for model in found.models:
-        section.blocks += [Heading(model.name), *_recipe(model), *curve_figures(model)]
+        section.blocks += [Heading(model.name), *_recipe(model), *before_and_after(model, found.troubles), *curve_figures(model)]
         if model.begun:
             section.blocks.append(folds_table(model.name, model.folds, {
                 "last loss": last_loss, "validation Dice": _validation_dice, "cases validated": _cases_validated}))

@@ -19,8 +19,9 @@ from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.nnunet.checkpoint import read_checkpoint
 from autoseg.tasks.segmentation.nnunet.reading import find_models, take
 from autoseg.tasks.segmentation.predictor import Predictor
-from tests.tasks.segmentation.nnunet.conftest import TOPOLOGY, MakeModel, architecture, checkpoint, plans
+from tests.tasks.segmentation.nnunet.models import TOPOLOGY, architecture, checkpoint, plans
 
+MakeModel = Callable[..., Path]
 CPU = torch.device("cpu")
 
 
@@ -33,7 +34,7 @@ def test_the_same_voxels_as_nnunet_says(shared_data: Path, tmp_path: Path, folde
     place = shared_data / "nnunet_models" / folder
     source, = (model for model in find_models(place) if model.name.endswith(name))
     taken, = take(source, tmp_path)
-    predictor = Predictor([load_model(taken.folder, device=CPU)], CPU, "float32")
+    predictor = Predictor([load_model(taken, device=CPU)], CPU, "float32")
     wrong = voxels = 0
     for file in sorted((place / "images").glob("*.nii.gz")):
         theirs = read_image(place / answer / file.name.replace("_0000", "")).array[0]
@@ -41,16 +42,16 @@ def test_the_same_voxels_as_nnunet_says(shared_data: Path, tmp_path: Path, folde
         assert theirs.any()
         wrong, voxels = wrong + int((ours != theirs).sum()), voxels + theirs.size
     assert wrong <= 1e-4 * voxels
-    assert taken.notes == ()
+    assert predictor.description.notes == ()
 
 
 def test_the_same_voxels_as_nnunets_cascade(shared_data: Path, tmp_path: Path) -> None:
     """Its answer is of fold 0 of the first stage."""
     place = shared_data / "nnunet_models/cascade"
     before, taken = take(place / "nnUNetTrainer__nnUNetPlans__3d_cascade_fullres", tmp_path)
-    assert before.folder == taken.folder.beside("3d_lowres")
-    first = Predictor([load_model(before.folder, ["0"], device=CPU)], CPU, "float32")
-    predictor = Predictor([load_model(taken.folder, device=CPU)], CPU, "float32", previous=[first])
+    assert before == taken.beside("3d_lowres")
+    first = Predictor([load_model(before, ["0"], device=CPU)], CPU, "float32")
+    predictor = Predictor([load_model(taken, device=CPU)], CPU, "float32", previous=[first])
     for file in sorted((place / "images").glob("*.nii.gz")):
         for stage, its in (("3d_lowres", first), ("3d_cascade_fullres", predictor)):
             theirs = read_image(place / f"predicted_{stage}" / file.name.replace("_0000", "")).array[0]
@@ -67,13 +68,13 @@ def test_a_cascade_without_its_first_stage(make_model: MakeModel, tmp_path: Path
 
 def test_what_a_model_says_of_itself(make_model: MakeModel, tmp_path: Path) -> None:
     taken, = take(make_model({"0": None, "all": None}), tmp_path / "out")
-    assert taken.folder.root == tmp_path / "out/Dataset001_Tiny/models/3d_fullres/nnUNetTrainer__nnUNetPlans"
-    its = load_model(taken.folder, ["all"]).description
+    assert taken.root == tmp_path / "out/Dataset001_Tiny/models/3d_fullres/nnUNetTrainer__nnUNetPlans"
+    its = load_model(taken, ["all"]).description
     assert its.configuration.network == TOPOLOGY
     assert (its.configuration.spacing_mm, its.configuration.patch_size) == ((3, 1, 1), (4, 8, 8))
     assert its.plans.foreground_intensities["0"].percentile_99_5 == 8
     assert its.mirror_axes == (0, 1, 2)
-    assert taken.folder.finished_folds() == ["0", "all"]
+    assert taken.finished_folds() == ["0", "all"]
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
@@ -81,7 +82,7 @@ def test_names_of_distributed_and_compiled_trainings(make_model: MakeModel, tmp_
     taken, = take(make_model({"0": checkpoint(prefix=prefix)}), tmp_path / "out")
     torch.manual_seed(0)
     expected = build_network(TOPOLOGY, 1, 3).state_dict()
-    found = read_weights(taken.folder.fold(0).checkpoint_final)
+    found = read_weights(taken.fold(0).checkpoint_final)
     assert found.keys() == {f"network.{name}" for name in expected}
     assert all(torch.equal(found[f"network.{name}"], value) for name, value in expected.items())
 
@@ -91,15 +92,15 @@ def test_a_residual_encoder_with_batch_norm(make_model: MakeModel, tmp_path: Pat
     changed = plans()
     changed["configurations"]["3d_fullres"]["architecture"] = architecture("ResidualEncoderUNet")
     taken, = take(make_model({"0": checkpoint(topology, trainer_name="nnUNetTrainerBN")}, changed), tmp_path / "out")
-    assert load_model(taken.folder).description.configuration.network == topology
-    assert taken.notes == ()
+    assert load_model(taken).description.configuration.network == topology
+    assert load_model(taken).description.notes == ()
 
 
 def test_a_configuration_that_inherits(make_model: MakeModel, tmp_path: Path) -> None:
     changed = plans()
     changed["configurations"]["mine"] = {"inherits_from": "3d_fullres", "batch_size": 7}
     taken, = take(make_model({"0": checkpoint(init_args={"configuration": "mine"})}, changed), tmp_path / "out")
-    its = load_model(taken.folder).description
+    its = load_model(taken).description
     assert (its.configuration_name, its.configuration.batch_size, its.configuration.patch_size) == ("mine", 7, (4, 8, 8))
 
 
@@ -107,7 +108,7 @@ def test_the_best_weights_and_the_folds_that_are_wanted(make_model: MakeModel, t
     source = make_model({"0": None, "1": None})
     torch.save(checkpoint(seed=1), source / "fold_1/checkpoint_best.pth")
     taken, = take(source, tmp_path / "out", folds=["1"])
-    assert sorted(path.relative_to(taken.folder.root).as_posix() for path in taken.folder.root.rglob("*.safetensors")) == [
+    assert sorted(path.relative_to(taken.root).as_posix() for path in taken.root.rglob("*.safetensors")) == [
         "fold_1/checkpoint_best.safetensors", "fold_1/checkpoint_final.safetensors"]
     with pytest.raises(AutosegError, match=r"does not hold a fold 3 .*There are: fold_0, fold_1"):
         take(source, tmp_path / "other", folds=["3"])
@@ -153,8 +154,12 @@ def test_a_checkpoint_that_was_cut_short(make_model: MakeModel, tmp_path: Path, 
 
 def test_memory_of_the_optimizer_stays_in_the_file(make_model: MakeModel) -> None:
     file = make_model() / "fold_0/checkpoint_final.pth"
-    weights = read_checkpoint(file).weights
-    assert all(value.untyped_storage().filename == str(file) for value in weights.values())  # mapped, not read
+    weight = read_checkpoint(file).weights["encoder.stages.0.0.convs.0.conv.weight"]
+    content = file.read_bytes()
+    with file.open("r+b") as written:  # in place
+        written.seek(content.index(weight.numpy().tobytes()))
+        written.write(bytes(4))
+    assert weight.flatten()[0] == 0  # it was not read before
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
@@ -221,7 +226,7 @@ def test_weights_of_another_network(make_model: MakeModel, tmp_path: Path) -> No
 
 def test_a_trainer_that_nnunet_does_not_have_is_said(make_model: MakeModel, tmp_path: Path) -> None:
     taken, = take(make_model({"0": checkpoint(trainer_name="nnUNetTrainerMine")}), tmp_path / "out")
-    assert "nnUNetTrainerMine is none of nnU-Net's own trainers" in taken.notes[0]
+    assert "nnUNetTrainerMine is none of nnU-Net's own trainers" in load_model(taken).description.notes[0]
 
 
 def test_folds_of_two_models(make_model: MakeModel, tmp_path: Path) -> None:
