@@ -7,8 +7,8 @@ usage: python benchmarks/nnunet_export.py --dataset FOLDER --nnunet-python PATH 
 --iterations: steps of training (25) of networks with 8 base features, whose background is then lowered until a tenth of an
   image is foreground: they compare answers, and are not good.
 --folder: where all that is made goes; a model that is there is used again.
-Both sides predict on the CPU with mirroring. nnU-Net computes in float32 and averages tiles in float16; autoseg does the same, then
-averages in float32, as it does for its own models, and then computes in bfloat16, too, where that is its usual precision.
+Both sides predict on the CPU with mirroring. nnU-Net computes in float32 and averages tiles in float16; autoseg does the same,
+then averages in float32, as it does for its own models, and then computes in bfloat16, where that is its usual precision.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         cases = make_dataset(load_dataset(arguments.dataset), folder / "raw" / NAME, arguments.cases)
-        print(f"{'planner':>9} {'configuration':>13} {'precision, sums':>18} {'voxels':>8} {'differ':>6} {'share':>8}   foreground")
+        print(f"{'planner':>9} {'configuration':>13} {'precision, sums':>18} {'voxels':>8} {'differ':>6} {'share':>8}   "
+              "foreground")
         for planner, configuration in MODELS:
             model = make_model(folder, planner, configuration, arguments.iterations)
             export_models(folder / "exported" / planner, model=model.root, format="nnunet", overwrite=True, quiet=True)

@@ -20,7 +20,7 @@ from autoseg.errors import AutosegError, many, some
 from autoseg.files import atomic_path
 from autoseg.image_io import ENDINGS, file_ending
 from autoseg.options import options_from, require_known
-from autoseg.workspace import ModelFolder, Workspace, finished_models, task_of
+from autoseg.workspace import Workspace, finished_models, task_of
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
