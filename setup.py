@@ -37,7 +37,7 @@ setup(
     package_dir=PACKAGES,
     package_data={"autoseg": ["py.typed"], "autoseg.reporting": ["template.html"]},
     install_requires=[
-        "torch>=2.4,!=2.9.*",
+        "torch>=2.6,!=2.9.*",
         "numpy>=1.26",
         "scipy>=1.11",
         "batchgenerators>=0.25.5",

@@ -24,6 +24,7 @@ from autoseg.bounds import (
     Stride,
     Voxels,
 )
+from autoseg.names import name_fault
 
 Normalization = Literal["ct", "zscore", "rescale_0_1", "rgb", "none"]
 Norm = Literal["instance", "batch"]
@@ -174,6 +175,8 @@ class Configuration(Frozen):
             raise ValueError("spacing_mm, median_shape, patch_size and the network's strides must have one entry per axis each")
         if any(size % by for size, by in zip(self.patch_size, self.network.reduction, strict=True)):
             raise ValueError(f"patch_size must be divisible by what the network's strides come to, {self.network.reduction}")
+        if self.previous_stage is not None and (fault := name_fault(self.previous_stage)):
+            raise ValueError(f"previous_stage must be the name of a configuration: {fault}")
         if len(self.normalization) != len(self.normalize_inside_mask):
             raise ValueError("normalization and normalize_inside_mask must have one entry per channel each")
         return self

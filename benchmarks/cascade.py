@@ -24,13 +24,13 @@ from ct_like import LABELS, ct_like
 
 from autoseg.preprocessing.resample import resize_labels
 
-NAME, SLICES, EDGE, TESTS = "Dataset049_SmallCT", 48, 128, 3
+NAME, SLICES, EDGE, FOLDS, TESTS = "Dataset049_SmallCT", 48, 128, 3, 3
 TRAINING = ["--epochs", "8", "--iterations", "30", "--set", "base_features=8", "--device", "cpu"]
 PROGRAM = [sys.executable, "-c", "import sys; from autoseg.cli.main import main; sys.exit(main())"]
 
 
 def make_small_ct(masks: Path, target: Path) -> None:
-    """Write the dataset in nnU-Net's layout; the last `TESTS` cases are test images with labels in labelsTs."""
+    """Write the dataset in nnU-Net's layout, with its folds; the last `TESTS` cases are test images with labels in labelsTs."""
     paths = sorted(masks.glob("*.nii.gz"))
     for seed, path in enumerate(paths):
         stored = nibabel.load(path)
@@ -42,6 +42,9 @@ def make_small_ct(masks: Path, target: Path) -> None:
             file = target / f"{part}.nii.gz"
             file.parent.mkdir(parents=True, exist_ok=True)
             nibabel.save(nibabel.Nifti1Image(array.transpose(2, 1, 0), np.diag([*spacing[::-1], 1.0])), file)
+    names = [path.name.removesuffix(".nii.gz") for path in paths[:-TESTS]]
+    (target / "splits_final.json").write_text(json.dumps([
+        {"train": sorted({*names} - {*names[fold::FOLDS]}), "val": names[fold::FOLDS]} for fold in range(FOLDS)]))
     (target / "dataset.json").write_text(json.dumps({
         "channel_names": {"0": "CT"}, "labels": LABELS, "numTraining": len(paths) - TESTS, "file_ending": ".nii.gz"}))
 
@@ -75,7 +78,7 @@ def main() -> None:
     stages = ["3d_lowres", "3d_cascade_fullres"]
     lowres, cascade = (models / stage / "default" for stage in stages)
     typed("plan_and_preprocess", str(source), "-c", *stages, "--memory-gb", "0.1", *here)
-    first, second = (["train", NAME, *"01234", "-c", stage, *TRAINING, *here] for stage in stages)
+    first, second = (["train", NAME, *map(str, range(FOLDS)), "-c", stage, *TRAINING, *here] for stage in stages)
     killed(lambda: any(lowres.glob("fold_1/log.jsonl")), "while fold 1 of 3d_lowres was trained", *first)
     typed(*first)
     killed(lambda: len(list(lowres.glob("fold_*/next_stage/*/*.json"))) == 3, "while its predictions were stored", *second)

@@ -170,7 +170,8 @@ def import_models(
             _copy(model, ModelFolder(stack.enter_context(atomic_folder(target.root, overwrite))), named[model])
     notes = [note for dataset in dict.fromkeys(target.dataset for target in targets.values())
              if (note := _settle_choice(dataset, [model for model in targets.values() if model.dataset == dataset]))]
-    first = next(iter(targets.values()))
+    earlier = {stage.root for target in targets.values() if (stage := previous_stage(target)) is not None}
+    first = next(target for target in targets.values() if target.root not in earlier)
     info = next(info for info in tasks.task_infos() if info.name == task_of(first))
     command = prediction_command(first.dataset, info, tasks.task_infos(), first.configuration, first.recipe)
     return ImportResult(tuple(targets.values()), tuple(notes), command)

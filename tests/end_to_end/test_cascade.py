@@ -58,10 +58,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = root / "workspace" / source.name
     arguments = ["run", str(source), "-c", *BOTH, "--memory-gb", "0.01", "-np", "1", *SHORT, "--workspace", str(folder.parent)]
     lowres, cascade = (folder / "models" / name / "default" for name in BOTH)
-    stop_before(lowres / "fold_2/checkpoint_final.safetensors", arguments)
-    run_until(lambda: any(lowres.glob("fold_*/next_stage/*/*.json")), arguments)
-    stop_before(cascade / "fold_2/validation", arguments)
-    assert main(arguments) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "draw_progress", lambda *what: None)  # takes the most of the time
+        stop_before(lowres / "fold_2/checkpoint_final.safetensors", arguments)
+        run_until(lambda: any(lowres.glob("fold_*/next_stage/*/*.json")), arguments)
+        stop_before(cascade / "fold_2/validation", arguments)
+        assert main(arguments) == 0
     return root / "workspace"
 
 
@@ -164,12 +166,21 @@ def test_a_stage_that_is_missing_is_named_with_the_command(
     said = capsys.readouterr().err
     assert "each fold of that must be trained first: fold 1 is missing" in said
     assert f"autoseg_train {copied.name} 1 -c 3d_lowres" in said and not second.fold(0).root.exists()
+    assert main(["train", copied.name, "0", "-c", "3d_cascade_fullres", "--name", "other", *SHORT, *where]) == 1
+    assert f"autoseg_train {copied.name} 0 1 2 -c 3d_lowres --name other" in capsys.readouterr().err
     shutil.rmtree(first.root)
     assert main(["run", copied.name, "-c", "3d_cascade_fullres", *where]) == 1
     assert f"autoseg_train {copied.name} 0 1 2 -c 3d_lowres" in capsys.readouterr().err
     images = workspace.parent / copied.name / "imagesTs"
     assert main(["predict", "-i", str(images), "-o", str(tmp_path / "out"), "-c", "3d_cascade_fullres", *where]) == 1
     assert f"{first.root} holds no trained model of it" in capsys.readouterr().err
+
+
+def test_fold_all_takes_the_predictions_of_the_folds(copied: DatasetFolder) -> None:
+    before = {path: path.stat().st_mtime_ns for path in copied.root.glob("models/*/*/fold_*/next_stage/*/*.b2nd")}
+    command = ["train", copied.name, "all", "-c", "3d_cascade_fullres", *SHORT, "--workspace", str(copied.root.parent)]
+    assert main(command) == 0 and copied.model("3d_cascade_fullres", "default").fold("all").checkpoint_final.exists()
+    assert len(before) == 3 and all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
 def test_predictions_by_other_weights_are_made_anew_and_a_fold_that_was_begun_with_them_is_not_continued(

@@ -137,3 +137,30 @@ def test_tiles_are_counted_ahead(patch: tuple[int, ...], monkeypatch: pytest.Mon
     data = np.zeros((1, 11, 17, 14), np.float32)
     list(stream_logits(lambda tile: tile, data, patch, 1, tile_done=lambda: done.append(1)))
     assert len(done) == count_tiles(data.shape, patch)
+
+
+@pytest.mark.parametrize(("shape", "patch"), [((9, 11, 8), (4, 6, 4)), ((3, 9, 10), (4, 6, 4)), ((5, 11, 8), (6, 4))])
+def test_sums_in_float16_are_nnunets(shape: tuple[int, int, int], patch: tuple[int, ...]) -> None:
+    """Worked out as nnU-Net does it: over the whole padded image, weights up to 10, each sum rounded to float16."""
+    data = np.random.default_rng(0).normal(0, 3, (1, *shape)).astype(np.float32)
+    full = (1, *patch) if len(patch) == 2 else patch
+    missing = [max(0, size - own) for size, own in zip(full, shape, strict=True)]
+    before = [gap // 2 for gap in missing]
+    padded = np.pad(data[0], [(low, gap - low) for low, gap in zip(before, missing, strict=True)])
+    peak = np.zeros(patch)
+    peak[tuple(size // 2 for size in patch)] = 1
+    weights = gaussian_filter(peak, [size / 8 for size in patch], 0, mode="constant")
+    weights = (weights / (weights.max() / 10)).astype(np.float16).reshape(full)
+    weights[weights == 0] = weights[weights > 0].min()
+    total, count = np.zeros(padded.shape, np.float16), np.zeros(padded.shape, np.float16)
+    starts = [range(own) if size == 1 else tile_starts(own, size) for own, size in zip(padded.shape, full, strict=True)]
+    for corner in product(*starts):
+        box = tuple(slice(start, start + size) for start, size in zip(corner, full, strict=True))
+        weighted = padded[box] * weights.astype(np.float32)
+        total[box] = (total[box].astype(np.float32) + weighted).astype(np.float16)
+        count[box] += weights
+    inner = tuple(slice(low, low + size) for low, size in zip(before, shape, strict=True))
+    expected = (total / count)[inner]
+    found = np.concatenate([rows for _, rows in stream_logits(lambda tile: tile, data, patch, 1, in_float16=True)], axis=1)[0]
+    assert found.dtype == np.float16
+    assert np.array_equal(found, expected)

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
+from autoseg.plan import Configuration
 from autoseg.preprocessing.pipeline import preprocess_image
 from autoseg.preprocessing.resample import resize_labels
 from autoseg.sides import Mirroring
@@ -78,6 +80,13 @@ def test_each_label_value_has_a_channel_behind_the_image_in_ascending_order(desc
     assert input_channels(second(description).configuration, REGIONS) == 4
     first_convolution = next(iter(second(description).build().state_dict().values()))
     assert first_convolution.shape[1] == 4
+
+
+@pytest.mark.parametrize("name", ["", "..", "../3d_lowres", "a/b", "a\\b"])
+def test_a_previous_stage_is_a_name_and_no_path(name: str, describe: Any) -> None:
+    content = second(describe()).configuration.model_dump() | {"previous_stage": name}
+    with pytest.raises(ValidationError, match="previous_stage must be the name of a configuration"):
+        Configuration.model_validate(content)
 
 
 def test_a_part_is_the_image_s_and_the_channels_of_that_part_alone() -> None:

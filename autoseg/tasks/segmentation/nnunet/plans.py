@@ -63,8 +63,7 @@ class NnunetPlans:
             self._require_equal(found)
             configuration = self._configuration(found, len(channels), has_batch_norm)
             plans = Plans(
-                dataset=str(self._required(self.content, "dataset_name")),
-                planner=str(self.content.get("plans_name", "nnUNetPlans")), orientation=ORIENTATION[self._reader],
+                dataset=self._required(self.content, "dataset_name"), planner=self.name, orientation=ORIENTATION[self._reader],
                 transpose=self._required(self.content, "transpose_forward"), versions={},
                 foreground_intensities=self._intensities(), configurations={name: configuration})
             return ModelDescription(
@@ -79,6 +78,11 @@ class NnunetPlans:
                                f"fit ({wrong}).") from error
         except (TypeError, LookupError, ValueError, AttributeError, ArithmeticError) as error:
             raise AutosegError(f"{self.file}: configuration {name} cannot be read: {error!r}.") from error
+
+    @property
+    def name(self) -> str:
+        """Return the name of the plans."""
+        return str(self.content.get("plans_name", "nnUNetPlans"))
 
     @property
     def _reader(self) -> str:

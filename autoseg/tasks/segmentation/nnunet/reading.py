@@ -18,6 +18,7 @@ from autoseg.tasks.segmentation.nnunet.plans import NnunetPlans
 from autoseg.workspace import ModelFolder
 
 CHECKPOINTS = ("final", "best")
+LONGEST_NAME = 120  # letters
 DEPTH = 3  # folders below the given one in which models are looked for
 PLANNED_NETWORK = re.compile(  # trainers of nnU-Net 2.8.1 that leave the network as it was planned
     r"nnUNetTrainer(BN|NoDeepSupervision|NoMirroring|NoDA|DA5\w*|DAOrd0|_DASegOrd0\w*|_onlyMirror01\w*|_noDummy2DDA|"
@@ -89,13 +90,14 @@ def _files(source: Path, folds: Sequence[str] | None) -> dict[str, dict[str, Pat
 
 
 def _describe(plans: NnunetPlans, checkpoint: NnunetCheckpoint) -> ModelDescription:
-    name = f"{checkpoint.trainer}__{plans.content.get('plans_name', 'nnUNetPlans')}"
+    name = f"{checkpoint.trainer}__{plans.name}"
     described = plans.describe(
         checkpoint.configuration, name, checkpoint.trainer, checkpoint.mirror_axes, checkpoint.has_batch_norm)
     for text in (described.dataset, described.configuration_name, described.called):
-        if fault := name_fault(text):
-            raise AutosegError(f"{checkpoint.file}: no folder can be called {text!a}, as the model says it of its dataset, "
-                               f"configuration or name: {fault}.")
+        if fault := name_fault(text) or ("the name is too long" if len(text) > LONGEST_NAME else ""):
+            raise AutosegError(
+                f"{checkpoint.file}: no folder can be called {text[:LONGEST_NAME]!a}, as the model says it of its dataset, "
+                f"configuration or name: {fault}.")
     return described.model_copy(update={"notes": _notes(described)})
 
 
