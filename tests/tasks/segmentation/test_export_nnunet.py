@@ -41,7 +41,7 @@ def test_what_nnunet_wrote_comes_out_as_it_was(shared_data: Path, tmp_path: Path
     models = find_models(shared_data / "nnunet_models" / place)
     source = next(model for model in models if model.name.endswith(f"__{configuration}"))
     taken = take(source, tmp_path / "ours")[-1]
-    export_models(tmp_path / "theirs", model=taken.folder.root, format="nnunet", quiet=True)
+    export_models(tmp_path / "theirs", model=taken.root, format="nnunet", quiet=True)
     found, original = tmp_path / "theirs" / source.name, NnunetPlans(source)
     if place == "cascade":
         assert (found.with_name(source.name.replace("3d_cascade_fullres", "3d_lowres")) / "fold_4").is_dir()
