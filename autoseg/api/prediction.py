@@ -265,14 +265,16 @@ def choose_models(
     from autoseg.inference.choice import choose_members, resolve_task
 
     infos, configurations, recipes = tasks.task_infos(), several(configuration), several(recipe)
-    folders, told = named_models(several(model), configurations, recipes)
+    models, told = named_models(several(model), configurations, recipes)
+    folders = [named.root for named in models]
     if told:  # which models of an archive are meant
         configurations, recipes = [], []
     name = None if dataset is None else in_workspace(str(dataset), place).name
     info = resolve_task(infos, place, name, folders, configurations, recipes, tasks.tasks_of_recipes())
     if dataset is not None and not folders and not finished_models(in_workspace(str(dataset), place), info):
         planned_for(dataset, place, tasks.task_of(info))
-    return choose_members(info, infos, place, name, folders, configurations, recipes)
+    chosen = choose_members(info, infos, place, name, folders, configurations, recipes)
+    return replace(chosen, members=tuple(models)) if models else chosen
 
 
 def _options(task: Task, given: dict[str, Any]) -> Any:
