@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError, system_error
-from autoseg.files import NOT_UTF8, TEMPORARY_PREFIX, parse_json, read_text_file
+from autoseg.files import NOT_UTF8, parse_json, read_text_file
 from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -174,12 +174,6 @@ class ModelFolder:
     def best_json(self) -> Path:
         """Return the file of find-best's choice where that has this model: post-processing goes where the model goes."""
         return self.root / "best.json"
-
-    @property
-    def shown(self) -> str:
-        """Return the folder as a message shows it: within its archive where it was unpacked for this command."""
-        hidden = [index for index, part in enumerate(self.root.parts) if part.startswith(TEMPORARY_PREFIX)]
-        return "/".join(self.root.parts[hidden[-1] + 1:]) if hidden else str(self.root)
 
     @property
     def dataset(self) -> DatasetFolder:
