@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -148,9 +148,15 @@ class DatasetFolder:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model: folds of one configuration and recipe."""
+    """A model: folds of one configuration and recipe. given: what a user named it by, where that is not its folder."""
 
     root: Path
+    given: Path | None = field(default=None, compare=False)
+
+    @property
+    def shown(self) -> Path:
+        """Return the path that a user knows it by."""
+        return self.given or self.root
 
     @property
     def configuration(self) -> str:

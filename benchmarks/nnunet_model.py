@@ -36,14 +36,28 @@ def compare(model: Path, nnunet_python: Path | None, outputs: Path) -> None:
     if not answers.exists():
         return
     print(f"{model.parent.name}, {model.name}", flush=True)
+    own = with_first_stage(model, outputs / "models") if "cascade" in model.name else model
     theirs = measure_nnunet(nnunet_python, model, images, outputs / "nnunet") if nnunet_python else None
     if theirs:
         print(f"  nnU-Net           {differing(outputs / 'nnunet', answers)}; {theirs}", flush=True)
     for precision in ("float32", "bfloat16"):
-        ours = measure([sys.executable, "-c", PREDICT, "-i", images, "-o", outputs / precision, "-m", model,
+        ours = measure([sys.executable, "-c", PREDICT, "-i", images, "-o", outputs / precision, "-m", own,
                         "-f", *folds_of(model), "--precision", precision, "--device", "cpu", "--overwrite"])
         beside = f"; {ratios(ours, theirs)}" if theirs else ""
         print(f"  autoseg, {precision:8} {differing(outputs / precision, answers)}; {ours}{beside}", flush=True)
+
+
+def with_first_stage(model: Path, folder: Path) -> Path:
+    """A folder of links to a cascade's second stage and to those folds of the first whose answers it was given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = model.with_name(model.name.replace("3d_cascade_fullres", "3d_lowres"))
+    for source, names in ((model, [path.name for path in model.iterdir()]),
+                          (first, ["plans.json", "dataset.json", *(f"fold_{fold}" for fold in folds_of(first))])):
+        (folder / source.name).mkdir(exist_ok=True)
+        for name in names:
+            if not (folder / source.name / name).exists():
+                (folder / source.name / name).symlink_to((source / name).resolve())
+    return folder / model.name
 
 
 def folds_of(model: Path) -> list[str]:

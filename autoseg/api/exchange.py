@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,19 +70,19 @@ def previous_stage(model: ModelFolder) -> ModelFolder | None:
     return model.beside(content)
 
 
-def named_models(paths: Sequence[str], configurations: Sequence[str], recipes: Sequence[str]) -> tuple[list[Path], bool]:
-    """Return the folders of the models that -m names, and whether -c and -tr told which of an archive's are meant.
+def named_models(paths: Sequence[str], configurations: Sequence[str], recipes: Sequence[str]) -> tuple[list[ModelFolder], bool]:
+    """Return the models that -m names, and whether -c and -tr told which of an archive's are meant.
 
     An archive of one model means that one. Of several, these are meant that -c or -tr name, else find-best's choice where the
     archive holds all of it. Raises AutosegError that lists the models where it stays open which are meant.
     """
-    folders, told = list[Path](), bool(paths)
+    models, told = list[ModelFolder](), bool(paths)
     for path in map(Path, paths):
         found = model_folders(path)
         is_one = len(found) == 1 and found[0].root == path
         told = told and not is_one
-        folders += [path] if is_one else [model.root for model in _meant(path, found, configurations, recipes)]
-    return folders, told and bool(configurations or recipes)
+        models += found if is_one else [replace(model, given=path) for model in _meant(path, found, configurations, recipes)]
+    return models, told and bool(configurations or recipes)
 
 
 def _meant(
@@ -130,6 +130,8 @@ def import_models(
         if count > 1:
             raise AutosegError(f"{source} holds {count} models that would become {target.root}. Import the folders of the models "
                                "one by one, each with a --name of its own.")
+        if any(target.root.resolve() == model.root.resolve() for model in found):
+            raise AutosegError(f"{target.root} is in this workspace already.")
         if target.root.exists() and not overwrite:
             raise AutosegError(f"{target.root} is there already. Give the model another name with --name, or replace it with "
                                "--overwrite.")

@@ -69,7 +69,7 @@ class AnomalyPrediction(Prediction):
         detector, search = self.detector, self.detector.search
         starts = "the encoder's proposal" if detector.description.has_encoder and search.start != "random" else "random proposals"
         return "\n".join([
-            f"Detector, on {device_in_words(detector.device)}: {detector.detector.in_words} ({chosen.members[0].root})",
+            f"Detector, on {device_in_words(detector.device)}: {detector.detector.in_words} ({chosen.members[0].shown})",
             f"Why: {chosen.why}",
             f"Search: {search.search_steps} updates at most, {many(search.restarts, 'start')}, from {starts}; lambda "
             f"{search.lambda_:g}"])

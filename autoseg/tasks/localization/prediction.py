@@ -124,7 +124,7 @@ class LocalizationPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         locator, plans, threshold = self.locator, self.plans, self.locator.settings.threshold
         return "\n".join([
-            f"Locator, on {device_in_words(locator.device)}: {locator.locator.in_words} ({chosen.members[0].root})",
+            f"Locator, on {device_in_words(locator.device)}: {locator.locator.in_words} ({chosen.members[0].shown})",
             f"Why: {chosen.why}",
             f"Looks for: {plans.target.name}, along {plans.axis}; found where the confidence is {threshold:g} or more"])
 

@@ -46,7 +46,7 @@ class SegmentationPrediction(Prediction):
         return self.predictor.description.channel_names
 
     def in_words(self, chosen: Chosen) -> str:
-        models = [f"{member.model.in_words} ({folder.root})" + (f", after {member.previous.in_words}" if member.previous else "")
+        models = [f"{member.model.in_words} ({folder.shown})" + (f", after {member.previous.in_words}" if member.previous else "")
                   for member, folder in zip(self.predictor.members, chosen.members, strict=True)]
         device = device_in_words(self.predictor.device, self.options.precision)
         lines = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)] if len(models) > 1 \

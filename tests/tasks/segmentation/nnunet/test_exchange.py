@@ -47,3 +47,28 @@ def test_a_pickle_that_would_run_in_a_zip(make_model: MakeModel, tmp_path: Path)
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "ws").exists()
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("file", ["plans.json", "dataset.json", "fold_0/checkpoint_final.pth", "fold_0/checkpoint_best.pth"])
+def test_a_bare_pickle_in_the_place_of_each_file(make_model: MakeModel, tmp_path: Path, file: str) -> None:
+    source = make_model()
+    (source / file).write_bytes(bare_pickle(tmp_path / "ran"))
+    with pytest.raises(AutosegError, match=Path(file).name):
+        import_models(source, workspace=tmp_path / "ws", quiet=True)
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "ws").exists()
+
+
+@pytest.mark.parametrize("file", ["model.json", "fold_0/checkpoint_final.safetensors", "fold_0/checkpoint_best.safetensors"])
+def test_a_bare_pickle_in_the_place_of_each_file_of_ours(make_model: MakeModel, tmp_path: Path, file: str) -> None:
+    source, = import_models(make_model(), workspace=tmp_path / "own", quiet=True).models
+    (source.root / file).write_bytes(bare_pickle(tmp_path / "ran"))
+    with pytest.raises(AutosegError, match=Path(file).name):
+        import_models(source.root, workspace=tmp_path / "ws", quiet=True)
+        predict_files(tmp_path, tmp_path / "out", model=source.root, checkpoint="best", quiet=True)
+    assert not (tmp_path / "ran").exists()
+
+
+def bare_pickle(ran: Path) -> bytes:
+    """A pickle that would write a file."""
+    return b"cos\nsystem\n(S'touch " + str(ran).encode() + b"'\ntR."
