@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autoseg import console, layouts
 from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, failings_of, in_workspace, planned_for, several
-from autoseg.api.exchange import named_models
+from autoseg.api.exchange import model_folders, named_models
 from autoseg.api.named_file import folder_for_file, require_new_file
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
@@ -20,7 +20,7 @@ from autoseg.errors import AutosegError, many, some
 from autoseg.files import atomic_path
 from autoseg.image_io import ENDINGS, file_ending
 from autoseg.options import options_from, require_known
-from autoseg.workspace import ModelFolder, Workspace, finished_models, task_of
+from autoseg.workspace import Workspace, finished_models, task_of
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
@@ -54,8 +54,9 @@ class OpenedGate:
         from autoseg.inference.checkpoints import require_task
 
         task = next(task for task in tasks.TASKS if task.gate is not None)
-        require_task(ModelFolder(folder), task.info.name, flag="--gate")
-        part = task.gate.open_gate(ModelFolder(folder), percentile, device)
+        model = model_folders(folder)[0]
+        require_task(model, task.info.name, flag="--gate")
+        part = task.gate.open_gate(model, percentile, device)
         if not quiet:
             for line in part.in_words:
                 console.show(line)

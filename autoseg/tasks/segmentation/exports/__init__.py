@@ -22,7 +22,13 @@ def _onnx(*arguments: Any) -> list[str]:
     return export(*arguments)
 
 
-FORMATS: Mapping[str, Callable[..., list[str]]] = {"onnx": _onnx}
+def _nnunet(*arguments: Any) -> list[str]:
+    from autoseg.tasks.segmentation.exports.nnunet import export
+
+    return export(*arguments)
+
+
+FORMATS: Mapping[str, Callable[..., list[str]]] = {"onnx": _onnx, "nnunet": _nnunet}
 
 
 def facts(model: ModelFolder) -> dict[str, str]:

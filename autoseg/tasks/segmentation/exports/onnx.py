@@ -21,6 +21,7 @@ from autoseg.files import atomic_folder, write_json
 from autoseg.inference.choice import Chosen
 from autoseg.tasks.segmentation.cascade import input_channels
 from autoseg.tasks.segmentation.exports.description import described_steps
+from autoseg.tasks.segmentation.exports.places import require_new_folder
 from autoseg.tasks.segmentation.model import ModelDescription, load_model
 from autoseg.versions import versions
 
@@ -76,19 +77,6 @@ def export(
     show_unless_quiet(f"ONNX Runtime and PyTorch differ by {worst:.2g} at most in the logits of {EXAMPLE}")
     return [f"{DESCRIPTION} says what comes before and after the networks; their outputs are logits, to be averaged over the "
             "folds"]
-
-
-def require_new_folder(output: Path, overwrite: bool, files: Sequence[str]) -> None:
-    """Raise AutosegError where a folder cannot be made: something is there that is no such export, or is not to be replaced.
-    files: patterns of all that such an export holds, by their paths in it."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    there = [path.relative_to(output) for path in output.rglob("*") if not path.is_dir()] if output.is_dir() else []
-    if not there or not all(any(map(path.match, files)) for path in there):
-        raise AutosegError(f"{output} is there, and holds what autoseg did not export. Name a new folder with -o: files of yours "
-                           "are not replaced.")
-    if not overwrite:
-        raise AutosegError(f"{output} is there already. Name another folder with -o, or replace it with --overwrite.")
 
 
 def _require_extra() -> None:

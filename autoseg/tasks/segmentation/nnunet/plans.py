@@ -25,7 +25,7 @@ CONVOLUTIONS = {"unet": "n_conv_per_stage", "resunet": "n_blocks_per_stage"}
 RESAMPLING = {"data": (3, False), "seg": (1, True), "probabilities": (1, False)}  # order, is_seg
 RESAMPLE = "resample_data_or_seg_to_shape"
 ORIENTATION = {  # what the reader makes of an image's axes; None: as they are stored
-    "SimpleITKIO": None, "SimpleITKIOWithReorient": "LPS", "NibabelIO": None, "NibabelIOWithReorient": "RAS",
+    "SimpleITKIO": None, "SimpleITKIOWithReorient": "RAS", "NibabelIO": None, "NibabelIOWithReorient": "RAS",
     "NaturalImage2DIO": None, "Tiff3DIO": None}
 
 
