@@ -336,7 +336,8 @@ class Agreement(Generic[DescriptionType]):
 
 def _entries(name: str, then: Any, now: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Yield each entry that differs, with both values. A configuration's own go by the names that settings have."""
-    if isinstance(then, dict) and isinstance(now, dict):
+    if then != now and all(isinstance(value, dict | None) for value in (then, now)):
+        then, now = then or {}, now or {}
         for key in dict.fromkeys((*then, *now)):
             inner = f"{name}.{key}"
             yield from _entries(OF_CONFIGURATION.sub("", inner), then.get(key), now.get(key))

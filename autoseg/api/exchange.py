@@ -13,15 +13,13 @@ from typing import Any, NamedTuple
 from autoseg import console
 from autoseg.api import tasks
 from autoseg.api.common import PathLike
-from autoseg.archives import is_archive, unpack
 from autoseg.best import Best
 from autoseg.commands import model_flags, prediction_command
 from autoseg.errors import AutosegError, many
-from autoseg.files import atomic_folder, folder_of_this_process, remove_leftovers, write_json
+from autoseg.files import atomic_folder, remove_leftovers, write_json
+from autoseg.inference import packed
 from autoseg.names import name_fault
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, finished_models, read_model, task_of
-
-PLACES = ("model.json", "*/model.json", "models/*/*/model.json", "*/models/*/*/model.json")  # in an archive or its folder
 
 
 class Named(NamedTuple):
@@ -42,32 +40,9 @@ class ImportResult:
 
 
 def model_folders(path: Path) -> list[ModelFolder]:
-    """Return the models that a path given with -m, or to import, means: a model's folder; a zip archive that `autoseg export`
-    wrote; the folder of one that was unpacked; or the like of another program whose models a task can take over.
-
-    An archive is unpacked, and another program's models are written as ours, into folders that are removed when this process
-    ends. Raises AutosegError where that fails, or an archive holds no model.
-    """
-    is_packed = is_archive(path)
-    folder = path
-    if is_packed:
-        folder = folder_of_this_process("models") / path.name[-80:]
-        unpack(path, folder)
-    found = [ModelFolder(place.parent) for pattern in PLACES for place in sorted(folder.glob(pattern))] or _taken_over(folder)
-    if is_packed and not found:
-        raise AutosegError(f"{path} holds no model: it has no model.json in one of the places {', '.join(PLACES)}, and "
-                           "no fold_X/checkpoint_final.pth as nnU-Net v2 has it. Give an archive that autoseg export or "
-                           "nnUNetv2_export_model_to_zip wrote, or a model's folder.")
-    return [ModelFolder(path)] if not found or (path / "model.json").exists() else found
-
-
-def _taken_over(folder: Path) -> list[ModelFolder]:
-    """Return the models of other programs in a folder, written as ours."""
-    for task in tasks.TASKS:
-        if task.foreign is not None and (sources := task.foreign.find_models(folder)):
-            into = folder_of_this_process("models")
-            return list(dict.fromkeys(model for source in sources for model in task.foreign.take(source, into)))
-    return []
+    """Return the models that a path given with -m, or to import, means (see `packed.model_folders`), those of other programs that
+    a task can take over among them."""
+    return packed.model_folders(path, [task.foreign for task in tasks.TASKS if task.foreign is not None])
 
 
 def name_of(model: ModelFolder) -> Named:

@@ -198,11 +198,13 @@ def _names(asked: Asked) -> tuple[str, ...]:
 
 def _in_words(asked: Asked) -> str:
     """Return what is asked for as flags."""
-    facts = {"-tr": asked.recipes, "--name": asked.name, "-c": asked.options.get("configurations"), "--epochs": asked.epochs,
-             "--iterations": asked.iterations, "--max-hours": asked.max_hours}
+    settings = dict(asked.settings)
+    facts = {"-tr": asked.recipes, "--name": asked.name, "--from": settings.pop("pretrained", None),
+             "-c": asked.options.get("configurations"), "--epochs": asked.epochs, "--iterations": asked.iterations,
+             "--max-hours": asked.max_hours}
     flags = [f"{flag} {' '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
              for flag, value in facts.items() if value]
-    return " ".join([*flags, *(f"--set {key}={value}" for key, value in asked.settings.items())])
+    return " ".join([*flags, *(f"--set {key}={value}" for key, value in settings.items())])
 
 
 def _but_planner(options: dict[str, Any]) -> dict[str, Any]:

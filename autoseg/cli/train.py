@@ -29,8 +29,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                              'as "module:function" (default: default)')
     add_name(parser)
     parser.add_argument("--from", dest="pretrained", metavar="MODEL",
-                        help="a trained model's folder, whose weights the training starts from; the dataset must be planned by "
-                             "it (autoseg_plan_and_preprocess --from MODEL)")
+                        help="a trained model's folder or zip, whose weights the training starts from; the dataset must be "
+                             "planned by it (autoseg_plan_and_preprocess --from MODEL)")
     parser.add_argument("--continue", dest="resume", action="store_true",
                         help="go on with an unfinished fold, with the settings that it was started with")
     parser.add_argument("--restart", action="store_true", help="throw away what there is of these folds and begin anew")

@@ -46,7 +46,7 @@ def following(plans: Plans, model: Pretrained, fingerprint: Fingerprint) -> Plan
     intensities = {str(channel): of for channel, place in enumerate(places)
                    if (of := None if place is None else its.plans.foreground_intensities.get(str(place)))}
     return plans.model_copy(update={
-        "orientation": its.plans.orientation, "transpose": its.plans.transpose, "pretrained": str(model.folder.root),
+        "orientation": its.plans.orientation, "transpose": its.plans.transpose, "pretrained": model.path,
         "foreground_intensities": plans.foreground_intensities | intensities, "sides": sides_of(fingerprint, its.plans.transpose),
         "configurations": {its.configuration_name: given}})
 

@@ -176,6 +176,16 @@ def _kill_after_an_epoch(monkeypatch: pytest.MonkeyPatch) -> Any:
     return killed
 
 
+def test_a_model_in_an_archive_is_started_from_as_it_lies(tuned: Tuned, tmp_path: Path) -> None:
+    archive = tmp_path / "model.zip"
+    api.export_models(archive, model=tuned.model, quiet=True)
+    flags = ["--from", str(archive), "--workspace", str(tuned.workspace), *SHORT]
+    assert main(["train", tuned.second.name, "0", "--name", "packed", *flags]) == 0
+    found = tuned.folder / "models" / "3d_fullres" / "packed"
+    assert content_of(found / "model.json")["started_from"] == content_of(tuned.tuned / "model.json")["started_from"]
+    assert content_of(found / "fold_0" / "training.json")["settings"]["pretrained"] == str(archive)
+
+
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(arguments) == 1
     return " ".join(capsys.readouterr().err.split())

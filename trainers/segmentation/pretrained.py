@@ -44,7 +44,7 @@ def notes_on_start(
     _require_fitting(job, dataset, plans, effective, model)
     fold, names = model.fold_for(job.fold), dataset.channel_names
     record = model.record(names, dataset.labels)
-    said = [f"Starts from fold {fold} of {model.in_words} ({model.folder.root})",
+    said = [f"Starts from fold {fold} of {model.in_words} ({model.path})",
             "its heads, too, as the labels are the same" if record.heads == "taken" else "new heads, as the labels are others"]
     said += [f"{name} takes the weights of {other}" for name, other in zip(names, record.channels, strict=True)
              if other is not None and other.casefold() != name.casefold()]
@@ -73,11 +73,11 @@ def _require_fitting(
 ) -> None:
     """Raise AutosegError where plans, network or configuration are not the model's."""
     its = model.description
-    what = f"The model {model.in_words} ({model.folder.root}), from which the training is to start,"
+    what = f"The model {model.in_words} ({model.path}), from which the training is to start,"
     if its.configuration_name != job.configuration:
         raise AutosegError(f"{what} is of the configuration {its.configuration_name}, but {job.configuration} is to be trained. "
                            f"Give -c {its.configuration_name}.")
-    anew = planning_command(job.folder, job.task, PlanOptions(planner=plans.planner, pretrained=str(model.folder.root)))
+    anew = planning_command(job.folder, job.task, PlanOptions(planner=plans.planner, pretrained=model.path))
     if found := model.disagreements(plans, plans.configurations[job.configuration], dataset.channel_names):
         raise AutosegError(f"{what} was trained by other plans than {job.folder.name} has: {'; '.join(found)}. Let the plans "
                            f"follow it: {anew}")

@@ -13,9 +13,11 @@ from autoseg.digests import file_digest
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Summary, metric_values
 from autoseg.inference.checkpoints import checkpoint_files, require_task
+from autoseg.inference.packed import model_folders
 from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation.model import ModelDescription, StartedFrom
+from autoseg.tasks.segmentation.nnunet import reading
 from autoseg.workspace import FoldFolder, ModelFolder, read_model
 
 LOST = 0.02  # mean Dice that a class may lose before it is said
@@ -58,6 +60,26 @@ def start_of(fold: FoldFolder) -> Path:
     return fold.root / "started_from.json"
 
 
+_opened: dict[str, ModelFolder] = {}
+
+
+def model_folder(path: str) -> ModelFolder:
+    """Return the folder of the model that a path means: an archive or a model of nnU-Net's is opened once in a process.
+
+    Raises AutosegError where it cannot be, or holds several models, which it lists.
+    """
+    if (Path(path) / "model.json").is_file():
+        return ModelFolder(Path(path))
+    if path not in _opened or not _opened[path].model_json.exists():
+        found = model_folders(Path(path), [reading])
+        if len(found) > 1:
+            listed = "\n".join(f"  {'/'.join(model.root.parts[-4:])}" for model in found)
+            raise AutosegError(f"{path} holds {len(found)} models, and a training starts from one. Bring them into the workspace "
+                               f"(autoseg import {path}), and give the folder of one with --from. There are:\n{listed}")
+        _opened[path] = found[0]
+    return _opened[path]
+
+
 def match_channels(ours: Sequence[str], theirs: Sequence[str]) -> Match:
     """Return for each of our channels which of theirs it is, by name; by position where no name is common; None for none."""
     names = [name.casefold() for name in theirs]
@@ -79,8 +101,9 @@ def have_same_heads(ours: Labels, theirs: Labels) -> bool:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A trained model that a training starts from."""
+    """A trained model that a training starts from. path: as the user named it. folder: of the same as a model of ours."""
 
+    path: str
     folder: ModelFolder
     description: ModelDescription
 
@@ -88,14 +111,14 @@ class Pretrained:
     def at(cls, path: str) -> Pretrained:
         """Return the model in a folder. Raises AutosegError where there is none that segments, or no training can start from it.
         """
-        folder = ModelFolder(Path(path))
+        folder = model_folder(path)
         require_task(folder, INFO.name, "--from")
         checkpoint_files(folder, None, "final")
         description = read_model(folder.model_json, ModelDescription)
         if description.configuration.previous_stage is not None:
-            raise AutosegError(f"{folder.root} is the second stage of a cascade, and no training starts from one. Give another "
+            raise AutosegError(f"{path} is the second stage of a cascade, and no training starts from one. Give another "
                                "model with --from, such as that of its first stage.")
-        return cls(folder, description)
+        return cls(path, folder, description)
 
     @property
     def configuration(self) -> Configuration:

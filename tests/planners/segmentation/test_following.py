@@ -45,7 +45,7 @@ def model_with(
     """The description's model under another configuration's name, with other plans."""
     its = description.configuration.model_copy(update={"normalization": ("ct", "none")[:len(description.channel_names)]})
     content = description.plans.model_copy(update={"configurations": {configuration: its}, **plans})
-    return Pretrained(ModelFolder(Path("/models") / configuration / "default"), description.model_copy(update={
+    return Pretrained("/models", ModelFolder(Path("/models") / configuration / "default"), description.model_copy(update={
         "configuration_name": configuration, "plans": content, "channel_names": channels or description.channel_names}))
 
 

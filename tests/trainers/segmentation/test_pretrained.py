@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from autoseg.errors import AutosegError
 from autoseg.networks import NETWORKS, build_network
 from autoseg.plan import Topology
 from autoseg.tasks.segmentation.model import ModelDescription
-from autoseg.tasks.segmentation.pretrained import Match, have_same_heads, match_channels
+from autoseg.tasks.segmentation.pretrained import Match, Pretrained, have_same_heads, match_channels
 from autoseg.trainers.segmentation.pretrained import sized_by, transferred
+from autoseg.workspace import ModelFolder
 
 SIZE = (8, 8, 8)
 CLASSES = 3
@@ -128,3 +130,36 @@ def test_heads_are_the_same_where_each_output_means_the_same() -> None:
     assert have_same_heads(whole, whole)
     assert not have_same_heads(whole, other)  # outputs go by order
     assert not have_same_heads(plain, whole)
+
+
+@pytest.mark.parametrize(("folds", "fold", "source"), [
+    (("0", "1", "2"), "1", "1"), (("0", "all"), "1", "all"), (("2", "3"), "1", "2"), (("0", "all"), "all", "all"),
+    (("0",), "all", "0"),
+])
+def test_a_fold_starts_from_its_like_or_from_all_cases_or_from_the_first(
+    describe: Callable[..., ModelDescription], save_model: Callable[..., ModelFolder], tmp_path: Path, folds: tuple[str, ...],
+    fold: str, source: str
+) -> None:
+    assert Pretrained.at(str(save_model(tmp_path, describe(), folds).root)).fold_for(fold) == source
+
+
+def test_no_training_starts_from_the_second_stage_of_a_cascade(
+    describe: Callable[..., ModelDescription], save_model: Callable[..., ModelFolder], tmp_path: Path
+) -> None:
+    said = describe()
+    second = said.configuration.model_copy(update={"previous_stage": "3d_lowres"})
+    folder = save_model(tmp_path, said.model_copy(
+        update={"plans": said.plans.model_copy(update={"configurations": {"tiny": second}})}))
+    with pytest.raises(AutosegError, match="is the second stage of a cascade, and no training starts from one"):
+        Pretrained.at(str(folder.root))
+
+
+def test_a_model_of_nnunets_is_opened_where_it_lies(shared_data: Path) -> None:
+    plain = shared_data / "nnunet_models" / "plain"
+    found = Pretrained.at(str(plain / "nnUNetTrainer__nnUNetPlans__3d_fullres"))
+    labels = Labels(values={"background": 0, "Anterior": 1, "Posterior": 2})
+    record = found.record(found.description.channel_names, labels)
+    assert (record.configuration, record.heads, set(record.weights)) == ("3d_fullres", "taken", {"0", "1"})
+    assert Pretrained.at(found.path).folder == found.folder, "opened once"
+    with pytest.raises(AutosegError, match=r"holds 2 models, and a training starts from one\. .*autoseg import"):
+        Pretrained.at(str(plain))
