@@ -1,4 +1,4 @@
-"""The cascade on CT-like volumes: both stages trained, killed in each and gone on with, and compared.
+"""The cascade on CT-like volumes: both stages trained, killed in each and gone on with, and compared with 3d_fullres.
 
 usage: python benchmarks/cascade.py MASKS FOLDER
 
@@ -78,12 +78,14 @@ def main() -> None:
     stages = ["3d_lowres", "3d_cascade_fullres"]
     lowres, cascade = (models / stage / "default" for stage in stages)
     typed("plan_and_preprocess", str(source), "-c", *stages, "--memory-gb", "0.1", *here)
-    first, second = (["train", NAME, *map(str, range(FOLDS)), "-c", stage, *TRAINING, *here] for stage in stages)
+    first, second, alone = (["train", NAME, *map(str, range(FOLDS)), "-c", stage, *TRAINING, *here]
+                            for stage in (*stages, "3d_fullres"))
     killed(lambda: any(lowres.glob("fold_1/log.jsonl")), "while fold 1 of 3d_lowres was trained", *first)
     typed(*first)
     killed(lambda: len(list(lowres.glob("fold_*/next_stage/*/*.json"))) == 3, "while its predictions were stored", *second)
     killed(lambda: any(cascade.glob("fold_0/log.jsonl")), "while fold 0 of 3d_cascade_fullres was trained", *second)
     typed(*second)
+    typed(*alone)
     predict = ["predict", "-i", str(source / "imagesTs"), "-d", NAME, *here]
     for stage in stages:
         out = ["-o", str(folder / stage), "-c", stage]
@@ -98,6 +100,8 @@ def main() -> None:
         for what, file in (("cross-validation", model / "summary.json"), ("test images", folder / stage / "summary.json")):
             mean = json.loads(file.read_text())["mean"]
             print(f"| {stage}, {what} | {mean['1']['Dice']:.3f} | {mean['2']['Dice']:.3f} |")
+    mean = json.loads((models / "3d_fullres/default/summary.json").read_text())["mean"]
+    print(f"| 3d_fullres, cross-validation | {mean['1']['Dice']:.3f} | {mean['2']['Dice']:.3f} |")
 
 
 if __name__ == "__main__":
