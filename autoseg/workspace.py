@@ -176,6 +176,12 @@ class ModelFolder:
         return self.root / "best.json"
 
     @property
+    def is_imported(self) -> bool:
+        """Tell whether a finished fold came from elsewhere: neither its cases nor its validation are here."""
+        folds = map(self.fold, self.finished_folds())
+        return any(not (fold.cases_json.exists() or fold.validation.exists()) for fold in folds)
+
+    @property
     def dataset(self) -> DatasetFolder:
         """Return the dataset in whose folder the model is stored."""
         return DatasetFolder(self.root.parents[2])

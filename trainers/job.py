@@ -227,7 +227,12 @@ def changed_cases(job: Job[Any], now: Origin) -> list[str]:
     would be validated on.
     """
     folder = job.fold_folder
-    if state_of(folder) == "missing" or not folder.cases_json.exists():
+    if state_of(folder) == "missing":
+        return []
+    if not folder.cases_json.exists():
+        if job.model.is_imported:
+            raise AutosegError(f"{folder.root} was imported, and it is not known which cases it was trained on: it cannot be "
+                               "validated here. Train a model of your own, with a --name, or this fold anew with --restart.")
         return []
     begun = read_model(folder.cases_json, CasesOfFold).facts
     sides = [(set(begun[part]), set(now.facts[part])) for part in ("train", "val")]

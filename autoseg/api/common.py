@@ -46,6 +46,9 @@ def planned_for(dataset: PathLike, place: Workspace, task: Task) -> DatasetFolde
     so_far = f"{folder.name} has been planned for {' and '.join(other.plural for other in others)}, but not for {info.plural}" \
         if others else f"{folder.name} has not been planned"
     so_far += f" in the workspace {place.root}."
+    if not others and folder.models():
+        raise AutosegError(f"{so_far} It has only models that were imported, which can predict. For anything else plan it: "
+                           f"{_planning('PATH', folder, *info.planner_flags)}, where PATH is the folder of {folder.name}.")
     known = read_model(folder.dataset_json, Dataset) if others else load_dataset(find_dataset(str(dataset), place))
     if not info.is_default or has_labels(known):
         raise AutosegError(f"{so_far} {info.a_model_first} needs that. Run: {_planning(dataset, folder, *info.planner_flags)}")

@@ -49,7 +49,8 @@ def name_of(model: ModelFolder) -> Named:
     """Return dataset, configuration and name of a model. Raises AutosegError where model.json lacks one of them, or it can be no
     folder's name."""
     if not model.model_json.is_file():
-        raise AutosegError(f"{model.root} is not a trained model: it has no model.json. Give the folder that holds model.json.")
+        raise AutosegError(f"{model.root} is not a trained model: it has no model.json. Give the folder that holds model.json, "
+                           "or a zip archive that autoseg export wrote.")
     its = described(model)
     values = (its.get("dataset"), its.get("configuration_name"), its.get("name") or its.get("recipe"))
     named = Named(*(str(value or "") for value in values))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg import console, image_io, layouts
-from autoseg.api.common import PathLike, planned_for
-from autoseg.api.selection import averaging_task
+from autoseg.api.common import PathLike, in_workspace
 from autoseg.best import Best
 from autoseg.commands import command_line
 from autoseg.errors import AutosegError, many
@@ -61,7 +60,7 @@ def _best_json(rules: PathLike | None, dataset: PathLike | None, place: Workspac
     if rules is not None:
         return Path(rules)
     if dataset is not None:
-        folder = planned_for(dataset, place, averaging_task())
+        folder = in_workspace(str(dataset), place)
         if not folder.best_json.exists():
             raise AutosegError(f"{folder.best_json} does not exist: no rules were chosen for {folder.name} yet. "
                                f"Run: {command_line(folder, 'autoseg find-best')}")

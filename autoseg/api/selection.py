@@ -111,7 +111,7 @@ def _write(folder: DatasetFolder, task: Task, best: Best) -> None:
     """Write best.json, and the same into the folder of each chosen model, where a prediction that names the folder finds it."""
     chosen = [folder.model(member.configuration, member.recipe) for member in best.members]
     for model in folder.models_of(task.info):
-        if model not in chosen:
+        if model not in chosen and not model.is_imported:
             model.best_json.unlink(missing_ok=True)
     for path in (*(model.best_json for model in chosen), folder.best_json):
         write_json(path, best)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from autoseg.best import Member, ensemble_name
-from autoseg.commands import command_line, training_flags
+from autoseg.commands import command_line, model_flags, training_flags
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.summary import (
@@ -129,6 +129,10 @@ def missing_folds(folder: DatasetFolder, model: ModelFolder, folds: int) -> list
 
     Folds that were begun go on with their own settings; a fold that was not begun gets the settings of the model's other folds.
     """
+    if model.is_imported:
+        which = [*model_flags(model.configuration, str(described(model).get("recipe"))), "--name", f"{model.recipe}_here"]
+        command = command_line(folder, "autoseg_train", *map(str, range(folds)), *which)
+        return [Missing("it was imported, and what its folds were trained on is not known (train one of its kind here)", command)]
     by_state: dict[State, list[str]] = {}
     for fold, state in incomplete_folds(model, folds):
         by_state.setdefault(state, []).append(fold)

@@ -133,13 +133,13 @@ def checkpoint_files(folder: ModelFolder, folds: Sequence[str] | None, checkpoin
     found = {path.parent.name.removeprefix("fold_"): path
              for path in sorted(folder.root.glob(f"fold_*/checkpoint_{checkpoint}.safetensors"))}
     if not found:
-        raise AutosegError(f"{folder.root} has no fold with weights (checkpoint_{checkpoint}.safetensors). "
+        raise AutosegError(f"{folder.shown} has no fold with weights (checkpoint_{checkpoint}.safetensors). "
                            "Train one to its end with autoseg_train.")
     if folds is None:
         return {fold: path for fold, path in found.items() if fold != "all"} or found
     missing = [str(fold) for fold in folds if str(fold) not in found]
     if missing:
-        raise AutosegError(f"{folder.root} has no fold {', '.join(missing)} with {checkpoint} weights. "
+        raise AutosegError(f"{folder.shown} has no fold {', '.join(missing)} with {checkpoint} weights. "
                            f"There are: {', '.join(found)}.")
     return {str(fold): found[str(fold)] for fold in folds}
 

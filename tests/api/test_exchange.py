@@ -159,6 +159,21 @@ def test_an_imported_model_lies_beside_others_and_keeps_its_post_processing(
     assert models[0].finished_folds() == ["0", "1"] and models[0].fold(0).checkpoint_final.read_bytes() == weights
 
 
+def test_what_needs_the_dataset_says_that_only_models_are_there(
+    tmp_path: Path, models: tuple[ModelFolder, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    choose(models[0])
+    export_models(tmp_path / "model.zip", model=models[0].root)
+    import_models(tmp_path / "model.zip", workspace=tmp_path / "elsewhere")
+    for command in (["report", NAME], ["find-best", "1"], ["train", NAME, "0"]):
+        assert main([*command, "--workspace", str(tmp_path / "elsewhere")]) == 1
+        assert "It has only models that were imported, which can predict" in capsys.readouterr().err
+    made = Workspace(tmp_path / "elsewhere").dataset(NAME)
+    assert made.best_json.exists() and made.models()[0].is_imported
+    with pytest.raises(AutosegError, match="is in this workspace already"):
+        import_models(made.models()[0].root, overwrite=True, workspace=tmp_path / "elsewhere")
+
+
 def test_a_folder_can_be_imported_and_predicted_packed_or_not(
     tmp_path: Path, images: Path, models: tuple[ModelFolder, ...]
 ) -> None:

@@ -26,6 +26,7 @@ from autoseg.api.tasks import TASKS, Task
 from autoseg.dataset import Case, Dataset, read_case
 from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
+from autoseg.evaluation.cross_validation import missing_folds
 from autoseg.files import write_json, write_text
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label, write_image
@@ -223,6 +224,14 @@ def test_a_model_that_was_exported_predicts_the_same_elsewhere_packed_and_import
     assert written[0] == written[1] == written[2] and len(written[0]) == 2
     assert outputs[0].rows == outputs[1].rows == outputs[2].rows
     assert predict_files(source, tmp_path / "here", model=archive, device="cpu", quiet=True).already_there == 2
+    copied = Place(place.source, shutil.copytree(place.workspace, tmp_path / "workspace"))
+    (model,) = import_models(archive, name="given", workspace=copied.workspace, quiet=True).models
+    for how in ({"resume": True}, {"epochs": 1}):  # it may have trained on any case
+        with pytest.raises(AutosegError, match="was imported, and it is not known which cases it was trained on"):
+            copied.train(task, name="given", **how)
+    assert model.is_imported and not copied.model(task).is_imported and not model.fold(0).cases_json.exists()
+    (missing,) = missing_folds(copied.folder, model, 5)
+    assert "was imported" in missing.words and "--name given_here" in missing.command
     if not task.exports.FORMATS:
         with pytest.raises(AutosegError, match=f'{task.info.a_model_first} cannot be exported as "onnx". There is: zip'):
             export_models(tmp_path / "out", model=place.model(task).root, format="onnx")
