@@ -163,7 +163,7 @@ def test_a_model_of_nnunets_is_opened_where_it_lies(shared_data: Path) -> None:
     assert (record.configuration, record.heads, set(record.weights)) == ("3d_fullres", "taken", {"0", "1"})
     assert Pretrained.at(found.path).folder == found.folder, "opened once"
     pretrained._opened.clear()
-    again = Pretrained.at(found.path)
-    assert again.folder != found.folder and again.record(again.description.channel_names, labels) == record, "as in another process"
+    again = Pretrained.at(found.path)  # as in another process
+    assert again.folder != found.folder and again.record(again.description.channel_names, labels) == record
     with pytest.raises(AutosegError, match=r"holds 2 models, and a training starts from one\. .*autoseg import"):
         Pretrained.at(str(plain))
