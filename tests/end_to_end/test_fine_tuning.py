@@ -180,6 +180,9 @@ def _kill_after_an_epoch(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_model_in_an_archive_is_started_from_as_it_lies(tuned: Tuned, tmp_path: Path) -> None:
     archive = tmp_path / "model.zip"
     api.export_models(archive, model=tuned.model, quiet=True)
+    planned = api.plan_and_preprocess(
+        tuned.second, pretrained=archive, workers=1, workspace=tmp_path / "workspace", quiet=True)
+    assert planned.next_flags == ("--from", str(archive))
     flags = ["--from", str(archive), "--workspace", str(tuned.workspace), *SHORT]
     assert main(["train", tuned.second.name, "0", "--name", "packed", *flags]) == 0
     found = tuned.folder / "models" / "3d_fullres" / "packed"
