@@ -3,7 +3,7 @@
 usage: python benchmarks/cascade.py MASKS FOLDER
 
 MASKS: a folder of kidney masks, `*.nii.gz` with 0 background, 1 kidney, 2 tumour. FOLDER: gets Dataset049_SmallCT, CT-like
-volumes around the masks of a quarter of their resolution, and a workspace. Cases that the cross-validation does not hold are
+volumes around the masks at 40 × 96 × 96 voxels, and a workspace. Cases that the cross-validation does not hold are
 predicted and evaluated at the end. Every command is printed; one in each stage is killed (SIGKILL) and typed again.
 """
 
@@ -24,8 +24,8 @@ from ct_like import LABELS, ct_like
 
 from autoseg.preprocessing.resample import resize_labels
 
-NAME, SLICES, EDGE, FOLDS, TESTS = "Dataset049_SmallCT", 48, 128, 3, 3
-TRAINING = ["--epochs", "8", "--iterations", "30", "--set", "base_features=8", "--device", "cpu"]
+NAME, SLICES, EDGE, FOLDS, TESTS = "Dataset049_SmallCT", 40, 96, 3, 3
+TRAINING = ["--epochs", "4", "--iterations", "30", "--set", "base_features=8", "--set", "mirror=none", "--device", "cpu"]
 PROGRAM = [sys.executable, "-c", "import sys; from autoseg.cli.main import main; sys.exit(main())"]
 
 

@@ -18,8 +18,8 @@ from autoseg.cli.main import main
 from autoseg.demo import make_synthetic_dataset
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label
-from autoseg.inference.sliding_window import stream_logits
 from autoseg.preprocessing.store import StoredCase, StoredDescription, opened, read_description
+from autoseg.tasks.segmentation.cascade import LabelsLater
 from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.predictor import Predictor
 from autoseg.tasks.segmentation.store import open_volume
@@ -100,12 +100,10 @@ def test_every_case_has_a_prediction_by_the_fold_that_had_not_seen_it(folder: Da
         stored = sorted(path.stem for path in first.fold(number).for_stage("3d_cascade_fullres").glob("*.json"))
         assert stored == sorted(split["val"])
     (case,) = splits[1]["val"]
-    model = load_model(first, ["1"])
-    (member,) = Predictor([model], CPU).members
-    data, _ = member.read_preprocessed(folder.preprocessed("3d_lowres"), case)
-    patch = model.description.configuration.patch_size
-    slabs = [slab for _, slab in stream_logits(member._predict_tile, data, patch, 3)]
-    logits, shape = np.concatenate(slabs, axis=1), open_volume(folder.preprocessed("3d_fullres"), case).shape
+    (member,) = Predictor([load_model(first, ["1"])], CPU).members
+    data, properties = member.read_preprocessed(folder.preprocessed("3d_lowres"), case)
+    logits = np.stack([row for _, row in member.rows(data, properties, shape=data.shape[1:])], axis=1)  # on its own grid
+    shape = open_volume(folder.preprocessed("3d_fullres"), case).shape
     zoom = [new / old for new, old in zip(shape, logits.shape[1:], strict=True)]
     assert min(zoom) > 1
     resized = [ndimage.zoom(channel, zoom, order=1, mode="nearest", grid_mode=True) for channel in logits]
@@ -122,8 +120,8 @@ class FirstStage:
     def __init__(self, files: Path) -> None:
         self.files = files
 
-    def labels_later(self, image: Image, name: str) -> Callable[[], np.ndarray]:
-        return lambda: read_label(self.files / f"{name}.nii.gz").array[0]
+    def labels_later(self, image: Image, name: str) -> LabelsLater:
+        return LabelsLater(lambda tile_done: read_label(self.files / f"{name}.nii.gz").array[0])
 
     def expected_tiles(self, image: Image) -> int:
         return 0

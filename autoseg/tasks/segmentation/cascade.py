@@ -7,6 +7,7 @@ such channel of a whole image exists: they are made of the part that is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -19,14 +20,23 @@ from autoseg.preprocessing.crop import crop
 from autoseg.preprocessing.resample import anisotropic_axis, resize_labels
 from autoseg.preprocessing.store import CaseProperties
 
-LabelsLater = Callable[[], np.ndarray]  # gives label values (Z, Y, X), when they are needed
+TileDone = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class LabelsLater:
+    """Labels that are made when they are needed. make: gives label values (Z, Y, X) integers; it calls what it is given, if
+    anything, after each of `tiles` tiles."""
+
+    make: Callable[[TileDone | None], np.ndarray]
+    tiles: int = 0
 
 
 class PreviousStage(Protocol):
     """A source of the first stage's segmentations."""
 
     def labels_later(self, image: Image, name: str) -> LabelsLater:
-        """Return the function that gives label values (Z, Y, X) on the grid of an image (C, Z, Y, X). name: of its case."""
+        """Return the labels, on the grid of an image (C, Z, Y, X), yet to be made. name: of its case."""
 
     def expected_tiles(self, image: Image) -> int:
         """Return how many tiles that takes at most."""
@@ -68,11 +78,15 @@ def on_grid(labels: np.ndarray, properties: CaseProperties) -> np.ndarray:
 
 
 class WithPrevious:
-    """A preprocessed image with the channels of the previous stage behind its own; read like an array (C + K, Z, Y, X)."""
+    """A preprocessed image with the channels of the previous stage behind its own; read like an array (C + K, Z, Y, X).
+
+    tiles: of making them. tile_done: called after each of these.
+    """
 
     def __init__(self, image: np.ndarray, labels_later: LabelsLater, values: tuple[int, ...]) -> None:
-        """image: (C, Z, Y, X) float32. labels_later: of the same grid; it is called once, when voxels are first read."""
-        self.image, self.values = image, values
+        """image: (C, Z, Y, X) float32. labels_later: of the same grid; they are made once, when voxels are first read."""
+        self.image, self.values, self.tiles = image, values, labels_later.tiles
+        self.tile_done: TileDone | None = None
         self._later: LabelsLater | None = labels_later
 
     @property
@@ -86,7 +100,7 @@ class WithPrevious:
         if self._later is None:
             raise ValueError("the labels could not be made when they were first needed")
         later, self._later = self._later, None
-        return later()
+        return later.make(self.tile_done)
 
     def __getitem__(self, where: tuple[slice, ...]) -> np.ndarray:
         """Return all channels (C + K, z, y, x) float32 of a box. where: all channels, then a slice along each axis."""

@@ -22,7 +22,7 @@ from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties, StoredCase
 from autoseg.sides import Mirroring, swapped_channels, swapped_values, swaps
-from autoseg.tasks.segmentation.cascade import PreviousStage, WithPrevious, on_grid, values_seen
+from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage, WithPrevious, on_grid, values_seen
 from autoseg.tasks.segmentation.model import LoadedModel
 from autoseg.tasks.segmentation.store import open_volume, plans_digest
 from autoseg.topology.shapes import reshaped
@@ -70,7 +70,8 @@ class EnsembleMember:
             raise AutosegError(f"case {name}: the model {self.model.in_words} goes on from the segmentation by {self.stage}, and "
                                "none is given.")
         later = self.previous.labels_later(image, name)
-        return WithPrevious(data, lambda: on_grid(later(), properties), self.values)
+        return WithPrevious(
+            data, LabelsLater(lambda tile_done: on_grid(later.make(tile_done), properties), later.tiles), self.values)
 
     def read_preprocessed(
         self, folder: Path, case: str, previous: StoredCase[Any] | None = None
@@ -89,7 +90,8 @@ class EnsembleMember:
                 "with: the dataset was planned anew since. Train the model anew with --restart, or plan the dataset as it was.")
         if previous is None:
             return stored.read_data(), stored.properties
-        return WithPrevious(stored.read_data(), lambda: previous.array()[:][0], self.values), stored.properties
+        labels = LabelsLater(lambda tile_done: previous.array()[:][0])
+        return WithPrevious(stored.read_data(), labels, self.values), stored.properties
 
     @property
     def preprocessing(self) -> tuple[object, ...]:
@@ -107,6 +109,8 @@ class EnsembleMember:
         data: (C, Z, Y, X) float32, as `with_previous` gives it. The arrays are to be read only. shape: of the other grid (see
         `resized_rows`).
         """
+        if isinstance(data, WithPrevious):
+            data.tile_done = tile_done
         patch_size = self.model.description.configuration.patch_size
         classes = self.model.description.labels.output_channels
         band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
@@ -131,8 +135,10 @@ class EnsembleMember:
         return [[network] for network in networks] if self.sums_in_float16 else [networks]
 
     def count_tiles(self, data: Voxels) -> int:
-        """Return how often `rows` will call `tile_done`."""
-        return len(self._together) * count_tiles(data.shape, self.model.description.configuration.patch_size, self.step)
+        """Return how often `rows` will call `tile_done`, the previous stage's tiles included."""
+        before = data.tiles if isinstance(data, WithPrevious) else 0
+        configuration = self.model.description.configuration
+        return before + len(self._together) * count_tiles(data.shape, configuration.patch_size, self.step)
 
     def expected_tiles(self, image: Image) -> int:
         """Return how many tiles an image takes at most, before it is cropped."""

@@ -28,7 +28,7 @@ from autoseg.inference.unlike import MANY_TILES, axis_order_warnings, image_warn
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
-from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage
+from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage, TileDone
 from autoseg.tasks.segmentation.ensemble import Combination, label_volumes
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
@@ -223,10 +223,15 @@ class Predictor:
         return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
 
     def labels_later(self, image: Image, name: str) -> LabelsLater:
-        """Preprocess an image, and return the function that segments it: as the first stage of a cascade, without
+        """Preprocess an image, and return its labels yet to be made: as by the first stage of a cascade, without
         post-processing."""
         prepared = self._preprocess(image, name)
-        return lambda: self.predict_combinations(prepared, [tuple(range(len(self.members)))])[0]
+
+        def make(tile_done: TileDone | None) -> np.ndarray:
+            count = None if tile_done is None else lambda case, share: tile_done()
+            return self.predict_combinations(prepared, [tuple(range(len(self.members)))], count)[0]
+
+        return LabelsLater(make, sum(member.count_tiles(data) for member, (data, _) in zip(self.members, prepared, strict=True)))
 
     def expected_tiles(self, image: Image) -> int:
         """Return how many tiles an image takes at most."""

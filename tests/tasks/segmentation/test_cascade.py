@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,15 @@ from autoseg.plan import Configuration
 from autoseg.preprocessing.pipeline import preprocess_image
 from autoseg.preprocessing.resample import resize_labels
 from autoseg.sides import Mirroring
-from autoseg.tasks.segmentation.cascade import WithPrevious, input_channels, on_grid, previous_channels, previous_values
+from autoseg.tasks.segmentation.cascade import (
+    LabelsLater,
+    TileDone,
+    WithPrevious,
+    input_channels,
+    on_grid,
+    previous_channels,
+    previous_values,
+)
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
 from autoseg.tasks.segmentation.predictor import Predictor
@@ -36,12 +43,12 @@ class Given:
     def __init__(self, labels: np.ndarray) -> None:
         self.labels, self.called = labels, 0
 
-    def labels_later(self, image: Image, name: str) -> Callable[[], np.ndarray]:
-        def later() -> np.ndarray:
+    def labels_later(self, image: Image, name: str) -> LabelsLater:
+        def make(tile_done: TileDone | None) -> np.ndarray:
             self.called += 1
             return self.labels
 
-        return later
+        return LabelsLater(make)
 
     def expected_tiles(self, image: Image) -> int:
         return 3
@@ -93,11 +100,11 @@ def test_a_part_is_the_image_s_and_the_channels_of_that_part_alone() -> None:
     image = np.random.default_rng(0).normal(size=(2, 5, 6, 7)).astype(np.float32)
     labels, asked = random_labels((5, 6, 7), 3), []
 
-    def later() -> np.ndarray:
+    def make(tile_done: TileDone | None) -> np.ndarray:
         asked.append(1)
         return labels
 
-    both = WithPrevious(image, later, (1, 2, 3))
+    both = WithPrevious(image, LabelsLater(make), (1, 2, 3))
     assert both.shape == (5, 5, 6, 7) and not asked
     whole = np.concatenate((image, [labels == 1, labels == 2, labels == 3])).astype(np.float32)
     for box in ((slice(0, 5), slice(0, 6), slice(0, 7)), (slice(1, 3), slice(2, 6), slice(0, 1))):
@@ -116,6 +123,17 @@ def test_the_second_stage_sees_what_the_first_segmented_in_every_tile(shape: tup
     assert predictor.expected_tiles(image) > 3
     with pytest.raises(AutosegError, match="case x: the model .*goes on from the segmentation by first, and none is given"):
         Predictor([model], CPU, precision="float32").predict_image(image, "x")
+
+
+def test_the_tiles_of_both_stages_count_as_progress(describe: Any) -> None:
+    image = Image(np.ones((1, 13, 17, 11), np.float32), Geometry((1.0, 1.0, 1.0)))
+    first = Predictor([LoadedModel(describe(labels=SIDED), [describe(labels=SIDED).build().eval()], ("0",))], CPU, "float32")
+    model = LoadedModel(second(describe(labels=SIDED)), [Copies(1, 4)], ("0",))
+    alone, shares = list[float](), list[float]()
+    first.predict_image(image, progress=lambda case, share: alone.append(share))
+    Predictor([model], CPU, "float32", previous=[first]).predict_image(image, progress=lambda case, share: shares.append(share))
+    assert len(shares) == 2 * len(alone) == 2 * 3 * 4 * 2  # both have the same grid and patch
+    assert shares == pytest.approx(np.arange(1, 49) / 48)
 
 
 def test_labels_are_brought_to_the_grid_as_the_image_is(describe: Any) -> None:
