@@ -106,7 +106,8 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         try:
             opened = zipfile.ZipFile(file)
         except (*DAMAGED, OSError) as error:
-            what = f"a zip archive that is cut off or damaged ({error})" if is_begun else "no zip archive"
+            reason = "" if str(error) == "File is not a zip file" else f" ({error})"
+            what = f"a zip archive that is cut off or damaged{reason}" if is_begun else "no zip archive"
             raise AutosegError(f"{archive} is {what}. {AGAIN}") from error
         with opened:
             yield opened

@@ -97,7 +97,7 @@ def folder_of_this_process(name: str) -> Path:
     try:
         folder = Path(tempfile.mkdtemp("", _beside(place / f"autoseg-{name}-").name, place))
     except OSError as error:
-        raise disk_error(error, place) from error
+        raise AutosegError(f"{disk_error(error, place)} $TMPDIR says where temporary files go.") from error
     owner = os.getpid()
 
     def remove() -> None:

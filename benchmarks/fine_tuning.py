@@ -26,9 +26,8 @@ from recipes import PROGRAM
 from autoseg.dataset import Case, Dataset, load_dataset
 from autoseg.evaluation.summary import Summary
 from autoseg.files import write_json
-from autoseg.tasks.segmentation.model import ModelDescription
-from autoseg.tasks.segmentation.pretrained import FoldStart, start_of
-from autoseg.workspace import FoldFolder, ModelFolder, Workspace, read_model
+from autoseg.tasks.segmentation.pretrained import FoldStart, Pretrained, start_of
+from autoseg.workspace import FoldFolder, Workspace, read_model
 
 EPOCHS = 10
 PRETRAINING, TUNING = "Dataset991_Pretraining", "Dataset992_FineTuning"
@@ -87,7 +86,7 @@ def train(
     raw: Path, model: Path, seed: int, arguments: argparse.Namespace, start: list[str | Path]
 ) -> tuple[FoldFolder, Summary]:
     """Train a fold with the weights of `start`, unless that has been done; return it with its validation."""
-    configuration = read_model(ModelFolder(model).model_json, ModelDescription).configuration_name
+    configuration = Pretrained.at(str(model)).description.configuration_name
     name = f"{'tuned' if start else 'scratch'}-{arguments.steps}-{seed}"
     fold = Workspace(arguments.workspace).dataset(TUNING).model(configuration, name).fold(0)
     if not fold.summary_json.exists():

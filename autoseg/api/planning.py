@@ -219,7 +219,9 @@ def _preprocess(
             if outcome.error is not None:
                 failed[outcome.item.name] = str(outcome.error)
     usual = default_configuration(folder, task)
-    next_flags = [*(() if task.info.is_default else ("-tr", task.info.recipe)), *(() if usual in chosen else ("-c", chosen[0]))]
+    starts_from = getattr(options, "pretrained", None)
+    next_flags = [*(() if task.info.is_default else ("-tr", task.info.recipe)), *(() if usual in chosen else ("-c", chosen[0])),
+                  *(() if starts_from is None else ("--from", starts_from))]
     fingerprint = [folder.fingerprint_json.name] if task.info.is_default else []
     return PlanResult(
         folder.name, folder.root, plans, chosen, (folder.dataset_json.name, *fingerprint, task.info.plans_file, "preprocessed/"),

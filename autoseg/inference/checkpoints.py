@@ -173,6 +173,18 @@ def write_weights(path: Path, weights: Weights, facts: Mapping[str, str]) -> Non
             raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error  # it reports a full disk by an error of its own
 
 
+def sealed_digest(file: Path) -> str:
+    """Return the digest of the weights in a file (see `digest_of_weights`): the one that it carries, if it does. The file itself
+    need not be the same wherever the same weights are written. Raises AutosegError as `read_weights`."""
+    require_regular_file(file)
+    try:
+        with safe_open(file, "pt") as opened:
+            found = (opened.metadata() or {}).get(DIGEST)
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise AutosegError(f"{file} is damaged ({error}). {AGAIN}") from error
+    return found or digest_of_weights(read_weights(file))
+
+
 def digest_of_weights(weights: Mapping[str, torch.Tensor]) -> str:
     """Return the digest of names, types, shapes and values of weights, which their file carries; 16 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=8)

@@ -14,10 +14,10 @@ import pytest
 from autoseg import api
 from autoseg.cli.main import main
 from autoseg.demo import make_synthetic_dataset
-from autoseg.digests import file_digest
 from autoseg.evaluation.summary import Summary
 from autoseg.files import write_json
 from autoseg.image_io import read_image, read_label, write_image, write_label
+from autoseg.inference.checkpoints import digest_of_weights, read_weights
 from autoseg.tasks.segmentation.pretrained import FoldStart
 from autoseg.trainers import loop
 from autoseg.workspace import FoldFolder, read_model
@@ -96,9 +96,10 @@ def test_the_plan_is_the_models_but_for_what_it_does_not_know(tuned: Tuned) -> N
 
 def test_every_fold_says_what_it_started_from(tuned: Tuned) -> None:
     described = content_of(tuned.tuned / "model.json")["started_from"]
+    weights = read_weights(tuned.model / "fold_0" / "checkpoint_final.safetensors")
     assert described == {
         "dataset": "Dataset901_First", "configuration": "3d_fullres", "recipe": "default", "heads": "new",
-        "channels": [None, "CT"], "weights": {"0": file_digest(tuned.model / "fold_0" / "checkpoint_final.safetensors")}}
+        "channels": [None, "CT"], "weights": {"0": digest_of_weights(weights)}}
     for fold in range(3):
         start = read_model(tuned.tuned / f"fold_{fold}" / "started_from.json", FoldStart)
         assert (start.fold, start.model.model_dump(mode="json")) == ("0", described)
@@ -179,6 +180,9 @@ def _kill_after_an_epoch(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_model_in_an_archive_is_started_from_as_it_lies(tuned: Tuned, tmp_path: Path) -> None:
     archive = tmp_path / "model.zip"
     api.export_models(archive, model=tuned.model, quiet=True)
+    planned = api.plan_and_preprocess(
+        tuned.second, pretrained=archive, workers=1, workspace=tmp_path / "workspace", quiet=True)
+    assert planned.next_flags == ("--from", str(archive))
     flags = ["--from", str(archive), "--workspace", str(tuned.workspace), *SHORT]
     assert main(["train", tuned.second.name, "0", "--name", "packed", *flags]) == 0
     found = tuned.folder / "models" / "3d_fullres" / "packed"

@@ -26,8 +26,8 @@ NETWORK = "network"  # the module of the recipe that segments
 class StartedFrom(Frozen):
     """The model that a training started from. dataset, configuration, recipe (or name): of that model.
 
-    weights: by fold that it had, the digest of the file. heads: whether its heads were taken or new ones begun. channels: for
-    each channel of the dataset the model's whose weights it took; None for one that began with zeros.
+    weights: by fold that it had, their digest (see `sealed_digest`). heads: whether its heads were taken or new ones begun.
+    channels: for each channel of the dataset the model's whose weights it took; None for one that began with zeros.
     """
 
     dataset: str

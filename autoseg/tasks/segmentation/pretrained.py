@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from autoseg.dataset import Labels
-from autoseg.digests import file_digest
 from autoseg.errors import AutosegError
 from autoseg.evaluation.summary import Summary, metric_values
-from autoseg.inference.checkpoints import checkpoint_files, require_task
+from autoseg.inference.checkpoints import checkpoint_files, require_task, sealed_digest
 from autoseg.inference.packed import model_folders
 from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.tasks.segmentation import INFO
@@ -141,10 +140,10 @@ class Pretrained:
         return match_channels(names, self.description.channel_names)
 
     def record(self, names: Sequence[str], labels: Labels) -> StartedFrom:
-        """Return what is recorded of the model. names: of the dataset's channels. Reads all weights."""
+        """Return what is recorded of the model. names: of the dataset's channels."""
         its = self.description
         taken = [None if place is None else its.channel_names[place] for place in self.channels_of(names)]
-        weights = {fold: file_digest(file) for fold, file in checkpoint_files(
+        weights = {fold: sealed_digest(file) for fold, file in checkpoint_files(
             self.folder, self.folder.finished_folds(), "final").items()}
         return StartedFrom(
             dataset=its.dataset, configuration=its.configuration_name, recipe=its.called, weights=weights,

@@ -30,7 +30,11 @@ def test_a_program_that_reads_the_json_alone_gives_the_same_labels(
     import onnxruntime
 
     axes = tuple(range(len(patch_size)))
-    model = save_model(tmp_path, describe(channels=2, patch_size=patch_size, mirror_axes=axes), ("0", "1"))
+    described = describe(channels=2, patch_size=patch_size, mirror_axes=axes)
+    network = described.configuration.network.model_copy(update={"name": "resunet" if len(patch_size) == 2 else "unet"})
+    configuration = described.configuration.model_copy(update={"network": network})
+    plans = described.plans.model_copy(update={"configurations": {"tiny": configuration}})
+    model = save_model(tmp_path, described.model_copy(update={"plans": plans}), ("0", "1"))
     export_models(tmp_path / "out", model=model.root, format="onnx", quiet=True)
     said = json.loads((tmp_path / "out" / "autoseg_onnx.json").read_text())
     sessions = {fold: onnxruntime.InferenceSession(str(tmp_path / "out" / name)) for fold, name in said["networks"].items()}

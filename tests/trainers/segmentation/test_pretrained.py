@@ -13,6 +13,7 @@ from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.networks import NETWORKS, build_network
 from autoseg.plan import Topology
+from autoseg.tasks.segmentation import pretrained
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.tasks.segmentation.pretrained import Match, Pretrained, have_same_heads, match_channels
 from autoseg.trainers.segmentation.pretrained import sized_by, transferred
@@ -161,5 +162,8 @@ def test_a_model_of_nnunets_is_opened_where_it_lies(shared_data: Path) -> None:
     record = found.record(found.description.channel_names, labels)
     assert (record.configuration, record.heads, set(record.weights)) == ("3d_fullres", "taken", {"0", "1"})
     assert Pretrained.at(found.path).folder == found.folder, "opened once"
+    pretrained._opened.clear()
+    again = Pretrained.at(found.path)  # as in another process
+    assert again.folder != found.folder and again.record(again.description.channel_names, labels) == record
     with pytest.raises(AutosegError, match=r"holds 2 models, and a training starts from one\. .*autoseg import"):
         Pretrained.at(str(plain))

@@ -66,7 +66,7 @@ def export(
             report(count / len(model.folds), f"fold {fold}")
             plain = _Finest(network).eval()
             for values in plain.parameters():
-                values.data = values.data.contiguous()  # and not with channels last
+                values.data = values.data.clone(memory_format=torch.contiguous_format)  # no channels last, 1-kernels included
             _write(plain, example, folder / f"fold_{fold}.onnx")
             expected = _run_torch(plain, example)
             np.save(folder / f"fold_{fold}_example_output.npy", expected, allow_pickle=False)

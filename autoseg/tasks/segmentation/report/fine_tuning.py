@@ -16,7 +16,7 @@ def before_and_after(model: Model, troubles: list[str]) -> list[Block]:
     if not starts:
         return []
     source = starts[0][0].model
-    heads = "its heads, too" if source.heads == "taken" else "with new heads, as the labels are others"
+    heads = "heads included" if source.heads == "taken" else "with new heads, as the labels are others"
     blocks: list[Block] = [Text(f"{model.name} started from {source.in_words}: its weights, {heads}.")]
     if skipped := list(dict.fromkeys(start.skipped for start, _ in starts if start.skipped)):
         blocks.append(Text(f"How well that model segments these cases was not measured: {'; '.join(skipped)}.", is_note=True))
