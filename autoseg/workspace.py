@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError, system_error
 from autoseg.files import NOT_UTF8, parse_json, read_text_file
+from autoseg.names import name_fault
 from autoseg.task import TaskInfo
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -282,6 +283,16 @@ def described(model: ModelFolder) -> dict[str, Any]:
 def task_of(model: ModelFolder) -> str:
     """Return the name of the model's task, as model.json says it; "" where it says none. Raises AutosegError as `read_json`."""
     return str(described(model).get("task") or "")
+
+
+def previous_stage(model: ModelFolder) -> ModelFolder | None:
+    """Return the model that a cascade's second stage needs, whether it is there or not; None for any other model."""
+    content: Any = described(model)
+    for key in ("plans", "configurations", content.get("configuration_name"), "previous_stage"):
+        content = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(content, str) or name_fault(content):
+        return None
+    return model.beside(content)
 
 
 def finished_models(folder: DatasetFolder, task: TaskInfo | None = None) -> tuple[ModelFolder, ...]:

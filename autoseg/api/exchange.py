@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autoseg import console
 from autoseg.api import tasks
@@ -19,7 +19,16 @@ from autoseg.errors import AutosegError, many
 from autoseg.files import atomic_folder, remove_leftovers, write_json
 from autoseg.inference import packed
 from autoseg.names import name_fault
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, finished_models, read_model, task_of
+from autoseg.workspace import (
+    DatasetFolder,
+    ModelFolder,
+    Workspace,
+    described,
+    finished_models,
+    previous_stage,
+    read_model,
+    task_of,
+)
 
 
 class Named(NamedTuple):
@@ -59,16 +68,6 @@ def name_of(model: ModelFolder) -> Named:
             raise AutosegError(f"{model.model_json} gives {value[:100]!a} as {key}, which must be a folder's name: {fault}. Get "
                                "the model again from where it was trained.")
     return named
-
-
-def previous_stage(model: ModelFolder) -> ModelFolder | None:
-    """Return the model that a cascade's second stage needs, whether it is there or not; None for any other model."""
-    content: Any = described(model)
-    for key in ("plans", "configurations", content.get("configuration_name"), "previous_stage"):
-        content = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(content, str) or name_fault(content):
-        return None
-    return model.beside(content)
 
 
 def named_models(paths: Sequence[str], configurations: Sequence[str], recipes: Sequence[str]) -> tuple[list[ModelFolder], bool]:

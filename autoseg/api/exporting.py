@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from autoseg import console
 from autoseg.api import tasks
 from autoseg.api.common import OneOrSeveral, PathLike, failings_of, several
-from autoseg.api.exchange import name_of, previous_stage
+from autoseg.api.exchange import name_of
 from autoseg.api.prediction import choose_models
 from autoseg.api.tasks import Task
 from autoseg.archives import pack
 from autoseg.errors import AutosegError, did_you_mean
+from autoseg.files import readable_json
 from autoseg.inference.card import Card, CardModel
 from autoseg.provenance import require_replaceable
-from autoseg.workspace import ModelFolder, Workspace, described, read_model
+from autoseg.workspace import ModelFolder, Workspace, described, previous_stage, read_model
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
@@ -105,6 +106,7 @@ def _export_zip(
                 raise AutosegError(f"Two of the models are called {its.dataset}, {_in_words(model)}. Export them into two files.")
             its_folds = folds if model in chosen.members else None  # a first stage runs with all of its folds
             files |= {f"{base}/{file.relative_to(model.root)}": file for file in _files_of(model, its_folds, best_weights)}
+            files[f"{base}/{model.model_json.name}"] = readable_json(_without_paths(described(model))).encode()
         card = _card(task, chosen, models, target.name, license, folds)
         pack({**files, CARD: card.text.encode("utf-8", "backslashreplace")}, target)
     return ExportResult(target, tuple(map(_in_words, models)), (chosen.note,) if chosen.note else (), True)
@@ -123,6 +125,15 @@ def _with_previous_stages(members: Sequence[ModelFolder]) -> list[ModelFolder]:
     return list(found)
 
 
+def _without_paths(content: Any) -> Any:
+    """Return plain values with the last part of each path: others need not know how the folders of this machine are called."""
+    if isinstance(content, dict):
+        return {key: _without_paths(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_without_paths(value) for value in content]
+    return Path(content).name if isinstance(content, str) and Path(content).is_absolute() else content
+
+
 def _files_of(model: ModelFolder, folds: Sequence[str] | None, best_weights: bool) -> list[Path]:
     """Return the files of a model that go along. Raises AutosegError where one is missing or damaged."""
     from autoseg.inference.checkpoints import checkpoint_files, read_weights
@@ -132,7 +143,7 @@ def _files_of(model: ModelFolder, folds: Sequence[str] | None, best_weights: boo
         weights += checkpoint_files(model, folds, "best").values()
     for file in weights:
         read_weights(file)
-    return [model.model_json, *([model.best_json] if model.best_json.exists() else []), *weights]
+    return [*([model.best_json] if model.best_json.exists() else []), *weights]
 
 
 def _card(

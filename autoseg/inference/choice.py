@@ -12,7 +12,16 @@ from autoseg.best import Best, Member, Rule, TriedRule, member_of
 from autoseg.commands import command_line, training_flags
 from autoseg.errors import AutosegError, did_you_mean
 from autoseg.task import TaskInfo
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, described, finished_models, read_model, task_of
+from autoseg.workspace import (
+    DatasetFolder,
+    ModelFolder,
+    Workspace,
+    described,
+    finished_models,
+    previous_stage,
+    read_model,
+    task_of,
+)
 
 
 @dataclass(frozen=True)
@@ -194,6 +203,8 @@ def _choose_to_average(
         return _with_rules(task, fitting, best, "as you named it, which is find-best's choice, too", anew)
     if best is not None:
         return _with_rules(task, _members_of_best(task, folder, best), best, f"find-best's choice. {best.reason}", anew)
+    earlier = {stage.root for model in fitting if (stage := previous_stage(model)) is not None}
+    fitting = tuple(model for model in fitting if model.root not in earlier)  # their cascades run them
     if len(fitting) > 1:
         raise AutosegError(
             f"{len(fitting)} models could be meant. Let {command_line(folder, 'autoseg find-best')} choose, or say which "

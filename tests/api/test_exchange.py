@@ -19,13 +19,14 @@ from safetensors.torch import save_file
 
 from autoseg.api import export_models, import_models, predict_files
 from autoseg.api.exchange import model_folders
+from autoseg.api.tasks import task_infos
 from autoseg.best import Best, DropSmall, TriedRule, member_of
 from autoseg.cli.main import main
 from autoseg.cli.predict import main as predict_main
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image_io import write_image
-from autoseg.plan import Configuration
+from autoseg.inference.choice import choose_members
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.workspace import ModelFolder, Workspace
 from tests.conftest import SaveModel, describe, tiny_case
@@ -187,7 +188,17 @@ def test_a_folder_can_be_imported_and_predicted_packed_or_not(
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-@pytest.mark.skipif("previous_stage" not in Configuration.model_fields, reason="there are no cascades")
+def test_paths_of_this_machine_do_not_go_along(tmp_path: Path, models: tuple[ModelFolder, ...]) -> None:
+    described = json.loads(models[0].model_json.read_text())
+    described |= {"settings": {"pretrained": "/home/ada/study/model", "epochs": 3}, "flags": ["--from", "/home/ada/study/model"]}
+    models[0].model_json.write_text(json.dumps(described))
+    export_models(tmp_path / "model.zip", model=models[0].root)
+    (model,) = model_folders(tmp_path / "model.zip")
+    sent = json.loads(model.model_json.read_text())
+    assert (sent["settings"], sent["flags"]) == ({"pretrained": "model", "epochs": 3}, ["--from", "model"])
+    assert sent["plans"] == described["plans"]
+
+
 def test_a_cascades_second_stage_brings_its_first(tmp_path: Path, models: tuple[ModelFolder, ...]) -> None:
     described = json.loads(models[0].model_json.read_text())
     described["plans"]["configurations"]["tiny"]["previous_stage"] = "other"
@@ -198,6 +209,15 @@ def test_a_cascades_second_stage_brings_its_first(tmp_path: Path, models: tuple[
     shutil.rmtree(models[1].root)
     with pytest.raises(AutosegError, match="is the second stage of a cascade, and its first stage"):
         export_models(tmp_path / "other.zip", model=models[0].root)
+
+
+def test_a_cascade_that_lies_beside_its_first_stage_alone_is_meant(tmp_path: Path, models: tuple[ModelFolder, ...]) -> None:
+    described = json.loads(models[0].model_json.read_text())
+    described["plans"]["configurations"]["tiny"]["previous_stage"] = "other"
+    models[0].model_json.write_text(json.dumps(described))
+    (info,) = (info for info in task_infos() if info.is_default)
+    chosen = choose_members(info, task_infos(), Workspace(tmp_path / "work"), None, [], [], [])
+    assert [model.root for model in chosen.members] == [models[0].root]
 
 
 def test_folds_and_best_weights_are_chosen(tmp_path: Path, models: tuple[ModelFolder, ...]) -> None:
@@ -275,6 +295,7 @@ ENDS = """
 import os, sys, time
 from pathlib import Path
 from autoseg.api.exchange import model_folders
+from autoseg.api.tasks import task_infos
 (model,) = model_folders(Path(sys.argv[1]))
 assert model.model_json.exists()
 print("ready", flush=True)
