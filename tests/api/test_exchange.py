@@ -292,7 +292,8 @@ def test_what_cannot_be_written_or_read_is_one_error(
 
 
 ENDS = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from pathlib import Path
 from autoseg.api.exchange import model_folders
 from autoseg.api.tasks import task_infos
