@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -203,13 +204,23 @@ def _choose_to_average(
         return _with_rules(task, fitting, best, "as you named it, which is find-best's choice, too", anew)
     if best is not None:
         return _with_rules(task, _members_of_best(task, folder, best), best, f"find-best's choice. {best.reason}", anew)
-    earlier = {stage.root for model in fitting if (stage := previous_stage(model)) is not None}
-    fitting = tuple(model for model in fitting if model.root not in earlier)  # their cascades run them
+    if len(fitting) > 1:
+        fitting = _without_first_stages(fitting)
     if len(fitting) > 1:
         raise AutosegError(
             f"{len(fitting)} models could be meant. Let {command_line(folder, 'autoseg find-best')} choose, or say which "
             f"(several -c or -tr make an ensemble), with one of:\n{_listed(fitting)}")
     return _with_own_rules(task, fitting, _why(task, 1, False))
+
+
+def _without_first_stages(models: tuple[ModelFolder, ...]) -> tuple[ModelFolder, ...]:
+    """Return the models but for those that cascades among them run themselves; one with a damaged model.json is none."""
+    earlier = set()
+    for model in models:
+        with contextlib.suppress(AutosegError):
+            if stage := previous_stage(model):
+                earlier.add(stage.root)
+    return tuple(model for model in models if model.root not in earlier)
 
 
 def _require_named(

@@ -30,7 +30,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetFolder:
     write_json(folder.splits_of(TOYS), [{}] * 4)
     model = folder.model("toy", "mine")
     write_json(model.model_json, {"recipe": "counter", "flags": ["--epochs", "4"]})
-    for fold, files in enumerate((("checkpoint_final", "summary_json"), ("checkpoint_final",), ("training_state",))):
+    for fold, files in enumerate((
+            ("checkpoint_final", "cases_json", "summary_json"), ("checkpoint_final", "cases_json"), ("training_state",))):
         for name in files:
             write_json(getattr(model.fold(fold), name), {"toys": fold + 1})
     write_json(model.fold(2).summary_json, {"toys": 100})  # of an earlier training

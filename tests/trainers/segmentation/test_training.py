@@ -172,7 +172,7 @@ def test_a_disk_that_is_full_is_named_by_weights_and_states(
     def torch_stops(*arguments: object) -> None:
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
 
-    monkeypatch.setattr("autoseg.trainers.checkpoint.save_file", no_space)
+    monkeypatch.setattr("autoseg.inference.checkpoints.save_file", no_space)
     monkeypatch.setattr("torch.save", torch_stops)
     modules = make_run(cases, tmp_path / "fold", SegmentationSettings(epochs=1, iterations=1)).learner.modules
     with pytest.raises(AutosegError, match="The disk is full"):
