@@ -1,4 +1,4 @@
-"""What nnU-Net itself makes of models that autoseg trained and exported for it: voxels that differ from autoseg's predictions.
+"""nnU-Net runs models that autoseg trained and exported for it: voxels that differ from autoseg's predictions.
 
 usage: python benchmarks/nnunet_export.py --dataset FOLDER --nnunet-python PATH [--cases N] [--iterations N] [--folder FOLDER]
 

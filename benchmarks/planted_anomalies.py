@@ -66,7 +66,8 @@ class Slices:
 
 @dataclass
 class Scored:
-    """Of N slices, by method: score (N,), whether the map's highest pixel lies in the disc (N,). updates: of the search, mean."""
+    """The scores of N slices, by method. score: (N,). hit: (N,), whether the map's highest pixel lies in the disc. updates: of
+    the search, mean."""
 
     score: dict[str, np.ndarray]
     hit: dict[str, np.ndarray]

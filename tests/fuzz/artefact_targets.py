@@ -103,13 +103,7 @@ def artefact_targets() -> dict[str, Target]:
         Target("weights", write_model, read_network, changing("*.safetensors"), lambda good, path, found, _: equal(good, found)),
         Target("archive", write_archive, read_archive, changing("*.zip"), lambda good, path, found, _: equal(good, found)),
         Target("nnunet_weights", nnunet_model, read_taken, changing("*.pth"), lambda good, path, found, _: equal(good, found)),
-        Target(
-            "nnunet_plans",
-            nnunet_model,
-            read_taken,
-            changing_json("plans.json"),
-            lambda good, path, found, _: sane_plans(found["model.json"].plans),
-        ),  # type: ignore[attr-defined]
+        _described("nnunet_plans", nnunet_model, read_taken, "plans.json"),
         Target("nnunet_dataset", nnunet_model, read_taken, changing_json("dataset.json"), lambda good, path, found, _: ""),
         Target("state", write_state, read_state, changing("*.pt"), lambda good, path, found, _: equal(good, found)),
         Target(
@@ -121,16 +115,15 @@ def artefact_targets() -> dict[str, Target]:
                 {name: good[name] for name in ("image", "labels")}, {name: found[name] for name in ("image", "labels")}
             ),
         ),
-        Target(
-            "model",
-            write_model,
-            read_network,
-            changing_json("model.json"),
-            lambda good, path, found, _: sane_plans(found["model.json"].plans),
-        ),  # type: ignore[attr-defined]
+        _described("model", write_model, read_network, "model.json"),
     )
     documents = (_document(name, write, read) for name, write, read in _documents())
     return {target.name: target for target in (*exact, *documents)}
+
+
+def _described(name: str, write: Callable[[Path], Path], read: Callable[[Path], Any], file: str) -> Target:
+    """Return a model whose description is changed in a JSON file: its plans must be sane."""
+    return Target(name, write, read, changing_json(file), lambda good, path, found, _: sane_plans(found["model.json"].plans))
 
 
 def _document(name: str, write: Callable[[Path], Path], read: Callable[[Path], Any]) -> Target:
