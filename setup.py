@@ -25,6 +25,10 @@ PACKAGES: dict[str, str] = {}
 for package_name, package_folder in FOLDERS.items():
     PACKAGES.update(packages_of(package_name, package_folder))
 
+# pydicom reads and writes files, highdicom makes segmentation objects, GDCM unpacks all compressed transfer syntaxes (one library
+# of a free licence for all of them; pylibjpeg's for lossless JPEG is GPL). dcmqi, in tests alone, reads what we wrote.
+DICOM = ["pydicom>=3.0", "highdicom>=0.25", "python-gdcm>=3.0.24"]
+
 setup(
     name="autoseg",
     version="0.1.0",
@@ -56,7 +60,8 @@ setup(
         "psutil>=5.9",
     ],
     extras_require={
-        "dev": ["pytest", "ruff", "mypy", "scikit-image", "build"],
+        "dev": ["pytest", "ruff", "mypy", "scikit-image", "build", "dcmqi", *DICOM],
+        "dicom": DICOM,
         "onnx": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],  # torch writes with the first two, the third checks
     },
     entry_points={

@@ -1,0 +1,65 @@
+"""A volume that DICOM files hold: parallel planes of one series, equally far apart, in the order of their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.image import Geometry
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One plane of voxels: an image of its own, or one frame of a file that holds several.
+
+    path: of the file. number: of the frame in it, from 0. instance: the file's SOP Instance UID. sop_class: its SOP Class UID.
+    position_mm: world position (x, y, z) of the centre of its first voxel, LPS.
+    """
+
+    path: Path
+    number: int
+    instance: str
+    sop_class: str
+    position_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Series:
+    """What the headers say of a series, as text; "" where they say nothing.
+
+    folder: where its files lie. uid: Series Instance UID. number, description: as the scanner calls it. date: of the study,
+    YYYYMMDD. frame_of_reference: UID of the space that positions are in.
+    """
+
+    folder: Path
+    uid: str
+    number: str = ""
+    description: str = ""
+    modality: str = ""
+    body_part: str = ""
+    patient: str = ""
+    study: str = ""
+    date: str = ""
+    frame_of_reference: str = ""
+
+    def __str__(self) -> str:
+        """Return what a person calls it, such as `series 4 "T1 axial" (MR) in study/A`."""
+        number, description = f" {self.number}" * bool(self.number), f' "{self.description}"' * bool(self.description)
+        modality = f" ({self.modality})" * bool(self.modality)
+        return f"series{number}{description}{modality} in {self.folder}"
+
+
+@dataclass(frozen=True)
+class DicomVolume:
+    """A volume of one series; the header of images that are read from it.
+
+    frames: sorted along the normal of their planes, which is row × column. Where nothing was repaired, frame i is plane z = i of
+    the array, its rows are axis y, its columns axis x. shape: (Z, Y, X). geometry: of this grid.
+    repairs: what was resampled, one clause each; then planes and frames need not coincide.
+    """
+
+    series: Series
+    frames: tuple[Frame, ...]
+    shape: tuple[int, int, int]
+    geometry: Geometry
+    repairs: tuple[str, ...] = ()
