@@ -38,7 +38,8 @@ class Plane:
     size: rows and columns. row, column: unit vectors (x, y, z) along which the index in a row, and in a column, grows.
     spacing_mm: from row to row, and from column to column. apart: values of `APART`, and the instance where a file has several
     frames. colour: whether a voxel has three components.
-    stored: NumPy's name of the type of stored voxels. bits: those of it that are used. slope, intercept: from stored values to those that are meant.
+    stored: NumPy's name of the type of stored voxels. bits: those of it that are used. slope, intercept: from stored values to
+    those that are meant.
     localizer: whether it calls itself one. tilt_degrees: of the scanner's gantry, as the header says it. slices: how many the
     series has, as the header says it; 0 where it does not.
     """
@@ -83,7 +84,7 @@ def read_header(path: Path) -> FileHeader | None:
     import pydicom
 
     with dicom_library(path):
-        meta = pydicom.filereader.read_file_meta_info(path) if _has_preamble(path) else {}
+        meta: Any = pydicom.filereader.read_file_meta_info(path) if _has_preamble(path) else {}
         if meta.get("TransferSyntaxUID") == DEFLATED:
             return FileHeader(path, "", Series(path.parent, ""), problem="it is deflated as a whole, which is not read; dcmtk's "
                               "dcmconv +te unpacks it")
@@ -149,7 +150,8 @@ def _planes(header: FileHeader, sop_class: str, dataset: Any) -> Iterator[Plane]
         yield Plane(
             Frame(header.path, number, header.instance, sop_class, (x, y, z)), (int(dataset.Rows), int(dataset.Columns)),
             _unit(directions[:3]), _unit(directions[3:]), (spacing[0], spacing[1]),
-            (*(found.text(keyword) for keyword in APART), header.instance * (count > 1)), int(dataset.get("SamplesPerPixel") or 1) > 1, _stored(dataset),
+            (*(found.text(keyword) for keyword in APART), header.instance * (count > 1)),
+            int(dataset.get("SamplesPerPixel") or 1) > 1, _stored(dataset),
             int(dataset.get("BitsStored") or dataset.BitsAllocated),
             found.number("RescaleSlope", 1.0), found.number("RescaleIntercept", 0.0), _is_localizer(image_type, header.series),
             "ORIGINAL" in image_type, found.number("GantryDetectorTilt", 0.0), int(found.number("NumberOfSlices", 0)))

@@ -22,7 +22,7 @@ def require_dicom() -> None:
 
 @contextmanager
 def dicom_library(path: Path) -> Iterator[None]:
-    """Work on the file `path` with pydicom: what it warns of is not shown, what it raises is an AutosegError that names the file."""
+    """Work on the file `path` with pydicom: its warnings are not shown, its errors are an AutosegError that names the file."""
     require_dicom()
     for name in ("pydicom", "highdicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -51,13 +51,14 @@ def read_frames(volume: DicomVolume) -> np.ndarray:
 def read_file(path: Path) -> tuple[Any, np.ndarray]:
     """Return the header of a file (pydicom's Dataset) and its stored voxels (frames, Y, X), or (frames, Y, X, 3)."""
     import pydicom
+    from pydicom.uid import UID
 
     with dicom_library(path):
         dataset = pydicom.dcmread(path, force=True)
         meta = getattr(dataset, "file_meta", None)
         if meta is None or "TransferSyntaxUID" not in meta:  # a file of the time before preambles
             dataset.ensure_file_meta()
-            dataset.file_meta.TransferSyntaxUID = RAW[0] if dataset.original_encoding[0] else RAW[1]
+            dataset.file_meta.TransferSyntaxUID = UID(RAW[0] if dataset.original_encoding[0] else RAW[1])
         if str(dataset.file_meta.TransferSyntaxUID) in RAW:
             stored = frames_of(dataset)
         else:
@@ -98,7 +99,7 @@ def _meant(path: Path, stored: np.ndarray, dataset: Any, number: int, dtype: np.
         return stored
     values = stored.astype(np.int64) + round(intercept)
     if values.min() < np.iinfo(dtype).min or values.max() > np.iinfo(dtype).max:
-        raise damaged(path, f"it holds values from {values.min()} to {values.max()}, more than the bits that its header announces")
+        raise damaged(path, f"it holds values from {values.min()} to {values.max()}, beyond the bits that its header announces")
     return values.astype(dtype)
 
 

@@ -31,7 +31,7 @@ def on_grid(volume: DicomVolume, frames: np.ndarray) -> np.ndarray:
     for z in range(volume.shape[0]):
         while lower + 2 < len(along) and along[lower + 1] <= z:
             lower += 1
-        planes = {index: planes.get(index, None) if index in planes else placed(index) for index in (lower, lower + 1)}
+        planes = {index: planes[index] if index in planes else placed(index) for index in (lower, lower + 1)}
         share = float(np.clip((z - along[lower]) / (along[lower + 1] - along[lower]), 0, 1))
         values = planes[lower] * np.float32(1 - share) + planes[lower + 1] * np.float32(share)
         array[:, z] = values if frames.dtype.kind == "f" else np.rint(values)

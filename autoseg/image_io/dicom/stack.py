@@ -15,7 +15,7 @@ from autoseg.image_io.dicom.volume import DicomVolume, Refused, Series
 
 PARALLEL_DEGREES = 0.1  # up to which planes count as parallel
 SQUARE = 1e-3  # cosine between rows and columns up to which they count as perpendicular
-REGULAR, REGULAR_MM = 0.05, 0.0501  # share of the slices' distance, and mm, by which a slice may lie off its place along the normal
+REGULAR, REGULAR_MM = 0.05, 0.0501  # share of the slices' distance, and mm, by which one may lie off its place along the normal
 SHIFTED = 0.1  # share of a pixel by which a slice may lie off its place in its plane
 SAME_PLACE = 0.01  # share of the slices' usual distance up to which two lie in one place
 FEWEST = 3  # slices whose distances can be compared
@@ -157,17 +157,16 @@ def _stack(series: Series, planes: list[Plane], repair: bool) -> DicomVolume | R
     if not missing:
         distance = float(gaps.sum()) / len(gaps)
         if not _is_regular(stack.along, distance):
-            return _refused(series, planes, f"the distance between its slices varies from {gaps.min():.4g} to {gaps.max():.4g} mm",
+            return _refused(series, planes, f"its slices lie {gaps.min():.4g} to {gaps.max():.4g} mm apart, not equally far",
                             "Reconstruct it with slices at equal distances.", is_fault=True)
     else:
         distance = float(gaps.sum()) / (len(gaps) + missing)
         if not repair:
             return _refused(series, planes, *_gap(stack, gaps, distance, missing), is_fault=True)
         repairs.append(f"{many(missing, 'missing slice')} interpolated from the slices beside")
-    if known := max(plane.slices for plane in planes):
-        if known > len(planes) + (missing or 0):
-            return _refused(series, planes, f"it has {len(planes)} of the {known} slices that its header announces",
-                            "Export the whole series.", is_fault=True)
+    if (known := max(plane.slices for plane in planes)) > len(planes) + (missing or 0):
+        return _refused(series, planes, f"it has {len(planes)} of the {known} slices that its header announces",
+                        "Export the whole series.", is_fault=True)
     if problem := _tilted(stack, repair, repairs):
         return _refused(series, planes, *problem, is_fault=True)
     return _volume(series, stack, distance, tuple(repairs))
@@ -181,8 +180,9 @@ def _doubled(stack: _Sorted) -> tuple[str, str] | None:
     one, other = (stack.planes[index].frame for index in (at, at + 1))
     names = f"{one.path.name} and {other.path.name}" if one.path != other.path else f"frames {one.number} and {other.number}"
     twice = sum(count > 1 for count in places)
-    return (f"{many(twice, 'place')} of {len(places)} {'hold' if twice > 1 else 'holds'} several slices ({names}), and nothing in "
-            "the headers tells them apart", "Leave one of each.")
+    hold = "hold" if twice > 1 else "holds"
+    return (f"{many(twice, 'place')} of {len(places)} {hold} several slices ({names}), and no header tells them apart",
+            "Leave one of each.")
 
 
 def _missing(gaps: np.ndarray, distance: float) -> int | None:
@@ -217,7 +217,7 @@ def _tilted(stack: _Sorted, repair: bool, repairs: list[str]) -> tuple[str, str]
         degrees = float(np.degrees(np.arctan(np.hypot(*slope))))
         if not repair:
             step = float(np.hypot(*stack.shifts[1]))
-            return (f"the gantry was tilted by {degrees:.3g} degrees: each slice is shifted by {step:.3g} mm against the one before",
+            return (f"the gantry was tilted by {degrees:.3g} degrees: each slice lies {step:.3g} mm off the one before",
                     "Undo it with --repair, which resamples the slices, or with the scanner's software.")
         repairs.append(f"a gantry tilt of {degrees:.3g} degrees undone by shifting slices")
         return None

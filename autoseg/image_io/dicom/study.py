@@ -59,7 +59,7 @@ def holds_dicom(folder: Path) -> bool:
 def scan(folder: Path, repair: bool = False) -> Study:
     """Return the series below a folder, sorted by number. repair: see `stacks`.
 
-    Files that an earlier call has read are read again only where they changed. Raises AutosegError where the libraries are missing.
+    Files that an earlier call has read are read again only where they changed. Raises AutosegError where libraries are missing.
     """
     require_dicom()
     headers, refused, other = _headers_below(folder)
@@ -101,8 +101,9 @@ def volume_at(path: Path) -> DicomVolume:
     if len(found) == 1:
         return found[0].volume
     if found:
-        raise AutosegError(f"{folder} holds {many(len(found), 'volume')} ({'; '.join(str(one.volume.series) for one in found[:4])}), "
-                           "where one was expected. Give each a folder of its own.")
+        series = "; ".join(str(one.volume.series) for one in found[:4])
+        raise AutosegError(f"{folder} holds {many(len(found), 'volume')} ({series}), where one was expected. Give each a folder of "
+                           "its own.")
     reasons = [refused for refused in study.refused if not uid or refused.series.uid == uid]
     if path.is_file() and len(reasons) == 1 and reasons[0].images == 1 and not reasons[0].is_fault:
         raise AutosegError(f"{path}: {reasons[0].reason}. Where it is one slice of a series, give the folder: {path.parent}")
@@ -125,7 +126,7 @@ def _headers_below(folder: Path) -> tuple[list[FileHeader], list[Refused], int]:
     seen: dict[str, FileHeader] = {}
     for path in _files(folder):
         try:
-            if not _may_be_dicom(path):
+            if not is_dicom_file(path):
                 other += 1
                 continue
             header = _header(path)
@@ -162,13 +163,14 @@ def _files(folder: Path) -> Iterator[Path]:
 def _dicom_files(folder: Path) -> Iterator[Path]:
     for path in _files(folder):
         try:
-            if _may_be_dicom(path):
+            if is_dicom_file(path):
                 yield path
         except AutosegError:
             continue
 
 
-def _may_be_dicom(path: Path) -> bool:
+def is_dicom_file(path: Path) -> bool:
+    """Tell whether a file is DICOM, by its first bytes; those that are known by their ending as something else are not."""
     return path.suffix.lower() not in OTHER_FILES and is_dicom(path)
 
 

@@ -28,7 +28,7 @@ class Series:
     """What the headers say of a series, as text; "" where they say nothing.
 
     folder: where its files lie. uid: Series Instance UID. number, description: as the scanner calls it. date: of the study,
-    YYYYMMDD. frame_of_reference: UID of the space that positions are in. part: what tells this part of the series from the others,
+    YYYYMMDD. frame_of_reference: UID of the space that positions are in. part: what tells this part of the series from others,
     such as "EchoTime 4.6".
     """
 
@@ -75,8 +75,8 @@ class DicomVolume:
 class Refused:
     """A series, or a part of one, that is not used as a volume.
 
-    reason: what was found, a clause. remedy: what to do, a sentence. is_fault: whether it was meant as a volume; localizers, single
-    images and documents are not. images: number of its frames. files: of them.
+    reason: what was found, a clause. remedy: what to do, a sentence. is_fault: whether it was meant as a volume; localizers,
+    single images and documents are not. images: number of its frames. files: of them.
     """
 
     series: Series
