@@ -89,6 +89,16 @@ def files_of(path: Path) -> tuple[Path, ...]:
     return (path,) if path.exists() else ()
 
 
+def exists(path: Path) -> bool:
+    """Tell whether the file, or the series, that a path stands for is there."""
+    return bool(files_of(path))
+
+
+def series_of(folder: Path) -> Path:
+    """Return the path that stands for the only series in a folder."""
+    return import_module(f"{__name__}.dicom.study").series_path(folder)  # type: ignore[no-any-return]
+
+
 def number_of_voxels(path: Path) -> int:
     """Return the voxels of all channels, by the header; 0 where it cannot be read: whoever reads the file will say so."""
     try:

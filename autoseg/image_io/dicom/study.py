@@ -101,9 +101,9 @@ def volume_at(path: Path) -> DicomVolume:
     if len(found) == 1:
         return found[0].volume
     if found:
-        series = "; ".join(str(one.volume.series) for one in found[:4])
-        raise AutosegError(f"{folder} holds {many(len(found), 'volume')} ({series}), where one was expected. Give each a folder of "
-                           "its own.")
+        several = "; ".join(str(one.volume.series) for one in found[:4])
+        raise AutosegError(f"{folder} holds {many(len(found), 'volume')} ({several}), where one was expected. Give each a folder "
+                           "of its own.")
     reasons = [refused for refused in study.refused if not uid or refused.series.uid == uid]
     if path.is_file() and len(reasons) == 1 and reasons[0].images == 1 and not reasons[0].is_fault:
         raise AutosegError(f"{path}: {reasons[0].reason}. Where it is one slice of a series, give the folder: {path.parent}")
