@@ -32,8 +32,8 @@ class ChannelMeasures(Frozen):
 
 
 class ImageMeasures(Frozen):
-    """The measures of one image. spacing_mm: finest axis first. volume_ml: of the whole image, with what is cropped later. modality,
-    body_part: of a DICOM series, as its header says them; "" where it does not. repairs: what was resampled in it."""
+    """The measures of one image. spacing_mm: finest axis first. volume_ml: of the whole image, with what is cropped later.
+    modality, body_part: of a DICOM series, as its header says them; "" where it does not. repairs: what was resampled in it."""
 
     spacing_mm: tuple[float, float, float]
     volume_ml: float
