@@ -1,4 +1,8 @@
-"""Reading and writing images: the only place that knows SimpleITK, nibabel, PNG and TIFF.
+"""Reading and writing images: the only place that knows SimpleITK, nibabel, pydicom, PNG and TIFF.
+
+A path stands for one file, but for two that stand for a volume of many DICOM files: a folder that holds one series, and a name
+with a star in it (`dicom.study.series_path`).
+
 
 What each format gives is said in docs/formats.md. Every function raises AutosegError, naming the file, for a file that
 is missing, empty, truncated, damaged, something else than its name says, or of a kind that is not read.
@@ -7,11 +11,12 @@ is missing, empty, truncated, damaged, something else than its name says, or of 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,16 +30,16 @@ MODULES = {
     ".nii.gz": "nifti", ".nii": "nifti", ".hdr": "nifti", ".mgz": "mgh", ".mgh": "mgh",
     ".nrrd": "itk", ".nhdr": "itk", ".mha": "itk", ".mhd": "itk",
     ".tif": "tiff", ".tiff": "tiff", ".png": "flat", ".bmp": "flat", ".jpg": "flat", ".jpeg": "flat",
+    ".dcm": "dicom.reading",
 }
 ENDINGS = tuple(MODULES)
 WRITTEN_INSTEAD = {
     ".hdr": ".nii.gz", ".mgz": ".nii.gz", ".mgh": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha",
-    ".jpg": ".png", ".jpeg": ".png",
+    ".jpg": ".png", ".jpeg": ".png", ".dcm": ".nii.gz",
 }
 WITHOUT_FLOATS = (".png", ".bmp")
 REMEDIES = {
-    ".dcm": "Convert the DICOM series to NIfTI first, for example with dcm2niix.",
-    ".ima": "Convert the DICOM series to NIfTI first, for example with dcm2niix.",
+    ".ima": "Give the folder of the DICOM series.",
     ".img": "Give the .hdr file beside it, which says what its voxels mean.",
     ".gz": "Only .nii.gz is read packed: unpack it.",
     ".mnc": "Convert it to NIfTI, for example with mnc2nii.",
@@ -66,6 +71,53 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]
     """Return shape (C, Z, Y, X), geometry and bytes per voxel and channel that `read_image` would give; only headers are read."""
     with _opened(path) as (module, file):
         return module.read_geometry(path, file)  # type: ignore[no-any-return]
+
+
+def is_series(path: Path) -> bool:
+    """Tell whether a path stands for a series of files, by the star in its name."""
+    return "*" in path.name and import_module(f"{__name__}.dicom.study").is_series(path)  # type: ignore[no-any-return]
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Tell whether a DICOM file lies in a folder or below it."""
+    return import_module(f"{__name__}.dicom.study").holds_dicom(folder)  # type: ignore[no-any-return]
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files that a path stands for, sorted: itself, or those of a series; none where it does not exist."""
+    if is_series(path):
+        return import_module(f"{__name__}.dicom.study").files_of(path)  # type: ignore[no-any-return]
+    return (path,) if path.exists() else ()
+
+
+def exists(path: Path) -> bool:
+    """Tell whether the file, or the series, that a path stands for is there."""
+    return bool(files_of(path))
+
+
+def series_of(folder: Path) -> Path:
+    """Return the path that stands for the only series in a folder."""
+    return import_module(f"{__name__}.dicom.study").series_path(folder)  # type: ignore[no-any-return]
+
+
+class Scan(NamedTuple):
+    """What the header of a DICOM series says of a scan; empty for other images. repairs: what was resampled in it."""
+
+    modality: str = ""
+    body_part: str = ""
+    repairs: tuple[str, ...] = ()
+
+
+def scan_of(image: Image) -> Scan:
+    """Return what the image's header says of the scan that it comes from."""
+    if f"{__name__}.dicom.volume" not in sys.modules:  # then nothing was read from DICOM
+        return Scan()
+    from autoseg.image_io.dicom.volume import DicomVolume
+
+    volume = image.header
+    if not isinstance(volume, DicomVolume):
+        return Scan()
+    return Scan(volume.series.modality.upper(), volume.series.body_part.upper(), volume.repairs)
 
 
 def number_of_voxels(path: Path) -> int:
@@ -148,10 +200,13 @@ def _module(ending: str) -> Any:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, BinaryIO]]:
-    """Give the module that reads this file, and the open file, after the checks that apply to any file."""
+def _opened(path: Path) -> Iterator[tuple[Any, BinaryIO | None]]:
+    """Give the module that reads this file, and the open file (None for a series), after the checks that apply to any file."""
     path, ending = Path(path), file_ending(path)
-    if ending not in MODULES and not path.is_dir():
+    if is_series(path) or path.is_dir():
+        yield _module(".dcm"), None
+        return
+    if ending not in MODULES:
         remedy = REMEDIES.get(ending, "Convert the image to one of these, or correct the file's name.")
         raise AutosegError(
             f"{path}: {ending or 'a file without ending'} is not read; these are: {', '.join(ENDINGS)}. {remedy}"

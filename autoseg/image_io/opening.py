@@ -38,9 +38,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def _not_a_file(path: Path, kind: str) -> AutosegError:
-    series = "Convert the DICOM series to NIfTI first, for example with dcm2niix."
-    remedy = series if kind == "a folder" else "Give a regular file."
-    return AutosegError(f"{path} is {kind}, but an image file was expected. {remedy}")
+    return AutosegError(f"{path} is {kind}, but an image file was expected. Give a regular file.")
 
 
 def file_bytes(file: BinaryIO) -> int:

@@ -7,15 +7,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from autoseg import layouts
 from autoseg.dataset import grid_differences, stack_channels
 from autoseg.errors import AutosegError, many, some
 from autoseg.image import Image
-from autoseg.image_io import ENDINGS, file_ending, read_geometry, read_image
+from autoseg.image_io import ENDINGS, file_ending, is_series, read_geometry, read_image
+from autoseg.inference.studies import notes_of_series, series_in
 from autoseg.names import name_fault, on_disk
 
+PICTURES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 Channels = dict[int, list[Path]]
 NUMBER = re.compile(r"[_-]?c?(\d{1,5})$")  # at the end of a name: of a channel, as people write it
 
@@ -35,6 +37,14 @@ class PredictionInput:
         return f"case {self.name}"
 
 
+class _Source(NamedTuple):
+    """An image file, or a series of them. name: without the ending. problem: why a series is no volume, or None."""
+
+    name: str
+    path: Path
+    problem: str | None = None
+
+
 class TakesChannels(Protocol):
     """A description of a model that says which channels it takes."""
 
@@ -42,32 +52,38 @@ class TakesChannels(Protocol):
     def channel_names(self) -> tuple[str, ...]: ...
 
 
-def list_inputs(path: Path, description: TakesChannels, one_file_each: bool = False) -> list[PredictionInput]:
-    """Return the cases in a folder of images, or of one image, sorted by name.
+def list_inputs(
+    path: Path, description: TakesChannels, one_file_each: bool = False, repair: bool = False
+) -> list[PredictionInput]:
+    """Return the cases in a folder of images, or of one image, sorted by name; also series of DICOM files, anywhere below.
 
     Channels are files `<case>_0000.nii.gz`, `<case>_0001.nii.gz`, ...; a file without such a number is a case that holds all its
-    channels (for models of one channel, any image). Hidden files (`._*`, `.DS_Store`) are ignored.
-    one_file_each: every file is a case with all its channels, whatever its name.
-    A case that lacks channels is listed with its problem, so that the others can be predicted.
+    channels (for models of one channel, any image). Hidden files (`._*`, `.DS_Store`) are ignored, and pictures beside DICOM.
+    A folder `<case>_0000` that holds one series is a channel like a file of that name; other series are cases.
+    one_file_each: every file is a case with all its channels, whatever its name. repair: mend series that can be (`studies`).
+    A case that lacks channels, and a series that is no whole volume, is listed with its problem, so that the others can be
+    predicted.
     Raises AutosegError where `path` does not exist or holds no image.
     """
     channels = 1 if one_file_each else len(description.channel_names)
-    if path.is_dir():
-        files = layouts.image_files(path)
-        if not files:
-            raise AutosegError(f"{path} holds no image. Images end in {', '.join(ENDINGS)}.")
-    elif path.is_file():
-        files = _with_siblings(path, channels)
-    else:
+    if not path.exists():
         raise AutosegError(f"{path} does not exist. Give a folder of images, or one image, with -i.")
+    sources = [_Source(*one) for one in series_in(path, repair)]
+    if path.is_dir():
+        left_out = (".dcm", *PICTURES) if sources else (".dcm",)
+        sources += [_Source(layouts.stem(file), file) for file in layouts.image_files(path) if file_ending(file) not in left_out]
+    elif not sources:
+        sources = [_Source(layouts.stem(file), file) for file in _with_siblings(path, channels)]
+    if not sources:
+        raise AutosegError(" ".join([f"{path} holds no image. Images end in {', '.join(ENDINGS)}.", *notes_of_series(path)[:4]]))
     cases: dict[str, Channels] = defaultdict(lambda: defaultdict(list))
     plain: list[PredictionInput] = []
-    named = [(layouts.stem(file), None, file) for file in files] if one_file_each else _split_names(files, channels)
-    for name, channel, file in named:
-        if channel is None:
-            plain.append(PredictionInput(name, (file,)))
+    for source in sources:
+        name, channel = (source.name, None) if one_file_each else _split_name(source, sources, channels)
+        if channel is None or source.problem is not None:
+            plain.append(PredictionInput(source.name, (source.path,), source.problem))
         else:
-            cases[name][channel].append(file)
+            cases[name][channel].append(source.path)
     numbered = [_case(name, channels, description.channel_names) for name, channels in cases.items()]
     if channels > 1:
         plain = [_whole(item, description.channel_names) for item in plain]
@@ -109,15 +125,12 @@ def _with_siblings(path: Path, channels: int) -> list[Path]:
     return [file for file in sorted(path.parent.iterdir()) if pattern.fullmatch(file.name)]
 
 
-def _split_names(files: list[Path], channels: int) -> list[tuple[str, int | None, Path]]:
-    """Return (case, channel or None, file). For models of one channel, `patient_0007` without a `patient_0000` is a name."""
-    matches = [(file, layouts.CHANNEL_SUFFIX.match(layouts.stem(file))) for file in files]
-    first = {match["case"] for _, match in matches if match and int(match["channel"]) == 0}
-    return [
-        (match["case"], int(match["channel"]), file) if match and (channels > 1 or match["case"] in first)
-        else (layouts.stem(file), None, file)
-        for file, match in matches
-    ]
+def _split_name(source: _Source, sources: Sequence[_Source], channels: int) -> tuple[str, int | None]:
+    """Return case, and channel or None. For models of one channel, `patient_0007` without a `patient_0000` is a name."""
+    match = layouts.CHANNEL_SUFFIX.match(source.name)
+    if match and (channels > 1 or int(match["channel"]) == 0 or any(other.name == f"{match['case']}_0000" for other in sources)):
+        return match["case"], int(match["channel"])
+    return source.name, None
 
 
 def _case(name: str, channels: Channels, channel_names: tuple[str, ...]) -> PredictionInput:
@@ -141,8 +154,13 @@ def _case(name: str, channels: Channels, channel_names: tuple[str, ...]) -> Pred
 def _whole(item: PredictionInput, channel_names: tuple[str, ...]) -> PredictionInput:
     """Return a case of one file without a channel's number, with the problem where it does not hold all channels."""
     (file,), inside = item.images, _channels_inside(item.images[0])
-    if inside in (0, len(channel_names)):
+    if item.problem is not None or inside in (0, len(channel_names)):
         return item
+    if is_series(file):
+        return PredictionInput(item.name, item.images, (
+            f"the series in {file.parent} has {many(inside, 'channel')}, but the model takes {len(channel_names)} "
+            f"({', '.join(channel_names)}). Put the series of each channel into a folder of its own, numbered with four digits: "
+            f"{item.name}_0000, {item.name}_0001."))
     ending = file.name.removeprefix(item.name)
     found = NUMBER.search(item.name)
     case = item.name[:found.start()] if found else item.name

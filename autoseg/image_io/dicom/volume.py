@@ -28,7 +28,8 @@ class Series:
     """What the headers say of a series, as text; "" where they say nothing.
 
     folder: where its files lie. uid: Series Instance UID. number, description: as the scanner calls it. date: of the study,
-    YYYYMMDD. frame_of_reference: UID of the space that positions are in.
+    YYYYMMDD. frame_of_reference: UID of the space that positions are in. part: what tells this part of the series from others,
+    such as "EchoTime 4.6".
     """
 
     folder: Path
@@ -41,12 +42,14 @@ class Series:
     study: str = ""
     date: str = ""
     frame_of_reference: str = ""
+    part: str = ""
 
     def __str__(self) -> str:
         """Return what a person calls it, such as `series 4 "T1 axial" (MR) in study/A`."""
         number, description = f" {self.number}" * bool(self.number), f' "{self.description}"' * bool(self.description)
         modality = f" ({self.modality})" * bool(self.modality)
-        return f"series{number}{description}{modality} in {self.folder}"
+        part = f", {self.part}," * bool(self.part)
+        return f"series{number}{description}{modality}{part} in {self.folder}"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class DicomVolume:
 
     frames: sorted along the normal of their planes, which is row × column. Where nothing was repaired, frame i is plane z = i of
     the array, its rows are axis y, its columns axis x. shape: (Z, Y, X). geometry: of this grid.
-    repairs: what was resampled, one clause each; then planes and frames need not coincide.
+    repairs: what was resampled, one clause each; then planes and frames need not coincide. dtype: of the array, NumPy's name.
+    components: of each voxel; 3 for colours.
     """
 
     series: Series
@@ -63,3 +67,25 @@ class DicomVolume:
     shape: tuple[int, int, int]
     geometry: Geometry
     repairs: tuple[str, ...] = ()
+    dtype: str = "int16"
+    components: int = 1
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A series, or a part of one, that is not used as a volume.
+
+    reason: what was found, a clause. remedy: what to do, a sentence. is_fault: whether it was meant as a volume; localizers,
+    single images and documents are not. images: number of its frames. files: of them.
+    """
+
+    series: Series
+    reason: str
+    remedy: str = ""
+    is_fault: bool = False
+    images: int = 0
+    files: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        """Return one line that names the series."""
+        return f"{self.series}: {self.reason}.{f' {self.remedy}' * bool(self.remedy)}"
