@@ -50,8 +50,8 @@ class EnsembleMember:
         self.values = values_seen(model.description.configuration, model.description.labels)
         self.device = device
         self.dtype = resolve_precision(precision, device)
-        axes = self.mirrored(way.axes)
-        self.mirroring = model.description.mirroring._replace(axes=axes) if axes else Mirroring()
+        axes, its = self.mirrored(way.axes), model.description.mirroring
+        self.mirroring = its._replace(axes=axes) if axes or axes == its.axes else Mirroring()
         self.swapped = swapped_channels(model.description.labels, self.mirroring.swapped)
         self.swapped_before = swapped_values(model.description.labels, self.mirroring.swapped) or {}
         self.members, self.step = members, way.step
