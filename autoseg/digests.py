@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
+from autoseg.image_io import files_of, is_series
 from autoseg.plan import Frozen
 from autoseg.workspace import read_model
 
@@ -58,7 +59,14 @@ def file_digest(path: Path) -> str:
 def content_stamps(paths: Iterable[Path | None]) -> tuple[str, ...]:
     """Return of those files that are not None texts that change when their content does, wherever they lie and whenever they were
     written: name and digest; of a missing file its name alone. Raises AutosegError where one cannot be read."""
-    return tuple(f"{path.name}, {file_digest(path)}" if path.exists() else path.name for path in paths if path is not None)
+    return tuple(_content_stamp(path) for path in paths if path is not None)
+
+
+def _content_stamp(path: Path) -> str:
+    files = files_of(path)
+    if len(files) > 1 or is_series(path):
+        return f"{path.name}, {hashlib.blake2b(''.join(sorted(map(file_digest, files))).encode(), digest_size=8).hexdigest()}"
+    return f"{path.name}, {file_digest(path)}" if files else path.name
 
 
 @contextlib.contextmanager

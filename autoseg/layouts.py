@@ -55,6 +55,14 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
 
 
+def series_folders(folder: Path) -> list[Path]:
+    """Return the visible folders in a folder that hold DICOM files, sorted."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir() and
+                  image_io.holds_dicom(path))
+
+
 def image_files(folder: Path) -> list[Path]:
     """Return the visible files of a folder whose endings are those of readable images, sorted."""
     return [path for path in visible_files(folder) if path.name.lower().endswith(image_io.ENDINGS)]
@@ -190,19 +198,25 @@ def case_labels(content: dict[str, Any], cases: Collection[str], source: Path) -
 
 def has_labelled_folders(folder: Path) -> bool:
     """Tell whether a folder without dataset.json holds a folder normal or abnormal with an image."""
-    return any(image_files(folder / word) for word in CASE_LABELS)
+    return any(_labelled_images(folder / word) for word in CASE_LABELS)
+
+
+def _labelled_images(folder: Path) -> list[tuple[str, Path]]:
+    """Return name and path of each image in a folder: files, and folders that each hold one DICOM series."""
+    return [*((stem(path), path) for path in image_files(folder)),
+            *((path.name, image_io.series_of(path)) for path in series_folders(folder))]
 
 
 def labelled_folders(folder: Path) -> tuple[list[CaseFiles], dict[str, CaseLabel]]:
-    """Return the cases of the folders normal and abnormal, one per image, named like its file without ending; and their labels.
+    """Return the cases of the folders normal and abnormal, one per image, named like its file without ending or the folder of
+    its DICOM series; and their labels.
 
     Raises AutosegError where two images would be the same case.
     """
     found: dict[str, Path] = {}
     labels: dict[str, CaseLabel] = {}
     for word in CASE_LABELS:
-        for path in image_files(folder / word):
-            name = stem(path)
+        for name, path in _labelled_images(folder / word):
             if name in found:
                 raise AutosegError(f"{found[name]} and {path} would both be the case {name}. Rename one of them, or take one "
                                    "away where they are the same image.")
@@ -238,8 +252,10 @@ def _listed_case(folder: Path, entry: Any, source: Path) -> CaseFiles:
 
 
 def located(folder: Path, written: str) -> Path:
-    """Return a path of dataset.json: relative to the dataset's folder, or absolute; environment variables are filled in."""
-    return folder / os.path.normpath(os.path.expandvars(written))
+    """Return a path of dataset.json: relative to the dataset's folder, or absolute; environment variables are filled in. A folder
+    stands for the DICOM series in it."""
+    path = folder / os.path.normpath(os.path.expandvars(written))
+    return image_io.series_of(path) if path.is_dir() else path
 
 
 def section_cases(folder: Path, section: Any) -> list[CaseFiles]:
@@ -262,13 +278,14 @@ def section_cases(folder: Path, section: Any) -> list[CaseFiles]:
 def folder_cases(images: Path, labels: Path | None, ending: str, channels: int) -> list[CaseFiles]:
     """Return the cases of imagesTr and labelsTr (`labels`; None for test images), or of either alone.
 
-    A case has one file per channel, `{case}_{channel, 4 digits}{ending}`, whether each exists or not; where no case has
-    a second file, one file holds all channels (RGB images).
+    A case has one file per channel, `{case}_{channel, 4 digits}{ending}`, whether each exists or not, or a folder of that name
+    without ending, which holds a DICOM series; where no case has a second file, one file holds all channels (RGB images). The
+    label of a series may be a DICOM segmentation, or have any other ending that is there.
     """
     found: dict[str, set[int]] = defaultdict(set)
-    for path in visible_files(images):
-        match = CHANNEL_SUFFIX.match(path.name.removesuffix(ending)) if path.name.endswith(ending) else None
-        if match:
+    series = {path.name: image_io.series_of(path) for path in series_folders(images)}
+    for name in (*series, *(path.name.removesuffix(ending) for path in visible_files(images) if path.name.endswith(ending))):
+        if match := CHANNEL_SUFFIX.match(name):
             found[match["case"]].add(int(match["channel"]))
     several = any(numbers != {0} for numbers in found.values())
     if labels is not None:
@@ -277,7 +294,15 @@ def folder_cases(images: Path, labels: Path | None, ending: str, channels: int) 
                 found.setdefault(path.name.removesuffix(ending), set())
     expected = range(channels if several else 1)
     return [
-        CaseFiles(name, tuple(images / f"{name}_{channel:04d}{ending}" for channel in sorted({*expected, *found[name]})),
-                  None if labels is None else labels / f"{name}{ending}")
+        CaseFiles(name, tuple(series.get(f"{name}_{channel:04d}", images / f"{name}_{channel:04d}{ending}")
+                              for channel in sorted({*expected, *found[name]})),
+                  None if labels is None else _label_file(labels, name, ending, f"{name}_0000" in series))
         for name in sorted(found)
     ]
+
+
+def _label_file(folder: Path, name: str, ending: str, of_series: bool) -> Path:
+    """Return the label of a case, whether it exists or not."""
+    usual = folder / f"{name}{ending}"
+    others = [folder / f"{name}{other}" for other in image_io.ENDINGS] if of_series else []
+    return next((path for path in (usual, *others) if path.is_file()), usual)

@@ -61,11 +61,14 @@ class TrainingChannel(Frozen):
 
 
 class TrainingImages(Frozen):
-    """The range of each measure over the training images. spacing_mm: finest axis first; smallest and largest of each."""
+    """The range of each measure over the training images. spacing_mm: finest axis first; smallest and largest of each.
+    modalities, body_parts: those that headers of DICOM series say; empty where the images are none."""
 
     spacing_mm: tuple[Span, Span, Span]
     largest_ml: NotNegative
     channels: tuple[TrainingChannel, ...]
+    modalities: tuple[str, ...] = ()
+    body_parts: tuple[str, ...] = ()
 
 
 class Topology(Frozen):

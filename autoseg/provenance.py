@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError
 from autoseg.files import append_lines, make_folder, parse_json, remove_leftovers, require_regular_file, write_json
+from autoseg.image_io import files_of, is_series
 from autoseg.plan import Frozen
 from autoseg.versions import versions
 from autoseg.workspace import read_json, read_model
@@ -52,8 +53,12 @@ def file_stamp(path: Path, with_folder: bool = False) -> str:
 
 
 def file_stamps(paths: Iterable[Path | None], with_folder: bool = False) -> tuple[str, ...]:
-    """Return the stamps of those files that are not None."""
-    return tuple(file_stamp(path, with_folder) for path in paths if path is not None)
+    """Return the stamps of those files that are not None; of a series of files, one for all of them."""
+    return tuple(_series_stamp(path) if is_series(path) else file_stamp(path, with_folder) for path in paths if path is not None)
+
+
+def _series_stamp(path: Path) -> str:
+    return f"{path.parent.resolve() / path.name}, {digest_of([file_stamp(file, True) for file in files_of(path)])}"
 
 
 class Origin(Frozen):

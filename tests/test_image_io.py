@@ -261,7 +261,7 @@ def test_files_that_are_no_images_are_named_in_every_format(tmp_path: Path, endi
 
 
 @pytest.mark.parametrize("name, remedy", [
-    ("scan.dcm", "dcm2niix"), ("scan", "Convert"), ("scan.nii.bz2", "Convert"), ("scan.img", "hdr"),
+    ("scan.dcm", "is not a DICOM file"), ("scan", "Convert"), ("scan.nii.bz2", "Convert"), ("scan.img", "hdr"),
 ])
 def test_formats_that_are_not_read_say_what_to_do(tmp_path: Path, name: str, remedy: str) -> None:
     (tmp_path / name).write_bytes(bytes(400))
@@ -698,7 +698,7 @@ def test_odd_files_are_read_as_simpleitk_reads_them(shared_data: Path, name: str
     np.testing.assert_allclose(image.geometry.direction, peer.GetDirection(), atol=1e-9)
 
 
-@pytest.mark.parametrize("name, found", [("complex_image.nii.gz", "complex"), ("enh.dcm", "DICOM"), ("ras.img", r"\.hdr")])
+@pytest.mark.parametrize("name, found", [("complex_image.nii.gz", "complex"), ("ras.img", r"\.hdr")])
 def test_odd_files_that_are_not_read_say_why(shared_data: Path, name: str, found: str) -> None:
     with pytest.raises(AutosegError, match=found):
         read_image(shared_data / "readers/odd" / name)

@@ -14,6 +14,7 @@ from autoseg.threads import let_threads_sleep
 
 if TYPE_CHECKING:
     from autoseg.api.demonstration import demo
+    from autoseg.api.dicom import verify_dicom
     from autoseg.api.evaluation import evaluate
     from autoseg.api.exchange import import_models
     from autoseg.api.exporting import export_models
@@ -46,7 +47,7 @@ MODULES = {
     "recipes": "autoseg.api.listing",
     "repair": "autoseg.api.planning", "report": "autoseg.api.reporting", "run": "autoseg.api.running",
     "task_infos": "autoseg.api.tasks", "train": "autoseg.api.training", "seen": "autoseg.api.planning",
-    "verify": "autoseg.api.planning",
+    "verify": "autoseg.api.planning", "verify_dicom": "autoseg.api.dicom",
 }
 
 __all__ = [
@@ -54,7 +55,7 @@ __all__ = [
     "evaluation_flags", "export_formats", "export_models", "find_best", "given_options",
     "import_models", "load", "next_prediction", "plan_and_preprocess", "planner_for",
     "planning_flags", "postprocess", "predict", "predict_files", "prediction_flags", "read_assignments", "recipes", "repair",
-    "report", "require_not_empty", "run", "seen", "system_error", "task_infos", "train", "verify",
+    "report", "require_not_empty", "run", "seen", "system_error", "task_infos", "train", "verify", "verify_dicom",
 ]
 
 let_threads_sleep()

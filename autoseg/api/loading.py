@@ -63,6 +63,7 @@ class Model:
 
     def _read(self, image: Any, placement: Placement) -> Image:
         from autoseg.dataset import grid_differences, stack_channels
+        from autoseg.image_io import is_series
         from autoseg.image_io.memory import image_of
         from autoseg.inference.inputs import PredictionInput, read_input, require_complete
 
@@ -76,9 +77,10 @@ class Model:
                                    "origin_mm=.")
             if len(several) > 1:
                 return read_input(PredictionInput(Path(several[0]).name, tuple(map(Path, several))))
-            if Path(several[0]).is_dir():
+            items = self._prediction.inputs(Path(several[0]))
+            if len(items) > 1 or (Path(several[0]).is_dir() and not is_series(items[0].images[0])):
                 raise AutosegError(f"{several[0]} is a folder. Give the path of one image, or use autoseg.predict_files.")
-            (item,) = self._prediction.inputs(Path(several[0]))
+            (item,) = items
             require_complete(item)
             return read_input(item)
         channels = [image_of(part, placement) for part in several]

@@ -19,6 +19,7 @@ from autoseg.commands import prediction_command
 from autoseg.errors import AutosegError, many, some
 from autoseg.files import atomic_path
 from autoseg.image_io import ENDINGS, file_ending
+from autoseg.inference.studies import dicom_files, notes_of_series
 from autoseg.options import options_from, require_known
 from autoseg.workspace import Workspace, finished_models, task_of
 
@@ -119,15 +120,17 @@ class PredictResult:
 def predict_files(
     input: PathLike, output: PathLike, dataset: PathLike | None = None, model: OneOrSeveral = None,
     configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
-    overwrite: bool = False, device: str = "auto", workspace: PathLike | None = None, quiet: bool = False, **options: Any,
+    overwrite: bool = False, device: str = "auto", workspace: PathLike | None = None, quiet: bool = False, repair: bool = False,
+    **options: Any,
 ) -> PredictResult:
-    """Predict an image or a folder of images into `output`: whatever the models do that are meant.
+    """Predict an image or a folder of images, or of DICOM series, into `output`: whatever the models do that are meant.
 
     The models are those in the folders or zip archives `model`, or those that dataset, configuration and recipe (or the model's
     name) name, each one or several (several make an ensemble, where the task has any); where nothing is named, what find-best
     chose, else the only model in the workspace. options: those of the task (`PredictOptions` in `autoseg.tasks.<task>.options`),
     such as mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
-    stays as it is. output: a folder; or, for one image and models that make one file of it, that file.
+    stays as it is. output: a folder; or, for one image and models that make one file of it, that file. repair: mend DICOM series
+    that lack slices or whose gantry was tilted, rather than refuse them.
     Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
     source, target = Path(input), Path(output)
@@ -137,21 +140,21 @@ def predict_files(
     else:
         _require_elsewhere(source, [target])
     opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
-    inputs = opened.prediction.inputs(source)
+    inputs = opened.prediction.inputs(source, repair)
+    left_out = notes_of_series(source)
     if not quiet:
         console.show(f"{many(len(inputs), 'image')} of {source}, into {target}")
     if is_file:
         with folder_for_file(opened.prediction, inputs, target, options) as folder:
-            result = _predict_into(opened, inputs, folder, overwrite, quiet)
-            return _one_file(result, target)
+            return _one_file(_predict_into(opened, inputs, folder, overwrite, quiet, left_out), target)
     _require_elsewhere(source, [target / name for name in opened.prediction.subfolders])
-    return _predict_into(opened, inputs, target, overwrite, quiet)
+    return _predict_into(opened, inputs, target, overwrite, quiet, left_out)
 
 
 def _predict_into(
-    opened: _Opened, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool
+    opened: _Opened, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool, left_out: Sequence[str]
 ) -> PredictResult:
-    """Predict images into a folder."""
+    """Predict images into a folder. left_out: what else lies with them, for the notes."""
     opened.prediction.outputs(output, overwrite)  # before the gate takes its time
     gated = None if opened.gate is None else opened.gate.flag(inputs, output, overwrite, quiet)
     found, failed = dict[str, Any](), {}
@@ -174,7 +177,7 @@ def _predict_into(
     table = opened.prediction.table(rows) if rows else None
     if table is not None and not quiet:
         console.show(table)
-    notes = [*(f"Warning: {failing}." for failing in opened.failings), *opened.prediction.notes(rows)]
+    notes = [*left_out, *(f"Warning: {failing}." for failing in opened.failings), *opened.prediction.notes(rows)]
     return PredictResult(
         {name: one.path for name, one in made.items()}, failed, sum(one.was_there for one in made.values()),
         opened.prediction.made(len(made), len(extra)), opened.prediction.done, opened.prediction.compare_with, rows, extra, notes,
@@ -192,7 +195,7 @@ def _one_file(result: PredictResult, target: Path) -> PredictResult:
 def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:
     """Raise AutosegError where an image lies in a folder that is written into: a prediction could take the place of its image.
     source: a folder of images, or one. Links are followed."""
-    images = layouts.image_files(source) if source.is_dir() else [source]
+    images = [*layouts.image_files(source), *dicom_files(source)] if source.is_dir() else [source]
     places = {folder.resolve() for folder in outputs}
     for image in images:
         if places & {image.parent.resolve(), image.resolve().parent}:

@@ -30,6 +30,7 @@ from autoseg.evaluation.metrics import class_names
 from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
 from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
+from autoseg.image_io import exists
 from autoseg.lock import locked
 from autoseg.parallel import Outcome
 from autoseg.postprocessing.comparison import Members, candidates_table, choose, compare, rules_table
@@ -192,7 +193,7 @@ def _changed_since_training(folder: DatasetFolder, task: Task, dataset: Dataset,
 
     again = command_line(folder, "autoseg_plan_and_preprocess")
     files = [path for case in dataset.training for path in (*case.images, case.label) if path is not None]
-    if gone := [path for path in files if not path.exists()]:
+    if gone := [path for path in files if not exists(path)]:
         raise AutosegError(f"{many(len(gone), 'file')} of {dataset.name} are gone: {some(gone)}. Put them back, or plan again "
                            f"without these cases: {again}")
     warnings = []

@@ -20,12 +20,14 @@ from autoseg.cli import (
     run,
     train,
     verify,
+    verify_dicom,
 )
 from autoseg.cli.command import add_version, carry_out, execute
 
 COMMANDS = (
-    run.COMMAND, verify.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, find_best.COMMAND, report.COMMAND, predict.COMMAND,
-    postprocess.COMMAND, evaluate.COMMAND, export.COMMAND, import_models.COMMAND, recipes.COMMAND, demo.COMMAND,
+    run.COMMAND, verify.COMMAND, verify_dicom.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, find_best.COMMAND,
+    report.COMMAND, predict.COMMAND, postprocess.COMMAND, evaluate.COMMAND, export.COMMAND, import_models.COMMAND,
+    recipes.COMMAND, demo.COMMAND,
 )
 
 

@@ -10,7 +10,8 @@ from autoseg.cli.command import Command, add_device, add_options, add_workspace,
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-i", dest="input", required=True, metavar="IN", help="a folder of images, or one image")
+    parser.add_argument("-i", dest="input", required=True, metavar="IN",
+                        help="a folder of images, or one image; every DICOM series below the folder is an image, too")
     parser.add_argument("-o", dest="output", required=True, metavar="OUT",
                         help=f"folder for what is made: {of_tasks('writes')}; or, for one image that is segmented, a file")
     parser.add_argument("-d", dest="dataset", metavar="DATASET", help="whose models (default: the only one there is)")
@@ -26,6 +27,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", dest="folds", nargs="+", metavar="FOLD",
                         help="folds of each model to average (default: all finished ones)")
     parser.add_argument("--overwrite", action="store_true", help="predict also what is already there")
+    parser.add_argument("--repair", action="store_true",
+                        help="fill gaps of missing slices of DICOM series from the slices beside, and undo a tilt of the gantry; "
+                             "without it, such series are refused")
     add_options(parser, api.prediction_flags())
     add_device(parser)
     add_workspace(parser)
@@ -35,7 +39,7 @@ def run(flags: argparse.Namespace) -> int:
     result = api.predict_files(
         flags.input, flags.output, dataset=flags.dataset, model=flags.model, configuration=flags.configuration,
         recipe=flags.recipe, folds=flags.folds, overwrite=flags.overwrite, device=flags.device, workspace=flags.workspace,
-        **api.given_options(api.prediction_flags(), vars(flags)))
+        repair=flags.repair, **api.given_options(api.prediction_flags(), vars(flags)))
     if (gate := result.gate) is not None:
         print(f"Wrote {gate.path}: {len(gate.flagged)} of {gate.cases} images flagged as unlike the gate's training data.")
         for case, reason in gate.flagged.items():

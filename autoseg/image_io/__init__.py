@@ -11,11 +11,12 @@ is missing, empty, truncated, damaged, something else than its name says, or of 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -87,6 +88,36 @@ def files_of(path: Path) -> tuple[Path, ...]:
     if is_series(path):
         return import_module(f"{__name__}.dicom.study").files_of(path)  # type: ignore[no-any-return]
     return (path,) if path.exists() else ()
+
+
+def exists(path: Path) -> bool:
+    """Tell whether the file, or the series, that a path stands for is there."""
+    return bool(files_of(path))
+
+
+def series_of(folder: Path) -> Path:
+    """Return the path that stands for the only series in a folder."""
+    return import_module(f"{__name__}.dicom.study").series_path(folder)  # type: ignore[no-any-return]
+
+
+class Scan(NamedTuple):
+    """What the header of a DICOM series says of a scan; empty for other images. repairs: what was resampled in it."""
+
+    modality: str = ""
+    body_part: str = ""
+    repairs: tuple[str, ...] = ()
+
+
+def scan_of(image: Image) -> Scan:
+    """Return what the image's header says of the scan that it comes from."""
+    if f"{__name__}.dicom.volume" not in sys.modules:  # then nothing was read from DICOM
+        return Scan()
+    from autoseg.image_io.dicom.volume import DicomVolume
+
+    volume = image.header
+    if not isinstance(volume, DicomVolume):
+        return Scan()
+    return Scan(volume.series.modality.upper(), volume.series.body_part.upper(), volume.repairs)
 
 
 def number_of_voxels(path: Path) -> int:

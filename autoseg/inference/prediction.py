@@ -81,9 +81,9 @@ class Prediction(ABC):
             raise AutosegError("These models give no probabilities of classes. Leave out "
                                "--save-probabilities.")
 
-    def inputs(self, path: Path) -> list[PredictionInput]:
+    def inputs(self, path: Path, repair: bool = False) -> list[PredictionInput]:
         """List the cases in a folder of images, or of one image (see `list_inputs`)."""
-        return list_inputs(path, self, self.one_file_each)
+        return list_inputs(path, self, self.one_file_each, repair)
 
     def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
         """Predict an image (C, Z, Y, X) in memory, and write nothing. probabilities: give those of the classes, too.

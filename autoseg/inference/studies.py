@@ -32,6 +32,12 @@ def notes_of_series(path: Path) -> list[str]:
     return [] if study is None else [f"Left out: {refused}" for refused in study.refused if not refused.is_fault]
 
 
+def dicom_files(path: Path) -> list[Path]:
+    """Return the DICOM files below a folder that belong to images."""
+    study = _study(path, False)
+    return [] if study is None else sorted({frame.path for one in study.found for frame in one.volume.frames})
+
+
 def _study(path: Path, repair: bool) -> Study | None:
     """Return the series below a folder, or those that one file belongs to; None where there are none."""
     if path.is_dir():

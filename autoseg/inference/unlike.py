@@ -47,8 +47,14 @@ def image_warnings(
     training: None where the model does not know them. absolute: of each channel, whether its intensities have a unit of their own
     (CT), so that they are not scaled image by image. tiles: of the sliding window.
     """
+    if image.repairs:
+        yield f"its series was repaired: {', '.join(image.repairs)}. Look at it before you trust the result"
     if training is None:
         return
+    for what, its, trained_on in (("modality", image.modality, training.modalities),
+                                  ("body part", image.body_part, training.body_parts)):
+        if its and trained_on and its not in trained_on:
+            yield f"its {what} is {its}, and that of the training images {' or '.join(trained_on)}, as the headers say"
     for mm, (smallest, largest) in zip(image.spacing_mm, training.spacing_mm, strict=True):
         if mm > FAR_SPACING * largest or mm < smallest / FAR_SPACING:
             yield (f"its spacing is {_listed(image.spacing_mm)} mm, and that of the training images is "

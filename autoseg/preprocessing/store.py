@@ -257,7 +257,7 @@ def require_unchanged(
     again.
     """
     stored = [case for case in cases if case.name in origins]
-    gone = {case.name: path for case in stored for path in (*case.images, case.label) if path is not None and not path.exists()}
+    gone = {case.name: path for case in stored for path in (*case.images, case.label) if path and not image_io.exists(path)}
     changed = [case.name for case in stored if case.name not in gone and origin(case) != origins[case.name]]
     found = [f"the images or labels of {many(len(changed), 'case')} have changed ({some(changed)})"] if changed else []
     if gone:

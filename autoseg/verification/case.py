@@ -81,7 +81,7 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
 
 
 def _read(checked: CheckedCase, path: Path, reader: Callable[[Path], Image]) -> Image | None:
-    if not path.exists():
+    if not image_io.exists(path):
         near = naming_remedy(checked.case, path)
         checked.note(path, "error", "missing_file", f"the file {path.name} does not exist",
                      near or f"Put it there, correct dataset.json, {LEAVE_OUT}.")

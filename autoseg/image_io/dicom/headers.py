@@ -14,6 +14,7 @@ from autoseg.image_io.opening import open_regular
 
 PREAMBLE, MAGIC = 128, b"DICM"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+SEGMENTS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 DIRECTORY = "1.2.840.10008.1.3.10"
 # What may tell apart frames of one series that lie in the same place, in the order in which it is tried.
 APART = ("EchoTime", "EchoNumbers", "DiffusionBValue", "TemporalPositionIdentifier", "ImageType", "InversionTime", "FlipAngle",
@@ -116,8 +117,8 @@ def _header(path: Path, dataset: Any) -> FileHeader:
     header = FileHeader(path, instance, series)
     if not (_text(dataset, "Rows") and _text(dataset, "Columns")):
         return FileHeader(path, instance, series, problem=f"it is no image ({sop_class.name or 'of no known class'})")
-    if "segmentation" in sop_class.name.lower():
-        return FileHeader(path, instance, series, problem="it is a segmentation")
+    if sop_class in SEGMENTS:
+        return FileHeader(path, instance, series, problem=f"it holds segments, no image ({sop_class.name})")
     problem = _pixel_problem(dataset)
     planes = () if problem else tuple(_planes(header, sop_class, dataset))
     if not problem and not planes:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.errors import AutosegError, many
+from autoseg.image_io.checks import not_an_image
 from autoseg.image_io.dicom.headers import FileHeader, is_dicom, read_header
 from autoseg.image_io.dicom.library import require_dicom
 from autoseg.image_io.dicom.stack import stacks
 from autoseg.image_io.dicom.volume import DicomVolume, Refused, Series
+from autoseg.image_io.opening import open_regular
 
 SERIES = re.compile(r"(?P<uid>[0-9.]*)\*(?P<part>\d*)(?P<repaired>~repaired)?\.dcm")  # a name that stands for many files
 OTHER_FILES = (".gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img", ".tif", ".tiff", ".png", ".bmp",
@@ -94,6 +96,9 @@ def volume_at(path: Path) -> DicomVolume:
     folder, uid = (path.parent, match["uid"]) if match else (path, "")
     if not folder.exists():
         raise AutosegError(f"{folder} does not exist. Check the name, or copy it there.")
+    if path.is_file() and not is_dicom(path):
+        with open_regular(path) as file:
+            raise not_an_image(path, "a DICOM file", file.read(12))
     study = scan(folder, repair=bool(match and match["repaired"]))
     found = [one for one in study.found if not uid or one.volume.series.uid == uid]
     if match and match["part"]:
@@ -101,14 +106,15 @@ def volume_at(path: Path) -> DicomVolume:
     if len(found) == 1:
         return found[0].volume
     if found:
-        series = "; ".join(str(one.volume.series) for one in found[:4])
-        raise AutosegError(f"{folder} holds {many(len(found), 'volume')} ({series}), where one was expected. Give each a folder of "
-                           "its own.")
+        several = "; ".join(str(one.volume.series) for one in found[:4])
+        raise AutosegError(f"{folder} holds {many(len(found), 'volume')} ({several}), where one was expected. Give each a folder "
+                           "of its own.")
     reasons = [refused for refused in study.refused if not uid or refused.series.uid == uid]
     if path.is_file() and len(reasons) == 1 and reasons[0].images == 1 and not reasons[0].is_fault:
         raise AutosegError(f"{path}: {reasons[0].reason}. Where it is one slice of a series, give the folder: {path.parent}")
     faults = [str(refused) for refused in reasons if refused.is_fault] or [str(refused) for refused in reasons]
-    raise AutosegError(" ".join(faults[:4]) or f"{folder} holds no DICOM series. Check what lies there.")
+    raise AutosegError(" ".join(faults[:4]) or f"{folder} is a folder that holds no DICOM series. Give an image file, or a "
+                         "folder with one series.")
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
