@@ -85,7 +85,7 @@ def read_header(path: Path) -> FileHeader | None:
     import pydicom
 
     with dicom_library(path):
-        meta: Any = pydicom.filereader.read_file_meta_info(path) if _has_preamble(path) else {}
+        meta = meta_of(path)
         if meta.get("TransferSyntaxUID") == DEFLATED:
             return FileHeader(path, "", Series(path.parent, ""), problem="it is deflated as a whole, which is not read; dcmtk's "
                               "dcmconv +te unpacks it")
@@ -93,6 +93,13 @@ def read_header(path: Path) -> FileHeader | None:
             return None
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
         return _header(path, dataset)
+
+
+def meta_of(path: Path) -> Any:
+    """Return the elements that stand before a file's content, such as its transfer syntax; none of a file without a preamble."""
+    import pydicom
+
+    return pydicom.filereader.read_file_meta_info(path) if _has_preamble(path) else {}
 
 
 def _has_preamble(path: Path) -> bool:

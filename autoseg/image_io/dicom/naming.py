@@ -17,8 +17,8 @@ def case_names(root: Path, series: Sequence[Series]) -> list[str]:
     """Return a name for each series, or part of one, below `root`.
 
     It is that of the folder below `root` that holds it and no other, with the names of the folders above it; where there is none,
-    that of its folder, number and description. Where files lie directly in `root`, patient and date of the study take the place of
-    the folder. Names that would be alike are told apart by digits made from the series' UID.
+    that of its folder, number and description. Where files lie directly in `root`, patient and date of the study take the place
+    of the folder. Names that would be alike are told apart by digits made from the series' UID.
     """
     parts = [one.folder.relative_to(root).parts if one.folder.is_relative_to(root) else () for one in series]
     shared = Counter(its[:count] for its in parts for count in range(1, len(its) + 1))
