@@ -135,6 +135,10 @@ class Ways(Frozen):
         """Return what a way leaves out, such as "mirroring left out, tiles 0.65 of the patch apart"."""
         return way_in_words(way, self.full.way)
 
+    def name(self, measured: MeasuredWay) -> str:
+        """Return the same for a table, in which the full way is "in full"."""
+        return "in full" if measured is self.full else self.in_words(measured.way)
+
     def says(self, measured: MeasuredWay) -> str:
         """Return a way with what it changes and saves."""
         name = self.in_words(measured.way)

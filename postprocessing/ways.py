@@ -47,7 +47,7 @@ def ways_table(ways: Ways) -> Table:
         table.add_column(column, justify="right")
     for one in ways.worth_showing:
         table.add_row(
-            "→" if one is ways.chosen_way else "", ways.in_words(one.way), significant_cell(one.evaluations),
+            "→" if one is ways.chosen_way else "", ways.name(one), significant_cell(one.evaluations),
             significant_cell(one.seconds), cell(one.dice, places=4), _change(one.dice_change), cell(one.nsd, places=4),
             _change(one.nsd_change), _verdict(one))
     return table
