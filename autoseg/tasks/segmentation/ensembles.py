@@ -96,7 +96,7 @@ def _predict_case(
     missing = [pair for pair in pairs if not pair.path(case).exists()]
     prepared = prepare(folder, case, models, predictor.members, previous)
     segmentations = predictor.predict_combinations(prepared, [pair.models for pair in missing])
-    like = read_label(reference_of(case))
+    like = read_label(reference_of(case), case.images[0])
     for pair, segmentation in zip(missing, segmentations, strict=True):
         write_label(pair.path(case), segmentation, like=like)
 

@@ -131,7 +131,7 @@ class _Networks:
         prepared: the case for each model. before: evaluations and cost of what segments it first, for models that go on from
         that. report: gets the share of the case that is done.
         """
-        reference = read_label(reference_of(case))
+        reference = read_label(reference_of(case), case.images[0])
         placed: dict[str, list[OnCase]] = {}
         for number, (step, predictor) in enumerate(self.predictors.items()):
             places = str([starts_of(data.shape, member.model.description.configuration.patch_size, step)
