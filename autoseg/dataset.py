@@ -395,6 +395,6 @@ def stack_channels(channels: list[Image]) -> Image:
 
 def _read(case: Case, path: Path, is_label: bool = False) -> Image:
     try:
-        return image_io.read_label(path) if is_label else image_io.read_image(path)
+        return image_io.read_label(path, case.images[0]) if is_label else image_io.read_image(path)
     except AutosegError as error:
         raise AutosegError(f"{case}: {error}") from error

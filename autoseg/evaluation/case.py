@@ -113,7 +113,8 @@ def compare(pair: Pair, labels: Labels | None, tolerance_mm: float) -> Compared:
 
 def read_pair(pair: Pair) -> tuple[Image, Image]:
     """Return reference and prediction, each (1, Z, Y, X) non-negative integers. Raises AutosegError where `compare` does."""
-    reference, prediction = image_io.read_label(pair.reference), image_io.read_label(pair.prediction)
+    reference = image_io.read_label(pair.reference, pair.prediction)
+    prediction = image_io.read_label(pair.prediction, pair.reference)
     if differing := grid_differences(reference, prediction):
         raise AutosegError(
             f"{pair}: the prediction {pair.prediction} does not lie on the grid of its reference {pair.reference}: "

@@ -64,13 +64,15 @@ class Plane:
 
 @dataclass(frozen=True)
 class FileHeader:
-    """A DICOM file. planes: its frames; none where it is no image that lies in space, for which `problem` gives the reason."""
+    """A DICOM file. planes: its frames; none where it is no image that lies in space, for which `problem` gives the reason.
+    segments: whether it holds segments in place of an image."""
 
     path: Path
     instance: str
     series: Series
     planes: tuple[Plane, ...] = ()
     problem: str = ""
+    segments: bool = False
 
 
 def is_dicom(path: Path) -> bool:
@@ -118,7 +120,8 @@ def _header(path: Path, dataset: Any) -> FileHeader:
     if not (_text(dataset, "Rows") and _text(dataset, "Columns")):
         return FileHeader(path, instance, series, problem=f"it is no image ({sop_class.name or 'of no known class'})")
     if sop_class in SEGMENTS:
-        return FileHeader(path, instance, series, problem=f"it holds segments, no image ({sop_class.name})")
+        problem = f"it holds segments, no image ({sop_class.name})"
+        return FileHeader(path, instance, series, problem=problem, segments=True)
     problem = _pixel_problem(dataset)
     planes = () if problem else tuple(_planes(header, sop_class, dataset))
     if not problem and not planes:

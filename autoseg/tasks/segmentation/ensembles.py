@@ -99,7 +99,7 @@ def _predict_case(
         for member, model, stored in zip(predictor.members, models, previous, strict=True)
     ]
     segmentations = predictor.predict_combinations(prepared, [pair.models for pair in missing])
-    like = read_label(_reference(case))
+    like = read_label(_reference(case), case.images[0])
     for pair, segmentation in zip(missing, segmentations, strict=True):
         write_label(pair.path(case), segmentation, like=like)
 
