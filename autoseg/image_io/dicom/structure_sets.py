@@ -13,7 +13,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Geometry
 from autoseg.image_io.checks import damaged
 from autoseg.image_io.dicom.filling import TooManyCrossings, fill
-from autoseg.image_io.dicom.headers import DEFLATED, meta_of
+from autoseg.image_io.dicom.headers import DEFLATED, STRUCTURES, meta_of
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.dicom.volume import DicomVolume
 from autoseg.image_io.opening import check_announced, file_bytes, open_regular
@@ -21,7 +21,6 @@ from autoseg.image_io.opening import check_announced, file_bytes, open_regular
 OFF_THE_PLANE = 0.25  # of the distance of slices: so far from the centre of a slice a point may lie
 MOST_POINTS = 20_000_000  # of all contours
 FARTHEST_MM = 1e6
-STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 TAGS = ["SOPClassUID", "SOPInstanceUID", "StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence",
         "SpecificCharacterSet"]
 LONGEST_NUMBER = 64  # letters; DICOM allows 16
@@ -79,7 +78,7 @@ def _content(path: Path) -> Any:
     with open_regular(path) as file:
         check_announced(path, file_bytes(file), file_bytes(file), copies=MEMORY_PER_BYTE)
         content = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=TAGS)
-    if str(content.get("SOPClassUID", "")) != STRUCTURE_SET:
+    if str(content.get("SOPClassUID", "")) != STRUCTURES:
         raise AutosegError(f"{path} was expected to be an RT structure set, but is of another kind: its SOP class is "
                            f"{content.get('SOPClassUID') or 'not given'}.")
     return content
