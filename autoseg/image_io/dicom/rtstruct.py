@@ -20,7 +20,7 @@ from autoseg.image_io.dicom.headers import STRUCTURES
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.dicom.structure_sets import mask_of, read_structure_set
 from autoseg.image_io.dicom.structures import Maker, Structure
-from autoseg.image_io.dicom.volume import DicomVolume, Frame
+from autoseg.image_io.dicom.volume import DicomVolume, Frame, frames_of_planes
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -36,7 +36,6 @@ MAY_BE_EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "S
                 "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator")
 LONGEST_TEXT, LONGEST_LABEL, LONGEST_NUMBER = 64, 16, 16  # letters
 PRECISION = 1e-4  # of a voxel, to which points are written
-SAME_PLANE = 0.1  # of the slices' distance: so far from a plane a frame may lie that is its image
 
 
 def write_rtstruct(path: Path, labels: np.ndarray, like: Image, structures: Sequence[Structure], maker: Maker) -> None:
@@ -147,18 +146,12 @@ def _drawn(labels: np.ndarray, like: Image, structures: Sequence[Structure]) -> 
 
 def _images_of_planes(like: Image) -> dict[int, Dataset]:
     """Return the image that each slice of the volume is; slices that a repair made have none."""
-    frames, geometry = like.header.frames, like.geometry
-    count_in_file = Counter(frame.instance for frame in frames)
-    away = np.array([frame.position_mm for frame in frames]) - geometry.origin_mm
-    places = away @ np.reshape(geometry.direction, (3, 3))[:, 2] / geometry.spacing_mm[0]
+    count_in_file = Counter(frame.instance for frame in like.header.frames)
     found = {}
-    for z in range(like.array.shape[1]):
-        nearest = int(np.abs(places - z).argmin())
-        if abs(places[nearest] - z) <= SAME_PLANE:
-            frame = frames[nearest]
-            (found[z],) = _images([frame])
-            if count_in_file[frame.instance] > 1:
-                found[z].ReferencedFrameNumber = frame.number + 1
+    for z, frame in frames_of_planes(like).items():
+        (found[z],) = _images([frame])
+        if count_in_file[frame.instance] > 1:
+            found[z].ReferencedFrameNumber = frame.number + 1
     return found
 
 

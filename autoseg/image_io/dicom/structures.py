@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from autoseg import __version__
 from autoseg.image_io.dicom.codes import Coding, coding_of
@@ -19,8 +21,8 @@ GOLDEN_ANGLE = 0.381966  # of a turn: so that every next hue lies between those 
 
 @dataclass(frozen=True)
 class Structure:
-    """A structure of a segmentation. name: as dataset.json has it. values: label values whose union it is. rgb: its colour. coding:
-    what it is."""
+    """A structure of a segmentation. name: as dataset.json has it. values: label values whose union it is. rgb: its colour.
+    coding: what it is."""
 
     name: str
     values: tuple[int, ...]
@@ -60,3 +62,9 @@ def colour(index: int) -> Colour:
     hue, saturation, value = index * GOLDEN_ANGLE % 1, (0.85, 0.5, 0.7)[index % 3], (0.95, 0.85, 0.65)[index // 3 % 3]
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def voxels_by_plane(labels: np.ndarray, structures: Sequence[Structure]) -> np.ndarray:
+    """Return (Z, values) int64: how many voxels of each label value, up to the highest of a structure, each plane has."""
+    values = max(max(structure.values) for structure in structures) + 1
+    return np.stack([np.bincount(plane.ravel(), minlength=values)[:values] for plane in labels])

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.image import Geometry
+import numpy as np
+
+from autoseg.image import Geometry, Image
+
+SAME_PLANE = 0.1  # of the slices' distance: so far from a plane a frame may lie that is its image
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,15 @@ class DicomVolume:
     repairs: tuple[str, ...] = ()
     dtype: str = "int16"
     components: int = 1
+
+
+def frames_of_planes(like: Image) -> dict[int, Frame]:
+    """Return the frame that each plane z of an image is, a volume or a part of one; planes that a repair made have none."""
+    frames, geometry = like.header.frames, like.geometry
+    away = np.array([frame.position_mm for frame in frames]) - geometry.origin_mm
+    places = away @ np.reshape(geometry.direction, (3, 3))[:, 2] / geometry.spacing_mm[0]
+    nearest = {z: int(np.abs(places - z).argmin()) for z in range(like.array.shape[1])}
+    return {z: frames[index] for z, index in nearest.items() if abs(places[index] - z) <= SAME_PLANE}
 
 
 @dataclass(frozen=True)
