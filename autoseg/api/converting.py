@@ -21,9 +21,9 @@ from autoseg.conversion.cases import (
     with_annotations,
 )
 from autoseg.conversion.classes import Classes, alike, classes_of
-from autoseg.conversion.writing import ENDING, Overlap, convert_case, files_of
+from autoseg.conversion.writing import ENDING, FOLDERS, Overlap, convert_case, files_of
 from autoseg.errors import AutosegError, many, some
-from autoseg.files import write_json
+from autoseg.files import remove_leftovers, write_json
 from autoseg.image_io.dicom.annotations import Annotation, read_annotation
 from autoseg.image_io.dicom.study import Study, scan
 from autoseg.parallel import run_parallel
@@ -91,6 +91,8 @@ def convert(
     origin = Origin.of(made="conversion of DICOM", source=str(source.resolve()), labels=dict(values),
                        names=dict(sorted(of_name.items())), channels=list(channels), overlap=overlap, repair=repair)
     record = OutputFolder(target, origin, overwrite, RECORD)
+    for name in FOLDERS:
+        remove_leftovers(target / name)
     record.remove_others({name for case in sources.cases for name in files_of(case).all})
     waiting = [case for case in sources.cases if not _is_there(record, case)]
     for case in waiting:

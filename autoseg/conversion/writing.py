@@ -17,6 +17,7 @@ from autoseg.image_io import read_image, write_image, write_label
 from autoseg.image_io.dicom.annotations import Annotation, masks_of
 
 ENDING = ".nii.gz"
+FOLDERS = ("imagesTr", "labelsTr", "imagesTs")
 Overlap = Literal["refuse", "later"]
 
 
@@ -84,9 +85,8 @@ def _labels(
             notes += [f"{annotation}: {note}" for note in its_notes]
             for plane, there in zip(labels, mask, strict=True):
                 if there.any():
-                    found, counts = np.unique(plane[there], return_counts=True)
-                    shared.update({(names[value], name): count for value, count in zip(found.tolist(), counts.tolist(), strict=True)
-                                   if value not in (0, own)})
+                    values_there = zip(*(its.tolist() for its in np.unique(plane[there], return_counts=True)), strict=True)
+                    shared.update({(names[value], name): count for value, count in values_there if value not in (0, own)})
                     plane[there] = own
     if shared:
         pairs = some(f'"{one}" and "{other}" ({many(count, "voxel")})' for (one, other), count in shared.items())
