@@ -10,6 +10,7 @@ from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError, many
 from autoseg.groups import patients_of, suspicion
 from autoseg.image import Geometry, most_frequent_orientation
+from autoseg.image_io import is_series
 from autoseg.verification.findings import LEAVE_OUT, Finding
 from autoseg.workspace import read_json
 
@@ -93,7 +94,7 @@ def _same_patients(dataset: Dataset) -> Iterator[Finding]:
 
 def _stray_files(dataset: Dataset) -> Iterator[Finding]:
     used = {path for case in (*dataset.training, *dataset.test) for path in (*case.images, case.label) if path}
-    inside = {path.parent for path in used if dataset.folder in path.parent.parents}
+    inside = {path.parent for path in used if dataset.folder in path.parent.parents and not is_series(path)}
     for folder in sorted(inside):
         stray = [path.name for path in layouts.visible_files(folder) if path not in used and path.suffix != ".json"]
         if stray:
