@@ -32,7 +32,8 @@ def classes_of(names: Iterable[str], wanted: Sequence[str] = (), renamed: Mappin
     """Return the classes that drawn things with these names make.
 
     names: all that were found, one that was found several times several times. wanted: the classes in the order of their values;
-    empty for all, by name. renamed: from names to classes; several names may become one class. Names that are `alike` are one.
+    empty for all, by name ("rib 2" before "rib 10"). renamed: from names to classes; several names may become one class. Names
+    that are `alike` are one.
     Raises AutosegError, listing the names that there are, for one that is not among them.
     """
     found = Counter(names)
@@ -45,13 +46,18 @@ def classes_of(names: Iterable[str], wanted: Sequence[str] = (), renamed: Mappin
     for name in wanted:
         _require_known(name, [*found, *targets.values()], "--labels")
     called = {key: chosen.get(key) or min(its, key=lambda name: (-its[name], name)) for key, its in spellings.items()}
-    order = [alike(name) for name in wanted] if wanted else sorted(called)
+    order = [alike(name) for name in wanted] if wanted else sorted(called, key=_by_number)
     order = sorted(dict.fromkeys(key for key in order if key in called and key != BACKGROUND), key=lambda key: key == IGNORE)
     values = {IGNORE if key == IGNORE else called[key]: value for value, key in enumerate(order, 1)}
     of_name = {name: IGNORE if key == IGNORE else called[key] for key in order for name in spellings[key]}
     notes = [f'Taken as one class "{called[key]}": {", ".join(sorted(spellings[key]))}.' for key in order
              if len(spellings[key]) > 1]
     return Classes(values, of_name, tuple(notes))
+
+
+def _by_number(key: str) -> str:
+    """Return what names are sorted by, so that "rib 2" comes before "rib 10"."""
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(9), key)
 
 
 def _require_known(name: str, known: Iterable[str], flag: str) -> None:

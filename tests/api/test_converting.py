@@ -116,6 +116,7 @@ def test_names_that_differ_in_writing_alone_are_one_class_and_said(source: Path)
 def test_classes_are_chosen_renamed_and_put_in_order() -> None:
     names = ["Liver", "liver", "GTV-1", "gtv 2", "Heart", "Ignore", "background"]
     assert dict(classes_of(names).values) == {"GTV-1": 1, "gtv 2": 2, "Heart": 3, "Liver": 4, "ignore": 5}
+    assert list(classes_of(["rib 10", "rib 2", "Aorta"]).values) == ["Aorta", "rib 2", "rib 10"]
     chosen = classes_of(names, ["tumor", "LIVER"], {"GTV_1": "tumor", "GTV 2": "tumor"})
     assert dict(chosen.values) == {"tumor": 1, "LIVER": 2}
     assert dict(chosen.of_name) == {"GTV-1": "tumor", "gtv 2": "tumor", "Liver": "LIVER", "liver": "LIVER"}
