@@ -17,6 +17,7 @@ from autoseg import image_io, layouts
 from autoseg.bounds import whole_number
 from autoseg.errors import AutosegError, did_you_mean, many, some
 from autoseg.image import Image
+from autoseg.image_io.dicom.codes import Coding
 from autoseg.names import name_fault, same_on_disk
 from autoseg.plan import Frozen
 from autoseg.regions import painting_fault
@@ -106,7 +107,7 @@ class Dataset(Frozen):
     then they are what the files hold. file_ending: of images and labels, with the dot; of layout "folders", the most frequent
     one. training and test: sorted by case name. groups: case to group (patient), where dataset.json says which cases belong
     together; see `autoseg.groups` for the others. case_labels: case to "normal" or "abnormal", where that is known; test cases
-    may be among them.
+    may be among them. dicom_codes: of labels, where dataset.json has them.
     """
 
     remedy: ClassVar[str] = (
@@ -122,6 +123,7 @@ class Dataset(Frozen):
     test: tuple[Case, ...] = ()
     groups: dict[str, str] = {}
     case_labels: dict[str, layouts.CaseLabel] = {}
+    dicom_codes: dict[str, Coding] = {}
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -157,6 +159,7 @@ def load_dataset(folder: Path) -> Dataset:
     case_labels = layouts.case_labels(content, names, source)
     return dataset.model_copy(update={
         "groups": layouts.groups(content, names, source), "case_labels": case_labels,
+        "dicom_codes": layouts.dicom_codes(content, dataset.labels.values, source),
         "training": tuple(_without_missing_label(case) if case.name in case_labels else case for case in dataset.training)})
 
 
@@ -392,6 +395,6 @@ def stack_channels(channels: list[Image]) -> Image:
 
 def _read(case: Case, path: Path, is_label: bool = False) -> Image:
     try:
-        return image_io.read_label(path) if is_label else image_io.read_image(path)
+        return image_io.read_label(path, case.images[0]) if is_label else image_io.read_image(path)
     except AutosegError as error:
         raise AutosegError(f"{case}: {error}") from error

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 from autoseg import image_io
 from autoseg.bounds import whole_number
-from autoseg.errors import AutosegError, many, some
+from autoseg.errors import AutosegError, did_you_mean, many, some
+from autoseg.image_io.dicom.codes import Code, Coding
 
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 IGNORE = "ignore"
@@ -22,6 +23,9 @@ GROUPS_EXAMPLE = '{"patient_7": ["case_a", "case_b"], ...} or {"case_a": "patien
 CaseLabel = Literal["normal", "abnormal"]  # the label of a whole case
 CASE_LABELS: tuple[CaseLabel, ...] = ("normal", "abnormal")
 CASE_LABELS_EXAMPLE = '{"case_a": "normal", "case_b": "abnormal", ...}'
+DICOM_CODES_EXAMPLE = '{"kidney": {"type": ["64033007", "SCT", "Kidney"], "modifier": ["7771000", "SCT", "Left"]}, ...}'
+CODED = ("type", "category", "modifier")
+LONGEST_OF_CODE = (64, 16, 64)  # letters of value, scheme and meaning
 NNUNET_EXAMPLE = (
     '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "kidney": 1}, "numTraining": 20, "file_ending": ".nii.gz"}'
 )
@@ -194,6 +198,38 @@ def case_labels(content: dict[str, Any], cases: Collection[str], source: Path) -
             f'{source}: "case_labels" names {many(len(unknown), "case")} that the dataset does not have: {some(unknown)}. '
             f"Correct them (the cases are called {some(sorted(cases), 3)}) or take them out.")
     return dict(sorted(entries.items()))
+
+
+def dicom_codes(content: dict[str, Any], names: Collection[str], source: Path) -> dict[str, Coding]:
+    """Return label to its codes in DICOM objects, from the optional entry `dicom_codes`. names: of all labels.
+
+    Raises AutosegError for an entry of another form and for unknown labels.
+    """
+    entries = content.get("dicom_codes")
+    if entries is None:
+        return {}
+    if not isinstance(entries, dict):
+        raise AutosegError(f'{source}: "dicom_codes" is {entries!r}, expected {DICOM_CODES_EXAMPLE}.')
+    if unknown := sorted(entries.keys() - set(names)):
+        raise AutosegError(f'{source}: "dicom_codes" names {many(len(unknown), "label")} that "labels" does not have: '
+                           f"{some(unknown)}.{did_you_mean(unknown[0], names)} Correct them or take them out.")
+    return {name: _coding(name, entry, source) for name, entry in entries.items()}
+
+
+def _coding(name: str, entry: Any, source: Path) -> Coding:
+    parts = entry if isinstance(entry, dict) else {}
+    right = {key: Code(*code) for key, code in parts.items() if key in CODED and _is_code(code)}
+    if "type" not in right or right.keys() != parts.keys():
+        raise AutosegError(
+            f'{source}: "dicom_codes" holds {name!r}: {entry!r}. Expected is a "type", and where needed a "category" and a '
+            f'"modifier", each a list of value, scheme and meaning (up to {", ".join(map(str, LONGEST_OF_CODE))} letters): '
+            f"{DICOM_CODES_EXAMPLE}.")
+    return Coding(**right)
+
+
+def _is_code(code: Any) -> bool:
+    return isinstance(code, list) and len(code) == 3 and all(
+        isinstance(text, str) and 0 < len(text) <= most for text, most in zip(code, LONGEST_OF_CODE, strict=True))
 
 
 def has_labelled_folders(folder: Path) -> bool:

@@ -15,7 +15,8 @@ from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
-from autoseg.workspace import Workspace
+from autoseg.image_io.dicom.codes import ANATOMY, Code, Coding
+from autoseg.workspace import Workspace, read_model
 
 
 def describe(folder: Path, **changes: Any) -> Path:
@@ -322,3 +323,28 @@ def test_another_encoding_than_utf8_is_named_with_what_to_do(tiny_dataset: Path,
         load_dataset(tiny_dataset)
     source.write_bytes(source.read_bytes().decode(encoding).encode("utf-8-sig"))
     assert "Läsion" in load_dataset(tiny_dataset).labels.values
+
+
+KIDNEY = {"type": ["64033007", "SCT", "Kidney"], "modifier": ["7771000", "SCT", "Left"]}
+
+
+def test_dicom_codes_are_read_and_come_back_from_the_workspace(tiny_dataset: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(describe(tiny_dataset, labels={"background": 0, "kidney": 1}, dicom_codes={"kidney": KIDNEY}))
+    assert dataset.dicom_codes["kidney"] == Coding(Code("64033007", "SCT", "Kidney"), ANATOMY, Code("7771000", "SCT", "Left"))
+    write_json(tmp_path / "dataset.json", dataset)
+    assert read_model(tmp_path / "dataset.json", Dataset) == dataset
+
+
+@pytest.mark.parametrize("entry, message", [
+    (["kidney"], r"\"dicom_codes\" is \['kidney'\], expected"),
+    ({"kidneys": KIDNEY}, 'names 1 label that "labels" does not have: kidneys. Did you mean "kidney"?'),
+    ({"kidney": ["64033007", "SCT", "Kidney"]}, "holds 'kidney': .*Expected is a \"type\""),
+    ({"kidney": {"category": KIDNEY["type"]}}, "Expected is a \"type\""),
+    ({"kidney": {"type": ["64033007", "SCT"]}}, "each a list of value, scheme and meaning"),
+    ({"kidney": {"type": [64033007, "SCT", "Kidney"]}}, "each a list of value, scheme and meaning"),
+    ({"kidney": {"type": ["1", "SCT", "x" * 65]}}, "up to 64, 16, 64 letters"),
+    ({"kidney": {**KIDNEY, "side": KIDNEY["modifier"]}}, "Expected is a \"type\""),
+])
+def test_wrong_dicom_codes_are_told(tiny_dataset: Path, entry: Any, message: str) -> None:
+    with pytest.raises(AutosegError, match=message.replace("?", r"\?")):
+        load_dataset(describe(tiny_dataset, labels={"background": 0, "kidney": 1}, dicom_codes=entry))

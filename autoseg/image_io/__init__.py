@@ -57,13 +57,18 @@ def read_image(path: Path) -> Image:
         return module.read(path, file)  # type: ignore[no-any-return]
 
 
-def read_label(path: Path) -> Image:
+def read_label(path: Path, like: Path | None = None) -> Image:
     """Read a label file as an array (1, Z, Y, X) of integers: the file's own dtype, or the smallest that holds its whole values.
 
     Values stored as floating point, or with a slope, must be whole within 0.001. A colour picture must be gray (its channels
     equal). Raises AutosegError where they are not.
+
+    like: the image that it is the label of, or another label of that. DICOM segments leave out planes that hold none of them, and
+    are put onto its grid; without it, the label ends where they do. Other files lie on their own grid, whatever this is.
     """
     with _opened(path) as (module, file):
+        if file_ending(path) == ".dcm":
+            return module.read_label(path, like)  # type: ignore[no-any-return]
         return whole_numbers(path, getattr(module, "read_label", module.read)(path, file))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
     """
     checked = CheckedCase(case)
     channels = [_read(checked, path, image_io.read_image) for path in case.images]
-    label = None if case.label is None else _read(checked, case.label, image_io.read_label)
+    label = None if case.label is None else _read(checked, case.label, partial(image_io.read_label, like=case.images[0]))
     readable = {path: image for path, image in zip(case.images, channels, strict=True) if image is not None}
     _check_grids(checked, readable, label)
     for path, image in readable.items():

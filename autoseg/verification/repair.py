@@ -41,7 +41,7 @@ def find_mapping(dataset: Dataset, workers: int | None = None) -> dict[int, int]
 def _label_values(case: Case) -> tuple[int, ...]:
     if case.label is None:
         return ()
-    return tuple(count_values(image_io.read_label(case.label).array[0]))
+    return tuple(count_values(image_io.read_label(case.label, case.images[0]).array[0]))
 
 
 def repair_labels(
@@ -76,7 +76,7 @@ def _repair_case(case: Case, mapping: dict[int, int], labels: Labels, folder: Pa
     """Repair a case and return the path of its label, from the new dataset; the path that it had where nothing had to change."""
     if case.label is None:
         return None
-    image = image_io.read_label(case.label)
+    image = image_io.read_label(case.label, case.images[0])
     found = count_values(image.array[0])
     unknown = {mapping.get(value, value) for value in found} - set(labels.known_values)
     if unknown:

@@ -142,5 +142,5 @@ def add_unions(
 def _measure_case(case: Case, ignore: int | None, unions: Sequence[Union]) -> _MeasuredCase:
     if case.label is None:
         return _MeasuredCase(case.name, {})
-    label = image_io.read_label(case.label)
+    label = image_io.read_label(case.label, case.images[0])
     return _MeasuredCase(case.name, measure_unions(label.array[0], label.geometry.spacing_mm, ignore, unions))

@@ -180,6 +180,7 @@ def description(
         recipe=job.recipe, settings=settings.settled().model_dump(mode="json"), flags=flags_of(settings, job.defaults),
         mirror_axes=mirroring.axes, swap_axes=mirroring.swap_axes, swapped=mirroring.swapped,
         started_from=started_from(job, settings, data.dataset, begins), versions=versions(), name=job.name,
+        dicom_codes=data.dataset.dicom_codes,
     )
 
 

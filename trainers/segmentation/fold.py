@@ -133,7 +133,8 @@ def validate_fold(
         return None
     folder = job.fold_folder.validation
     remove_leftovers(folder)
-    pairs = [_pair(job, case) for name in data.validation for case in data.dataset.training if case.name == name]
+    cases = {case.name: case for case in data.dataset.training}
+    pairs = [_pair(job, cases[name]) for name in data.validation]
     waiting = [pair.case for pair in pairs if not pair.prediction.exists()]
     volumes = _volumes(job, data, waiting, device, report) if waiting else {}
     predictor = Predictor([load_model(job.model, [job.fold], device=device)], device)
@@ -141,7 +142,7 @@ def validate_fold(
         if name in volumes:
             segmentation = predictor.predict_preprocessed(*predictor.members[0].read_preprocessed(
                 job.store, name, volumes[name].previous))
-            write_label(output, segmentation, like=read_label(reference))
+            write_label(output, segmentation, like=read_label(reference, cases[name].images[0]))
         report(1.0, f"validation: case {number + 1}/{len(pairs)}")
     summary = without_failures(evaluate_pairs(pairs, data.dataset.labels))
     write_summary(job.fold_folder.summary_json, summary)

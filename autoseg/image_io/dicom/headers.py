@@ -139,6 +139,8 @@ def _pixel_problem(dataset: Any) -> str:
         return "its values come from a table (Modality LUT), which is not read"
     if _text(dataset, "BitsAllocated") not in ("8", "16", "32"):
         return f"its voxels have {_text(dataset, 'BitsAllocated') or 'no known number of'} bits, where 8, 16 and 32 are read"
+    if not 1 <= int(dataset.get("BitsStored") or 1) <= int(dataset.BitsAllocated):
+        return f"its header says that {dataset.BitsStored} bits of {dataset.BitsAllocated} are used"
     return ""
 
 

@@ -258,6 +258,24 @@ def read_label(path: Path, grid: Grid | None = None) -> Image:
         return Image(file.label_array((geometry, shape))[None], geometry)
 
 
+def joint_grid(path: Path, other: Path) -> Grid:
+    """Return the smallest grid that holds the planes of two DICOM SEGs, along the axes of the first.
+
+    Raises AutosegError where they were made on different grids.
+    """
+    geometry, shape = open_segments(path).grid()
+    of_other, shape_of_other = open_segments(other).grid()
+    corners = [[x, y, z, 1] for x in (0, shape_of_other[2] - 1) for y in (0, shape_of_other[1] - 1)
+               for z in (0, shape_of_other[0] - 1)]
+    xyz = (np.linalg.inv(geometry.affine()) @ of_other.affine() @ np.transpose(corners))[:3]
+    if np.abs(xyz - np.rint(xyz)).max() > OFF_GRID or not np.allclose(sorted(geometry.spacing_mm), sorted(of_other.spacing_mm)):
+        raise other_grid(path, f"its voxels are not those of {other}")
+    low = np.minimum(np.rint(xyz).min(1), 0).astype(int)[::-1]
+    high = np.maximum(np.rint(xyz).max(1).astype(int)[::-1], np.array(shape) - 1)
+    z, y, x = (high - low + 1).tolist()
+    return geometry.from_voxel((int(low[0]), int(low[1]), int(low[2]))), (z, y, x)
+
+
 def open_segments(path: Path) -> SegmentFile:
     """Read what a DICOM SEG says; pixels are unpacked when they are asked for.
 

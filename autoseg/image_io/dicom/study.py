@@ -119,6 +119,11 @@ def volume_at(path: Path) -> DicomVolume:
                          "folder with one series.")
 
 
+def is_segments(path: Path) -> bool:
+    """Tell whether a path is a file of DICOM segments."""
+    return path.is_file() and is_dicom(path) and (header := _header(path)) is not None and header.annotation == "SEG"
+
+
 def files_of(path: Path) -> tuple[Path, ...]:
     """Return the files that a path stands for; itself where it stands for no series. Empty where there is none."""
     match = SERIES.fullmatch(path.name)

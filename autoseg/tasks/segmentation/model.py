@@ -12,6 +12,7 @@ from torch import nn
 
 from autoseg.dataset import Labels
 from autoseg.device import to_device
+from autoseg.image_io.dicom.codes import Coding
 from autoseg.inference.checkpoints import Checkpoint, Description, Loaded, Weights, fill, load, part_of
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Frozen, Plans
@@ -50,7 +51,8 @@ class ModelDescription(Description):
     spatial axes of the patch along which training mirrored, so that prediction may too. swap_axes, swapped: labels of each pair
     change places where an odd number of these axes is mirrored. tile_sums: type of numbers that tiles and folds are averaged in;
     float16 for models of nnU-Net, which does so. notes: what a user of the model should know. started_from: the model whose
-    weights the training began with; None where it began with random ones. The others as in `Description`.
+    weights the training began with; None where it began with random ones. dicom_codes: of labels, as dataset.json has them.
+    The others as in `Description`.
     """
 
     task: Literal["segmentation"] = "segmentation"
@@ -64,6 +66,7 @@ class ModelDescription(Description):
     tile_sums: Literal["float32", "float16"] = "float32"
     notes: tuple[str, ...] = ()
     started_from: StartedFrom | None = None
+    dicom_codes: dict[str, Coding] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelDescription:

@@ -66,9 +66,11 @@ class NnunetPlans:
                 dataset=self._required(self.content, "dataset_name"), planner=self.name, orientation=ORIENTATION[self._reader],
                 transpose=self._required(self.content, "transpose_forward"), versions={},
                 foreground_intensities=self._intensities(), configurations={name: configuration})
+            labels = load_labels(self.dataset_json)
             return ModelDescription(
                 dataset=plans.dataset, configuration_name=name, recipe=trainer, name=recipe, settings={}, versions={},
-                channel_names=channels, labels=load_labels(self.dataset_json),
+                channel_names=channels, labels=labels,
+                dicom_codes=layouts.dicom_codes(self.dataset, labels.values, self.dataset_json),
                 file_ending=str(layouts.required(self.dataset, "file_ending", '"file_ending": ".nii.gz"', self.dataset_json)),
                 plans=plans, mirror_axes=mirror_axes, tile_sums="float16")
         except ValidationError as error:

@@ -129,7 +129,7 @@ def _visible_range(picture: np.ndarray) -> Window:
 def _read_labels(case: Case, summary: CaseSummary) -> tuple[Image, Image]:
     if case.label is None:
         raise AutosegError(f"{case} has no label.")
-    reference, prediction = read_label(case.label), read_label(Path(summary.prediction_file))
+    reference, prediction = read_label(case.label, case.images[0]), read_label(Path(summary.prediction_file))
     if differing := grid_differences(reference, prediction):
         raise AutosegError(f"{summary.prediction_file} does not lie on the grid of its reference: {differing}.")
     return reference, prediction
