@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from autoseg.bounds import FullPath, Gigabytes, Precision
+from autoseg.bounds import Engine, FullPath, Gigabytes, Precision
 from autoseg.options import option
 from autoseg.plan import Frozen
 
@@ -36,6 +36,8 @@ class PredictOptions(Frozen):
     precision: Precision = option(
         "auto", "numbers that the network computes with (default: float16 on CUDA, bfloat16 on a CPU that has it, else float32); "
                 "float32 is slower, and gives what nnU-Net gives on a CPU")
+    engine: Engine = option(
+        "torch", "what runs the network: torch, or openvino on a CPU (1.3 to 3 times as fast; see docs/hardware.md)")
     mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate (default: as find-best chose)")
     accurate: bool = option(False, "in full: all mirroring, tiles half a patch apart, whatever find-best chose")
     fast: bool = option(False, "the fastest way that find-best measured, and what it costs")
