@@ -57,6 +57,7 @@ from autoseg.verification.case import CheckedCase
 from autoseg.verification.findings import Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
 from autoseg.workspace import DatasetFolder, ModelFolder, read_model
+from tests.dicom.series import write_series
 
 
 @dataclass(frozen=True)
@@ -260,6 +261,22 @@ def test_images_unlike_the_training_images_are_named_in_files_and_in_memory(plac
     if rows:
         in_memory = answer[-1] if isinstance(answer, tuple) else answer
         assert type(in_memory) is type(rows[0]) and in_memory.case == "image"
+
+
+@EVERY
+def test_series_of_dicom_files_are_predicted_where_they_lie(place: Place, task: Task, tmp_path: Path) -> None:
+    image = read_image(next((place.source / "imagesTs").iterdir()))
+    array, study = np.rint(image.array[0] * 100).astype(np.int16), tmp_path / "study"
+    write_series(study / "a", array, image.geometry)
+    write_series(study / "b", array[:1], image.geometry)
+    write_series(study / "c", array, image.geometry)[1].unlink()
+    found = place.predict(task, study, tmp_path / "out")
+    assert set(found.written) == {"a"} and "is missing" in found.failed["c"]
+    assert [note for note in found.notes if "single image" in note and "study/b" in note]
+    again = place.predict(task, study, tmp_path / "out", repair=True)
+    assert set(again.written) == {"a", "c"} and again.already_there == 1 and "interpolated" in again.warnings["c"][0]
+    with pytest.raises(AutosegError, match="Choose another folder"):
+        place.predict(task, study, study / "a")
 
 
 @EVERY

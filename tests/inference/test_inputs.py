@@ -12,6 +12,8 @@ from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.inference.inputs import list_inputs, read_input
+from autoseg.inference.studies import notes_of_series
+from tests.dicom.series import oblique, write_series
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -102,3 +104,57 @@ def test_channels_are_stacked_if_they_lie_on_one_grid(describe: Any, tmp_path: P
     assert [int(channel.max()) for channel in stacked.array] == [0, 1]
     with pytest.raises(AutosegError, match=r"case b: .*b_0001\.nii\.gz does not lie on the grid of .*b_0000\.nii\.gz"):
         read_input(b)
+
+
+SERIES = np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7)
+
+
+def write_study(folder: Path) -> None:
+    """Write a study as a disk from a hospital has it: two volumes, a localizer, a single image, a series that lacks a slice, and
+    other files."""
+    write_series(folder / "DICOM/A", SERIES, oblique(), names=list("edcba"), SeriesNumber=3, SeriesDescription="T1 axial")
+    write_series(folder / "DICOM/A", SERIES + 1, oblique(), names=list("54321"), SeriesNumber=4, SeriesDescription="T2/axial")
+    write_series(folder / "DICOM/B", SERIES, oblique(), SeriesNumber=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_series(folder / "DICOM/C", SERIES[:1], oblique(), SeriesNumber=2, SeriesDescription="Key image")
+    write_series(folder / "DICOM/D", SERIES, oblique(), SeriesNumber=5, SeriesDescription="Lost")[2].unlink()
+    (folder / "DICOM/README").write_text("Viewer: run autorun.exe")
+    (folder / "preview.png").write_bytes(b"x")
+
+
+def test_series_below_a_folder_are_cases_and_what_is_no_volume_is_named(describe: Any, tmp_path: Path) -> None:
+    write_study(tmp_path)
+    items = {item.name: item for item in list_inputs(tmp_path, describe())}
+    assert sorted(items) == ["DICOM_A_s003_T1_axial", "DICOM_A_s004_T2_axial", "DICOM_D"]
+    np.testing.assert_array_equal(read_input(items["DICOM_A_s003_T1_axial"]).array[0], SERIES)
+    np.testing.assert_array_equal(read_input(items["DICOM_A_s004_T2_axial"]).array[0], SERIES + 1)
+    problem = items["DICOM_D"].problem
+    assert problem and "series 5" in problem and "1 slice of 5 is missing" in problem and "--repair" in problem
+    notes = notes_of_series(tmp_path)
+    assert len(notes) == 2 and "localizer" in notes[0] and "single image" in notes[1]
+    repaired = {item.name: item for item in list_inputs(tmp_path, describe(), repair=True)}["DICOM_D"]
+    assert repaired.problem is None
+    np.testing.assert_array_equal(read_input(repaired).array[0], SERIES)  # the values rise evenly
+
+
+def test_one_file_of_a_series_means_the_series(describe: Any, tmp_path: Path) -> None:
+    write_study(tmp_path)
+    (item,) = list_inputs(tmp_path / "DICOM/A/c", describe())
+    np.testing.assert_array_equal(read_input(item).array[0], SERIES)
+
+
+def test_series_in_numbered_folders_are_channels(describe: Any, tmp_path: Path) -> None:
+    for channel in range(2):
+        write_series(tmp_path / f"a_000{channel}", SERIES + channel, oblique())
+    write_series(tmp_path / "b_0001", SERIES, oblique())
+    write_series(tmp_path / "c", SERIES, oblique())
+    (a,) = [item for item in list_inputs(tmp_path, describe(channels=2)) if not item.problem]
+    assert a.name == "a"
+    np.testing.assert_array_equal(read_input(a).array, np.stack([SERIES, SERIES + 1]))
+    wrong = problems(tmp_path, describe(channels=2))
+    assert "channel 0000 (channel0) is missing" in wrong["b"] and "c_0000, c_0001" in wrong["c"]
+
+
+def test_series_and_other_images_are_predicted_side_by_side(describe: Any, tmp_path: Path) -> None:
+    write_series(tmp_path / "a", SERIES, oblique())
+    touch(tmp_path, "b.nii.gz")
+    assert sorted(found(tmp_path, describe())) == ["a", "b"]

@@ -39,11 +39,11 @@ FEW_VALUES = 32  # up to so many it may be a label, whatever it looks like
 SAME_BESIDE = 0.5  # share of neighbours with one value: regions of 3 voxels across have more, gray values that vary have less
 
 
-def read_regions(path: Path) -> Image:
-    """Read a label file as `read_label` does. Raises AutosegError as that does, and where the file must be an image: where it
-    holds more values than FEW_VALUES, and neighbouring voxels (along y or x, the file's most frequent value left out) are more
-    often different than the same. A label of many organs, or of an own number for each cell, consists of regions."""
-    label = read_label(path)
+def read_regions(path: Path, like: Path | None = None) -> Image:
+    """Read a label file as `read_label` does, whose arguments these are. Raises AutosegError as that does, and where the file must be
+    an image: where it holds more values than FEW_VALUES, and neighbouring voxels (along y or x, the file's most frequent value left
+    out) are more often different than the same. A label of many organs, or of an own number for each cell, consists of regions."""
+    label = read_label(path, like)
     counts: Counter[int] = Counter()
     for plane in label.array[0]:
         counts.update(dict(zip(*(entries.tolist() for entries in np.unique(plane, return_counts=True)), strict=True)))
@@ -148,7 +148,7 @@ def _judge(work: _Work) -> _Judged:
         truths = [reference.slices.get(entry.slice, usual) for entry, usual in zip(work.slices, known, strict=True)]
         whole = reference.truth
     else:
-        label = read_regions(reference.label)
+        label = read_regions(reference.label, work.map)
         axis = _cut_axis(work, label.array.shape[1:])
         known = slice_truths(label.array[0], reference.truth, axis, label.array.shape[1 + axis],
                              "foreground" if reference.truth is None else "case_labels", reference.ignore)
