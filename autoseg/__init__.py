@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autoseg.api import (
         Model,
+        convert,
         cross_validation,
         evaluate,
         export_models,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 VERBS = {
     "run": "all of it: plan, train every fold, find the best, report",
     "verify": "check a dataset",
+    "convert": "make a dataset from DICOM series with SEG or RTSTRUCT",
     "plan_and_preprocess": "check a dataset, plan for it, and preprocess its cases",
     "train": "train one fold to its end, and validate it",
     "cross_validation": "pool the validation cases of all folds of a model",
@@ -61,7 +63,7 @@ VERBS = {
 __doc__ = (__doc__ or "").replace("{verbs}", "\n".join(f"    {name:<20} {words}" for name, words in VERBS.items()))
 
 __all__ = [
-    "AutosegError", "Model", "cross_validation", "evaluate", "export_models", "find_best", "import_models", "load",
+    "AutosegError", "Model", "convert", "cross_validation", "evaluate", "export_models", "find_best", "import_models", "load",
     "plan_and_preprocess", "postprocess", "predict", "predict_files", "recipes", "report", "run", "train", "verify",
 ]
 

@@ -1,4 +1,4 @@
-"""`best.json`: which models a prediction averages and what is done to its labels, and why. Small frozen models."""
+"""`best.json`: which models a prediction averages, how they predict, what is done to its labels, and why. Small frozen models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from autoseg.bounds import Many, NotNegative
 from autoseg.digests import file_digest
 from autoseg.errors import many
 from autoseg.plan import Frozen
+from autoseg.ways import Difference, Ways
 from autoseg.workspace import ModelFolder
 
 SIGNIFICANT = 0.05  # a difference with a higher p-value may well be chance
@@ -107,18 +108,6 @@ class Member(Frozen):
         return hash((self.configuration, self.recipe, *sorted(self.weights.items())))
 
 
-class Difference(Frozen):
-    """The mean over the cases of (candidate − best) in mean Dice, with a 95 % bootstrap interval over the cases.
-
-    p_value: two-sided Wilcoxon signed-rank test over the same pairs (Wilcoxon 1945); 1 where all pairs are equal.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p_value: float
-
-
 class Candidate(Frozen):
     """The results of a model or an ensemble on the pooled validation cases of all folds.
 
@@ -145,7 +134,8 @@ class Best(Frozen):
     members: their probabilities are averaged. rules: all rules that were tried, accepted ones first, in the order in which they
     are applied. reason: the reason for these members. candidates: all that were compared, best Dice first. names: class key to
     name.
-    references: digest of the label files that the candidates were compared with.
+    references: digest of the label files that the candidates were compared with. ways: how the members can predict, and how they
+    do; None where that was not measured: then in full.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg find-best {dataset}"
@@ -158,6 +148,7 @@ class Best(Frozen):
     names: dict[str, str]
     references: str
     versions: dict[str, str]
+    ways: Ways | None = None
 
     @property
     def name(self) -> str:

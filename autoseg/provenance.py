@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -262,6 +262,13 @@ class OutputFolder:
             if path.exists() and not self._headers:
                 raise AutosegError(f"{path} is there, but autoseg did not make it. Choose another folder with -o: files of yours "
                                    "are not replaced.")
+
+    def remove_others(self, outputs: Collection[str]) -> None:
+        """Remove what autoseg wrote, or began to write, and is none of these outputs, such as files of cases that are no more."""
+        self._read()
+        for path in (self.folder / name for name in self._begun - {*outputs}):
+            if path.resolve().is_relative_to(self.folder.resolve()):
+                path.unlink(missing_ok=True)
 
     def note(self, case: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any]) -> None:
         """Note what is known of a case that has no file."""

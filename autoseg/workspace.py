@@ -131,6 +131,11 @@ class DatasetFolder:
         return self.root / "ensembles" / re.sub(r"[^\w+.-]+", "_", name.replace(" ", ""))
 
     @property
+    def ways(self) -> Path:
+        """Return the folder of what was measured of cheaper ways to predict with the chosen members, case by case."""
+        return self.root / "ways"
+
+    @property
     def postprocessed(self) -> Path:
         """Return the folder of the chosen members' validation predictions after the chosen post-processing."""
         return self.root / "postprocessed"

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from autoseg.best import SIGNIFICANT, Best, Candidate, Difference, Member, ensemble_name
+from autoseg.best import SIGNIFICANT, Best, Candidate, Member, ensemble_name
 from autoseg.errors import AutosegError, some
 from autoseg.evaluation.confidence import paired_comparison
 from autoseg.evaluation.summary import Summary
+from autoseg.ways import Difference
 from autoseg.wording import cell, plain_table, signed_cell
 
 CLASSES_IN_TABLE = 8

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autoseg.threads import let_threads_sleep
 
 if TYPE_CHECKING:
+    from autoseg.api.converting import convert
     from autoseg.api.demonstration import demo
     from autoseg.api.dicom import verify_dicom
     from autoseg.api.evaluation import evaluate
@@ -37,7 +38,8 @@ MODULES = {
     "AutosegError": "autoseg.errors", "require_not_empty": "autoseg.errors", "system_error": "autoseg.errors",
     "Flag": "autoseg.options", "given_options": "autoseg.options",
     "allow_any_encoding": "autoseg.output", "did_you_mean": "autoseg.errors",
-    "cross_validation": "autoseg.api.training", "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
+    "convert": "autoseg.api.converting", "cross_validation": "autoseg.api.training",
+    "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
     "export_formats": "autoseg.api.tasks", "export_models": "autoseg.api.exporting", "import_models": "autoseg.api.exchange",
     "evaluation_flags": "autoseg.api.tasks", "find_best": "autoseg.api.selection", "next_prediction": "autoseg.api.prediction",
     "plan_and_preprocess": "autoseg.api.planning", "planner_for": "autoseg.api.planning", "planning_flags": "autoseg.api.tasks",
@@ -51,7 +53,7 @@ MODULES = {
 }
 
 __all__ = [
-    "AutosegError", "Flag", "Model", "allow_any_encoding", "cross_validation", "demo", "did_you_mean", "evaluate",
+    "AutosegError", "Flag", "Model", "allow_any_encoding", "convert", "cross_validation", "demo", "did_you_mean", "evaluate",
     "evaluation_flags", "export_formats", "export_models", "find_best", "given_options",
     "import_models", "load", "next_prediction", "plan_and_preprocess", "planner_for",
     "planning_flags", "postprocess", "predict", "predict_files", "prediction_flags", "read_assignments", "recipes", "repair",

@@ -195,8 +195,11 @@ def _one_file(result: PredictResult, target: Path) -> PredictResult:
 def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:
     """Raise AutosegError where an image lies in a folder that is written into: a prediction could take the place of its image.
     source: a folder of images, or one. Links are followed."""
-    images = [*layouts.image_files(source), *dicom_files(source)] if source.is_dir() else [source]
+    series = dicom_files(source) if source.is_dir() else []
+    images = [*layouts.image_files(source), *series] if source.is_dir() else [source]
     places = {folder.resolve() for folder in outputs}
+    if series and source.resolve() in places:  # what is written there would be taken for images by the next command
+        raise AutosegError(f"{source} holds the images that are to be predicted, in folders below. Choose another folder.")
     for image in images:
         if places & {image.parent.resolve(), image.resolve().parent}:
             raise AutosegError(f"{image.parent} holds the images that are to be predicted ({image.name}), and would be written "

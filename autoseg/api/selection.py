@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg import console
@@ -27,7 +27,7 @@ from autoseg.evaluation.cross_validation import (
     prediction_files,
 )
 from autoseg.evaluation.metrics import class_names
-from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
+from autoseg.evaluation.summary import TOLERANCE_MM, Pair, Summary, evaluate_pairs, without_failures, write_csv, write_summary
 from autoseg.files import write_json
 from autoseg.fingerprint import Fingerprint
 from autoseg.image_io import exists
@@ -35,9 +35,12 @@ from autoseg.lock import locked
 from autoseg.parallel import Outcome
 from autoseg.postprocessing.comparison import Members, candidates_table, choose, compare, rules_table
 from autoseg.postprocessing.files import postprocess_files
+from autoseg.postprocessing.rules import apply_rules
 from autoseg.postprocessing.selection import candidate_rules, choose_rules
+from autoseg.postprocessing.ways import choose_way, ways_table
 from autoseg.provenance import Origin
 from autoseg.versions import versions
+from autoseg.ways import NOT_WORSE
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 
@@ -53,18 +56,23 @@ class BestResult:
 def find_best(
     dataset: PathLike, configurations: Sequence[str] | None = None, recipes: Sequence[str] | None = None,
     ensembles: bool = True, device: str = "auto", workers: int | None = None, workspace: PathLike | None = None,
-    quiet: bool = False,
+    quiet: bool = False, cheaper_ways: bool = True, not_worse: float = NOT_WORSE,
 ) -> BestResult:
     """Compare all models and all pairs of them on the cross-validation, choose, and write best.json.
 
     configurations, recipes: only models of these. ensembles: compare pairs, too; that predicts the validation cases once
     more, in one pass for all pairs. Models whose cross-validation is not complete are left out and named. Chosen is the
-    simplest that is not worse than the best, then the post-processing rules that the pooled cases support.
+    simplest that is not worse than the best, then the post-processing rules that the pooled cases support, then the cheapest way
+    to predict that is not worse than the full one. cheaper_ways: measure these, on the validation cases of the choice alone.
+    not_worse: by how much Dice and NSD may fall, at the lower ends of their intervals.
     Raises AutosegError where no model's cross-validation is complete; it says how to complete one.
     """
+    if not 0 <= not_worse < 1:
+        raise AutosegError(f"--not-worse is {not_worse:g}, but must be from 0 to 1: a share of Dice and NSD, such as 0.001.")
     folder = planned_for(dataset, Workspace.at(workspace), averaging_task())
     with locked(folder.lock_of("find-best"), f"find-best of {folder.name}"), remembered_digests(folder.digests_json):
-        return _find_best(folder, configurations, recipes, ensembles, device, workers, quiet)
+        result = _find_best(folder, configurations, recipes, ensembles, device, workers, quiet)
+        return _with_ways(folder, result, not_worse, device, workers, quiet) if cheaper_ways else result
 
 
 def _find_best(
@@ -108,6 +116,28 @@ def _find_best(
     return BestResult(best, folder.best_json, left_out)
 
 
+def _with_ways(
+    folder: DatasetFolder, result: BestResult, not_worse: float, device: str, workers: int | None, quiet: bool
+) -> BestResult:
+    """Measure the ways to predict with what was chosen, and write the choice with them. Until then it holds without: in full."""
+    from autoseg.device import device_in_words, resolve_device
+
+    task, known, best, target = averaging_task(), read_model(folder.dataset_json, Dataset), result.best, resolve_device(device)
+    models = [folder.model(member.configuration, member.recipe) for member in best.members]
+    validated = cases_by_fold(models, number_of_folds(folder.splits_of(task.info)))
+    with console.progress(f"Ways to predict with {best.name}", quiet) as report:
+        found = task.ways.measure_ways(
+            folder, known, validated, best.members, best.postprocessing,
+            lambda labels, spacing_mm: apply_rules(labels, spacing_mm, best.postprocessing), best.references, target, report,
+            workers)
+    best = best.model_copy(update={"ways": choose_way(found, not_worse, TOLERANCE_MM, device_in_words(target))})
+    _write(folder, task, best)
+    if not quiet and best.ways is not None:
+        console.show(ways_table(best.ways))
+        console.show(f"How to predict: {best.ways.reason}.")
+    return replace(result, best=best)
+
+
 def _write(folder: DatasetFolder, task: Task, best: Best) -> None:
     """Write best.json, and the same into the folder of each chosen model, where a prediction that names the folder finds it."""
     chosen = [folder.model(member.configuration, member.recipe) for member in best.members]
@@ -129,14 +159,15 @@ def current_members(folder: DatasetFolder, task: Task, models: Sequence[ModelFol
 
 
 def is_current(folder: DatasetFolder, task: Task, models: Sequence[ModelFolder]) -> bool:
-    """Tell whether best.json is there, and compared just these models, and all pairs of them, with today's weights and labels."""
+    """Tell whether best.json is there, and compared just these models, all pairs of them, and the ways to predict, with today's
+    weights and labels."""
     if not folder.best_json.exists():
         return False
     try:
         dataset, best = read_model(folder.dataset_json, Dataset), read_model(folder.best_json, Best)
     except AutosegError:
         return False  # written by another version
-    if best.references != references_digest(dataset):
+    if best.references != references_digest(dataset) or best.ways is None:
         return False
     compared = [candidate.members for candidate in best.candidates]
     alone = {members[0] for members in compared if len(members) == 1}

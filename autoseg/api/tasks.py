@@ -11,6 +11,7 @@ The parts of a row are modules, imported when they are first used (torch takes s
     report      task_report                                                         autoseg/tasks/<task>/report/
     gate        open_gate: a task whose models can flag images before others see them
     ensembles   predict_pairs: a task whose models can be averaged
+    ways        measure_ways: of such a task, cheaper ways to predict
     foreign     find_models, take: a task that takes over models of other programs
     exports     FORMATS, PIPELINE_TAG, facts, results                               autoseg/tasks/<task>/exports
 """
@@ -70,6 +71,7 @@ class Task:
     report: Any
     gate: Any = None
     ensembles: Any = None
+    ways: Any = None
     foreign: Any = None
     exports: Any = None
 
@@ -81,6 +83,7 @@ TASKS: tuple[Task, ...] = (
         store=Part("autoseg.tasks.segmentation.store"), trainer=Part("autoseg.trainers.segmentation"),
         prediction=Part("autoseg.tasks.segmentation.prediction"), evaluation=Part("autoseg.tasks.segmentation.evaluation"),
         report=Part("autoseg.tasks.segmentation.report"), ensembles=Part("autoseg.tasks.segmentation.ensembles"),
+        ways=Part("autoseg.tasks.segmentation.ways"),
         foreign=Part("autoseg.tasks.segmentation.nnunet.reading"), exports=Part("autoseg.tasks.segmentation.exports")),
     Task(
         anomaly.INFO, SlicePlans, anomaly_options.PlanOptions, anomaly_options.PredictOptions, Frozen,

@@ -15,6 +15,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                         help="compare only models of these recipes, or with these names (default: all)")
     parser.add_argument("--no-ensembles", action="store_true",
                         help="compare single models only (pairs predict the validation cases once more)")
+    parser.add_argument("--no-cheaper-ways", action="store_true",
+                        help="predict in full, and do not measure what less mirroring and fewer tiles change (that predicts the "
+                             "validation cases of the choice once more)")
+    parser.add_argument("--not-worse", type=float, default=None, metavar="SHARE",
+                        help="how much Dice and NSD may fall, at the lower ends of their intervals, for a cheaper way to be "
+                             "taken (default: 0.001)")
     add_workers(parser)
     add_device(parser)
     add_workspace(parser)
@@ -23,7 +29,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> int:
     result = api.find_best(
         flags.dataset, configurations=flags.configurations, recipes=flags.recipes, ensembles=not flags.no_ensembles,
-        device=flags.device, workers=flags.workers, workspace=flags.workspace,
+        device=flags.device, workers=flags.workers, workspace=flags.workspace, cheaper_ways=not flags.no_cheaper_ways,
+        **({} if flags.not_worse is None else {"not_worse": flags.not_worse}),
     )
     print(result.best.reason)
     print(f"Wrote {result.path}\nNext: {command_like(flags, 'autoseg report')}\n"

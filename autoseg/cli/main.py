@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from autoseg import api
 from autoseg.cli import (
+    convert,
     demo,
     evaluate,
     export,
@@ -25,9 +26,9 @@ from autoseg.cli import (
 from autoseg.cli.command import add_version, carry_out, execute
 
 COMMANDS = (
-    run.COMMAND, verify.COMMAND, verify_dicom.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND, find_best.COMMAND,
-    report.COMMAND, predict.COMMAND, postprocess.COMMAND, evaluate.COMMAND, export.COMMAND, import_models.COMMAND,
-    recipes.COMMAND, demo.COMMAND,
+    run.COMMAND, verify.COMMAND, verify_dicom.COMMAND, convert.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND,
+    find_best.COMMAND, report.COMMAND, predict.COMMAND, postprocess.COMMAND, evaluate.COMMAND, export.COMMAND,
+    import_models.COMMAND, recipes.COMMAND, demo.COMMAND,
 )
 
 

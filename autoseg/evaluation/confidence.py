@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from autoseg.best import Difference
 from autoseg.errors import AutosegError
+from autoseg.ways import Difference
 
 RESAMPLES = 2000
 LEVEL = 0.95

@@ -13,6 +13,7 @@ from autoseg.best import Best, Member, Rule, TriedRule, member_of
 from autoseg.commands import command_line, training_flags
 from autoseg.errors import AutosegError, did_you_mean
 from autoseg.task import TaskInfo
+from autoseg.ways import Ways
 from autoseg.workspace import (
     DatasetFolder,
     ModelFolder,
@@ -30,8 +31,8 @@ class Chosen:
     """The models that a prediction runs, and its post-processing.
 
     task: of the members. members: their outputs are averaged where there are several. why: the reason, in words. rules:
-    post-processing, in order; says: the same in words. note: what the user should know about the choice; empty where there is
-    nothing.
+    post-processing, in order; says: the same in words. ways: how they can predict, and how they do, where find-best measured
+    it. note: what the user should know about the choice; empty where there is nothing.
     """
 
     task: TaskInfo
@@ -40,6 +41,7 @@ class Chosen:
     rules: tuple[Rule, ...] = ()
     says: tuple[str, ...] = ()
     note: str = ""
+    ways: Ways | None = None
 
 
 def resolve_task(
@@ -246,7 +248,8 @@ def _with_rules(task: TaskInfo, members: tuple[ModelFolder, ...], best: Best, wh
     today = [_of_today(found).weights for found in members]
     changed = sorted(map(sorted, map(dict.items, today))) != sorted(sorted(member.weights.items()) for member in best.members)
     note = f"best.json was chosen for other weights than those there are now; {anew}"
-    return Chosen(task, members, why, best.postprocessing, tuple(_said(tried) for tried in accepted), note if changed else "")
+    return Chosen(task, members, why, best.postprocessing, tuple(_said(tried) for tried in accepted), note if changed else "",
+                  best.ways)
 
 
 def _said(tried: TriedRule) -> str:

@@ -23,7 +23,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-TILE_STEP = 0.5
+from autoseg.ways import TILE_STEP
+
 SIGMA_OF_PATCH = 1 / 8
 PEAK = 10  # of the weights in float16
 SLAB_BYTES = 32 * 2**20
@@ -148,6 +149,17 @@ def count_tiles(shape: Sequence[int], patch_size: Sequence[int], step: float = T
     in_plane = (len(tile_starts(size, patch, step)) for size, patch in zip((height, width), patch_size[-2:], strict=True))
     along_z = len(tile_starts(rows, patch_size[0], step)) if len(patch_size) == 3 else math.ceil(rows / band_depth(patch_size))
     return along_z * math.prod(in_plane)
+
+
+def count_patches(shape: Sequence[int], patch_size: Sequence[int], step: float = TILE_STEP) -> int:
+    """Return how many patches the network sees without mirroring: the tiles; in 2D, those of every slice. shape: as above."""
+    places = [len(starts) for starts in starts_of(shape, patch_size, step)]
+    return math.prod(places) if len(patch_size) == 3 else shape[-3] * math.prod(places)
+
+
+def starts_of(shape: Sequence[int], patch_size: Sequence[int], step: float) -> list[list[int]]:
+    """Return the first voxels of the tiles along each axis of the patch. shape: (..., Z, Y, X)."""
+    return [tile_starts(size, patch, step) for size, patch in zip(shape[-len(patch_size):], patch_size, strict=True)]
 
 
 def band_depth(patch_size: Sequence[int]) -> int:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from autoseg.evaluation.roc import RocCurve
 from autoseg.plotting import BLUE, GRID, INK, LINES, PAGE_STYLE, PALE_BLUE, VERMILION, new_figure, style, svg
-from autoseg.wording import number, shortened
+from autoseg.wording import interval, number, shortened, signed
 
 WIDTH_IN = 5.0  # shown at 360 pixels, a point of text is a pixel
 NAME_LENGTH = 18
@@ -104,6 +105,47 @@ def curves(
         figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=11.5, handlelength=2.4, columnspacing=1.0)
         said = " ".join(_said_of_line(line, *points) for line, points in thinned.items())
         return svg(figure, f"Line chart. {name} over the epochs. {said}")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A point of `price_curve`. price: above 0. change, low, high: by how much a measure changes, and the interval of that."""
+
+    label: str
+    price: float
+    change: float = 0.0
+    low: float = math.nan
+    high: float = math.nan
+
+
+def price_curve(
+    name: str, points: Sequence[Change], marked: Change | None, price_unit: str, unit: str, margin: float | None = None
+) -> Markup:
+    """Draw by how much a measure changes, with intervals, over what it costs, on a logarithmic axis; points are joined in order.
+
+    marked: is shown as a cross. margin: a change that is drawn as a dashed line. An empty string where there is no point.
+    """
+    if not points:
+        return Markup("")
+    with style(PAGE_STYLE, name):
+        figure, axes = _figure(3.3)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        if margin is not None:
+            axes.axhline(margin, color=INK, linewidth=0.8, linestyle="--")
+        axes.plot([point.price for point in points], [point.change for point in points], color=BLUE, linewidth=1.2)
+        for point in points:
+            colour, shape, size = (VERMILION, "X", 9) if point is marked else (BLUE, "o", 6)
+            axes.plot([point.price] * 2, [point.low, point.high], color=colour, linewidth=1.6)
+            axes.plot([point.price], [point.change], shape, color=colour, markersize=size)
+        axes.set(xscale="log", xlabel=price_unit, ylabel=unit)
+        axes.margins(x=0.08)
+        ticks = sorted({float(f"{point.price:.3g}") for point in points})
+        axes.set_xticks([tick for index, tick in enumerate(ticks) if index == 0 or tick > 1.35 * ticks[index - 1]])
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        said = " ".join(f"{point.label}: {number(point.price)}, {signed(point.change)} ({interval(point.low, point.high, 4)})."
+                        for point in points)
+        return svg(figure, f"Line chart. {name}, {unit} over {price_unit}. {said}")
 
 
 def roc_lines(name: str, lines: Mapping[str, RocCurve]) -> Markup:

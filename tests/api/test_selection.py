@@ -18,6 +18,7 @@ from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_summ
 from autoseg.files import write_json, write_text
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, Range
 from autoseg.image_io import read_label, write_label
+from autoseg.ways import OnCase, Way
 from autoseg.workspace import DatasetFolder, read_model
 
 CASES = ("tiny_0", "tiny_1", "tiny_2")
@@ -65,6 +66,17 @@ def folder(tiny_dataset: Path, tmp_path: Path) -> DatasetFolder:
         write_fold(folder, "2d", fold, speck=True)
     write_fold(folder, "3d_fullres", 0, speck=False)
     return folder
+
+
+def measured(folder: object, known: object, validated: list[list[str]], *rest: object) -> dict[str, list[OnCase]]:
+    """In place of networks, which these folds have none of: without mirroring, Dice falls by 0.0015 in each case."""
+    return {name: [OnCase(way=Way(axes=axes), evaluations=2 ** len(axes), cost=2 ** len(axes), seconds=1, dice=dice, nsd=0.9)
+                   for axes, dice in (((0, 1), 0.9), ((), 0.8985))] for names in validated for name in names}
+
+
+@pytest.fixture(autouse=True)
+def measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(default_task().ways, "measure_ways", measured, raising=False)
 
 
 def choose(folder: DatasetFolder) -> Best:
@@ -135,3 +147,37 @@ def test_without_any_complete_model_the_commands_are_listed(folder: DatasetFolde
     folder.splits_json.unlink()  # as where only the fold "all" was trained
     with pytest.raises(AutosegError, match="no fold of a cross-validation has been trained yet. Run: autoseg_train .* 0 1 2 3 4"):
         choose(folder)
+
+
+def test_the_way_to_predict_is_chosen_after_the_models(folder: DatasetFolder) -> None:
+    ways = choose(folder).ways
+    assert ways is not None and ways.cases == 3 and ways.chosen_way is ways.full and ways.fastest_way.way.axes == ()
+    assert read_model(folder.best_json, Best).ways == read_model(folder.model("2d", "default").best_json, Best).ways == ways
+    looser = find_best(folder.name, workspace=folder.root.parent, quiet=True, not_worse=0.002).best.ways
+    assert looser is not None and looser.chosen_way.way.axes == () and looser.not_worse == 0.002
+    for wrong in (-0.001, 1, float("nan")):
+        with pytest.raises(AutosegError, match="must be from 0 to 1: a share of Dice and NSD"):
+            find_best(folder.name, workspace=folder.root.parent, quiet=True, not_worse=wrong)
+    assert find_best(folder.name, workspace=folder.root.parent, quiet=True, cheaper_ways=False).best.ways is None
+
+
+def test_where_measuring_is_stopped_the_choice_holds_in_full_and_is_not_finished(
+    folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    choose(folder)
+    monkeypatch.setattr(default_task().ways, "measure_ways", stopped, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        choose(folder)
+    assert read_model(folder.best_json, Best).ways is None
+    assert not is_current(folder, default_task(), [folder.model("2d", "default")])
+
+
+def test_a_choice_that_an_older_version_wrote_is_read(folder: DatasetFolder) -> None:
+    choose(folder)
+    content = json.loads(folder.best_json.read_text())
+    del content["ways"]
+    folder.best_json.write_text(json.dumps(content))
+    assert read_model(folder.best_json, Best).ways is None

@@ -91,7 +91,7 @@ def test_find_best_says_that_labels_changed_since_training(
     autoseg.plan_and_preprocess(source, workspace=work, quiet=True, **its["plan"])
     for fold in range(5):
         autoseg.train(source.name, fold, epochs=1, iterations=1, device="cpu", quiet=True, workspace=work, **its["train"])
-    assert main(["find-best", source.name, "--workspace", str(work)]) == 0 and "changed" not in capsys.readouterr().out
+    assert main(["find-best", source.name, "--workspace", str(work)]) == 0 and "labels of" not in capsys.readouterr().out
     correct(source, "ball_3")
     assert main(["find-best", source.name, "--workspace", str(work)]) == 0
     said = " ".join(capsys.readouterr().out.split())

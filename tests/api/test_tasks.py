@@ -275,8 +275,9 @@ def test_series_of_dicom_files_are_predicted_where_they_lie(place: Place, task: 
     assert [note for note in found.notes if "single image" in note and "study/b" in note]
     again = place.predict(task, study, tmp_path / "out", repair=True)
     assert set(again.written) == {"a", "c"} and again.already_there == 1 and "interpolated" in again.warnings["c"][0]
-    with pytest.raises(AutosegError, match="Choose another folder"):
-        place.predict(task, study, study / "a")
+    for inside in (study, study / "a"):
+        with pytest.raises(AutosegError, match="Choose another folder"):
+            place.predict(task, study, inside)
 
 
 @EVERY

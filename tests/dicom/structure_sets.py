@@ -20,14 +20,20 @@ def item(**elements: Any) -> Dataset:
 
 
 def write_structure_set(
-    path: Path, images: Sequence[Path], regions: Mapping[str, Sequence[np.ndarray]], kinds: str | Sequence[str] = "CLOSED_PLANAR",
-    **elements: Any,
+    path: Path, images: Sequence[Path], regions: Mapping[str, Sequence[np.ndarray]],
+    kinds: str | Sequence[str] | Mapping[str, str] = "CLOSED_PLANAR", **elements: Any,
 ) -> Path:
-    """Write the contours, each (N, 3), mm, of regions by name. images: of the series that they were drawn on. kinds: the type of
-    all contours, or of the first, second, ... of each region. elements: further ones of the file, in place of those made here."""
+    """Write the contours, each (N, 3), mm, of regions by name. images: of the series that they were drawn on.
+
+    kinds: the type of all contours, of the first, second, ... of each region, or of those of a region by name. elements: further
+    ones of the file, in place of those made here.
+    """
     source = pydicom.dcmread(images[0], stop_before_pixels=True)
     space = source.FrameOfReferenceUID
     drawn_on = [item(ReferencedSOPInstanceUID=pydicom.dcmread(image, stop_before_pixels=True).SOPInstanceUID) for image in images]
+    def kind_of(name: str, index: int) -> str:
+        return kinds if isinstance(kinds, str) else kinds[name] if isinstance(kinds, Mapping) else kinds[index]
+
     content = item(
         SOPClassUID=RTStructureSetStorage, SOPInstanceUID=generate_uid(), Modality="RTSTRUCT", PatientID=source.PatientID,
         StudyInstanceUID=source.StudyInstanceUID, SeriesInstanceUID=generate_uid(), StructureSetLabel="test",
@@ -36,9 +42,9 @@ def write_structure_set(
         StructureSetROISequence=[item(ROINumber=number, ROIName=name, ReferencedFrameOfReferenceUID=space)
                                  for number, name in enumerate(regions, 1)],
         ROIContourSequence=[item(ReferencedROINumber=number, ContourSequence=[
-            item(ContourGeometricType=kinds if isinstance(kinds, str) else kinds[index], NumberOfContourPoints=len(points),
+            item(ContourGeometricType=kind_of(name, index), NumberOfContourPoints=len(points),
                  ContourData=[f"{value:.8g}" for value in np.ravel(points)]) for index, points in enumerate(contours)])
-            for number, contours in enumerate(regions.values(), 1)])
+            for number, (name, contours) in enumerate(regions.items(), 1)])
     for keyword, value in elements.items():
         setattr(content, keyword, value)
     content.file_meta = FileMetaDataset()

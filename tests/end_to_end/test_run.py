@@ -37,11 +37,17 @@ def run_until(there: Callable[[], bool], arguments: list[str]) -> None:
     process.wait()
 
 
+def has_ways(best: Path) -> bool:
+    """Whether find-best's choice is whole: until the ways to predict are measured, it is there without them."""
+    return best.exists() and read_model(best, Best).ways is not None
+
+
 def whole_artefacts(folder: Path) -> dict[Path, int]:
     """Each file that a later run must leave alone, and when it was written."""
     patterns = ("plans.json", "fingerprint.json", "splits.json", "best.json", "report.html", "models/*/*/*/[!.]*.safetensors",
-                "models/*/*/*/validation/[!.]*.nii.gz", "ensembles/*/[!.]*.nii.gz")
-    paths = [path for pattern in patterns for path in folder.glob(pattern)]
+                "models/*/*/*/validation/[!.]*.nii.gz", "ensembles/*/[!.]*.nii.gz",
+                "ways/cases/[!.]*.json")
+    paths = [path for pattern in patterns for path in folder.glob(pattern) if path.name != "best.json" or has_ways(path)]
     for described in folder.glob("preprocessed/*/[!.]*.json"):
         paths += [described, described.with_suffix(".b2nd")]
     return {path: path.stat().st_mtime_ns for path in paths}
@@ -49,7 +55,8 @@ def whole_artefacts(folder: Path) -> dict[Path, int]:
 
 @pytest.fixture(scope="module")
 def killed_everywhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workspace of a run that was killed while it preprocessed, trained, predicted ensembles, and before its report."""
+    """The workspace of a run that was killed while it preprocessed, trained, predicted ensembles, measured ways to predict, and
+    before its report."""
     root = tmp_path_factory.mktemp("run")
     source = make_synthetic_dataset(root, training=3, test=1, shape=(10, 32, 36))  # three folds
     workspace = root / "workspace"
@@ -60,7 +67,8 @@ def killed_everywhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lambda: (folder / "models/2d/default/fold_1/training_state.pt").exists(),
         lambda: any(folder.glob("models/3d_fullres/default/fold_2/validation/[!.]*.nii.gz")),
         lambda: any(folder.glob("ensembles/*/[!.]*.nii.gz")),
-        lambda: (folder / "best.json").exists(),
+        lambda: any(folder.glob("ways/cases/[!.]*.json")),
+        lambda: has_ways(folder / "best.json"),
     ]
     whole: dict[Path, int] = {}
     for there in stages:

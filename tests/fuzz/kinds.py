@@ -11,6 +11,7 @@ from tests.fuzz.attempt import Case, Target
 from tests.fuzz.corpus_commands import command_cases
 from tests.fuzz.corpus_images import image_cases
 from tests.fuzz.corpus_other import other_cases
+from tests.fuzz.dicom_targets import dicom_targets
 from tests.fuzz.images import Reader, image_targets, read_as_label
 
 LABELS = ("nii", "mha_zlib", "nrrd_gzip", "tiff_strips", "png_palette", "png_4")  # formats that are read as labels, too
@@ -24,7 +25,7 @@ def targets(reader: str) -> dict[str, Target]:
         for name, target in image_targets(read_as_label).items()
         if name in LABELS
     }
-    return image_targets(_reader(reader)) | labels | artefact_targets()
+    return image_targets(_reader(reader)) | labels | artefact_targets() | dicom_targets()
 
 
 @lru_cache

@@ -20,6 +20,7 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image
 from autoseg.inference.choice import Chosen, choose_members
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
+from autoseg.ways import Difference, MeasuredWay, Way, Ways
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 NAME = "Dataset001_Tiny"
@@ -37,10 +38,11 @@ class Place:
     def folder(self, dataset: str = NAME) -> DatasetFolder:
         return self.workspace.dataset(dataset)
 
-    def add(self, configuration: str, recipe: str = "default", folds: tuple[str, ...] = ("0",), dataset: str = NAME) -> None:
+    def add(self, configuration: str, recipe: str = "default", folds: tuple[str, ...] = ("0",), dataset: str = NAME,
+            mirror_axes: tuple[int, ...] = ()) -> None:
         """A model with random weights."""
         patch = (8, 8) if configuration == "2d" else (8, 8, 8)
-        described = self._describe(patch_size=patch)
+        described = self._describe(patch_size=patch, mirror_axes=mirror_axes)
         plans = described.plans.model_copy(
             update={"dataset": dataset, "configurations": {configuration: described.configuration}})
         described = described.model_copy(
@@ -53,7 +55,7 @@ class Place:
             model.fold(fold).root.mkdir(parents=True)
             save_file(self._weights_of(described), model.fold(fold).checkpoint_final)
 
-    def best(self, *names: tuple[str, str]) -> None:
+    def best(self, *names: tuple[str, str], ways: Ways | None = None) -> None:
         """find-best's choice, of the weights that are there now: drop what is small, and a rule that was not accepted."""
         members = tuple(
             member_of(model, model.finished_folds())
@@ -61,6 +63,7 @@ class Place:
         tried = {"dice_before": 0.8, "dice_after": 0.9, "classes_before": {}, "classes_after": {}}
         write_json(self.folder().best_json, Best(
             dataset=NAME, members=members, reason="the highest Dice.", names={"1": "class1"}, references="", versions={},
+            ways=ways,
             candidates=(Candidate(members=members, dice=0.8, classes={}, cases=3),),
             rules=(TriedRule(rule=DROP, says=SAYS, accepted=True, **tried),
                    TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep one", accepted=False, **tried))))
@@ -263,3 +266,37 @@ def test_a_model_that_is_named_by_its_folder_brings_its_rules_wherever_it_was_co
     assert "chosen for other weights" in place.choose(m=copies).note and place.choose(m=copies).rules == (DROP,)
     (copies[0] / "best.json").unlink()
     assert place.choose(m=copies[:1]).note == ""
+
+
+def test_the_command_predicts_as_find_best_chose_unless_the_user_says_how(
+    place: Place, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = Difference(mean=-0.0002, low=-0.0006, high=0.0003, p_value=0.4)
+    common = {"evaluations": 8.0, "seconds": 1.0, "dice": 0.9, "nsd": 0.95, "dice_change": change, "nsd_change": change}
+    place.add("3d_fullres", mirror_axes=(0, 1, 2))
+    place.best(("3d_fullres", "default"), ways=Ways(
+        measured=(MeasuredWay(way=Way(axes=(0, 1, 2)), cost=1, **{**common, "dice_change": None, "nsd_change": None}),
+                  MeasuredWay(way=Way(axes=(1,), step=0.65), cost=0.2, **common),
+                  MeasuredWay(way=Way(axes=(), step=0.8), cost=0.04, may_be_worse=True, **common)),
+        chosen=1, fastest=2, not_worse=0.001, tolerance_mm=2.0, cases=208, device="cpu"))
+    made = {}
+    for flags, said, facts in (
+        ((), "Way: mirrored along axis 1 only, tiles 0.65 of the patch apart: Dice changed by -0.0002", ([1], 0.65)),
+        (("--accurate",), "Way: in full (mirrored along axes 0, 1, 2, tiles 0.5 of the patch apart), as you", ([0, 1, 2], None)),
+        (("--fast",), "tiles 0.8 of the patch apart: Dice changed by -0.0002 [-0.0006, +0.0003]", ([], 0.8)),
+        (("--fast", "--step-size", "0.5"), "Way: mirroring left out, as you asked", ([], None)),
+        (("--no-mirroring",), "Way: mirroring left out, tiles 0.65 of the patch apart, as you asked", ([], 0.65)),
+    ):
+        out = tmp_path / "_".join(["out", *flags])
+        predict(place, images, out, "--no-postprocessing", *flags)
+        assert said in capsys.readouterr().out
+        record = json.loads((out / "autoseg_prediction.jsonl").read_text().splitlines()[0])
+        (model,) = record["origin"]["models"].values()
+        assert (model["mirror_axes"], model.get("step")) == facts
+        made[flags] = out
+    where = ["-i", str(images), "--workspace", str(place.workspace.root), "--no-postprocessing"]
+    assert main([*where, "-o", str(made[()]), "--fast"]) == 1 and "mirror_axes" in capsys.readouterr().err
+    assert main([*where, "-o", str(tmp_path / "x"), "--fast", "--accurate"]) == 1
+    assert "opposite things" in capsys.readouterr().err
+    place.best(("3d_fullres", "default"))
+    assert main([*where, "-o", str(tmp_path / "x"), "--fast"]) == 1 and "none was measured" in capsys.readouterr().err

@@ -8,11 +8,12 @@ import math
 import pytest
 from rich.console import Console
 
-from autoseg.best import Best, Candidate, Difference, KeepLargest, Member, TriedRule
+from autoseg.best import Best, Candidate, KeepLargest, Member, TriedRule
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import CaseSummary, Volumes
 from autoseg.evaluation.summary import Summary, pooled_summary
 from autoseg.postprocessing.comparison import candidates_table, choose, compare, rules_table
+from autoseg.ways import Difference
 
 NAN = math.nan
 

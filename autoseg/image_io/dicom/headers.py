@@ -14,6 +14,7 @@ from autoseg.image_io.opening import open_regular
 
 PREAMBLE, MAGIC = 128, b"DICM"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 DIRECTORY = "1.2.840.10008.1.3.10"
 # What may tell apart frames of one series that lie in the same place, in the order in which it is tried.
@@ -65,14 +66,14 @@ class Plane:
 @dataclass(frozen=True)
 class FileHeader:
     """A DICOM file. planes: its frames; none where it is no image that lies in space, for which `problem` gives the reason.
-    segments: whether it holds segments in place of an image."""
+    annotation: "SEG" or "RTSTRUCT", where it says what lies where in images."""
 
     path: Path
     instance: str
     series: Series
     planes: tuple[Plane, ...] = ()
     problem: str = ""
-    segments: bool = False
+    annotation: str = ""
 
 
 def is_dicom(path: Path) -> bool:
@@ -118,10 +119,10 @@ def _header(path: Path, dataset: Any) -> FileHeader:
     instance, sop_class = _text(dataset, "SOPInstanceUID"), UID(_text(dataset, "SOPClassUID"))
     header = FileHeader(path, instance, series)
     if not (_text(dataset, "Rows") and _text(dataset, "Columns")):
-        return FileHeader(path, instance, series, problem=f"it is no image ({sop_class.name or 'of no known class'})")
+        return FileHeader(path, instance, series, problem=f"it is no image ({sop_class.name or 'of no known class'})",
+                          annotation="RTSTRUCT" * (sop_class == STRUCTURES))
     if sop_class in SEGMENTS:
-        problem = f"it holds segments, no image ({sop_class.name})"
-        return FileHeader(path, instance, series, problem=problem, segments=True)
+        return FileHeader(path, instance, series, problem=f"it holds segments, no image ({sop_class.name})", annotation="SEG")
     problem = _pixel_problem(dataset)
     planes = () if problem else tuple(_planes(header, sop_class, dataset))
     if not problem and not planes:
@@ -138,6 +139,8 @@ def _pixel_problem(dataset: Any) -> str:
         return "its values come from a table (Modality LUT), which is not read"
     if _text(dataset, "BitsAllocated") not in ("8", "16", "32"):
         return f"its voxels have {_text(dataset, 'BitsAllocated') or 'no known number of'} bits, where 8, 16 and 32 are read"
+    if not 1 <= int(dataset.get("BitsStored") or 1) <= int(dataset.BitsAllocated):
+        return f"its header says that {dataset.BitsStored} bits of {dataset.BitsAllocated} are used"
     return ""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from autoseg.errors import AutosegError
 from autoseg.image_io.checks import damaged
 from autoseg.image_io.dicom.library import dicom_library
-from autoseg.image_io.dicom.volume import DicomVolume
+from autoseg.image_io.dicom.volume import DicomVolume, Frame
 from autoseg.image_io.foreign import ask
 from autoseg.image_io.opening import check_announced
 
@@ -24,28 +24,36 @@ def read_frames(volume: DicomVolume) -> np.ndarray:
 
     Raises AutosegError, naming the file, for files that are damaged or changed since their headers were read.
     """
-    components, first = volume.components, volume.frames[0].path
-    kept: dict[Path, tuple[Any, np.ndarray]] = {}
     array: np.ndarray | None = None
+    kept: dict[Path, tuple[Any, np.ndarray]] = {}
     for path, its in groupby(enumerate(volume.frames), key=lambda entry: entry[1].path):
         if path not in kept:
             kept = {path: read_file(path)}  # one file at a time: all frames of a file that holds several
-        dataset, stored = kept[path]
-        for z, frame in its:
-            if frame.instance != str(dataset.get("SOPInstanceUID", "")).strip() or frame.number >= len(stored):
-                raise AutosegError(f"{path} was changed while it was read. Try again.")
-            values = _meant(path, stored[frame.number], dataset, frame.number, np.dtype(volume.dtype))
-            if array is None:
-                size = values.shape[:2]
-                needed = components * len(volume.frames) * values.size // components * np.dtype(volume.dtype).itemsize
-                check_announced(first, needed, needed)
-                array = np.empty((components, len(volume.frames), *size), volume.dtype)
-            if values.shape[:2] != array.shape[2:]:
-                raise damaged(path, f"its slices have the shape {values.shape[:2]}, those of other files {array.shape[2:]}")
-            array[:, z] = values if components == 1 else np.moveaxis(values, -1, 0)
+        with dicom_library(path):  # elements of a header are understood when they are asked for
+            for z, frame in its:
+                values = _values(frame, *kept[path], np.dtype(volume.dtype))
+                if array is None:
+                    array = _empty(volume, values)
+                if values.shape[:2] != array.shape[2:]:
+                    raise damaged(path, f"its slices have the shape {values.shape[:2]}, those of other files {array.shape[2:]}")
+                array[:, z] = values if volume.components == 1 else np.moveaxis(values, -1, 0)
     if array is None:
         raise ValueError("a volume without frames")
     return array
+
+
+def _values(frame: Frame, dataset: Any, stored: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if frame.instance != str(dataset.get("SOPInstanceUID", "")).strip() or frame.number >= len(stored):
+        raise AutosegError(f"{frame.path} was changed while it was read. Try again.")
+    return _meant(frame.path, stored[frame.number], dataset, frame.number, dtype)
+
+
+def _empty(volume: DicomVolume, values: np.ndarray) -> np.ndarray:
+    """Return an empty array (C, frames, Y, X), once it is clear that memory can hold it. values: of a frame."""
+    shape = (volume.components, len(volume.frames), *values.shape[:2])
+    needed = math.prod(shape) * np.dtype(volume.dtype).itemsize
+    check_announced(volume.frames[0].path, needed, needed)
+    return np.empty(shape, volume.dtype)
 
 
 def read_file(path: Path) -> tuple[Any, np.ndarray]:

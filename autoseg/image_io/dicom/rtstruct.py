@@ -16,8 +16,9 @@ from autoseg.errors import AutosegError, many
 from autoseg.files import atomic_path
 from autoseg.image import Image
 from autoseg.image_io.dicom.contours import closed_contours
+from autoseg.image_io.dicom.headers import STRUCTURES
 from autoseg.image_io.dicom.library import dicom_library
-from autoseg.image_io.dicom.structure_sets import STRUCTURE_SET, mask_of, read_structure_set
+from autoseg.image_io.dicom.structure_sets import mask_of, read_structure_set
 from autoseg.image_io.dicom.structures import Maker, Structure
 from autoseg.image_io.dicom.volume import DicomVolume, Frame, frames_of_planes
 
@@ -71,7 +72,7 @@ def _content(source: Dataset, volume: DicomVolume, structures: Sequence[Structur
     content.file_meta = pydicom.dataset.FileMetaDataset()
     content.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian  # explicit ones have no room for contours of more than 64 KiB
     content.SpecificCharacterSet = "ISO_IR 192"
-    content.SOPClassUID, content.SOPInstanceUID, content.SeriesInstanceUID = STRUCTURE_SET, generate_uid(), generate_uid()
+    content.SOPClassUID, content.SOPInstanceUID, content.SeriesInstanceUID = STRUCTURES, generate_uid(), generate_uid()
     for keyword in CARRIED_OVER:
         if keyword in source or keyword in MAY_BE_EMPTY:
             value = source.get(keyword)

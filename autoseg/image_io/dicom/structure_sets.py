@@ -13,18 +13,16 @@ from autoseg.errors import AutosegError
 from autoseg.image import Geometry
 from autoseg.image_io.checks import damaged
 from autoseg.image_io.dicom.filling import TooManyCrossings, fill
-from autoseg.image_io.dicom.headers import DEFLATED, meta_of
+from autoseg.image_io.dicom.headers import DEFLATED, STRUCTURES, meta_of
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.dicom.volume import DicomVolume
 from autoseg.image_io.opening import check_announced, file_bytes, open_regular
 
 OFF_THE_PLANE = 0.25  # of the distance of slices: so far from the centre of a slice a point may lie
-MOST_POINTS = 20_000_000  # of all contours
+MOST_BYTES, MOST_BYTES_EACH = 1 << 30, 1 << 24  # of the points of all contours, and of one; a point takes about 27
 FARTHEST_MM = 1e6
-STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 TAGS = ["SOPClassUID", "SOPInstanceUID", "StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence",
         "SpecificCharacterSet"]
-LONGEST_NUMBER = 64  # letters; DICOM allows 16
 MEMORY_PER_BYTE = 4  # of the file, that its content takes
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 
@@ -58,10 +56,11 @@ def read_structure_set(path: Path) -> StructureSet:
     with dicom_library(path):
         content = _content(path)
         drawn = {int(item.ReferencedROINumber): item for item in content.get("ROIContourSequence") or ()}
-        points = sum(len(contour.get_item("ContourData").value or b"") for item in drawn.values()
-                     for contour in item.get("ContourSequence") or () if "ContourData" in contour) // 6  # "0\\0\\0\\" at least
-        if points > MOST_POINTS:
-            raise damaged(path, f"its contours may have {points / 1e6:.0f} million points, where {MOST_POINTS // 10**6} are many")
+        sizes = [len(contour.get_item("ContourData").value or b"") for item in drawn.values()
+                 for contour in item.get("ContourSequence") or () if "ContourData" in contour]
+        if sum(sizes) > MOST_BYTES or max(sizes, default=0) > MOST_BYTES_EACH:
+            raise damaged(path, f"its contours take {sum(sizes) / 2**20:.0f} MiB, one of them {max(sizes) / 2**20:.1f} MiB; "
+                                f"expected are at most {MOST_BYTES >> 20}, and {MOST_BYTES_EACH >> 20} for one")
         rois = content.get("StructureSetROISequence") or ()
         regions = tuple(_region(path, item, drawn.get(int(item.ROINumber))) for item in rois)
         if len({region.number for region in regions}) < len(regions):
@@ -79,7 +78,7 @@ def _content(path: Path) -> Any:
     with open_regular(path) as file:
         check_announced(path, file_bytes(file), file_bytes(file), copies=MEMORY_PER_BYTE)
         content = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=TAGS)
-    if str(content.get("SOPClassUID", "")) != STRUCTURE_SET:
+    if str(content.get("SOPClassUID", "")) != STRUCTURES:
         raise AutosegError(f"{path} was expected to be an RT structure set, but is of another kind: its SOP class is "
                            f"{content.get('SOPClassUID') or 'not given'}.")
     return content
@@ -108,9 +107,10 @@ def _points(path: Path, name: str, contour: Any) -> np.ndarray:
     texts = raw.rstrip(b"\0 ").split(b"\\")
     if texts == [b""]:
         return np.empty((0, 3))
-    if len(texts) % 3 or max(map(len, texts)) > LONGEST_NUMBER:
-        raise damaged(path, f'region "{name}": the points of a contour are no triples of numbers')
-    points = np.array(texts).astype(np.float64).reshape(-1, 3)
+    try:
+        points = np.fromiter(map(float, texts), np.float64, len(texts)).reshape(-1, 3)
+    except ValueError as error:
+        raise damaged(path, f'region "{name}": the points of a contour are no triples of numbers') from error
     if not (np.abs(points) < FARTHEST_MM).all():
         raise damaged(path, f'region "{name}": a contour has a point farther than {FARTHEST_MM:g} mm away, or at no place')
     return points

@@ -36,11 +36,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Study:
-    """What was found below a folder. other: number of files that are not DICOM."""
+    """What was found below a folder. other: number of files that are not DICOM. annotations: files of SEG and RTSTRUCT."""
 
     found: tuple[Found, ...]
     refused: tuple[Refused, ...]
     other: int
+    annotations: tuple[Path, ...] = ()
 
 
 def series_path(folder: Path, uid: str = "", part: int = 0, repaired: bool = False) -> Path:
@@ -84,7 +85,8 @@ def scan(folder: Path, repair: bool = False) -> Study:
             found.append(Found(path, volume))
     by_number = lambda series: (series.study, int(series.number) if series.number.isdecimal() else 0, series.uid)  # noqa: E731
     return Study(tuple(sorted(found, key=lambda one: (by_number(one.volume.series), one.path.name))),
-                 tuple(sorted(refused, key=lambda one: (by_number(one.series), one.reason))), other)
+                 tuple(sorted(refused, key=lambda one: (by_number(one.series), one.reason))), other,
+                 tuple(header.path for header in headers if header.annotation))
 
 
 def volume_at(path: Path) -> DicomVolume:
@@ -119,7 +121,7 @@ def volume_at(path: Path) -> DicomVolume:
 
 def is_segments(path: Path) -> bool:
     """Tell whether a path is a file of DICOM segments."""
-    return path.is_file() and is_dicom(path) and (header := _header(path)) is not None and header.segments
+    return path.is_file() and is_dicom(path) and (header := _header(path)) is not None and header.annotation == "SEG"
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

@@ -40,9 +40,12 @@ SAME_BESIDE = 0.5  # share of neighbours with one value: regions of 3 voxels acr
 
 
 def read_regions(path: Path, like: Path | None = None) -> Image:
-    """Read a label file as `read_label` does, whose arguments these are. Raises AutosegError as that does, and where the file must be
-    an image: where it holds more values than FEW_VALUES, and neighbouring voxels (along y or x, the file's most frequent value left
-    out) are more often different than the same. A label of many organs, or of an own number for each cell, consists of regions."""
+    """Read a label file as `read_label` does, whose arguments these are.
+
+    Raises AutosegError as that does, and where the file must be an image: where it holds more values than FEW_VALUES, and
+    neighbouring voxels (along y or x, the file's most frequent value left out) are more often different than the same. A label of
+    many organs, or of an own number for each cell, consists of regions.
+    """
     label = read_label(path, like)
     counts: Counter[int] = Counter()
     for plane in label.array[0]:

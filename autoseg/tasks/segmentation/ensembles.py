@@ -33,7 +33,7 @@ from autoseg.provenance import MADE_FROM, Origin
 from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import load_model
-from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.tasks.segmentation.predictor import Predictor, Prepared
 from autoseg.tasks.segmentation.previous_stage import StoredPrediction, with_previous
 from autoseg.tasks.segmentation.store import described_volume
 from autoseg.workspace import DatasetFolder, ModelFolder, read_model
@@ -50,7 +50,7 @@ class _Ensemble:
     folder: Path
 
     def path(self, case: Case) -> Path:
-        return self.folder / f"{case.name}{label_ending(file_ending(_reference(case)))}"
+        return self.folder / f"{case.name}{label_ending(file_ending(reference_of(case)))}"
 
 
 def predict_pairs(
@@ -78,7 +78,7 @@ def predict_pairs(
         if not waiting:
             continue
         predictor = Predictor([load_model(model, [str(fold)], device=device) for model in models], device)
-        previous = [_previous(folder, waiting, model, member, device, report)
+        previous = [previous_predictions(folder, waiting, model, member, device, report)
                     for model, member in zip(models, predictor.members, strict=True)]
         for case in waiting:
             _predict_case(folder, case, models, pairs, predictor, previous)
@@ -94,17 +94,23 @@ def _predict_case(
 ) -> None:
     """Write what is not there yet of a case. previous: of each model, the predictions that it goes on from, by case."""
     missing = [pair for pair in pairs if not pair.path(case).exists()]
-    prepared = [
-        member.read_preprocessed(folder.preprocessed(INFO.stored_as(model.configuration)), case.name, stored.get(case.name))
-        for member, model, stored in zip(predictor.members, models, previous, strict=True)
-    ]
+    prepared = prepare(folder, case, models, predictor.members, previous)
     segmentations = predictor.predict_combinations(prepared, [pair.models for pair in missing])
-    like = read_label(_reference(case), case.images[0])
+    like = read_label(reference_of(case), case.images[0])
     for pair, segmentation in zip(missing, segmentations, strict=True):
         write_label(pair.path(case), segmentation, like=like)
 
 
-def _previous(
+def prepare(
+    folder: DatasetFolder, case: Case, models: Sequence[ModelFolder], members: Sequence[EnsembleMember],
+    previous: Sequence[Mapping[str, StoredPrediction]],
+) -> list[Prepared]:
+    """Return a stored case as each model sees it. previous: of each model, the predictions that it goes on from, by case."""
+    return [member.read_preprocessed(folder.preprocessed(INFO.stored_as(model.configuration)), case.name, stored.get(case.name))
+            for member, model, stored in zip(members, models, previous, strict=True)]
+
+
+def previous_predictions(
     folder: DatasetFolder, cases: Sequence[Case], model: ModelFolder, member: EnsembleMember, device: torch.device,
     report: ShowProgress,
 ) -> Mapping[str, StoredPrediction]:
@@ -129,7 +135,7 @@ def _keep_only_what_these_weights_made(pair: _Ensemble) -> None:
 
 def _evaluate(pair: _Ensemble, cases: Sequence[Case], dataset: Dataset, workers: int | None) -> Summary:
     path = pair.folder / SUMMARY
-    files = [Pair(case.name, _reference(case), pair.path(case)) for case in cases]
+    files = [Pair(case.name, reference_of(case), pair.path(case)) for case in cases]
     if path.exists() and (there := read_model(path, Summary)).made_from == made_from(files, dataset.labels):
         return there
     summary = without_failures(evaluate_pairs(files, dataset.labels, workers=workers))
@@ -138,7 +144,8 @@ def _evaluate(pair: _Ensemble, cases: Sequence[Case], dataset: Dataset, workers:
     return summary
 
 
-def _reference(case: Case) -> Path:
+def reference_of(case: Case) -> Path:
+    """Return the file of a case's label. Raises AutosegError where it has none."""
     if case.label is None:
         raise AutosegError(f"{case}: it has no label to be validated against. Correct splits.json.")
     return case.label

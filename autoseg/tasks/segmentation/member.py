@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain, combinations
+from itertools import chain, combinations, tee
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image, axis_order
 from autoseg.inference.export import Row, resized_rows
-from autoseg.inference.sliding_window import TILE_STEP, Slab, Voxels, band_depth, count_tiles, stream_logits
+from autoseg.inference.sliding_window import Slab, Voxels, band_depth, count_patches, count_tiles, stream_logits
 from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties, StoredCase
 from autoseg.sides import Mirroring, swapped_channels, swapped_values, swaps
-from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage, WithPrevious, on_grid, values_seen
+from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage, TileDone, WithPrevious, on_grid, values_seen
 from autoseg.tasks.segmentation.model import LoadedModel
 from autoseg.tasks.segmentation.store import open_volume, plans_digest
 from autoseg.topology.shapes import reshaped
 from autoseg.topology.values import values_put_out
+from autoseg.ways import FULL, Axes, Way
 
 SHARE_OF_DEVICE_MEMORY = 0.3  # that the bands of gathered logits of all members may take; the networks need the rest
 
@@ -35,24 +36,39 @@ class EnsembleMember:
     """A model on its device. An ensemble asks each of its members for the same row at the same time."""
 
     def __init__(
-        self, model: LoadedModel, device: torch.device, precision: Precision = "auto", mirroring: bool = True,
-        members: int = 1, step: float = TILE_STEP, previous: PreviousStage | None = None,
+        self, model: LoadedModel, device: torch.device, precision: Precision = "auto", way: Way = FULL,
+        members: int = 1, previous: PreviousStage | None = None,
     ) -> None:
         """model: its networks lie on `device`. members: how many models share the device's memory, this one included.
 
-        mirroring: average over all flips that the training used, too, with left and right swapped back where it swapped them.
-        step: of neighbouring tiles, as a share of the patch. previous: what segments images first, where this model goes on from
-        that; None where it does not, or all predictions of the first stage will be given.
+        way: how far tiles lie apart, and along which axes they are mirrored, with left and right swapped back where the training
+        swapped them. previous: what segments images first, where this model goes on from that; None where it does not, or all
+        predictions of the first stage will be given.
         """
         self.model = model
         self.stage, self.previous = model.description.configuration.previous_stage, previous
         self.values = values_seen(model.description.configuration, model.description.labels)
         self.device = device
         self.dtype = resolve_precision(precision, device)
-        self.mirroring = model.description.mirroring if mirroring else Mirroring()
+        axes, its = self.mirrored(way.axes), model.description.mirroring
+        self.mirroring = its._replace(axes=axes) if axes or axes == its.axes else Mirroring()
         self.swapped = swapped_channels(model.description.labels, self.mirroring.swapped)
         self.swapped_before = swapped_values(model.description.labels, self.mirroring.swapped) or {}
-        self.members, self.step = members, step
+        self.members, self.step = members, way.step
+
+    def mirrored(self, axes: Axes | None) -> Axes:
+        """Return those axes of the patch that training mirrored and that are among `axes` of the volume; None for all."""
+        return tuple(axis for axis in self.model.description.mirroring.axes if axes is None or axis + self._first_axis in axes)
+
+    @property
+    def mirrored_in_training(self) -> Axes:
+        """Return the axes of the volume that training mirrored."""
+        return tuple(axis + self._first_axis for axis in self.model.description.mirroring.axes)
+
+    @property
+    def _first_axis(self) -> int:
+        """Return the axis of the volume that is the first of a patch."""
+        return 3 - self.model.description.configuration.dimensions
 
     def preprocess(self, image: Image, name: str) -> tuple[np.ndarray, CaseProperties]:
         """Return (C, Z, Y, X) float32 on this model's grid, and what was done. Raises AutosegError as `preprocess_image`."""
@@ -101,7 +117,7 @@ class EnsembleMember:
                 configuration.normalization, configuration.normalize_inside_mask)
 
     def rows(
-        self, data: Voxels, properties: CaseProperties, tile_done: Callable[[], None] | None = None,
+        self, data: Voxels, properties: CaseProperties, tile_done: TileDone | None = None,
         shape: Sequence[int] | None = None,
     ) -> Iterator[Row]:
         """Yield (row, logits (K, Y, X) float32) along axis 0 of `properties.shape_cropped`, or of another grid.
@@ -109,19 +125,47 @@ class EnsembleMember:
         data: (C, Z, Y, X) float32, as `with_previous` gives it. The arrays are to be read only. shape: of the other grid (see
         `resized_rows`).
         """
+        return self.rows_of_each(data, properties, [self.mirroring.axes], tile_done, shape)[0]
+
+    def rows_of_each(
+        self, data: Voxels, properties: CaseProperties, mirrored: Sequence[Axes], tile_done: TileDone | None = None,
+        shape: Sequence[int] | None = None,
+    ) -> list[Iterator[Row]]:
+        """Return what `rows` does for several sets of mirrored axes of the patch, in one pass: a tile that is mirrored one way is
+        computed once for all sets. The iterators must be taken in lock-step."""
+        classes = self.model.description.labels.output_channels
+        stacked = tee(self._stacked_rows(data, properties, mirrored, tile_done, shape), len(mirrored))
+        return [_part(rows, slice(index * classes, (index + 1) * classes)) for index, rows in enumerate(stacked)]
+
+    def _stacked_rows(
+        self, data: Voxels, properties: CaseProperties, mirrored: Sequence[Axes], tile_done: TileDone | None,
+        shape: Sequence[int] | None,
+    ) -> Iterator[Row]:
+        """Yield (row, logits (sets × K, Y, X) float32); the logits of the sets of axes one behind the other."""
         if isinstance(data, WithPrevious):
             data.tile_done = tile_done
         patch_size = self.model.description.configuration.patch_size
-        classes = self.model.description.labels.output_channels
+        classes = len(mirrored) * self.model.description.labels.output_channels
         band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
         streams = [
-            stream_logits(partial(self._predict_tile, networks=networks), data, patch_size, classes, self.step,
+            stream_logits(partial(self._predict_tile, networks=networks, mirrored=mirrored), data, patch_size, classes, self.step,
                           band_device=self._band_device(band_bytes), tile_done=tile_done, in_float16=self.sums_in_float16)
             for networks in self._together]
         if not self.sums_in_float16:
             return resized_rows(streams[0], properties, shape)
         rows = resized_rows(_means_in_float16(streams), properties, shape)
         return ((row, logits.astype(np.float16).astype(np.float32)) for row, logits in rows)
+
+    def evaluations(self, shape: Sequence[int], mirrored: Sequence[Axes]) -> int:
+        """Return how often one fold's network runs for an image of a preprocessed shape (..., Z, Y, X), in one pass for sets of
+        mirrored axes of the patch; in 2D, once for each slice."""
+        return len(self._flips(mirrored)) * count_patches(shape, self.model.description.configuration.patch_size, self.step)
+
+    @property
+    def cost(self) -> int:
+        """Return the cost of one evaluation: the values that the network's convolutions put out."""
+        its = self.model.description.configuration
+        return values_put_out(its.patch_size, its.network, self.model.description.labels.output_channels)
 
     @property
     def sums_in_float16(self) -> bool:
@@ -171,15 +215,14 @@ class EnsembleMember:
         return torch.cat((tile[:, :first], *(tile[:, its].sum(1, keepdim=True) for its in sources)), dim=1)
 
     @torch.inference_mode()
-    def _predict_tile(self, tile: torch.Tensor, networks: Sequence[nn.Module]) -> torch.Tensor:
-        """Turn (B, C, *patch) float32 into (B, K, *patch) float32 on the device: mean over networks and mirrored tiles."""
+    def _predict_tile(self, tile: torch.Tensor, networks: Sequence[nn.Module], mirrored: Sequence[Axes]) -> torch.Tensor:
+        """Turn (B, C, *patch) float32 into (B, sets × K, *patch) float32 on the device: the mean over networks and mirrored tiles
+        for each set of mirrored axes."""
         spatial = tile.dim() - 2
         tile = tile.to(self.device, memory_format=memory_format(self.device, spatial))
-        every = self.mirroring.axes
-        flips = list(chain.from_iterable(combinations(every, n) for n in range(len(every) + 1)))
-        total: torch.Tensor | None = None
+        totals: list[torch.Tensor | None] = [None] * len(mirrored)
         at_once = self.tiles_at_once(len(tile))
-        for axes in flips:
+        for axes in self._flips(mirrored):
             dims = [axis + 2 for axis in axes]
             flipped = tile.flip(dims) if dims else tile
             if self.values and swaps(self.mirroring.swap_axes, axes):
@@ -191,9 +234,23 @@ class EnsembleMember:
                 logits = done[0] if len(done) == 1 else torch.cat(done)
                 logits = logits.flip(dims) if dims else logits
                 logits = logits[:, self.swapped] if swaps(self.mirroring.swap_axes, axes) else logits
-                total = logits.float() if total is None else total.add_(logits)
-        assert total is not None, "a model has at least one network"
-        return total.div_(len(flips) * len(networks))
+                for index, its in enumerate(mirrored):
+                    if {*axes} <= {*its}:
+                        total = totals[index]
+                        totals[index] = logits.to(torch.float32, copy=True) if total is None else total.add_(logits)
+        means = [total.div_(2 ** len(its) * len(networks))
+                 for total, its in zip(totals, mirrored, strict=True) if total is not None]
+        return means[0] if len(means) == 1 else torch.cat(means, dim=1)
+
+    def _flips(self, mirrored: Sequence[Axes]) -> list[Axes]:
+        """Return the axes of each flip that any of the sets of mirrored axes needs, the tile as it is first."""
+        every = self.model.description.mirroring.axes
+        flips = chain.from_iterable(combinations(every, n) for n in range(len(every) + 1))
+        return [axes for axes in flips if any({*axes} <= {*its} for its in mirrored)]
+
+
+def _part(rows: Iterator[Row], channels: slice) -> Iterator[Row]:
+    return ((row, logits[channels]) for row, logits in rows)
 
 
 def _means_in_float16(streams: Sequence[Iterator[Slab]]) -> Iterator[Slab]:

@@ -32,11 +32,13 @@ class PredictOptions(Frozen):
         "final", "weights after the last epoch, or of the epoch with the best online validation (default: final)")
     step_size: float = option(
         0.5, "how far neighbouring tiles lie apart, as a share of the patch, above 0 and 1 at most; larger is faster and a "
-             "little less accurate (default: 0.5)", metavar="SHARE")
+             "little less accurate (default: as find-best chose, else 0.5)", metavar="SHARE")
     precision: Precision = option(
         "auto", "numbers that the network computes with (default: float16 on CUDA, bfloat16 on a CPU that has it, else float32); "
                 "float32 is slower, and gives what nnU-Net gives on a CPU")
-    mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate")
+    mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate (default: as find-best chose)")
+    accurate: bool = option(False, "in full: all mirroring, tiles half a patch apart, whatever find-best chose")
+    fast: bool = option(False, "the fastest way that find-best measured, and what it costs")
     postprocessing: bool = option(True, "leave out the rules that find-best chose")
     save_probabilities: bool = option(False, "also write each class's probabilities (.b2nd)")
     dicom: tuple[Literal["seg", "rtstruct", "nifti"], ...] | None = option(

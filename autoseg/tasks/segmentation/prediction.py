@@ -28,6 +28,7 @@ from autoseg.tasks.segmentation.options import PredictOptions
 from autoseg.tasks.segmentation.predictor import Predictor, require_same_task
 from autoseg.tasks.segmentation.previous_stage import has_other_weights
 from autoseg.tasks.segmentation.probabilities import read_probabilities
+from autoseg.ways import TakenWay, Way, Wish, taken_way
 from autoseg.workspace import ModelFolder
 
 ApplyRules = Callable[[np.ndarray, Spacing, Sequence[Rule]], np.ndarray]
@@ -39,8 +40,8 @@ class SegmentationPrediction(Prediction):
     doing, done = "Segmenting", "segmented"
     subfolders = SUBFOLDERS
 
-    def __init__(self, predictor: Predictor, options: PredictOptions) -> None:
-        self.predictor, self.options, self._dicom = predictor, options, options.dicom
+    def __init__(self, predictor: Predictor, options: PredictOptions, taken: TakenWay) -> None:
+        self.predictor, self.options, self.taken, self._dicom = predictor, options, taken, options.dicom
         self._kinds: set[DicomKind] = set()  # of the files that were asked for
         has_labels = options.dicom is None or "nifti" in options.dicom
         self.compare_with = ("REFERENCE_DIR", "where you have reference labels") if has_labels else None
@@ -58,7 +59,8 @@ class SegmentationPrediction(Prediction):
         says = "; ".join(chosen.says) or "none"
         if chosen.rules and not self.options.postprocessing:
             says = f"none, as you asked (find-best chose: {says})"
-        return "\n".join([*lines, f"Why: {chosen.why}", f"Post-processing: {says}"])
+        way = [f"Way: {self.taken.says}"] if self.taken.says else []
+        return "\n".join([*lines, f"Why: {chosen.why}", *way, f"Post-processing: {says}"])
 
     def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
         return self.predictor.outputs(folder, overwrite, self.options.dicom_labelmap)
@@ -101,20 +103,25 @@ def open_models(
     """
     if not 0 < options.step_size <= 1:
         raise AutosegError(f"--step-size is {options.step_size:g}, but must be above 0 and 1 at most.")
+    given = {name: getattr(options, name) for name in ("step_size", "mirroring") if name in options.model_fields_set}
+    taken = taken_way(chosen.ways, Wish(given.get("step_size"), given.get("mirroring"), options.accurate, options.fast))
     target = resolve_device(device)
     loaded = [load_model(folder, folds, options.checkpoint, target) for folder in chosen.members]
     rules = chosen.rules if options.postprocessing else ()
     if options.dicom_labelmap and any(model.description.labels.has_regions for model in loaded):
         raise AutosegError("--dicom-labelmap writes one number for each voxel, but these models segment regions, which overlap. "
                            "Leave it out.")
-    previous = [_stage_before(folder, its, options, target) for folder, its in zip(chosen.members, loaded, strict=True)]
+    previous = [_stage_before(folder, its, options, taken.first, target)
+                for folder, its in zip(chosen.members, loaded, strict=True)]
     return SegmentationPrediction(
-        Predictor(loaded, target, options.precision, mirroring=options.mirroring, rules=rules, step=options.step_size,
-                  previous=previous,
-                  postprocess=(lambda labels, spacing_mm: apply_rules(labels, spacing_mm, rules)) if rules else None), options)
+        Predictor(loaded, target, options.precision, way=taken.way, rules=rules, previous=previous,
+                  postprocess=(lambda labels, spacing_mm: apply_rules(labels, spacing_mm, rules)) if rules else None),
+        options, taken)
 
 
-def _stage_before(folder: ModelFolder, model: LoadedModel, options: PredictOptions, device: torch.device) -> Predictor | None:
+def _stage_before(
+    folder: ModelFolder, model: LoadedModel, options: PredictOptions, way: Way, device: torch.device
+) -> Predictor | None:
     """Return the model of the stage that a cascade's second goes on from: all of its folds; None for a model without.
 
     Raises AutosegError where it is not there, or is of other labels or channels.
@@ -132,4 +139,4 @@ def _stage_before(folder: ModelFolder, model: LoadedModel, options: PredictOptio
     if has_other_weights(folder, stage, model.folds):
         show_unless_quiet(f"Warning: {folder.root} was trained on segmentations by other weights of {stage} than those that are "
                           f"in {first.root} now.")
-    return Predictor([loaded], device, options.precision, mirroring=options.mirroring, step=options.step_size)
+    return Predictor([loaded], device, options.precision, way=way)

@@ -23,7 +23,7 @@ from autoseg.inference.cases import Written, memory_errors_named, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress
-from autoseg.inference.sliding_window import TILE_STEP, Voxels
+from autoseg.inference.sliding_window import Voxels
 from autoseg.inference.unlike import MANY_TILES, axis_order_warnings, image_warnings
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import CaseProperties, Spacing
@@ -34,6 +34,7 @@ from autoseg.tasks.segmentation.files import SUBFOLDERS, WRITERS, DicomKind, Mad
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
 from autoseg.training_images import measure_image
+from autoseg.ways import FULL, TILE_STEP, Way
 
 
 def require_same_task(descriptions: Sequence[ModelDescription]) -> None:
@@ -98,21 +99,20 @@ class Predictor:
     """
 
     def __init__(
-        self, models: Sequence[LoadedModel], device: torch.device, precision: Precision = "auto", mirroring: bool = True,
+        self, models: Sequence[LoadedModel], device: torch.device, precision: Precision = "auto", way: Way = FULL,
         postprocess: Callable[[np.ndarray, Spacing], np.ndarray] | None = None, rules: Sequence[Rule] = (),
-        step: float = TILE_STEP, previous: Sequence[PreviousStage | None] = (),
+        previous: Sequence[PreviousStage | None] = (),
     ) -> None:
         """models: one, or those of an ensemble; their networks lie on `device`.
 
-        mirroring: average over all flips that each model's training used, too. postprocess: from label values (Z, Y, X)
+        way: how far tiles lie apart, and along which axes they are mirrored. postprocess: from label values (Z, Y, X)
         and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
-        for the record beside the segmentations. step: of neighbouring tiles, as a share of the patch. previous: for each model,
-        what segments images before it, where it goes on from that (a cascade); may be left out where preprocessed images come
-        with it.
+        for the record beside the segmentations. previous: for each model, what segments images before it, where it goes on from
+        that (a cascade); may be left out where preprocessed images come with it.
         Raises AutosegError where the models have other labels, channels or axis orders.
         """
         require_same_task([model.description for model in models])
-        self.members = [EnsembleMember(model, device, precision, mirroring, len(models), step, before)
+        self.members = [EnsembleMember(model, device, precision, way, len(models), before)
                         for model, before in zip(models, previous or [None] * len(models), strict=True)]
         self.device, self.precision = device, precision
         self.postprocess = postprocess
@@ -249,8 +249,11 @@ class Predictor:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return what the segmentations of the first model depend on, as plain values."""
-        return self.members[0].model.facts()
+        """Return what the segmentations of the first model depend on, as plain values; also how, where not in full."""
+        member = self.members[0]
+        is_full = member.mirroring.axes == member.model.description.mirroring.axes
+        return member.model.facts(**({} if is_full else {"mirror_axes": member.mirroring.axes}),
+                                  **({"step": member.step} if member.step != TILE_STEP else {}))
 
     @property
     def in_words(self) -> str:

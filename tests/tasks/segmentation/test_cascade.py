@@ -29,6 +29,7 @@ from autoseg.tasks.segmentation.cascade import (
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
 from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.ways import Way
 
 CPU = torch.device("cpu")
 SIDED = Labels(values={"background": 0, "kidney_l": 1, "other": 2, "kidney_r": 3})
@@ -155,7 +156,8 @@ def test_where_a_mirrored_tile_swaps_left_and_right_so_do_its_channels(mirroring
     labels = random_labels((8, 8, 8), 3)
     description = second(describe(labels=SIDED, mirror_axes=(0, 2))).model_copy(
         update={"swap_axes": (2,), "swapped": (("kidney_l", "kidney_r"),)})
-    predictor = Predictor([LoadedModel(description, [Copies(1, 4)], ("0",))], CPU, "float32", mirroring, previous=[Given(labels)])
+    predictor = Predictor([LoadedModel(description, [Copies(1, 4)], ("0",))], CPU, "float32",
+                          Way(axes=None if mirroring else ()), previous=[Given(labels)])
     image = Image(np.ones((1, 8, 8, 8), np.float32), Geometry((1.0, 1.0, 1.0)))
     assert np.array_equal(predictor.predict_image(image), labels)
 

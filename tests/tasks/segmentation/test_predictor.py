@@ -21,6 +21,7 @@ from autoseg.tasks.segmentation import member as member_module
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, load_model
 from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.ways import Way
 
 CPU = torch.device("cpu")
 
@@ -55,7 +56,7 @@ class Lopsided(nn.Module):
 
 def predictor_of(description: Any, *networks: nn.Module, mirroring: bool = True) -> Predictor:
     model = LoadedModel(description, list(networks), tuple(map(str, range(len(networks)))))
-    return Predictor([model], CPU, precision="float32", mirroring=mirroring)
+    return Predictor([model], CPU, precision="float32", way=Way(axes=None if mirroring else ()))
 
 
 def of_weights(file: Path, description: Any, logits: tuple[int, ...]) -> Predictor:
@@ -167,7 +168,7 @@ def test_beside_a_cuda_device_cases_are_prepared_ahead_and_a_bad_one_stops_no_ot
     predictor = predictor_of(describe(3), Identity())
     predictor.device = torch.device("cuda")  # in name: tiles stay where they are
     monkeypatch.setattr(EnsembleMember, "_band_device", lambda *_: CPU)
-    monkeypatch.setattr(EnsembleMember, "_predict_tile", lambda _, tile, networks: tile)
+    monkeypatch.setattr(EnsembleMember, "_predict_tile", lambda _, tile, networks, mirrored: tile)
     outcomes = list(predictor.predict_files(list_inputs(images, predictor.description), tmp_path / "out"))
     assert [(outcome.item.name, outcome.error is None) for outcome in outcomes] == [("a", True), ("b", False), ("c", True)]
     for outcome in (outcomes[0], outcomes[2]):

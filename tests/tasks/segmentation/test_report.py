@@ -18,7 +18,7 @@ import pytest
 from markupsafe import escape
 
 from autoseg.api.reporting import build_report, report
-from autoseg.best import Best, Candidate, Difference, DropSmall, KeepLargest, TriedRule, member_of
+from autoseg.best import Best, Candidate, DropSmall, KeepLargest, TriedRule, member_of
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import Pair
@@ -32,6 +32,7 @@ from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.tasks.segmentation.report.worst import typical_and_best, worst_cases
 from autoseg.training_log import Epoch, write_log
 from autoseg.verification.findings import Finding
+from autoseg.ways import Difference
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 NAME = "Dataset007_<b>Bold</b>&Co"

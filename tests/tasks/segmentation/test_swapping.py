@@ -17,6 +17,7 @@ from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription, load_model
 from autoseg.tasks.segmentation.predictor import Predictor
+from autoseg.ways import Way
 from autoseg.workspace import read_model
 
 CPU = torch.device("cpu")
@@ -42,7 +43,7 @@ class Sided(nn.Module):
 
 def predicted(description: ModelDescription, network: nn.Module, image: Image, mirroring: bool) -> np.ndarray:
     model = LoadedModel(description, [network], ("0",))
-    return Predictor([model, model], CPU, precision="float32", mirroring=mirroring).predict_image(image)
+    return Predictor([model, model], CPU, precision="float32", way=Way(axes=None if mirroring else ())).predict_image(image)
 
 
 @pytest.mark.parametrize(("labels", "network"), [(CLASSES, Sided(1, 3, 4)), (REGIONS, Sided(1, 2, 3))])

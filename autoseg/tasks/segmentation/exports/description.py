@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from autoseg.best import Rule, rule_facts
-from autoseg.inference.sliding_window import SIGMA_OF_PATCH, TILE_STEP
+from autoseg.inference.sliding_window import SIGMA_OF_PATCH
 from autoseg.preprocessing.pipeline import IMAGE_ORDER, SMALLEST_STD
 from autoseg.preprocessing.resample import ANISOTROPY_THRESHOLD
 from autoseg.tasks.segmentation.cascade import values_seen
 from autoseg.tasks.segmentation.model import ModelDescription
+from autoseg.ways import TILE_STEP
 
 IN_WORDS = {
     "ct": "clip to [clip_low, clip_high], subtract mean, divide by std",

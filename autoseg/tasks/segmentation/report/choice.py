@@ -1,4 +1,4 @@
-"""Section of the report about find-best's choice: the models, and the post-processing, with what each rule gained."""
+"""Section of the report about find-best's choice: the models, the post-processing with what each rule gained, how to predict."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from autoseg.best import Best, Candidate, TriedRule
 from autoseg.commands import command_line
 from autoseg.reporting.blocks import Block, Command, Folded, Heading, Section, Table, Text
 from autoseg.tasks.segmentation.report.artefacts import SegmentationArtefacts
+from autoseg.tasks.segmentation.report.ways import ways_blocks
 from autoseg.wording import JOINED, counted, fixed, interval, number, shortened, signed
 
 MARGIN = 5e-5  # a change of Dice that four decimals do not show
@@ -26,7 +27,8 @@ def choice_section(found: SegmentationArtefacts) -> Section:
         Text(found.best.reason), _members(found.best), Heading("Models and ensembles compared"),
         Text("An ensemble averages the probabilities of its members. The simplest that is not worse than the best is taken; "
              "worse means that the difference over the cases is more than chance."),
-        _candidates(found.best), Heading("Post-processing"), *_rules(found.best)]
+        _candidates(found.best), Heading("Post-processing"), *_rules(found.best),
+        Heading("How to predict"), *ways_blocks(found.best.ways, command_line(found.folder, "autoseg find-best"))]
     return section
 
 
