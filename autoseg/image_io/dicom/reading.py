@@ -41,3 +41,8 @@ def read_label(path: Path, like: Path | None) -> Image:
         return segments.read_label(path, segments.joint_grid(path, like))
     shape, geometry, _ = geometry_of(like)
     return segments.read_label(path, (geometry, (shape[1], shape[2], shape[3])))
+
+
+def label_names(path: Path) -> dict[int, str]:
+    """Return the labels of segments by their numbers."""
+    return {segment.number: segment.label for segment in segments.read_segments(path)}
