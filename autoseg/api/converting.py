@@ -18,6 +18,7 @@ from autoseg.conversion.cases import (
     described,
     groups_of,
     modalities,
+    named,
     series_cases,
     with_annotations,
 )
@@ -97,11 +98,9 @@ def convert(
     record.remove_others({name for case in sources.cases for name in files_of(case).all})
     waiting = [case for case in sources.cases if not _is_there(record, case)]
     for case in waiting:
-        *others, last = files_of(case).all
-        record.begin_all(dict.fromkeys(others, case.inputs))
-        record.begin_all({last: case.inputs}, described(case, of_name))
+        record.begin_all(dict.fromkeys(files_of(case).all, case.inputs))
     work = partial(convert_case, folder=target, values=values, of_name=of_name, overlap=overlap)
-    failed, notes = _convert_all(work, waiting, record, workers, quiet)
+    failed, notes = _convert_all(work, waiting, record, of_name, workers, quiet)
     done = [case for case in sources.cases if case.name not in failed]
     if any(case.annotations for case in done):
         write_json(target / "dataset.json", _description(target.name, done, sources.classes, channels))
@@ -115,25 +114,27 @@ def _is_there(record: OutputFolder, case: SeriesCase) -> bool:
 
 
 def _convert_all(
-    work: Callable[[SeriesCase], tuple[str, ...]], cases: Sequence[SeriesCase], record: OutputFolder, workers: int | None,
-    quiet: bool,
+    work: Callable[[SeriesCase], tuple[str, ...]], cases: Sequence[SeriesCase], record: OutputFolder,
+    of_name: Mapping[str, str], workers: int | None, quiet: bool,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Convert cases; return why some could not be, by name, and notes."""
     failed, notes = dict[str, str](), list[str]()
     with console.progress(f"Converting {many(len(cases), 'case')}", quiet) as report:
         finish = console.counted(report, len(cases))
         for outcome in run_parallel(work, cases, _memory(cases), workers):
-            for name in files_of(outcome.item).all:
-                if outcome.error is None:
+            case = outcome.item
+            if outcome.error is None:
+                *others, last = files_of(case).all
+                for name in others:
                     record.finish(name)
-                else:
-                    record.require_own(name)
+                record.note(last, case.inputs, described(case, of_name) | {"notes": list(outcome.value)})
+                notes += outcome.value
+            else:
+                failed[case.name] = str(outcome.error)
+                for name in files_of(case).all:
                     (record.folder / name).unlink(missing_ok=True)
                     record.fail(name, str(outcome.error))
-            if outcome.error is not None:
-                failed[outcome.item.name] = str(outcome.error)
-            notes += outcome.value or ()
-            finish(outcome.item)
+            finish(case)
     return failed, tuple(notes)
 
 
@@ -173,8 +174,8 @@ def _sources(
                            "--channels, such as --channels CT.")
     if with_unlabelled and not channels:
         others = [case for case in others if case.channels[0].volume.series.modality in kinds]
-    used = (*labelled, *(others if with_unlabelled else ()))
-    return _Sources(used, classes, failed, left_out | without, len(others))
+    used = named(source, [*labelled, *(others if with_unlabelled else ())])
+    return _Sources(tuple(used), classes, failed, left_out | without, len(others))
 
 
 def _annotations(study: Study, quiet: bool) -> tuple[list[Annotation], dict[str, str]]:
