@@ -91,7 +91,7 @@ def convert(
         return _result(target, sources, sources.failed, 0, ())
     values, of_name = sources.classes.values, sources.classes.of_name
     origin = Origin.of(made="conversion of DICOM", source=str(source.resolve()), labels=dict(values),
-                       names=dict(sorted(of_name.items())), channels=list(channels), overlap=overlap, repair=repair)
+                       rename=dict(sorted((rename or {}).items())), channels=list(channels), overlap=overlap, repair=repair)
     record = OutputFolder(target, origin, overwrite, RECORD)
     for name in FOLDERS:
         remove_leftovers(target / name)
