@@ -104,6 +104,8 @@ def convert(
     done = [case for case in sources.cases if case.name not in failed]
     if any(case.annotations for case in done):
         write_json(target / "dataset.json", _description(target.name, done, sources.classes, channels))
+    else:
+        (target / "dataset.json").unlink(missing_ok=True)
     return _result(target, sources, {**sources.failed, **failed}, len(waiting) - len(failed), notes)
 
 
@@ -166,8 +168,8 @@ def _sources(
     classes = classes_of(names, labels, rename)
     labelled = [case for case in cases if any(name in classes.of_name for one in case.annotations for name in one.parts.values())]
     others = [case for case in cases if not case.annotations]
-    without = {one.path: f'{one} has none of the classes: it has {some(one.parts.values())}.' for case in cases
-               if case not in labelled for one in case.annotations}
+    without = {one.path: f"{one} has none of the classes, but {some(one.parts.values()) or 'nothing that encloses a voxel'}."
+               for case in cases if case not in labelled for one in case.annotations}
     if len(kinds := modalities(labelled)) > 1:
         counts = some(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
         raise AutosegError(f"{source} holds labelled series of several modalities: {counts}. Choose one, or a channel each, with "
