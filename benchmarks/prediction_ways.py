@@ -7,8 +7,8 @@ find-best must have been run. --folds: each predicts the cases that it did not t
 default. --nnunet-python: the python of an environment with nnunetv2; the models are exported for it, and it predicts the same
 cases in full and without mirroring. --folder: where images, predictions and the export go.
 
-Seconds per case are those of the command for a fold's cases less those for one case, divided by the other cases: start and
-loading are left out. Processor seconds are those of all processes, which other work on the machine hardly changes.
+Seconds are those of the whole commands, divided by the cases. Processor seconds are those of all processes, which other work on
+the machine hardly changes, for a fold's cases less those for one case, divided by the others: start and loading are left out.
 """
 
 from __future__ import annotations
@@ -66,20 +66,21 @@ def row(
 ) -> None:
     """Predict each fold's cases, compare them with their labels, and print the line."""
     splits = read_json(place.splits_json)
-    seconds, processor, others, pairs = 0.0, 0.0, 0, []
+    seconds, processor, others = 0.0, 0.0, 0
+    pairs: list[Pair] = []
     for fold in arguments.folds if arguments.folds is not None else range(len(splits)):
         cases = [case for case in dataset.training if case.name in splits[fold]["val"]]
         output = folder / name.replace(" | ", "_").replace(" ", "_") / str(fold)
         shutil.rmtree(output, ignore_errors=True)
         one = predict(images(folder, cases[:1], f"{fold}_one"), output / "one", fold)
         every = predict(images(folder, cases, str(fold)), output / "all", fold)
-        seconds += every.seconds - one.seconds
+        seconds += every.seconds
         processor += every.processor_seconds - one.processor_seconds
         others += len(cases) - 1
         pairs += [Pair(case.name, case.label, output / "all" / f"{case.name}{label_ending(file_ending(case.images[0]))}")
                   for case in cases if case.label is not None]
     mean = evaluate_pairs(pairs, dataset.labels).foreground_mean
-    print(f"| {name} | {evaluations} | {seconds / others:.3f} | {processor / others:.3f} | {mean['Dice']:.4f} | "
+    print(f"| {name} | {evaluations} | {seconds / len(pairs):.3f} | {processor / others:.3f} | {mean['Dice']:.4f} | "
           f"{mean['NSD']:.4f} |", flush=True)
 
 

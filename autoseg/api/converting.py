@@ -14,6 +14,7 @@ from autoseg.api.common import PathLike
 from autoseg.conversion.cases import (
     SeriesCase,
     channel_names,
+    codes_of,
     described,
     groups_of,
     modalities,
@@ -205,11 +206,11 @@ def _voxels(shape: tuple[int, int, int]) -> int:
 def _description(name: str, cases: Sequence[SeriesCase], classes: Classes, channels: Sequence[str]) -> dict[str, object]:
     """Return the content of dataset.json."""
     training = [case for case in cases if case.annotations]
-    groups = groups_of(training)
+    groups, codes = groups_of(training), codes_of(training, classes.of_name)
     return {
         "name": name, "channel_names": {str(index): channel for index, channel in enumerate(channel_names(training, channels))},
         "labels": {"background": 0, **classes.values}, "numTraining": len(training), "file_ending": ENDING,
-        **({"groups": groups} if groups else {}),
+        **({"groups": groups} if groups else {}), **({"dicom_codes": codes} if codes else {}),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autoseg.errors import some
 from autoseg.image_io.dicom.annotations import Annotation
+from autoseg.image_io.dicom.codes import TISSUE, Coding
 from autoseg.image_io.dicom.naming import case_names
 from autoseg.image_io.dicom.study import Found, Study
 from autoseg.image_io.dicom.volume import DicomVolume, Series
@@ -153,6 +154,19 @@ def groups_of(cases: Sequence[SeriesCase]) -> dict[str, list[str]]:
     for case in cases:
         found[case.patient].append(case.name)
     return {patient: sorted(names) for patient, names in sorted(found.items()) if patient and len(names) > 1}
+
+
+def codes_of(cases: Sequence[SeriesCase], of_name: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
+    """Return the codes of classes in the form of dataset.json, of those whose segments all have the same, and not those of any
+    tissue. of_name: class of each part by its name."""
+    found: dict[str, set[Coding]] = defaultdict(set)
+    for one in (annotation for case in cases for annotation in case.annotations):
+        for number, coding in one.codings.items():
+            if one.parts[number] in of_name:
+                found[of_name[one.parts[number]]].add(coding)
+    same = {name: its.pop() for name, its in sorted(found.items()) if len(its) == 1}
+    return {name: {key: list(code) for key in ("type", "category", "modifier") if (code := getattr(coding, key)) is not None}
+            for name, coding in same.items() if coding.type != TISSUE}
 
 
 def described(case: SeriesCase, classes: Mapping[str, str]) -> dict[str, object]:

@@ -97,6 +97,14 @@ def test_the_dataset_is_one_that_planning_accepts(source: Path) -> None:
     assert [read_case(case, dataset)[0].array.shape for case in dataset.training] == [(1, *SHAPE)] * 2
 
 
+def test_codes_of_segments_are_kept(source: Path) -> None:
+    """The structure set has none; highdicom's are those of the liver for both segments."""
+    converted(source, labels=["liver", "tumor"])
+    content = json.loads((source.parent / "out" / "dataset.json").read_text())
+    assert content["dicom_codes"]["tumor"]["type"] == ["10200004", "SCT", "Liver"]
+    assert load_dataset(source.parent / "out").dicom_codes["liver"].type.meaning == "Liver"
+
+
 def test_the_record_says_what_each_case_was_made_from(source: Path) -> None:
     converted(source)
     lines = [json.loads(line) for line in (source.parent / "out" / "autoseg_conversion.jsonl").read_text().splitlines()]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, many
 from autoseg.image import Geometry
 from autoseg.image_io.checks import damaged
-from autoseg.image_io.dicom.filling import TooManyCrossings, fill
+from autoseg.image_io.dicom.filling import TooManyCrossings, cross, fill
 from autoseg.image_io.dicom.headers import DEFLATED, STRUCTURES, meta_of
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.dicom.volume import DicomVolume
@@ -143,12 +143,17 @@ def mask_of(region: Region, path: Path, volume: DicomVolume) -> tuple[np.ndarray
     for contour in region.contours:
         xyz = _in_voxels(contour, volume.geometry)
         on_slice.setdefault(_slice_of(xyz[:, 2], whose, volume), []).append(xyz[:, :2])
+    crossing = 0
     for z, contours in on_slice.items():
         try:
             fill(mask[z], contours)
+            crossing += cross(contours, mask[z].shape)
         except TooManyCrossings as error:
             raise damaged(path, f'region "{region.name}" has {error}, on one slice') from error
     notes = list(region.notes)
+    if crossing:
+        notes.append(f'region "{region.name}": contours cross each other on {many(crossing, "slice")}; what lies in two of them '
+                     "counts as outside, as in a hole")
     if on_slice and (gaps := max(on_slice) - min(on_slice) + 1 - len(on_slice)):
         notes.append(f'region "{region.name}": {gaps} of the {gaps + len(on_slice)} slices from its first to its last have no '
                      "contour; they stay empty, as nothing is interpolated")
