@@ -8,6 +8,8 @@ import sys
 from autoseg import api
 from autoseg.cli.command import Command, add_workers, add_workspace, command_like
 
+MOST_NOTES = 12
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="a folder with patients' DICOM files, anywhere below, in any order")
@@ -36,8 +38,10 @@ def run(flags: argparse.Namespace) -> int:
         flags.folder, flags.dataset, labels=flags.labels, rename=_renamed(flags.rename), channels=flags.channels,
         overlap=flags.overlap, with_unlabelled=flags.with_unlabelled, repair=flags.repair, overwrite=flags.overwrite,
         dry_run=flags.dry_run, workers=flags.workers)
-    for note in result.notes:
+    for note in result.notes[:MOST_NOTES]:
         print(f"Note: {note}")
+    if len(result.notes) > MOST_NOTES:
+        print(f"Note: {len(result.notes) - MOST_NOTES} more; the record in {result.folder} has those of each case")
     for reason in result.left_out.values():
         print(f"Left out: {reason}")
     for reason in result.failed.values():

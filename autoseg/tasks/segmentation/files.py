@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,9 @@ from autoseg.image_io import file_ending, label_ending, write_label
 from autoseg.image_io.dicom.rtstruct import write_rtstruct
 from autoseg.image_io.dicom.segmentation import write_segmentation
 from autoseg.image_io.dicom.structures import Maker, structures_of
+from autoseg.inference.cases import Written
 from autoseg.inference.inputs import PredictionInput
+from autoseg.provenance import OutputFolder
 from autoseg.tasks.segmentation.model import ModelDescription
 
 DicomKind = Literal["seg", "rtstruct", "nifti"]
@@ -67,9 +69,54 @@ def file_names(item: PredictionInput, wanted: tuple[DicomKind, ...] | None) -> d
     return {kind: name for kind, name in names.items() if kind in (wanted or USUAL)}
 
 
-def require_possible(item: PredictionInput, wanted: tuple[DicomKind, ...] | None) -> None:
-    """Raise AutosegError where DICOM is wanted of an image that is none."""
-    asked = [kind for kind in wanted or () if kind != "nifti"]
-    if asked and file_ending(item.images[0]) != DICOM:
-        raise AutosegError(f"{item}: {item.images[0]} is no DICOM series, which --dicom {' '.join(asked)} needs. Give the series "
-                           "itself, or leave --dicom out.")
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of cases in a folder of outputs, whose record has a line for each but the probabilities. wanted: of DICOM series
+    (see `file_names`)."""
+
+    outputs: OutputFolder
+    wanted: tuple[DicomKind, ...] | None
+    save_probabilities: bool
+
+    def main(self, item: PredictionInput) -> str:
+        """Return the name of a case's main file."""
+        return next(iter(file_names(item, self.wanted).values()))
+
+    def path(self, item: PredictionInput) -> Path:
+        """Return where a case's main file lies."""
+        return self.outputs.folder / self.main(item)
+
+    def probabilities(self, item: PredictionInput) -> Path | None:
+        """Return where a case's probabilities lie; None where they are not wanted."""
+        return self.outputs.folder / f"{item.name}.b2nd" if self.save_probabilities else None
+
+    def earlier(self, item: PredictionInput) -> Written | None:
+        """Return what an earlier run made of a case, where nothing lacks. Raises AutosegError where DICOM is wanted of an image
+        that is none, or a file is not autoseg's."""
+        asked = [kind for kind in self.wanted or () if kind != "nifti"]
+        if asked and file_ending(item.images[0]) != DICOM:
+            raise AutosegError(f"{item}: {item.images[0]} is no DICOM series, which --dicom {' '.join(asked)} needs. Give the "
+                               "series itself, or leave --dicom out.")
+        entries = [self.outputs.made(name, item.images) for name in file_names(item, self.wanted).values()]
+        probabilities = self.probabilities(item)
+        if None in entries or not (probabilities is None or probabilities.exists()):
+            return None
+        return Written(self.path(item), was_there=True, warnings=entries[0].warnings if entries[0] else ())
+
+    def require_own(self, item: PredictionInput) -> None:
+        """Raise AutosegError where probabilities would take the place of a file that is not autoseg's."""
+        if (probabilities := self.probabilities(item)) is not None:
+            self.outputs.require_own(self.main(item), probabilities)
+
+    def begin(self, item: PredictionInput, warnings: Sequence[str]) -> dict[DicomKind, str]:
+        """Note that a case's files are made: those that lack, or where only its probabilities do, all. Return them by kind."""
+        names = file_names(item, self.wanted)
+        lacking = {kind: name for kind, name in names.items() if self.outputs.made(name, item.images) is None} or names
+        self.outputs.begin_all(dict.fromkeys(lacking.values(), item.images), warnings=warnings)
+        return lacking
+
+    def write(self, names: Mapping[DicomKind, str], made: Made) -> None:
+        """Write the files that were begun."""
+        for kind, name in names.items():
+            WRITERS[kind](self.outputs.folder / name, made)
+            self.outputs.finish(name)

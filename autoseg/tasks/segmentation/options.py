@@ -45,7 +45,7 @@ class PredictOptions(Frozen):
         None, "what is written of a DICOM series: seg and rtstruct, DICOM objects in folders of these names, and nifti (default: "
               "seg nifti)")
     dicom_labelmap: bool = option(
-        False, "write DICOM SEG as one label map, which is smaller, but which few other programs read yet")
+        False, "write DICOM SEG as one label map, which is smaller where labels are many, but which few other programs read yet")
     gate: Path | None = option(
         None, "an anomaly detector's folder: score each image with it first, into gate.csv, and name those that are unlike its "
               "training data; they are segmented all the same", metavar="MODEL_DIR")

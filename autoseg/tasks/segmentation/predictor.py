@@ -30,7 +30,7 @@ from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
 from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage, TileDone
 from autoseg.tasks.segmentation.ensemble import Combination, label_volumes
-from autoseg.tasks.segmentation.files import SUBFOLDERS, WRITERS, DicomKind, Made, file_names, require_possible
+from autoseg.tasks.segmentation.files import SUBFOLDERS, CaseFiles, DicomKind, Made
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
 from autoseg.training_images import measure_image
@@ -187,36 +187,18 @@ class Predictor:
         the same files stay as they are, unless `overwrite`. save_probabilities: also write `<case>.b2nd`. dicom: files of DICOM
         series (see `file_names`). labelmap: a DICOM SEG is a label map. Raises AutosegError as `outputs`.
         """
-        outputs = self.outputs(output_folder, overwrite, labelmap)
-
-        def probabilities_of(item: PredictionInput) -> Path | None:
-            return output_folder / f"{item.name}.b2nd" if save_probabilities else None
-
-        def earlier(item: PredictionInput) -> Written | None:
-            require_possible(item, dicom)
-            entries = [outputs.made(name, item.images) for name in file_names(item, dicom).values()]
-            probabilities = probabilities_of(item)
-            if None in entries or not (probabilities is None or probabilities.exists()):
-                return None
-            main = next(iter(file_names(item, dicom).values()))
-            return Written(output_folder / main, was_there=True, warnings=entries[0].warnings if entries[0] else ())
+        files = CaseFiles(self.outputs(output_folder, overwrite, labelmap), dicom, save_probabilities)
 
         def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Written:
-            names, probabilities = file_names(item, dicom), probabilities_of(item)
-            main, *_ = names.values()
-            if probabilities is not None:
-                outputs.require_own(main, probabilities)
-            lacking = {kind: name for kind, name in names.items() if outputs.made(name, item.images) is None} or names
+            files.require_own(item)
             case = prepare()
-            outputs.begin_all(dict.fromkeys(lacking.values(), item.images), warnings=case.warnings)  # the probabilities, too
-            labels = self._predict(case.prepared, probabilities, progress)
-            for kind, name in lacking.items():
-                WRITERS[kind](output_folder / name, Made(labels, case.like, self.description, self.in_words, labelmap))
-                outputs.finish(name)
-            return Written(output_folder / main, warnings=case.warnings)
+            lacking = files.begin(item, case.warnings)
+            labels = self._predict(case.prepared, files.probabilities(item), progress)
+            files.write(lacking, Made(labels, case.like, self.description, self.in_words, labelmap))
+            return Written(files.path(item), warnings=case.warnings)
 
         yield from predict_cases(
-            inputs, outputs, lambda item: next(iter(file_names(item, dicom).values())), earlier,
+            inputs, files.outputs, files.main, files.earlier,
             lambda waiting: ((item, partial(predict, item, prepare)) for item, prepare in self._prepare_each(waiting)))
 
     def outputs(self, output_folder: Path, overwrite: bool = False, labelmap: bool = False) -> OutputFolder:
