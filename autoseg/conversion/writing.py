@@ -105,4 +105,5 @@ def _require_once(drawn: Mapping[Annotation, Mapping[int, str]]) -> None:
         for name in sorted(set(its.values())):
             files[name].append(str(annotation.path))
     if twice := [f'"{name}" in {" and ".join(paths)}' for name, paths in files.items() if len(paths) > 1]:
-        raise AutosegError(f"several files draw the same class, as where several people drew: {some(twice)}. Leave one of them.")
+        raise AutosegError(f"several files draw the same class, as where several people drew: {some(twice)}. Take one "
+                           "of them away; where a SEG and an RTSTRUCT say the same, choose one with --only.")

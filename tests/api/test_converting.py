@@ -158,7 +158,10 @@ def test_several_files_of_one_series_are_merged_but_not_the_same_class(source: P
     again = write_seg(source / "again.dcm", images, {"liver": LIVER})
     result = convert(source, source.parent / "twice", workers=1, quiet=True)
     assert list(result.failed) == ["A"] and str(again) in result.failed["A"] and "one.dcm" in result.failed["A"]
-    assert str(other) not in result.failed["A"]
+    assert str(other) not in result.failed["A"] and "--only" in result.failed["A"]
+    write_structure_set(again, sorted((source / "A" / "ct").iterdir()), {"liver": []})
+    assert convert(source, source.parent / "seg", only="seg", workers=1, quiet=True).training == 1
+    assert list(convert(source, source.parent / "both", workers=1, quiet=True).failed) == ["A"]
 
 
 def test_what_is_of_no_series_is_named_and_left_out(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
