@@ -138,7 +138,8 @@ def _argparse_type(entry: FieldInfo) -> dict[str, Any]:
         return {"choices": get_args(kind)}
     if get_origin(kind) is tuple:
         inner = get_args(kind)
-        return {"nargs": "+" if inner[-1] is Ellipsis else len(inner), "type": inner[0]}
+        one = {"choices": get_args(inner[0])} if get_origin(inner[0]) is Literal else {"type": inner[0]}
+        return {"nargs": "+" if inner[-1] is Ellipsis else len(inner), **one}
     return {"type": str if kind is Path else kind}
 
 

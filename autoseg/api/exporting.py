@@ -154,7 +154,8 @@ def _card(
         task.info, name_of(models[0]).dataset, archive, [
             _card_model(task, model, folds if model in chosen.members else None) for model in models],
         None if task.exports is None else task.exports.PIPELINE_TAG, license, chosen.says if chosen.rules else (),
-        {str(name): str(version) for name, version in versions.items()} if isinstance(versions, dict) else {})
+        {str(name): str(version) for name, version in versions.items()} if isinstance(versions, dict) else {},
+        chosen.ways.reason if chosen.ways is not None else "")
 
 
 def _card_model(task: Task, model: ModelFolder, folds: Sequence[str] | None) -> CardModel:

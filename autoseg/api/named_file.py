@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from autoseg.errors import AutosegError
-from autoseg.image_io import file_ending, label_ending
+from autoseg.errors import AutosegError, many, some
+from autoseg.image_io import file_ending, holds_dicom, label_ending
 
 if TYPE_CHECKING:
     from autoseg.inference.inputs import PredictionInput
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def require_new_file(source: Path, target: Path, overwrite: bool) -> None:
     """Raise AutosegError where -o names a file for a folder of images, an image that is to be predicted, or what is there."""
-    if source.is_dir():
+    if source.is_dir() and not holds_dicom(source):
         raise AutosegError(f"{target} names one file, but {source} is a folder of images. Name a folder with -o.")
     if source.exists() and target.exists() and target.samefile(source):
         raise AutosegError(f"{target} is the image that is to be predicted. Name another file: prediction leaves its input as it "
@@ -32,16 +32,19 @@ def folder_for_file(
     prediction: Prediction, inputs: Sequence[PredictionInput], target: Path, options: Mapping[str, Any]
 ) -> Iterator[Path]:
     """Give a temporary folder to predict one image into. Raises AutosegError where it gives another file than the one named."""
+    if len(inputs) != 1:
+        raise AutosegError(f"{target} names one file, but {many(len(inputs), 'image')} are to be predicted "
+                           f"({some(item.name for item in inputs)}). Name a folder with -o.")
     images = [image for item in inputs for image in item.images]
-    flags = {"save_probabilities": "--save-probabilities", "gate": "--gate"}
+    flags = {"save_probabilities": "--save-probabilities", "gate": "--gate", "dicom": "--dicom"}
     for further in (name for name in flags if options.get(name)):
         raise AutosegError(f"{flags[further]} gives further files, but {target} names one file. Name a "
                            "folder.")
-    if not prediction.makes_one_file:
-        raise AutosegError(f"{target} names one file, but these models make several of an image, or a table. Name a folder.")
     if any(image.exists() and target.exists() and target.samefile(image) for image in images):
         raise AutosegError(f"{target} is one of the images that are to be predicted. Name another file.")
-    if (written := label_ending(file_ending(images[0]))) != file_ending(target):
+    if not prediction.makes_only(file_ending(target), images[0]):
+        if not prediction.makes_only(written := label_ending(file_ending(images[0])), images[0]):
+            raise AutosegError(f"{target} names one file, but these models make several of an image, or a table. Name a folder.")
         raise AutosegError(f"{target} ends with {file_ending(target)}, but what is made of {images[0].name} is written as "
                            f"{written}. Name a file that ends so.")
     with TemporaryDirectory() as folder:

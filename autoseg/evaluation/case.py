@@ -18,6 +18,7 @@ from autoseg.evaluation.surface import SurfaceDistances, surface_distances_by_va
 from autoseg.image import Image
 from autoseg.plan import Frozen
 from autoseg.preprocessing.crop import Box, nonzero_box
+from autoseg.verification.label_names import misnamed
 from autoseg.voxels import joint_counts
 
 BYTES_PER_VOXEL = 12  # reference, prediction, the components of one of them, and their surfaces
@@ -93,10 +94,13 @@ class _Layer(NamedTuple):
 def compare(pair: Pair, labels: Labels | None, tolerance_mm: float) -> Compared:
     """Read both files and compare them. labels: None for one class per value that occurs.
 
-    Raises AutosegError, naming case and files, where one cannot be read, holds a negative value or an image, or where they do not
-    lie on one grid.
+    Raises AutosegError, naming case and files, where one cannot be read, holds a negative value or an image, names its own values
+    otherwise than `labels`, or where they do not lie on one grid.
     """
     reference, prediction = read_pair(pair)
+    for path in (pair.reference, pair.prediction):
+        if labels is not None and (problems := misnamed(path, labels)):
+            raise AutosegError(f"{pair}: {path}: {problems[0]}. Compare files whose numbers mean the same.")
     mine, theirs, spacing_mm = reference.array[0], prediction.array[0], reference.geometry.spacing_mm
     joint = joint_counts(mine, theirs)
     for index, (path, array) in enumerate(((pair.reference, mine), (pair.prediction, theirs))):

@@ -72,6 +72,11 @@ def read_label(path: Path, like: Path | None = None) -> Image:
         return whole_numbers(path, getattr(module, "read_label", module.read)(path, file))
 
 
+def label_names(path: Path) -> dict[int, str]:
+    """Return the names that a label file itself gives its values; none where its format has no names."""
+    return getattr(_module(file_ending(path)), "label_names", lambda path: {})(path)  # type: ignore[no-any-return]
+
+
 def read_geometry(path: Path) -> tuple[tuple[int, int, int, int], Geometry, int]:
     """Return shape (C, Z, Y, X), geometry and bytes per voxel and channel that `read_image` would give; only headers are read."""
     with _opened(path) as (module, file):

@@ -25,8 +25,8 @@ class CardModel:
 @dataclass(frozen=True)
 class Card:
     """A card. dataset: what the models were trained on. archive: name of the file. pipeline_tag: the hub's word for what they do,
-    if it has one. license: as the hub calls it, None where the user did not say. postprocessing: in words, of what find-best
-    chose."""
+    if it has one. license: as the hub calls it, None where the user did not say. postprocessing, way: in words, of what find-best
+    chose: what is done to outputs, and how they are made."""
 
     info: TaskInfo
     dataset: str
@@ -36,6 +36,7 @@ class Card:
     license: str | None = None
     postprocessing: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    way: str = ""
 
     @property
     def text(self) -> str:
@@ -50,6 +51,9 @@ class Card:
         if self.postprocessing:
             lines += ["", "## Post-processing", "", "Learned from the cross-validation, and applied by `autoseg_predict`:", "",
                       *(f"- {_plain(text)}" for text in self.postprocessing)]
+        if self.way:
+            lines += ["", "## How it predicts", "",
+                      f"Chosen on the cross-validation: {_plain(self.way)}. With `--accurate` it predicts in full."]
         made = ", ".join(f"{_plain(name)} {_plain(version)}" for name, version in self.versions.items())
         lines += ["", "## Limits", "", "The numbers hold for images like those of the training. On other scanners, patients or "
                   "protocols they may be worse: look at the results before you rely on them. This is no medical device.",

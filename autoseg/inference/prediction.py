@@ -39,8 +39,7 @@ class Prediction(ABC):
 
     doing: the title of the progress bar, such as "Segmenting". done: what became of an image, such as "segmented".
     subfolders: those of the output folder that further files are written into.
-    one_file_each: whether every file is a case with all its channels, whatever its name. makes_one_file: whether one
-    image with the case's own ending is all that is made of it, so that -o may name that. compare_with: what `autoseg evaluate`
+    one_file_each: whether every file is a case with all its channels, whatever its name. compare_with: what `autoseg evaluate`
     compares the outputs with, and when; None where nothing does.
     """
 
@@ -48,7 +47,6 @@ class Prediction(ABC):
     done: str
     subfolders: tuple[str, ...] = ()
     one_file_each: bool = False
-    makes_one_file: bool = False
     compare_with: tuple[str, str] | None = None
 
     @property
@@ -84,6 +82,10 @@ class Prediction(ABC):
     def inputs(self, path: Path, repair: bool = False) -> list[PredictionInput]:
         """List the cases in a folder of images, or of one image (see `list_inputs`)."""
         return list_inputs(path, self, self.one_file_each, repair)
+
+    def makes_only(self, ending: str, image: Path) -> bool:
+        """Make one file of each image alone, with this ending, from now on; return whether it can be, for such an image."""
+        return False
 
     def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
         """Predict an image (C, Z, Y, X) in memory, and write nothing. probabilities: give those of the classes, too.

@@ -123,7 +123,8 @@ def price_curve(
 ) -> Markup:
     """Draw by how much a measure changes, with intervals, over what it costs, on a logarithmic axis; points are joined in order.
 
-    marked: is shown as a cross. margin: a change that is drawn as a dashed line. An empty string where there is no point.
+    unit: of the change, for the text alternative. marked: is shown as a cross. margin: a change that is drawn as a dashed line.
+    An empty string where there is no point.
     """
     if not points:
         return Markup("")
@@ -137,14 +138,13 @@ def price_curve(
             colour, shape, size = (VERMILION, "X", 9) if point is marked else (BLUE, "o", 6)
             axes.plot([point.price] * 2, [point.low, point.high], color=colour, linewidth=1.6)
             axes.plot([point.price], [point.change], shape, color=colour, markersize=size)
-        axes.set(xscale="log", xlabel=price_unit, ylabel=unit)
+        axes.set(xscale="log", xlabel=price_unit)
         axes.margins(x=0.08)
         ticks = sorted({float(f"{point.price:.3g}") for point in points})
         axes.set_xticks([tick for index, tick in enumerate(ticks) if index == 0 or tick > 1.35 * ticks[index - 1]])
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.xaxis.set_minor_locator(NullLocator())
-        said = " ".join(f"{point.label}: {number(point.price)}, {signed(point.change)} ({interval(point.low, point.high, 4)})."
-                        for point in points)
+        said = " ".join(f"{point.label}: {number(point.price)}, {signed(point.change)}{_between(point)}." for point in points)
         return svg(figure, f"Line chart. {name}, {unit} over {price_unit}. {said}")
 
 
@@ -225,6 +225,11 @@ def _said(row: str, values: Sequence[float]) -> str:
         return f"{row}: one value, {number(median)}."
     return (f"{row}: median {number(median)}, half of the {len(values)} values from {number(quarter)} to "
             f"{number(three_quarters)}, lowest {number(low)}, highest {number(high)}.")
+
+
+def _between(point: Change) -> str:
+    known = interval(point.low, point.high, 4)
+    return f" ({known})" if known else ""
 
 
 def _said_of_line(line: str, epochs: np.ndarray, values: np.ndarray) -> str:

@@ -18,6 +18,7 @@ from autoseg.intensities import REPLACE_EXTREMES, extreme_values, is_ct
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.crop import labelled_outside, nonzero_box
 from autoseg.verification.findings import LEAVE_OUT, Code, Finding, Severity
+from autoseg.verification.label_names import misnamed
 from autoseg.verification.names import naming_remedy
 from autoseg.voxels import count_values, slabs
 
@@ -70,6 +71,7 @@ def check_case(case: Case, dataset: Dataset) -> CheckedCase:
         _check_intensities(checked, path, image, dataset)
     if label is not None:
         _check_label_values(checked, label, dataset)
+        _check_label_names(checked, dataset)
     if len(readable) == len(case.images):
         _check_channels(checked, readable, dataset)
         checked.digest = _digest(checked, readable)
@@ -172,6 +174,14 @@ def _check_label_values(checked: CheckedCase, label: Image, dataset: Dataset) ->
     elif labels.foreground and not set(checked.label_counts) - {0, labels.ignore}:
         checked.note(path, "warning", "empty_label", "the label is empty: it holds background only",
                      "Look whether the structure is really absent.")
+
+
+def _check_label_names(checked: CheckedCase, dataset: Dataset) -> None:
+    """Note values that the label file itself calls by the name of another value in dataset.json."""
+    path = checked.case.label or Path()
+    for problem in misnamed(path, dataset.labels):
+        checked.note(path, "error", "label_names", problem,
+                     f"Correct the values in dataset.json, make the dataset with autoseg convert, {LEAVE_OUT}.")
 
 
 def _check_crop(checked: CheckedCase, dataset: Dataset) -> None:

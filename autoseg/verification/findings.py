@@ -17,7 +17,7 @@ Severity = Literal["error", "warning"]
 Code = Literal[
     # of one case's files
     "missing_file", "unreadable", "lost", "grid", "channels", "same_channel", "not_finite", "extreme", "one_value",
-    "label_values", "empty_label", "cropped_away",
+    "label_values", "label_names", "empty_label", "cropped_away",
     # between cases, and of the dataset's folder
     "no_label", "duplicate", "contradiction", "in_test", "same_name", "patients", "stray_files", "case_count",
     "label_gaps", "label_range", "absent_class", "all_empty", "two_names", "ignore_name",

@@ -28,6 +28,7 @@ from autoseg.files import write_json
 from autoseg.image_io import write_image
 from autoseg.inference.choice import choose_members
 from autoseg.tasks.segmentation.model import ModelDescription
+from autoseg.ways import Difference, MeasuredWay, Way, Ways
 from autoseg.workspace import ModelFolder, Workspace
 from tests.conftest import SaveModel, describe, tiny_case
 
@@ -66,11 +67,19 @@ def models(tmp_path: Path, save_model: SaveModel) -> tuple[ModelFolder, ...]:
     return one, two
 
 
+SAME = Difference(mean=0.0, low=-0.0001, high=0.0001, p_value=1)
+COMMON = {"seconds": 1, "dice": 0.5, "nsd": 0.5}
+WAYS = Ways(measured=(MeasuredWay(way=Way(axes=()), evaluations=8, cost=1, **COMMON),
+                      MeasuredWay(way=Way(axes=(), step=0.8), evaluations=4, cost=0.5, dice_change=SAME, nsd_change=SAME,
+                                  **COMMON)),
+            chosen=1, fastest=1, not_worse=0.001, tolerance_mm=2.0, cases=30, device="cpu in float32")
+
+
 def choose(*models: ModelFolder, rule: bool = True) -> None:
     tried = TriedRule(rule=DropSmall(labels=(1,), below_ml=0.05), says="small class1 is dropped", accepted=True, dice_before=0.5,
                       dice_after=0.6, classes_before={}, classes_after={})
     best = Best(dataset=NAME, members=tuple(member_of(model, model.finished_folds()) for model in models), reason="It is best.",
-                candidates=(), rules=(tried,) if rule else (), names={}, references="", versions={})
+                candidates=(), rules=(tried,) if rule else (), names={}, references="", versions={}, ways=WAYS)
     for model in models:
         write_json(model.best_json, best)
 
@@ -93,10 +102,12 @@ def test_a_model_goes_out_and_comes_back_and_predicts_the_same_bytes(
     assert card.startswith('---\nlibrary_name: autoseg\nlicense: "cc-by-4.0"\npipeline_tag: image-segmentation\ntags:\n- autoseg')
     assert "autoseg_predict -i IMAGES -o SEGMENTATIONS -m model.zip" in card and "class1 (1), class2 (2)" in card
     assert "small class1 is dropped" in card and "| folds | 0 1 |" in card
+    assert "Chosen on the cross-validation: tiles 0.8 of the patch apart: Dice changed by +0.0000" in card
 
     predict_files(images, tmp_path / "from_folder", model=model.root)
     predict_files(images, tmp_path / "from_zip", model=archive)
     assert contents(tmp_path / "from_zip") == contents(tmp_path / "from_folder") and len(contents(tmp_path / "from_zip")) == 2
+    assert '"step": 0.8' in (tmp_path / "from_zip" / "autoseg_prediction.jsonl").read_text()  # as it was chosen
     assert predict_files(images, tmp_path / "from_zip", model=archive).already_there == 2
     assert predict_files(images, tmp_path / "from_folder", model=archive).already_there == 2  # it is the same model
 

@@ -89,7 +89,7 @@ def test_probabilities_of_a_prediction_that_failed_at_its_end_are_made_again(
         raise AutosegError("The disk is full.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("autoseg.tasks.segmentation.predictor.write_label", full)
+        patch.setattr("autoseg.tasks.segmentation.files.write_label", full)
         assert main(flags) == 1 and (out / "tiny_3.b2nd").exists() and not (out / "tiny_3.nii.gz").exists()
     assert main(flags) == 0 and (out / "tiny_3.nii.gz").exists()
 

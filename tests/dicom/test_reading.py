@@ -383,3 +383,23 @@ def test_a_series_that_changed_is_read_anew(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
     write_series(tmp_path, ARRAY + 1, oblique())
     same_voxels(read_image(series_of(tmp_path)), ARRAY + 1, oblique())
+
+
+def test_a_medium_with_a_dicomdir_is_its_series(tmp_path: Path) -> None:
+    from pydicom.fileset import FileSet
+
+    medium = FileSet()
+    for path in write_series(tmp_path / "source", ARRAY, AXIAL):
+        medium.add(path)
+    medium.write(tmp_path / "disk")
+    assert (tmp_path / "disk/DICOMDIR").is_file()
+    same_voxels(read_image(tmp_path / "disk"), ARRAY, AXIAL)
+    assert not scan(tmp_path / "disk").refused
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    write_series(tmp_path / "elsewhere", ARRAY, AXIAL)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/series").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "study/again").symlink_to(tmp_path / "study")
+    same_voxels(read_image(tmp_path / "study"), ARRAY, AXIAL)

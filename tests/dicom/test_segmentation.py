@@ -113,8 +113,10 @@ def test_the_own_reader_gives_the_labels_on_the_grid_of_the_series(tmp_path: Pat
 @pytest.mark.parametrize("tags", [{}, dict.fromkeys(("PatientName", "PatientID", "StudyID", "AccessionNumber"), "")],
                          ids=["named", "anonymous"])
 def test_the_validator_finds_no_error(tmp_path: Path, tags: dict[str, object]) -> None:
-    for values in (VALUES, REGIONS):
-        path = written(tmp_path, series(tmp_path, oblique(), **tags), values)  # type: ignore[arg-type]
+    write_multiframe(tmp_path / "frames" / "a.dcm", labels().astype(np.int16), oblique())
+    for like, values in ((series(tmp_path, oblique(), **tags), VALUES), (series(tmp_path, oblique(), **tags), REGIONS),
+                         (image_io.read_image(tmp_path / "frames"), {"one": 1})):
+        path = written(tmp_path, like, values)  # type: ignore[arg-type]
         said = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True, check=False)
         assert "Segmentation" in said.stderr + said.stdout
         assert not [line for line in (said.stderr + said.stdout).splitlines() if line.startswith("Error")]
@@ -264,7 +266,8 @@ def test_a_single_plane_and_frames_that_fill_no_whole_byte(tmp_path: Path) -> No
 @pytest.mark.parametrize("tags", [
     {"PatientSex": "X?", "PatientBirthDate": "1970", "StudyDate": "2024.01.31", "StudyTime": "noon"},
     {"SeriesNumber": None, "SliceThickness": None, "Manufacturer": "", "Modality": ""},
-], ids=["odd", "empty"])
+    {"FrameOfReferenceUID": None, "PatientName": None, "PatientAge": "0Y"},
+], ids=["odd", "empty", "nowhere"])
 def test_headers_that_break_the_rules_do_not_stop_the_writing(
     tmp_path: Path, tags: dict[str, object], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:

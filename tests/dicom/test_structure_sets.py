@@ -55,6 +55,14 @@ def test_a_contour_in_a_contour_is_a_hole(tmp_path: Path, series: Any, kind: str
     assert mask.sum() == 81 - 9 and not mask[1, 5:8, 5:8].any()
 
 
+def test_contours_that_cross_each_other_are_told(tmp_path: Path, series: Any) -> None:
+    images, volume = series
+    regions = {"box": [square(103, 1.5, 1.5, 6), square(103, 4.5, 4.5, 6), square(106, 1.5, 1.5, 6), square(106, 9.5, 9.5, 3)]}
+    mask, notes = read(write_structure_set(tmp_path / "a.dcm", images, regions), volume)
+    assert mask[1].sum() == 36 + 36 - 2 * 9 and mask[2].sum() == 36 + 9
+    assert [note for note in notes if "cross each other on 1 slice" in note]
+
+
 def test_a_keyhole_is_a_hole(tmp_path: Path, series: Any) -> None:
     images, volume = series
     outer, inner = square(103, 1.5, 1.5, 9), square(103, 4.5, 4.5, 3)[::-1]
@@ -87,6 +95,7 @@ def test_points_open_lines_and_copies_are_left_out_and_told(tmp_path: Path, seri
     assert [word in " ".join(notes) for word in ("twice", "POINT", "OPEN_PLANAR", "without points")] == [True] * 4
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
 @pytest.mark.parametrize(("points", "reason"), [
     (square(104.5, 1.5, 2.5, 4), "between two slices"), (square(130, 1.5, 2.5, 4), "outside"),
     (square(91, 1.5, 2.5, 4), "outside"), (square(10, 1.5, 102.5, 9)[:, [0, 2, 1]], "not parallel"),
@@ -158,6 +167,16 @@ def test_damaged_files_give_one_error(tmp_path: Path, series: Any) -> None:
                 mask_of(region, path, volume)
         except AutosegError as error:
             assert str(path) in str(error)
+
+
+def test_more_items_than_any_structure_set_has_are_refused(tmp_path: Path, series: Any) -> None:
+    """An empty one takes 8 bytes in the file, and a hundred times as many in memory."""
+    images, _ = series
+    path = write_structure_set(tmp_path / "a.dcm", images, {"box": []})
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * 1_000_001
+    path.write_bytes(path.read_bytes() + b"\x06\x30\x99\x00" + len(items).to_bytes(4, "little") + items)
+    with pytest.raises(AutosegError, match="items"):
+        read_structure_set(path)
 
 
 @pytest.mark.parametrize("text", [b"1\\2", b"1\\2\\x", b"1\\2\\" + b"3" * 1001, b"1e999\\2\\3 "])

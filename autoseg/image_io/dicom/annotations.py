@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autoseg.errors import AutosegError
+from autoseg.image_io.dicom.codes import Coding
 from autoseg.image_io.dicom.headers import read_header
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.dicom.segments import open_segments
@@ -21,7 +22,7 @@ from autoseg.image_io.dicom.volume import DicomVolume
 class Annotation:
     """A file of SEG or RTSTRUCT. instance: its SOP Instance UID. parts: the name of each segment or region, by its number.
     series, images: UIDs of those that it was made on, as far as it names them. frame_of_reference: UID of the space that it lies
-    in; "" where it does not say."""
+    in; "" where it does not say. codings: of parts that have codes."""
 
     path: Path
     kind: str
@@ -30,6 +31,7 @@ class Annotation:
     series: frozenset[str]
     images: frozenset[str]
     frame_of_reference: str
+    codings: Mapping[int, Coding] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.path}"
@@ -51,7 +53,9 @@ def read_annotation(path: Path) -> Annotation:
     with dicom_library(path):
         series, images = _references(file.header)
         parts = {segment.number: segment.label or f"segment {segment.number}" for segment in file.segments}
-        return Annotation(path, header.annotation, header.instance, parts, series, images, header.series.frame_of_reference)
+        codings = {segment.number: segment.coding for segment in file.segments if segment.coding is not None}
+        return Annotation(path, header.annotation, header.instance, parts, series, images, header.series.frame_of_reference,
+                          codings)
 
 
 def masks_of(annotation: Annotation, volume: DicomVolume) -> Callable[[int], tuple[np.ndarray, tuple[str, ...]]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 ON_THE_LINE = 0.01  # voxels
 AT_ONCE = 1 << 22  # crossings of lines with rows of voxels
+MOST_COMPARED = 100  # contours of a plane
 MOST_CROSSINGS = 100  # per voxel of the part of a plane that contours lie in
 
 
@@ -34,6 +35,32 @@ def fill(mask: np.ndarray, contours: Sequence[np.ndarray]) -> None:
     ends = np.concatenate([np.roll(contour, -1, axis=0) for contour in contours]) - lowest
     part |= _inside(starts, ends, part.shape) | _on_rows(starts, ends, part.shape)
     part |= _on_rows(starts[:, ::-1], ends[:, ::-1], part.shape[::-1]).T
+
+
+def cross(contours: Sequence[np.ndarray], shape: tuple[int, ...]) -> bool:
+    """Tell whether two contours of a plane (Y, X) share voxels, and each has some that the other lacks: then none is a hole.
+
+    Where there are more than a hundred, as around noise, they are not compared.
+    """
+    if len(contours) > MOST_COMPARED:
+        return False
+    boxes = [np.concatenate([contour.min(axis=0), contour.max(axis=0)]) for contour in contours]
+    masks: dict[int, np.ndarray] = {}
+
+    def mask_of(index: int) -> np.ndarray:
+        if index not in masks:
+            masks[index] = np.zeros(shape, bool)
+            fill(masks[index], [contours[index]])
+        return masks[index]
+
+    for index, (left, top, right, bottom) in enumerate(boxes):
+        for other in range(index):
+            its = boxes[other]
+            if its[0] <= right and its[2] >= left and its[1] <= bottom and its[3] >= top:
+                one, two = mask_of(index), mask_of(other)
+                if (one & two).any() and (one & ~two).any() and (two & ~one).any():
+                    return True
+    return False
 
 
 def _inside(starts: np.ndarray, ends: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,11 +12,16 @@ from autoseg.image_io.dicom import segments
 from autoseg.image_io.dicom.pixels import read_frames
 from autoseg.image_io.dicom.repairing import on_grid
 from autoseg.image_io.dicom.study import is_segments, volume_at
+from autoseg.image_io.dicom.volume import DicomVolume
 
 
 def read(path: Path, file: BinaryIO | None) -> Image:
     """Read the volume (C, Z, Y, X) that a path stands for; its header is the `DicomVolume`."""
-    volume = volume_at(path)
+    return read_volume(volume_at(path))
+
+
+def read_volume(volume: DicomVolume) -> Image:
+    """Read the voxels (C, Z, Y, X) of a volume that was found; its header is the `DicomVolume`."""
     frames = read_frames(volume)
     return Image(on_grid(volume, frames) if volume.repairs else frames, volume.geometry, volume)
 
@@ -41,3 +46,8 @@ def read_label(path: Path, like: Path | None) -> Image:
         return segments.read_label(path, segments.joint_grid(path, like))
     shape, geometry, _ = geometry_of(like)
     return segments.read_label(path, (geometry, (shape[1], shape[2], shape[3])))
+
+
+def label_names(path: Path) -> dict[int, str]:
+    """Return the labels of segments by their numbers."""
+    return {segment.number: segment.label for segment in segments.read_segments(path)}

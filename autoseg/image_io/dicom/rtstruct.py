@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 STUDY = "1.2.840.10008.3.1.2.3.1"  # class of objects that stand for a study (retired, and expected)
 CONTOUR_DATA = 0x30060050
 CARRIED_OVER = (  # of the patient and the study
-    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "OtherPatientIDs", "PatientAge",
-    "PatientSize", "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod", "StudyInstanceUID", "StudyID",
-    "StudyDate", "StudyTime", "StudyDescription", "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator",
+    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "OtherPatientIDs",
+    "PatientIdentityRemoved", "DeidentificationMethod", "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime",
+    "StudyDescription", "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator",
 )
 MAY_BE_EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
                 "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator")

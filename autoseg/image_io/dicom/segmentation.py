@@ -219,12 +219,16 @@ def _overlap(voxels: np.ndarray, structures: Sequence[Structure]) -> str:
 def _packed(labels: np.ndarray, masks: Sequence[tuple[int, Sequence[Structure]]], bits: int) -> bytes:
     """Return the pixels of frames one after the other, each of a plane z and the structures in it: of 1 bit, or label values of 8
     or 16."""
-    packed = io.BytesIO()
+    packed, tables = io.BytesIO(), dict[tuple[int, ...], np.ndarray]()
     for start in range(0, len(masks), 8):  # together they fill whole bytes
         frames = []
         for z, structures in masks[start:start + 8]:
-            mask = np.logical_or.reduce([labels[z] == value for structure in structures for value in structure.values])
-            frames.append((mask if bits == 1 else labels[z] * mask).ravel())
+            values = tuple(value for structure in structures for value in structure.values)
+            if values not in tables:
+                tables[values] = np.zeros(np.iinfo(labels.dtype).max + 1, labels.dtype)
+                tables[values][list(values)] = 1 if bits == 1 else values
+            is_one = bits == 1 and len(values) == 1  # which is faster without a table
+            frames.append((labels[z] == values[0] if is_one else tables[values][labels[z]]).ravel())
         pixels = np.concatenate(frames)
         packed.write((np.packbits(pixels, bitorder="little") if bits == 1 else pixels.astype(f"<u{bits // 8}")).tobytes())
     return packed.getvalue() + b"\0" * (packed.tell() % 2)

@@ -19,11 +19,11 @@ from autoseg.errors import AutosegError, some
 from autoseg.image import Geometry, Image
 from autoseg.image_io.checks import checked_geometry, damaged, truncated
 from autoseg.image_io.dicom.codes import ANATOMY, Code, Coding
-from autoseg.image_io.dicom.headers import DEFLATED, MAGIC, PREAMBLE
+from autoseg.image_io.dicom.headers import DEFLATED, MAGIC, PREAMBLE, meta_of
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.foreign import ask
 from autoseg.image_io.inflate import INPUT_BYTES, LARGEST_RATIO, OUTPUT_BYTES
-from autoseg.image_io.opening import check_announced, open_regular
+from autoseg.image_io.opening import check_announced, file_bytes, open_regular
 
 if TYPE_CHECKING:
     import pydicom
@@ -298,17 +298,16 @@ def _read(path: Path) -> pydicom.Dataset:
     """Read the whole file, its pixels as they are stored; one that unpacks to more than memory holds is refused before."""
     import pydicom
 
+    if not (meta := meta_of(path)):
+        raise AutosegError(f"{path} is no DICOM file. Give a segmentation object.")
     with open_regular(path) as file:
-        if file.read(PREAMBLE + len(MAGIC))[PREAMBLE:] != MAGIC:
-            raise AutosegError(f"{path} is no DICOM file. Give a segmentation object.")
-        if str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")) == DEFLATED:
-            size, unpacked = path.stat().st_size, zlib.decompressobj(-zlib.MAX_WBITS)
-            file.seek(0)
-            pydicom.filereader.read_partial(file, stop_when=lambda tag, vr, length: True)
-            inflated = 0
-            while (piece := unpacked.unconsumed_tail or file.read(INPUT_BYTES)) and not unpacked.eof:
+        if meta.get("TransferSyntaxUID") == DEFLATED:
+            file.seek(PREAMBLE + len(MAGIC))
+            pydicom.filereader.read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+            inflated, unpacked = 0, zlib.decompressobj(-zlib.MAX_WBITS)
+            while not unpacked.eof and (piece := unpacked.unconsumed_tail or file.read(INPUT_BYTES)):
                 inflated += len(unpacked.decompress(piece, OUTPUT_BYTES))
-                check_announced(path, inflated, size, LARGEST_RATIO)
+                check_announced(path, inflated, file_bytes(file), LARGEST_RATIO)
         file.seek(0)
         return pydicom.dcmread(file)
 

@@ -65,11 +65,12 @@ def _require_same(
         is_of[row, list(structure.values)] = True
     read_voxels = np.zeros(len(numbers) + 1, np.int64)
     for read, there in pieces:
-        where = np.nonzero(read)
-        rows = row_of[np.minimum(read[where], len(row_of) - 1)]
-        right = is_of[rows, there[where]]
+        inside = read != 0
+        numbers_read = read[inside]
+        rows = row_of[np.minimum(numbers_read, len(row_of) - 1)]
+        right = is_of[rows, there[inside]]
         if not right.all():
-            raise AutosegError(f"read {how}, voxels of segment {int(read[where][~right][0])} lie where it is not")
+            raise AutosegError(f"read {how}, voxels of segment {int(numbers_read[~right][0])} lie where it is not")
         read_voxels += np.bincount(rows, minlength=len(read_voxels))
     for row, (number, structure) in enumerate(zip(numbers, structures, strict=True), 1):
         if read_voxels[row] != (wanted := int(counts[list(structure.values)].sum())):

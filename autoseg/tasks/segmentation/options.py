@@ -43,6 +43,11 @@ class PredictOptions(Frozen):
     fast: bool = option(False, "the fastest way that find-best measured, and what it costs")
     postprocessing: bool = option(True, "leave out the rules that find-best chose")
     save_probabilities: bool = option(False, "also write each class's probabilities (.b2nd)")
+    dicom: tuple[Literal["seg", "rtstruct", "nifti"], ...] | None = option(
+        None, "what is written of a DICOM series: seg and rtstruct, DICOM objects in folders of these names, and nifti (default: "
+              "seg nifti)")
+    dicom_labelmap: bool = option(
+        False, "write DICOM SEG as one label map, which is smaller where labels are many, but which few other programs read yet")
     gate: Path | None = option(
         None, "an anomaly detector's folder: score each image with it first, into gate.csv, and name those that are unlike its "
               "training data; they are segmented all the same", metavar="MODEL_DIR")

@@ -15,6 +15,7 @@ from autoseg.console import show_unless_quiet
 from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import AutosegError
 from autoseg.image import Image
+from autoseg.image_io import file_ending, label_ending
 from autoseg.inference.choice import Chosen
 from autoseg.inference.engines import engine_in_words, require_engine
 from autoseg.inference.inputs import PredictionInput
@@ -22,6 +23,7 @@ from autoseg.inference.prediction import Answer, CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import Spacing
 from autoseg.provenance import OutputFolder
+from autoseg.tasks.segmentation.files import DICOM, IN_WORDS, SUBFOLDERS, DicomKind, file_names
 from autoseg.tasks.segmentation.model import LoadedModel, load_model
 from autoseg.tasks.segmentation.options import PredictOptions
 from autoseg.tasks.segmentation.predictor import Predictor, require_same_task
@@ -37,11 +39,13 @@ class SegmentationPrediction(Prediction):
     """One model, or several whose probabilities are averaged."""
 
     doing, done = "Segmenting", "segmented"
-    makes_one_file = True
-    compare_with = ("REFERENCE_DIR", "where you have reference labels")
+    subfolders = SUBFOLDERS
 
     def __init__(self, predictor: Predictor, options: PredictOptions, taken: TakenWay) -> None:
-        self.predictor, self.options, self.taken = predictor, options, taken
+        self.predictor, self.options, self.taken, self._dicom = predictor, options, taken, options.dicom
+        self._kinds: set[DicomKind] = set()  # of the files that were asked for
+        has_labels = options.dicom is None or "nifti" in options.dicom
+        self.compare_with = ("REFERENCE_DIR", "where you have reference labels") if has_labels else None
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -60,12 +64,19 @@ class SegmentationPrediction(Prediction):
         return "\n".join([*lines, f"Why: {chosen.why}", *way, f"Post-processing: {says}"])
 
     def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
-        return self.predictor.outputs(folder, overwrite)
+        return self.predictor.outputs(folder, overwrite, self.options.dicom_labelmap)
 
     def predict_files(
         self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
-        return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress)
+        self._kinds |= {kind for item in inputs for kind in file_names(item, self._dicom)}
+        return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress, self._dicom,
+                                            self.options.dicom_labelmap)
+
+    def makes_only(self, ending: str, image: Path) -> bool:
+        is_dicom = file_ending(image) == DICOM
+        self._dicom = None if not is_dicom else ("seg",) if ending == DICOM else ("nifti",)
+        return ending in (label_ending(file_ending(image)), *([DICOM] if is_dicom else []))
 
     def predict_image(self, image: Image, case: str, probabilities: bool = False) -> Answer:
         warnings = tuple(self.predictor.warnings_of(image, case))
@@ -80,7 +91,8 @@ class SegmentationPrediction(Prediction):
             note for member in self.predictor.members for note in member.model.description.notes)]
 
     def made(self, written: int, extra: int) -> str:
-        return f"{written} segmentation(s)"
+        kinds = ", ".join(words for kind, words in IN_WORDS.items() if kind in self._kinds)
+        return f"{written} segmentation(s){f' as {kinds}' * any(kind in self._kinds for kind in SUBFOLDERS)}"
 
 
 def open_models(
@@ -99,6 +111,9 @@ def open_models(
     loaded = [load_model(folder, folds, options.checkpoint, target, options.engine, options.precision)
               for folder in chosen.members]
     rules = chosen.rules if options.postprocessing else ()
+    if options.dicom_labelmap and any(model.description.labels.has_regions for model in loaded):
+        raise AutosegError("--dicom-labelmap writes one number for each voxel, but these models segment regions, which overlap. "
+                           "Leave it out.")
     previous = [_stage_before(folder, its, options, taken.first, target)
                 for folder, its in zip(chosen.members, loaded, strict=True)]
     return SegmentationPrediction(

@@ -17,8 +17,8 @@ from autoseg.bounds import Engine, Precision
 from autoseg.console import show_unless_quiet
 from autoseg.device import keep_large_blocks
 from autoseg.errors import AutosegError
+from autoseg.files import remove_leftovers
 from autoseg.image import Image
-from autoseg.image_io import file_ending, label_ending, write_label
 from autoseg.inference.cases import Written, memory_errors_named, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
@@ -30,6 +30,7 @@ from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
 from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage, TileDone
 from autoseg.tasks.segmentation.ensemble import Combination, label_volumes
+from autoseg.tasks.segmentation.files import SUBFOLDERS, CaseFiles, DicomKind, Made
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription
 from autoseg.training_images import measure_image
@@ -177,43 +178,33 @@ class Predictor:
         overwrite: bool = False,
         save_probabilities: bool = False,
         progress: CaseProgress | None = None,
+        dicom: tuple[DicomKind, ...] | None = None,
+        labelmap: bool = False,
     ) -> Iterator[Outcome[PredictionInput]]:
         """Predict cases one by one into `<output_folder>/<case><ending of its image>`; yield what became of each.
 
-        An outcome's value is `Written`; a case that fails stops no other. Segmentations that an earlier run of the same
-        models wrote from the same files stay as they are, unless `overwrite`. save_probabilities: also write
-        `<case>.b2nd`. Raises AutosegError as `outputs`.
+        An outcome's value is `Written`; a case that fails stops no other. Files that an earlier run of the same models wrote from
+        the same files stay as they are, unless `overwrite`. save_probabilities: also write `<case>.b2nd`. dicom: files of DICOM
+        series (see `file_names`). labelmap: a DICOM SEG is a label map. Raises AutosegError as `outputs`.
         """
-        outputs = self.outputs(output_folder, overwrite)
-
-        def paths(item: PredictionInput) -> tuple[Path, Path | None]:
-            """Return where a case's segmentation and probabilities are stored; None where the latter are not wanted."""
-            labels = output_folder / f"{item.name}{label_ending(file_ending(item.images[0]))}"
-            return labels, output_folder / f"{item.name}.b2nd" if save_probabilities else None
-
-        def earlier(item: PredictionInput) -> Written | None:
-            labels, probabilities = paths(item)
-            made = outputs.made(labels.name, item.images)
-            if made is None or not (probabilities is None or probabilities.exists()):
-                return None
-            return Written(labels, was_there=True, warnings=made.warnings)
+        files = CaseFiles(self.outputs(output_folder, overwrite, labelmap), dicom, save_probabilities)
 
         def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Written:
-            path, probabilities = paths(item)
-            if probabilities is not None:
-                outputs.require_own(path.name, probabilities)
+            files.require_own(item)
             case = prepare()
-            with outputs.writing(path.name, item.images, warnings=case.warnings):  # the probabilities, too
-                labels = self._predict(case.prepared, probabilities, progress)
-                write_label(path, labels, like=case.like)
-            return Written(path, warnings=case.warnings)
+            lacking = files.begin(item, case.warnings)
+            labels = self._predict(case.prepared, files.probabilities(item), progress)
+            files.write(lacking, Made(labels, case.like, self.description, self.in_words, labelmap))
+            return Written(files.path(item), warnings=case.warnings)
 
         yield from predict_cases(
-            inputs, outputs, lambda item: paths(item)[0].name, earlier,
+            inputs, files.outputs, files.main, files.earlier,
             lambda waiting: ((item, partial(predict, item, prepare)) for item, prepare in self._prepare_each(waiting)))
 
-    def outputs(self, output_folder: Path, overwrite: bool = False) -> OutputFolder:
+    def outputs(self, output_folder: Path, overwrite: bool = False, labelmap: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
+        for name in SUBFOLDERS:
+            remove_leftovers(output_folder / name)
         facts = [member.model.facts(
             mirror_axes=member.mirroring.axes, **({"swap_axes": member.mirroring.swap_axes} if member.mirroring.swapped else {}),
             **({"step": member.step} if member.step != TILE_STEP else {}),
@@ -221,7 +212,8 @@ class Predictor:
             **({"engine": self.engine} if self.engine != "torch" else {}),
             **({"previous_stage": member.previous.facts} if member.previous is not None else {}))
                  for member in self.members]
-        return OutputFolder(output_folder, origin_of(facts, **{"post-processing": rule_facts(self.rules)}), overwrite)
+        return OutputFolder(output_folder, origin_of(
+            facts, **{"post-processing": rule_facts(self.rules)}, **({"DICOM SEG": "labelmap"} if labelmap else {})), overwrite)
 
     def labels_later(self, image: Image, name: str) -> LabelsLater:
         """Preprocess an image, and return its labels yet to be made: as by the first stage of a cascade, without
@@ -248,8 +240,8 @@ class Predictor:
 
     @property
     def in_words(self) -> str:
-        """Return the first model in words."""
-        return self.members[0].model.in_words
+        """Return the models in words."""
+        return "; ".join(member.model.in_words for member in self.members)
 
     def _predict(
         self, prepared: list[Prepared], save_probabilities: Path | None, progress: CaseProgress | None

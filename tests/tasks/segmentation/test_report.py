@@ -32,7 +32,7 @@ from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.tasks.segmentation.report.worst import typical_and_best, worst_cases
 from autoseg.training_log import Epoch, write_log
 from autoseg.verification.findings import Finding
-from autoseg.ways import Difference
+from autoseg.ways import Difference, MeasuredWay, Way, Ways
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
 
 NAME = "Dataset007_<b>Bold</b>&Co"
@@ -167,7 +167,23 @@ def best(folder: DatasetFolder) -> Best:
         dataset=NAME, members=(three,), reason="3d_fullres is simpler than the others.", rules=(tried, refused),
         candidates=(Candidate(members=(three,), dice=0.6, classes=classes, cases=7),
                     Candidate(members=(two,), dice=0.5787, classes=classes, cases=7, difference=difference, is_worse=True)),
-        names={"1": HOSTILE_CLASS, "2": "lesion"}, references="", versions={"python": "3.11.0"})
+        names={"1": HOSTILE_CLASS, "2": "lesion"}, references="", versions={"python": "3.11.0"},
+        ways=measured_ways())
+
+
+def measured_ways() -> Ways:
+    """The full way, one that is chosen, one that is dominated, and the fastest."""
+    same, worse = (Difference(mean=mean, low=mean - 0.0005, high=mean + 0.0005, p_value=0.3) for mean in (-0.0002, -0.02))
+    common = {"seconds": 0.25, "nsd": 0.9}
+    return Ways(measured=(
+        MeasuredWay(way=Way(axes=(0, 1, 2)), evaluations=64, cost=1, dice=0.6512, **common),
+        MeasuredWay(way=Way(axes=(0, 1)), evaluations=32, cost=0.5, dice=0.64, dice_change=worse, nsd_change=same,
+                    may_be_worse=True, **common),
+        MeasuredWay(way=Way(axes=(2,), step=0.8), evaluations=8, cost=0.125, dice=0.651, dice_change=same, nsd_change=same,
+                    **common),
+        MeasuredWay(way=Way(axes=(), step=0.8), evaluations=4, cost=0.0625, dice=0.6312, dice_change=worse, nsd_change=same,
+                    may_be_worse=True, **common)),
+        chosen=2, fastest=3, not_worse=0.001, tolerance_mm=2.0, cases=7, device="cpu in float32")
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +226,16 @@ def test_the_page_says_what_lies_on_disk(found: Any) -> None:
     for expected in ("Training loss of 2d over the epochs", "fold 2: 1 in epoch 1, 0.25 in epoch 4", "Volume of each class",
                      "Dice of each validation case, by class", "HD95 of each validation case, by class"):
         assert expected in described, expected
+
+
+def test_the_way_to_predict_is_shown_with_what_it_costs_and_changes(found: Any) -> None:
+    text = found.text
+    assert "Mirrored along axis 2 only, tiles 0.8 of the patch apart: Dice changed by -0.0002 [-0.0007, +0.0003]" in text
+    assert "8 times fewer network evaluations; the cheapest way that is not worse" in text
+    assert "All 4 ways that were measured" in text
+    (alternative,) = [said for said in found.alternatives if "Ways to predict" in said]
+    assert "in full: 64, +0.0000. mirrored along axis 2 only, tiles 0.8 of the patch apart: 8, −0.0002" in alternative
+    assert "axes 0 and 1 only" not in alternative  # a cheaper one has a higher Dice
 
 
 def test_the_mean_and_the_worst_case_are_those_worked_out_by_hand(found: Any) -> None:

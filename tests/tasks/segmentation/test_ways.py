@@ -111,21 +111,30 @@ class Job:
         self.folder, self.description, self.loaded = DatasetFolder(root / "workspace" / "Dataset001_Tiny"), description, 0
         self.networks: list[nn.Module] = []
         self.member = Member(configuration="tiny", recipe="default", weights={"0": "a", "1": "b"})
-        write_json(self.folder.model("tiny", "default").model_json, description)
-        cases = []
-        its = description.configuration
+        self.truths, cases = truths, []
         for number, truth in enumerate(truths):
-            image = random_image((9, 13, 16), number)
-            image.array[1] = np.where(truth, 0.5, -0.5)
-            image.array[0] = 0
             path = root / f"case_{number}.nii.gz"
-            write_label(path, truth.astype(np.uint8), like=image)
-            data, properties = preprocess_image(image, f"case_{number}", description.plans, its)
-            write_volume(self.folder.preprocessed("tiny"), data, np.zeros((1, *data.shape[1:]), np.int8), properties,
-                         description.labels, plans=plans_digest(description.labels, description.plans, its))
+            write_label(path, truth.astype(np.uint8), like=self.image(number))
             cases.append(Case(name=f"case_{number}", images=(path, path), label=path))
+        self.store("tiny", description)
         self.dataset = Dataset(name="Dataset001_Tiny", folder=root, layout="nnunet", channel_names=("a", "b"),
                                labels=description.labels, file_ending=".nii.gz", training=tuple(cases), test=())
+
+    def image(self, number: int) -> Image:
+        """A case's image: its second channel is brighter than its first where its label is."""
+        image = random_image((9, 13, 16), number)
+        image.array[1] = np.where(self.truths[number], 0.5, -0.5)
+        image.array[0] = 0
+        return image
+
+    def store(self, name: str, description: ModelDescription) -> None:
+        """Preprocess the cases for a model, and describe it."""
+        its, plans = description.configuration, description.plans
+        write_json(self.folder.model(name, "default").model_json, description)
+        for number in range(len(self.truths)):
+            data, properties = preprocess_image(self.image(number), f"case_{number}", plans, its)
+            write_volume(self.folder.preprocessed(name), data, np.zeros((1, *data.shape[1:]), np.int8), properties,
+                         description.labels, plans=plans_digest(description.labels, plans, its))
 
     def load(self, model: Any, folds: list[str], device: Any) -> LoadedModel:
         self.loaded += 1
@@ -197,6 +206,46 @@ def test_little_memory_takes_more_passes_with_the_same_answers(job: Job, monkeyp
     for name, found in before.items():
         assert [(one.way, one.dice, one.nsd, one.evaluations) for one in found] == [
             (one.way, one.dice, one.nsd, one.evaluations) for one in after[name]]
+
+
+def test_an_ensembles_ways_are_those_that_a_prediction_takes(
+    job: Job, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every Dice is that of the labels that the two models give together in that way."""
+    flat = describe(2, 2, (8, 8), mirror_axes=(0, 1))
+    torch.manual_seed(0)
+    loaded = {"tiny": LoadedModel(job.description, [Counting(1.5)], ("0",)),
+              "flat": LoadedModel(flat, [flat.build().eval()], ("0",))}
+    job.store("flat", flat)
+    monkeypatch.setattr(ways, "load_model", lambda model, folds, device: loaded[model.configuration])
+    members = [Member(configuration=name, recipe="default", weights={"0": name}) for name in loaded]
+    found = ways.measure_ways(job.folder, job.dataset, [["case_0"]], members, (), lambda labels, spacing_mm: labels, "labels",
+                              CPU, lambda share, text: None, 1)["case_0"]
+    assert [one.way.axes for one in found[:8]] == sorted(EVERY_SET, key=lambda axes: (-len(axes), axes))
+    image, truth = job.image(0), np.random.default_rng(0).random((9, 13, 16)) > 0.5
+    for one in found:
+        labels = Predictor(list(loaded.values()), CPU, way=one.way).predict_image(image)
+        assert one.dice == pytest.approx(2 * (labels & truth).sum() / (labels.sum() + truth.sum()))
+    full = found[0]
+    counts = 18 * 8, 9 * 3 * 3 * 4  # of volumes, and of 9 slices
+    costs = [EnsembleMember(model, CPU).cost for model in loaded.values()]
+    assert full.evaluations == sum(counts) and full.cost == sum(map(int.__mul__, counts, costs)) and costs[0] > 7 * costs[1]
+
+
+def test_what_a_cascades_first_stage_costs_is_counted_in_full_for_every_way(
+    job: Job, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stage sees 4, 6 and 8 voxels with patches of 4: 1, 2 and 3 tiles, mirrored along one axis."""
+    coarse = describe(2, 2, (4, 4, 4), mirror_axes=(1,), spacing_mm=(2.25, 13 / 6, 2.0))
+    job.store("first", coarse)
+    its = job.description.configuration.model_copy(update={"previous_stage": "first"})
+    plans = job.description.plans.model_copy(update={"configurations": {"tiny": its}})
+    write_json(job.folder.model("tiny", "default").model_json, job.description.model_copy(update={"plans": plans}))
+    monkeypatch.setattr(ways, "previous_predictions", lambda *_: {})  # the network looks at the image alone
+    job.networks = [Counting(), Counting()]
+    for one in job.run()["case_0"]:
+        tiles = {0.5: 18, 0.65: 12, 0.8: 12}[one.way.step]
+        assert one.evaluations == tiles * 2 ** len(one.way.axes or ()) + 2 * (1 * 2 * 3)
 
 
 def test_a_2d_and_a_3d_model_mirror_the_same_axes_of_the_volume(describe: Any) -> None:

@@ -12,6 +12,7 @@ from autoseg.api.training import train
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.files import write_json, write_text
+from autoseg.image_io.dicom.codes import Code, Coding
 from autoseg.plan import Plans
 from autoseg.preprocessing.store import description_path
 from autoseg.tasks.segmentation.model import ModelDescription
@@ -50,6 +51,16 @@ def test_labels_that_changed_since_a_fold_was_begun_are_told(job: Job[Segmentati
     write_json(job.model.model_json, described.model_copy(update={"labels": Labels(values={"background": 0, "ball": 1})}))
     with pytest.raises(AutosegError, match=r"holds folds \(1\) that were begun with other labels or plans .* Move that folder"):
         AGREEMENT.check_begun(job, data)
+
+
+def test_codes_of_labels_go_into_the_model_and_may_change_between_folds(job: Job[SegmentationSettings]) -> None:
+    describe(job, load_data(job))
+    write_text(job.model.fold("1").checkpoint_final, "trained")
+    content = json.loads(job.folder.dataset_json.read_text())
+    write_json(job.folder.dataset_json, content | {"dicom_codes": {"ball": {"type": ["1", "99X", "Ball"]}}})
+    data = load_data(job)
+    describe(job, data)
+    assert description(job, data, SegmentationSettings()).dicom_codes == {"ball": Coding(Code("1", "99X", "Ball"))}
 
 
 @pytest.mark.parametrize(("recipe", "settings", "words"), [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from autoseg.reporting.blocks import Block, Command, Figure, Folded, Table, Text, figures
 from autoseg.reporting.figures import Change, price_curve
 from autoseg.ways import Difference, MeasuredWay, Ways
-from autoseg.wording import counted, fixed, interval, number, signed
+from autoseg.wording import JOINED, counted, fixed, interval, number, signed
 
 
 def ways_blocks(ways: Ways | None, measure: str) -> list[Block]:
@@ -18,17 +18,17 @@ def ways_blocks(ways: Ways | None, measure: str) -> list[Block]:
     reason = ways.reason
     blocks: list[Block] = [
         Text(f"{reason[0].upper()}{reason[1:]}."),
-        Text("Every validation case was predicted in each way by the fold that did not train on it, and post-processed. A way is "
-             "taken where it is the cheapest of those whose Dice and NSD fall by no more than allowed, at the lower ends of the "
-             f"95 % intervals ({number(ways.not_worse)}). The cost is counted: evaluations of a network, with one fold. "
-             f"Seconds are a case's share of the time that all ways took together, on {ways.device}.")]
+        Text("Every validation case was predicted in each way by the fold that did not train on it, and post-processed. A way "
+             f"is not worse where Dice and NSD fall by less than {number(ways.not_worse)} at the lower ends of their 95 % "
+             "intervals; the cheapest of these is taken. The cost is counted: evaluations of a network, with one fold. Seconds "
+             f"are a case's share of the time that all ways took together, on {ways.device}.")]
     shown = ways.worth_showing
     if len(shown) > 1:
         points = {id(one): _point(ways, one) for one in shown}
         picture = price_curve("Ways to predict", list(points.values()), points[id(ways.chosen_way)],
                               "network evaluations per case", "change of Dice", -ways.not_worse)
         note = "A cross is what predictions do. Bars are 95 % intervals; the dashed line is what a bar must stay above."
-        blocks += figures(Figure("Cost and Dice of the ways", picture, note), is_wide=True)
+        blocks += figures(Figure("By how much Dice changes", picture, note), is_wide=True)
     blocks.append(_table("From the full way to the fastest", ways, shown))
     if len(ways.measured) > len(shown):
         blocks.append(Folded(f"All {counted(len(ways.measured), 'way')} that were measured",
@@ -43,16 +43,18 @@ def _point(ways: Ways, one: MeasuredWay) -> Change:
 
 
 def _table(caption: str, ways: Ways, shown: Sequence[MeasuredWay]) -> Table:
-    rows = [[ways.name(one), number(one.evaluations), number(one.seconds), fixed(one.dice, 4), *_change(one.dice_change),
-             fixed(one.nsd, 4), *_change(one.nsd_change), _verdict(ways, one)] for one in shown]
-    columns = ("way", "evaluations", "seconds", "Dice", "change", "95 % interval", f"NSD, {ways.tolerance_mm:g} mm", "change",
-               "95 % interval", "")
-    return Table(f"{caption}: means over {counted(ways.cases, 'case')}", columns, rows, frozenset({9}),
-                 frozenset(index for index, one in enumerate(shown) if one is ways.chosen_way))
+    rows = [[ways.name(one), number(one.evaluations), number(one.seconds), fixed(one.dice, 4), _change(one.dice_change),
+             fixed(one.nsd, 4), _change(one.nsd_change), _verdict(ways, one)] for one in shown]
+    columns = ("way", "evaluations", "seconds", "Dice", "its change", f"NSD {ways.tolerance_mm:g}{JOINED}mm", "its change", "")
+    return Table(f"{caption}: means over {counted(ways.cases, 'case')}, changes with their 95 % intervals", columns, rows,
+                 frozenset({7}), frozenset(index for index, one in enumerate(shown) if one is ways.chosen_way))
 
 
-def _change(difference: Difference | None) -> tuple[str, str]:
-    return ("", "") if difference is None else (signed(difference.mean), interval(difference.low, difference.high, 4))
+def _change(difference: Difference | None) -> str:
+    if difference is None:
+        return ""
+    between = interval(difference.low, difference.high, 4)
+    return signed(difference.mean) + (f" ({between})" if between else "")
 
 
 def _verdict(ways: Ways, one: MeasuredWay) -> str:
