@@ -271,7 +271,7 @@ class OutputFolder:
                 path.unlink(missing_ok=True)
 
     def note(self, case: str, inputs: Sequence[Path], result: BaseModel | dict[str, Any]) -> None:
-        """Note what is known of a case that has no file."""
+        """Note what is known of a case that has no file, or of an output that was begun and is finished now."""
         self._append([self._entry(case, inputs, result)])
 
     def fail(self, output: str, reason: str, result: BaseModel | dict[str, Any] | None = None) -> None:

@@ -48,17 +48,23 @@ def series_cases(root: Path, study: Study, patterns: Sequence[str]) -> list[Seri
     A study that lacks a channel, or has several series for one, is listed with its problem.
     """
     if len(patterns) < 2:
-        found = [(one,) for one in study.found if not patterns or _fits(one.volume.series, patterns[0])]
-        return _named(root, [SeriesCase("", channels) for channels in found])
+        found = [one for one in study.found if not patterns or _fits(one.volume.series, patterns[0])]
+        return named(root, [SeriesCase("", (one,)) for one in found])
     by_study: dict[str, list[Found]] = defaultdict(list)
     for one in study.found:
         by_study[one.volume.series.study].append(one)
-    return _named(root, [case for its in by_study.values() if (case := _study_case(its, patterns)) is not None])
+    return named(root, [case for its in by_study.values() if (case := _study_case(its, patterns)) is not None])
 
 
-def _named(root: Path, cases: Sequence[SeriesCase]) -> list[SeriesCase]:
+def named(root: Path, cases: Sequence[SeriesCase]) -> list[SeriesCase]:
+    """Return cases with names that tell them apart, after the folders below `root` that hold them."""
     names = case_names(root, [case.channels[0].volume.series for case in cases])
-    return [replace(case, name=name, problem=case.problem or name_fault(name)) for case, name in zip(cases, names, strict=True)]
+    return [replace(case, name=name, problem=case.problem or name_fault(name) or _colour(case))
+            for case, name in zip(cases, names, strict=True)]
+
+
+def _colour(case: SeriesCase) -> str:
+    return "its voxels are colours, where one number is expected" * any(one.volume.components > 1 for one in case.channels)
 
 
 def _study_case(found: Sequence[Found], patterns: Sequence[str]) -> SeriesCase | None:
@@ -149,11 +155,14 @@ def modalities(cases: Sequence[SeriesCase]) -> Mapping[str, int]:
 
 
 def groups_of(cases: Sequence[SeriesCase]) -> dict[str, list[str]]:
-    """Return patient to cases, for patients with several, whose cases belong into the same fold."""
+    """Return patient to cases, for patients with several, whose cases belong into the same fold.
+
+    An ID that all cases have tells nothing: it stands for no patient, or there is only one.
+    """
     found: dict[str, list[str]] = defaultdict(list)
     for case in cases:
         found[case.patient].append(case.name)
-    return {patient: sorted(names) for patient, names in sorted(found.items()) if patient and len(names) > 1}
+    return {patient: sorted(names) for patient, names in sorted(found.items()) if patient and 1 < len(names) < len(cases)}
 
 
 def codes_of(cases: Sequence[SeriesCase], of_name: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:

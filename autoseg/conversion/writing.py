@@ -13,8 +13,9 @@ from autoseg.conversion.cases import SeriesCase
 from autoseg.dataset import grid_differences
 from autoseg.errors import AutosegError, many, some
 from autoseg.image import Image
-from autoseg.image_io import read_image, write_image, write_label
+from autoseg.image_io import write_image, write_label
 from autoseg.image_io.dicom.annotations import Annotation, masks_of
+from autoseg.image_io.dicom.reading import read_volume
 
 ENDING = ".nii.gz"
 FOLDERS = ("imagesTr", "labelsTr", "imagesTs")
@@ -51,7 +52,7 @@ def convert_case(
     if case.problem:
         raise AutosegError(f"{case}: {case.problem}.")
     try:
-        images = [read_image(channel.path) for channel in case.channels]
+        images = [read_volume(channel.volume) for channel in case.channels]
         for channel, image in zip(case.channels[1:], images[1:], strict=True):
             if differing := grid_differences(images[0], image):
                 raise AutosegError(f"{channel.volume.series} does not lie on the grid of {case.channels[0].volume.series}: "
@@ -104,4 +105,5 @@ def _require_once(drawn: Mapping[Annotation, Mapping[int, str]]) -> None:
         for name in sorted(set(its.values())):
             files[name].append(str(annotation.path))
     if twice := [f'"{name}" in {" and ".join(paths)}' for name, paths in files.items() if len(paths) > 1]:
-        raise AutosegError(f"several files draw the same class, as where several people drew: {some(twice)}. Leave one of them.")
+        raise AutosegError(f"several files draw the same class, as where several people drew: {some(twice)}. Take one "
+                           "of them away; where a SEG and an RTSTRUCT say the same, choose one with --only.")

@@ -112,6 +112,7 @@ def test_the_record_says_what_each_case_was_made_from(source: Path) -> None:
     seg = pydicom.dcmread(source / "annotations" / "one.dcm")
     assert entry["patient"] == "A"
     assert [channel["series"] for channel in entry["channels"]] == [seg.ReferencedSeriesSequence[0].SeriesInstanceUID]
+    assert entry["notes"] == []
     assert [(label["instance"], label["kind"]) for label in entry["labels"]] == [(seg.SOPInstanceUID, "SEG")]
 
 
@@ -157,7 +158,10 @@ def test_several_files_of_one_series_are_merged_but_not_the_same_class(source: P
     again = write_seg(source / "again.dcm", images, {"liver": LIVER})
     result = convert(source, source.parent / "twice", workers=1, quiet=True)
     assert list(result.failed) == ["A"] and str(again) in result.failed["A"] and "one.dcm" in result.failed["A"]
-    assert str(other) not in result.failed["A"]
+    assert str(other) not in result.failed["A"] and "--only" in result.failed["A"]
+    write_structure_set(again, sorted((source / "A" / "ct").iterdir()), {"liver": []})
+    assert convert(source, source.parent / "seg", only="seg", workers=1, quiet=True).training == 1
+    assert list(convert(source, source.parent / "both", workers=1, quiet=True).failed) == ["A"]
 
 
 def test_what_is_of_no_series_is_named_and_left_out(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,11 +275,14 @@ def test_a_patients_cases_are_a_group_and_modalities_are_not_mixed(tmp_path: Pat
     assert result.training == 3
     assert json.loads((tmp_path / "out" / "dataset.json").read_text())["groups"] == {"A": ["A_early", "A_late"]}
     assert load_dataset(tmp_path / "out").groups == {"A_early": "A", "A_late": "A"}
+    shutil.rmtree(root / "B")
+    convert(root, tmp_path / "one", workers=1, quiet=True)  # whose ID tells nothing
+    assert "groups" not in json.loads((tmp_path / "one" / "dataset.json").read_text())
     images = mr_study(root, 4, "D", ["T1"])
     write_seg(root / "D" / "seg.dcm", images[0], {"liver": LIVER})
-    with pytest.raises(AutosegError, match=r"several modalities: CT \(3\), MR \(1\).*--channels"):
+    with pytest.raises(AutosegError, match=r"several modalities: CT \(2\), MR \(1\).*--channels"):
         convert(root, tmp_path / "mixed", workers=1, quiet=True)
-    assert convert(root, tmp_path / "mixed", channels=["ct"], workers=1, quiet=True).training == 3
+    assert convert(root, tmp_path / "mixed", channels=["ct"], workers=1, quiet=True).training == 2
 
 
 def test_nothing_drawn_is_an_error(tmp_path: Path) -> None:

@@ -169,6 +169,16 @@ def test_damaged_files_give_one_error(tmp_path: Path, series: Any) -> None:
             assert str(path) in str(error)
 
 
+def test_more_items_than_any_structure_set_has_are_refused(tmp_path: Path, series: Any) -> None:
+    """An empty one takes 8 bytes in the file, and a hundred times as many in memory."""
+    images, _ = series
+    path = write_structure_set(tmp_path / "a.dcm", images, {"box": []})
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * 1_000_001
+    path.write_bytes(path.read_bytes() + b"\x06\x30\x99\x00" + len(items).to_bytes(4, "little") + items)
+    with pytest.raises(AutosegError, match="items"):
+        read_structure_set(path)
+
+
 @pytest.mark.parametrize("text", [b"1\\2", b"1\\2\\x", b"1\\2\\" + b"3" * 1001, b"1e999\\2\\3 "])
 def test_points_that_are_no_triples_of_numbers_are_refused(tmp_path: Path, series: Any, text: bytes) -> None:
     images, _ = series

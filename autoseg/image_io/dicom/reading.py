@@ -12,11 +12,16 @@ from autoseg.image_io.dicom import segments
 from autoseg.image_io.dicom.pixels import read_frames
 from autoseg.image_io.dicom.repairing import on_grid
 from autoseg.image_io.dicom.study import is_segments, volume_at
+from autoseg.image_io.dicom.volume import DicomVolume
 
 
 def read(path: Path, file: BinaryIO | None) -> Image:
     """Read the volume (C, Z, Y, X) that a path stands for; its header is the `DicomVolume`."""
-    volume = volume_at(path)
+    return read_volume(volume_at(path))
+
+
+def read_volume(volume: DicomVolume) -> Image:
+    """Read the voxels (C, Z, Y, X) of a volume that was found; its header is the `DicomVolume`."""
     frames = read_frames(volume)
     return Image(on_grid(volume, frames) if volume.repairs else frames, volume.geometry, volume)
 

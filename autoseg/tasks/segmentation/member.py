@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain, combinations, tee
+from itertools import chain, combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,8 @@ class EnsembleMember:
         """Return what `rows` does for several sets of mirrored axes of the patch, in one pass: a tile that is mirrored one way is
         computed once for all sets. The iterators must be taken in lock-step."""
         classes = self.model.description.labels.output_channels
-        stacked = tee(self._stacked_rows(data, properties, mirrored, tile_done, shape), len(mirrored))
-        return [_part(rows, slice(index * classes, (index + 1) * classes)) for index, rows in enumerate(stacked)]
+        stacked = self._stacked_rows(data, properties, mirrored, tile_done, shape)
+        return [stacked] if len(mirrored) == 1 else split_rows(stacked, classes, len(mirrored))
 
     def _stacked_rows(
         self, data: Voxels, properties: CaseProperties, mirrored: Sequence[Axes], tile_done: TileDone | None,
@@ -249,8 +249,28 @@ class EnsembleMember:
         return [axes for axes in flips if any({*axes} <= {*its} for its in mirrored)]
 
 
-def _part(rows: Iterator[Row], channels: slice) -> Iterator[Row]:
-    return ((row, logits[channels]) for row, logits in rows)
+def split_rows(stacked: Iterator[Row], classes: int, parts: int) -> list[Iterator[Row]]:
+    """Return iterators over the rows of each part of the channels, `classes` each; no row is kept longer than it is needed.
+
+    Raises ValueError where they are not taken in lock-step. (`itertools.tee` would keep up to 57 rows.)
+    """
+    current: Row | None = None
+    taken = 0
+
+    def part(channels: slice) -> Iterator[Row]:
+        nonlocal current, taken
+        for position in count():
+            if position == taken:
+                current = None
+                current = next(stacked, None)
+                taken += 1
+            if position + 1 != taken:
+                raise ValueError("the parts of rows were not taken in lock-step")
+            if current is None:
+                return
+            yield current[0], current[1][channels]
+
+    return [part(slice(index * classes, (index + 1) * classes)) for index in range(parts)]
 
 
 def _means_in_float16(streams: Sequence[Iterator[Slab]]) -> Iterator[Slab]:
