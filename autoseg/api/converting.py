@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from autoseg import console
 from autoseg.api.common import PathLike
@@ -70,28 +70,31 @@ class _Sources:
 def convert(
     folder: PathLike, output: PathLike, labels: Sequence[str] = (), rename: Mapping[str, str] | None = None,
     channels: Sequence[str] = (), overlap: Overlap = "refuse", with_unlabelled: bool = False, repair: bool = False,
-    overwrite: bool = False, dry_run: bool = False, workers: int | None = None, quiet: bool = False,
+    only: Literal["seg", "rtstruct"] | None = None, overwrite: bool = False, dry_run: bool = False, workers: int | None = None,
+    quiet: bool = False,
 ) -> ConvertResult:
     """Make a dataset of the series below a folder on which a SEG or RTSTRUCT was drawn, and show its classes.
 
     labels: names of classes in the order of their values; empty for all, by name. rename: from names to classes. channels: which
     series is the first, second, ... channel of a study, by a part of its description or its modality; empty for one channel.
     overlap: "later" gives voxels of several classes to the later one; "refuse" leaves such cases out. with_unlabelled: series on
-    which nothing was drawn become test cases. repair: mend series that can be (see `scan`). overwrite: convert again what is
-    there. dry_run: show what would be converted, and write nothing.
+    which nothing was drawn become test cases. repair: mend series that can be (see `scan`). only: the kind of files that are
+    used, where there are both. overwrite: convert again what is there. dry_run: show what would be converted, write nothing.
     Cases that are there, made from the same files by the same options, are kept. Raises AutosegError where there is nothing to
     convert, a name is unknown, or the folder holds something else.
     """
     source, target = Path(folder), Path(output)
     _require_apart(source, target)
-    sources = _sources(source, labels, rename or {}, channels, with_unlabelled, repair, quiet)
+    study = _study(source, repair)
+    sources = _sources(source, study, _annotations(study, only, quiet), labels, rename or {}, channels, with_unlabelled)
     if not quiet:
         console.show(_table(sources))
     if dry_run:
         return _result(target, sources, sources.failed, 0, ())
     values, of_name = sources.classes.values, sources.classes.of_name
     origin = Origin.of(made="conversion of DICOM", source=str(source.resolve()), labels=dict(values),
-                       rename=dict(sorted((rename or {}).items())), channels=list(channels), overlap=overlap, repair=repair)
+                       rename=dict(sorted((rename or {}).items())), channels=list(channels), overlap=overlap, repair=repair,
+                       only=only)
     record = OutputFolder(target, origin, overwrite, RECORD)
     for name in FOLDERS:
         remove_leftovers(target / name)
@@ -149,15 +152,20 @@ def _require_apart(source: Path, target: Path) -> None:
         raise AutosegError(f"{target} is not empty, and autoseg convert did not make it. Choose another folder with -o.")
 
 
-def _sources(
-    source: Path, labels: Sequence[str], rename: Mapping[str, str], channels: Sequence[str], with_unlabelled: bool, repair: bool,
-    quiet: bool
-) -> _Sources:
+def _study(source: Path, repair: bool) -> Study:
     study = scan(source, repair)
     if not study.found and not study.annotations:
         raise AutosegError(f"{source} holds no series of DICOM files that is a volume ({many(study.other, 'other file')}). "
                            "autoseg verify-dicom says what lies there.")
-    annotations, failed = _annotations(study, quiet)
+    return study
+
+
+def _sources(
+    source: Path, study: Study, read: tuple[list[Annotation], dict[str, str]], labels: Sequence[str], rename: Mapping[str, str],
+    channels: Sequence[str], with_unlabelled: bool,
+) -> _Sources:
+    """Return what is converted of a study. read: see `_annotations`."""
+    annotations, failed = read
     cases, unusable, left_out = with_annotations(series_cases(source, study, channels), annotations, study)
     failed |= unusable
     names = [name for case in cases for annotation in case.annotations for name in annotation.parts.values()]
@@ -180,8 +188,8 @@ def _sources(
     return _Sources(tuple(used), classes, failed, left_out | without, len(others))
 
 
-def _annotations(study: Study, quiet: bool) -> tuple[list[Annotation], dict[str, str]]:
-    """Return what files of SEG and RTSTRUCT say, and why some cannot be read."""
+def _annotations(study: Study, only: str | None, quiet: bool) -> tuple[list[Annotation], dict[str, str]]:
+    """Return what files of SEG and RTSTRUCT say, or of one of these kinds only, and why some cannot be read."""
     found, damaged = [], {}
     with console.progress(f"Reading {many(len(study.annotations), 'file')} of SEG and RTSTRUCT", quiet) as report:
         finish = console.counted(report, len(study.annotations))
@@ -191,7 +199,7 @@ def _annotations(study: Study, quiet: bool) -> tuple[list[Annotation], dict[str,
             except AutosegError as error:
                 damaged[str(path)] = str(error)
             finish(path.name)
-    return found, damaged
+    return [one for one in found if only in (None, one.kind.lower())], damaged
 
 
 def _memory(cases: Sequence[SeriesCase]) -> int:

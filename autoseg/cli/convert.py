@@ -25,6 +25,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlap", choices=("refuse", "later"), default="refuse",
                         help="where classes overlap: leave the case out, or give shared voxels to the later class (default: "
                              "refuse)")
+    parser.add_argument("--only", choices=("seg", "rtstruct"), help="use files of this kind only, where patients have both")
     parser.add_argument("--with-unlabelled", action="store_true", help="series without anything drawn on them become test cases")
     parser.add_argument("--repair", action="store_true", help="fill gaps of missing slices, and undo the tilt of a gantry")
     parser.add_argument("--overwrite", action="store_true", help="convert again what other options or files made")
@@ -36,8 +37,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> int:
     result = api.convert(
         flags.folder, flags.dataset, labels=flags.labels, rename=_renamed(flags.rename), channels=flags.channels,
-        overlap=flags.overlap, with_unlabelled=flags.with_unlabelled, repair=flags.repair, overwrite=flags.overwrite,
-        dry_run=flags.dry_run, workers=flags.workers)
+        overlap=flags.overlap, with_unlabelled=flags.with_unlabelled, repair=flags.repair, only=flags.only,
+        overwrite=flags.overwrite, dry_run=flags.dry_run, workers=flags.workers)
     for note in result.notes[:MOST_NOTES]:
         print(f"Note: {note}")
     if len(result.notes) > MOST_NOTES:

@@ -158,7 +158,10 @@ def test_several_files_of_one_series_are_merged_but_not_the_same_class(source: P
     again = write_seg(source / "again.dcm", images, {"liver": LIVER})
     result = convert(source, source.parent / "twice", workers=1, quiet=True)
     assert list(result.failed) == ["A"] and str(again) in result.failed["A"] and "one.dcm" in result.failed["A"]
-    assert str(other) not in result.failed["A"]
+    assert str(other) not in result.failed["A"] and "--only" in result.failed["A"]
+    write_structure_set(again, sorted((source / "A" / "ct").iterdir()), {"liver": []})
+    assert convert(source, source.parent / "seg", only="seg", workers=1, quiet=True).training == 1
+    assert list(convert(source, source.parent / "both", workers=1, quiet=True).failed) == ["A"]
 
 
 def test_what_is_of_no_series_is_named_and_left_out(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,6 +265,17 @@ def test_series_of_a_study_are_channels(tmp_path: Path) -> None:
         assert np.array_equal(written, image_io.read_image(root / "A" / name).array)
     assert np.array_equal(labels_of(tmp_path / "out", "A") > 0, TUMOR)
     assert json.loads((tmp_path / "out" / "dataset.json").read_text())["channel_names"] == {"0": "t1", "1": "flair"}
+
+
+def test_two_phases_of_ct_are_normalized_as_ct(tmp_path: Path) -> None:
+    for phase, seed in (("arterial", 1), ("venous", 2)):
+        images = write_series(tmp_path / "s" / "A" / phase, voxels(seed), AXIAL, study="1.2.3", PatientID="A",
+                              SeriesDescription=f"Abdomen {phase}")
+    write_structure_set(tmp_path / "s" / "a.dcm", images, {"liver": [square(103, 1.5, 1.5, 5)]})  # on the second phase
+    result = convert(tmp_path / "s", tmp_path / "out", channels=["arterial", "venous"], workers=1, quiet=True)
+    assert result.training == 1 and any("different frames of reference" in note for note in result.notes)
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["channel_names"] == {"0": "CT", "1": "CT"}
+    assert not [one for one in api.verify(tmp_path / "out", workers=1, workspace=tmp_path, quiet=True) if one.severity == "error"]
 
 
 def test_a_patients_cases_are_a_group_and_modalities_are_not_mixed(tmp_path: Path) -> None:
