@@ -45,7 +45,7 @@ def main() -> None:
                 verified.dcmqi = lambda asked=asked: asked  # type: ignore[misc]
                 path, begun = Path(folder) / f"{kind}.dcm", sum(os.times()[:4])
                 write_segmentation(path, turned, like, structures, Maker(), kind)
-                print(f"{kind}, read again {by}: {sum(os.times()[:4]) - begun:.1f} s, {path.stat().st_size} bytes")
+                seconds = sum(os.times()[:4]) - begun
                 print(f"{kind}, read again {by}: {seconds:.1f} s of a CPU, {path.stat().st_size / 1e6:.1f} MB")
 
 
