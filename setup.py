@@ -60,7 +60,7 @@ setup(
         "psutil>=5.9",
     ],
     extras_require={
-        "dev": ["pytest", "ruff", "mypy", "scikit-image", "build", "dcmqi", *DICOM],
+        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "scikit-image", "build", "dcmqi", *DICOM],
         "dicom": DICOM,
         "onnx": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],  # torch writes with the first two, the third checks
     },
