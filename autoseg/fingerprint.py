@@ -51,6 +51,16 @@ class UnionOfCase(Frozen):
     farthest_speck_mm: NotNegative = 0.0
 
 
+class NearLabels(Frozen):
+    """What lies around labelled voxels in a channel of a case: the least of what any of them has within some mm of it.
+
+    highest: value, in the image's own unit. varies: by how much values differ, as a share of the whole image's range.
+    """
+
+    highest: Finite
+    varies: Share
+
+
 class CaseFingerprint(Frozen):
     """The measures of one training case, axes (z, y, x) in the dataset's order (see `Fingerprint.orientation`).
 
@@ -58,7 +68,7 @@ class CaseFingerprint(Frozen):
     share_kept: voxels of that box by voxels of the image, 0 to 1. orientation: where x, y and z run to in the file, such as
     "LPS"; None where the file does not say it.
     labels: by label value. foreground_components: components of all labels together. unions: by label values ("1+2"),
-    those that are of more than one component here.
+    those that are of more than one component here. near_labels: of each channel; empty where nothing is labelled.
     """
 
     spacing_mm: tuple[PositiveMm, PositiveMm, PositiveMm]
@@ -69,6 +79,7 @@ class CaseFingerprint(Frozen):
     labels: dict[LabelValue, LabelOfCase] = {}
     foreground_components: Count = 0
     unions: dict[LabelValues, UnionOfCase] = {}
+    near_labels: tuple[NearLabels, ...] = ()
 
     def in_order(self, orientation: str | None) -> CaseFingerprint:
         """Return the measures, taken along the axes of the file, along those of an orientation."""

@@ -195,6 +195,19 @@ class Configuration(Frozen):
         return len(self.patch_size)
 
 
+class Emptiness(Frozen):
+    """What tells that a part of an image holds no object, as no labelled voxel of the training has the like around it.
+
+    levels: of each channel, the value, in the image's own unit, that something near an object reaches; None where the unit
+    differs from image to image, so that only what is constant is empty; () where nothing is known to be. near_mm: how far "near"
+    is. reason: in words.
+    """
+
+    levels: tuple[Finite | None, ...] = ()
+    near_mm: PositiveMm
+    reason: str
+
+
 class Sides(Frozen):
     """Left and right of the patient, as mirroring must know them.
 
@@ -216,8 +229,8 @@ class Plans(Frozen):
     among the training cases; None where no case says it. transpose: array axis of the image in this order that becomes axis 0,
     1, 2 (coarsest spacing first).
     foreground_intensities: by channel index, as a string. images: what the training images are like; None where that is not
-    known. sides: left and right; None in plans of earlier versions. pretrained: folder of the model that they follow, as a
-    training is to start from it; None for plans of the dataset's own.
+    known. sides: left and right; empty: what holds no object; None in plans of earlier versions. pretrained: folder of the model
+    that they follow, as a training is to start from it; None for plans of the dataset's own.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg_plan_and_preprocess {dataset}"
@@ -231,5 +244,6 @@ class Plans(Frozen):
     memory_gb: Gigabytes | None = None
     images: TrainingImages | None = None
     sides: Sides | None = None
+    empty: Emptiness | None = None
     pretrained: str | None = None
     configurations: dict[str, Configuration]

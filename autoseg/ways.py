@@ -25,11 +25,13 @@ class Way(Frozen):
     """A way to predict. step: how far neighbouring tiles lie apart, as a share of the patch.
 
     axes: those of the volume as networks see it (0 to 2; a 2D network sees 1 and 2) that tiles are mirrored along, of which each
-    model takes those that its training mirrored; None for all of these.
+    model takes those that its training mirrored; None for all of these. skip_empty: whether tiles cover only the part of an image
+    that may hold objects (see `autoseg.plan.Emptiness`).
     """
 
     step: Annotated[float, Field(gt=0, le=1)] = TILE_STEP
     axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] | None = None
+    skip_empty: bool = False
 
 
 FULL = Way()
@@ -159,18 +161,20 @@ class Ways(Frozen):
 
 @dataclass(frozen=True)
 class Wish:
-    """The user's wishes for a way. step, mirroring: None where not given. accurate: in full. fast: the fastest that was measured.
-    Step and mirroring win over both."""
+    """The user's wishes for a way. step, mirroring, skip_empty: None where not given. accurate: in full. fast: the fastest that
+    was measured. The first three win over both."""
 
     step: float | None = None
     mirroring: bool | None = None
     accurate: bool = False
     fast: bool = False
+    skip_empty: bool | None = None
 
     def applied_to(self, way: Way) -> Way:
         """Return the way with the step and the mirroring that were given."""
         return Way(step=way.step if self.step is None else self.step,
-                   axes=way.axes if self.mirroring is None else None if self.mirroring else ())
+                   axes=way.axes if self.mirroring is None else None if self.mirroring else (),
+                   skip_empty=way.skip_empty if self.skip_empty is None else self.skip_empty)
 
 
 class TakenWay(NamedTuple):
@@ -213,6 +217,8 @@ def way_in_words(way: Way, full: Way) -> str:
         parts.append("mirroring left out" if not way.axes else f"mirrored along {_axes(way.axes)} only")
     if way.step != full.step:
         parts.append(f"tiles {way.step:g} of the patch apart")
+    if way.skip_empty:
+        parts.append("empty margins of images left out")
     if parts:
         return ", ".join(parts)
     mirrored = "mirrored along all axes of the training" if full.axes is None else (

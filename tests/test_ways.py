@@ -21,6 +21,7 @@ WAYS = Ways(
 @pytest.mark.parametrize(("wish", "way", "first"), [
     (Wish(), Way(axes=(2,), step=0.65), FULL),
     (Wish(accurate=True), FULL, FULL),
+    (Wish(skip_empty=True), Way(axes=(2,), step=0.65, skip_empty=True), Way(skip_empty=True)),
     (Wish(fast=True), Way(axes=(), step=0.8), FULL),
     (Wish(step=0.7), Way(axes=(2,), step=0.7), Way(step=0.7)),  # what is given wins, for both stages of a cascade
     (Wish(mirroring=False), Way(axes=(), step=0.65), Way(axes=())),

@@ -118,6 +118,12 @@ def with_annotations(
     return [replace(case, annotations=tuple(drawn[index])) for index, case in enumerate(cases)], failed, left_out
 
 
+def volume_of(case: SeriesCase, annotation: Annotation) -> DicomVolume:
+    """Return the channel of a case on which a file of it was made."""
+    every = {frame.instance for one in case.channels for frame in one.volume.frames}
+    return next(one.volume for one in case.channels if _is_on(annotation, one.volume, every))
+
+
 def _is_on(annotation: Annotation, volume: DicomVolume, every: set[str]) -> bool:
     if annotation.images & every:
         return not annotation.images.isdisjoint(frame.instance for frame in volume.frames)
@@ -137,7 +143,8 @@ def _why_left_out(annotation: Annotation, cases: Sequence[SeriesCase], study: St
 
 
 def channel_names(cases: Sequence[SeriesCase], patterns: Sequence[str]) -> list[str]:
-    """Return a name for each channel: CT, PET, ...; of MRI the pattern, or the description that all series share."""
+    """Return a name for each channel, by which it is normalized: CT, PET, ...; of MRI the pattern, or the description that all
+    series share. Two phases of CT are both CT."""
     names = []
     for channel in range(max(1, len(patterns))):
         series = [case.channels[channel].volume.series for case in cases]
@@ -145,7 +152,7 @@ def channel_names(cases: Sequence[SeriesCase], patterns: Sequence[str]) -> list[
         shared = {one.description for one in series}
         own = patterns[channel] if patterns else shared.pop() if len(shared) == 1 else ""
         names.append(own if modality == "MR" and own else NAMES.get(modality, modality) or "image")
-    return [f"{name} {index}" if names.count(name) > 1 else name for index, name in enumerate(names)]
+    return names
 
 
 def modalities(cases: Sequence[SeriesCase]) -> Mapping[str, int]:

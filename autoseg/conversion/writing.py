@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from autoseg.conversion.cases import SeriesCase
+from autoseg.conversion.cases import SeriesCase, volume_of
 from autoseg.dataset import grid_differences
 from autoseg.errors import AutosegError, many, some
 from autoseg.image import Image
@@ -59,6 +59,8 @@ def convert_case(
                                    f"{differing}. Channels are not resampled: resample them before, or choose others with "
                                    "--channels.")
         labels, notes = _labels(case, images[0], values, of_name, overlap) if case.annotations else (None, ())
+        if len({channel.volume.series.frame_of_reference for channel in case.channels}) > 1:
+            notes = (*notes, f"{case}: its channels are in different frames of reference: look whether they fit onto each other")
     except AutosegError as error:
         raise AutosegError(f"{case}: {error}") from error
     files = files_of(case)
@@ -76,7 +78,7 @@ def _labels(
     drawn = {annotation: {number: of_name[name] for number, name in annotation.parts.items() if name in of_name}
              for annotation in case.annotations}
     _require_once(drawn)
-    open_files = {annotation: masks_of(annotation, image.header) for annotation in drawn}
+    open_files = {annotation: masks_of(annotation, volume_of(case, annotation)) for annotation in drawn}
     labels = np.zeros(image.array.shape[1:], np.uint8 if max(values.values(), default=0) < 256 else np.uint16)
     shared, notes, names = Counter[tuple[str, str]](), list[str](), {value: name for name, value in values.items()}
     for own, name in sorted(names.items()):

@@ -12,6 +12,7 @@ from autoseg.errors import AutosegError
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Configuration, Normalization, Plans
 from autoseg.planners.segmentation import reasons
+from autoseg.planners.segmentation.emptiness import emptiness
 from autoseg.planners.segmentation.memory import Budget, Fit, batch_size, fit_patch, memory_values
 from autoseg.planners.segmentation.sides import sides_of
 from autoseg.planners.segmentation.spacing import coarser, resampled_shape, slice_axis_first, target_spacing
@@ -79,6 +80,7 @@ def plan(dataset: Dataset, fingerprint: Fingerprint, budget: Budget, planner: st
         foreground_intensities=fingerprint.foreground_intensities,
         images=fingerprint.images,
         sides=sides_of(fingerprint, transpose),
+        empty=emptiness(dataset, fingerprint, given.normalization),
         configurations=configurations,
     )
 

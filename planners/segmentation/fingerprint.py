@@ -16,6 +16,7 @@ from autoseg.plan import IntensityStatistics
 from autoseg.planners.request import Request, measured_cases
 from autoseg.planners.sampling import sample_intensities
 from autoseg.planners.segmentation.anatomy import measure_labels, range_over
+from autoseg.planners.segmentation.emptiness import near_labels
 from autoseg.planners.segmentation.sides import centres_mm, side_pairs, sided_values
 from autoseg.planners.segmentation.visibility import Points, sample_points
 from autoseg.preprocessing.crop import nonzero_box
@@ -64,7 +65,8 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request[PlanOptions
     fingerprint = CaseFingerprint(
         spacing_mm=geometry.spacing_mm, shape=shape, shape_after_crop=cropped,
         share_kept=round(float(np.prod(cropped) / np.prod(shape)), 6), orientation=geometry.orientation,
-        labels=measured, foreground_components=components)
+        labels=measured, foreground_components=components,
+        near_labels=() if labels is None else near_labels(array, labels, geometry.spacing_mm))
     samples, in_foreground = sample_intensities(
         turned, None if labels is None else order.of(labels), box, dataset.labels.ignore)
     points = {} if labels is None else sample_points(

@@ -48,6 +48,7 @@ def following(plans: Plans, model: Pretrained, fingerprint: Fingerprint) -> Plan
     return plans.model_copy(update={
         "orientation": its.plans.orientation, "transpose": its.plans.transpose, "pretrained": model.path,
         "foreground_intensities": plans.foreground_intensities | intensities, "sides": sides_of(fingerprint, its.plans.transpose),
+        "empty": None,
         "configurations": {its.configuration_name: given}})
 
 

@@ -267,6 +267,17 @@ def test_series_of_a_study_are_channels(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "dataset.json").read_text())["channel_names"] == {"0": "t1", "1": "flair"}
 
 
+def test_two_phases_of_ct_are_normalized_as_ct(tmp_path: Path) -> None:
+    for phase, seed in (("arterial", 1), ("venous", 2)):
+        images = write_series(tmp_path / "s" / "A" / phase, voxels(seed), AXIAL, study="1.2.3", PatientID="A",
+                              SeriesDescription=f"Abdomen {phase}")
+    write_structure_set(tmp_path / "s" / "a.dcm", images, {"liver": [square(103, 1.5, 1.5, 5)]})  # on the second phase
+    result = convert(tmp_path / "s", tmp_path / "out", channels=["arterial", "venous"], workers=1, quiet=True)
+    assert result.training == 1 and any("different frames of reference" in note for note in result.notes)
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["channel_names"] == {"0": "CT", "1": "CT"}
+    assert not [one for one in api.verify(tmp_path / "out", workers=1, workspace=tmp_path, quiet=True) if one.severity == "error"]
+
+
 def test_a_patients_cases_are_a_group_and_modalities_are_not_mixed(tmp_path: Path) -> None:
     root = tmp_path / "s"
     for seed, folder in ((1, "A/early"), (2, "A/late"), (3, "B")):

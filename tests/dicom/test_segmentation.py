@@ -346,6 +346,20 @@ def test_a_file_that_is_read_otherwise_is_an_error_and_not_left_there(
     assert [path.name for path in tmp_path.iterdir()] == ["series"]
 
 
+@pytest.mark.parametrize("value", [b"\1", b"\7", b"\0"])
+def test_a_label_map_with_another_number_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: bytes) -> None:
+    like, make = series(tmp_path, oblique()), segmentation._dataset
+
+    def wrong(*arguments: object) -> pydicom.Dataset:
+        made = make(*arguments)  # type: ignore[arg-type]
+        made.PixelData = made.PixelData.replace(b"\2", value, 1)
+        return made
+
+    monkeypatch.setattr(segmentation, "_dataset", wrong)
+    with pytest.raises(AutosegError, match="is not read as it was meant"):
+        written(tmp_path, like, {"liver": 1, "tumor": 2}, "labelmap")
+
+
 def test_a_broken_dcmqi_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verified, "dcmqi", lambda: sys.executable)
     with pytest.raises(AutosegError, match="cannot read it"):

@@ -90,6 +90,13 @@ def test_a_label_map_of_another_program_is_read_compressed_or_not(like: Image, t
     assert np.array_equal(open_segments(path).mask(2, grid_of(like)), like.array[0] == 2)
 
 
+def test_numbers_that_are_no_segment_are_refused(like: Image, tmp_path: Path) -> None:
+    path = by_highdicom(like, tmp_path / "a.dcm", like.array[0].astype(np.uint8), "LABELMAP")
+    changed(path, lambda its: setattr(its, "PixelData", its.PixelData.replace(b"\2", b"\7")))
+    with pytest.raises(AutosegError, match=r"a\.dcm is damaged: it holds the number 7, which is no segment"):
+        read_label(path, grid_of(like))
+
+
 def test_a_deflated_file_is_read_and_one_that_unpacks_to_more_than_memory_is_not(
     like: Image, seg: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,3 +175,13 @@ def test_shrinking_by_area_weighs_each_old_voxel_by_the_share_that_is_covered() 
     for size in (1, 7, 97):
         np.testing.assert_allclose(area_matrix(97, size).sum(1), 1, atol=1e-6)
         np.testing.assert_allclose(area_matrix(97, size).sum(0), size / 97, atol=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [(512, 480), (512, 300), (64, 200)])
+def test_weights_have_no_numbers_so_small_that_processors_are_slow_with_them(sizes: tuple[int, int]) -> None:
+    matrix = axis_matrix(*sizes, 3)
+    smallest = np.abs(matrix[matrix != 0]).min()
+    assert smallest > np.finfo(np.float32).tiny  # none is subnormal
+    values = np.random.default_rng(0).normal(size=sizes[0]) * 1000
+    exact = ndimage.zoom(values, sizes[1] / sizes[0], order=3, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(matrix @ values.astype(np.float32), exact, atol=2e-3)

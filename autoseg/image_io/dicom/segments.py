@@ -108,6 +108,7 @@ class SegmentFile:
         for frame, there, pixels in self._planes(labels, grid):
             number = frame.segment
             if number is None:
+                self._require_described(pixels)
                 there[...] = pixels
                 continue
             mask = pixels != 0
@@ -120,6 +121,11 @@ class SegmentFile:
             raise AutosegError(f"{self.path}: segments overlap, so they are no labels, of which each voxel has one: {pairs}. "
                                "`autoseg convert` makes a dataset of those segments that you name.")
         return labels
+
+    def _require_described(self, pixels: np.ndarray) -> None:
+        known = [BACKGROUND, *(segment.number for segment in self.segments)]
+        if len(unknown := np.setdiff1d(pixels, known)):
+            raise damaged(self.path, f"it holds the number {int(unknown[0])}, which is no segment that it describes")
 
     def mask(self, number: int, grid: Grid) -> np.ndarray:
         """Return where a segment is, (Z, Y, X) bool, on a grid. Raises AutosegError where the file lies on another grid."""
@@ -320,7 +326,8 @@ def _parsed(path: Path, header: pydicom.Dataset, kind: str) -> SegmentFile:
         raise damaged(path, f"it announces {header.get('NumberOfFrames')} frames of {rows} rows and {columns} columns, and "
                             f"describes {len(groups)}")
     segments = sorted((_segment(item) for item in header.SegmentSequence), key=lambda segment: segment.number)
-    frames = tuple(_frame(path, kind, index, group, segments) for index, group in enumerate(groups))
+    numbers = frozenset(segment.number for segment in segments)
+    frames = tuple(_frame(path, kind, index, group, numbers) for index, group in enumerate(groups))
     axes = _numbers(path, groups, "PlaneOrientationSequence", "ImageOrientationPatient", 6)
     pixel_mm = _numbers(path, groups, "PixelMeasuresSequence", "PixelSpacing", 2)
     along, down = axes[:3] / np.linalg.norm(axes[:3]), axes[3:] / np.linalg.norm(axes[3:])
@@ -332,9 +339,9 @@ def _parsed(path: Path, header: pydicom.Dataset, kind: str) -> SegmentFile:
                        np.stack([along, down]), (float(pixel_mm[0]), float(pixel_mm[1])), plane_mm, (rows, columns), header)
 
 
-def _frame(path: Path, kind: str, index: int, group: Group, segments: list[Segment]) -> SegmentFrame:
+def _frame(path: Path, kind: str, index: int, group: Group, numbers: frozenset[int]) -> SegmentFrame:
     number = None if kind == "LABELMAP" else _value(group, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
-    if kind != "LABELMAP" and number not in [segment.number for segment in segments]:
+    if kind != "LABELMAP" and number not in numbers:
         raise damaged(path, f"frame {index + 1} is of segment {number}, which is not described")
     x, y, z = _numbers(path, [group], "PlanePositionSequence", "ImagePositionPatient", 3).tolist()
     return SegmentFrame(index, None if number is None else int(number), (x, y, z))

@@ -23,6 +23,7 @@ from autoseg.image_io.dicom.structures import Structure, voxels_by_plane
 
 DCMQI = "segimage2itkimage"
 PATIENCE_S = 600
+HIGHEST_NUMBER = 2**16 - 1  # of a segment
 Pieces = Iterator[tuple[np.ndarray, np.ndarray]]  # numbers of segments that were read, and the labels of the same voxels
 
 
@@ -58,7 +59,7 @@ def _require_same(
 ) -> None:
     """Raise AutosegError where voxels of a segment lie where their structure is not, or are fewer or more than its own."""
     counts = voxels_by_plane(labels, structures).sum(0)
-    row_of = np.zeros(max(numbers) + 1, np.intp)
+    row_of = np.zeros(HIGHEST_NUMBER + 2, np.intp)  # 0 for what is no segment
     row_of[list(numbers)] = np.arange(1, len(numbers) + 1)
     is_of = np.zeros((len(numbers) + 1, np.iinfo(labels.dtype).max + 1), bool)
     for row, structure in enumerate(structures, 1):
@@ -67,7 +68,7 @@ def _require_same(
     for read, there in pieces:
         inside = read != 0
         numbers_read = read[inside]
-        rows = row_of[np.minimum(numbers_read, len(row_of) - 1)]
+        rows = row_of[np.clip(numbers_read, 0, HIGHEST_NUMBER + 1)]
         right = is_of[rows, there[inside]]
         if not right.all():
             raise AutosegError(f"read {how}, voxels of segment {int(numbers_read[~right][0])} lie where it is not")

@@ -16,7 +16,7 @@ import numpy as np
 from autoseg.dataset import Labels
 from autoseg.image import Image
 from autoseg.plan import Configuration
-from autoseg.preprocessing.crop import crop
+from autoseg.preprocessing.crop import Box, crop
 from autoseg.preprocessing.resample import anisotropic_axis, resize_labels
 from autoseg.preprocessing.store import CaseProperties
 
@@ -101,6 +101,14 @@ class WithPrevious:
             raise ValueError("the labels could not be made when they were first needed")
         later, self._later = self._later, None
         return later.make(self.tile_done)
+
+    def part(self, box: Box) -> WithPrevious:
+        """Return the part of it inside a box; the labels are those of the whole, made once."""
+        def make(tile_done: TileDone | None) -> np.ndarray:
+            self.tile_done = tile_done
+            return crop(self.labels, box)
+
+        return WithPrevious(crop(self.image, box), LabelsLater(make, self.tiles), self.values)
 
     def __getitem__(self, where: tuple[slice, ...]) -> np.ndarray:
         """Return all channels (C + K, z, y, x) float32 of a box. where: all channels, then a slice along each axis."""

@@ -16,8 +16,10 @@ from autoseg.bounds import Precision
 from autoseg.device import autocast, memory_format, resolve_precision
 from autoseg.errors import AutosegError
 from autoseg.image import Image, axis_order
+from autoseg.inference.empty import PartOfImage, background_logits, levels_of, part_with_objects
 from autoseg.inference.export import Row, resized_rows
 from autoseg.inference.sliding_window import Slab, Voxels, band_depth, count_patches, count_tiles, stream_logits
+from autoseg.preprocessing.crop import crop
 from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
 from autoseg.preprocessing.resample import resampled_shape
 from autoseg.preprocessing.store import CaseProperties, StoredCase
@@ -41,9 +43,9 @@ class EnsembleMember:
     ) -> None:
         """model: its networks lie on `device`. members: how many models share the device's memory, this one included.
 
-        way: how far tiles lie apart, and along which axes they are mirrored, with left and right swapped back where the training
-        swapped them. previous: what segments images first, where this model goes on from that; None where it does not, or all
-        predictions of the first stage will be given.
+        way: how far tiles lie apart, along which axes they are mirrored, and whether over all of an image, with left and right
+        swapped back where the training swapped them. previous: what segments images first, where this model goes on from that;
+        None where it does not, or all predictions of the first stage will be given.
         """
         self.model = model
         self.stage, self.previous = model.description.configuration.previous_stage, previous
@@ -55,6 +57,8 @@ class EnsembleMember:
         self.swapped = swapped_channels(model.description.labels, self.mirroring.swapped)
         self.swapped_before = swapped_values(model.description.labels, self.mirroring.swapped) or {}
         self.members, self.step = members, way.step
+        self.levels = levels_of(model.description.plans, model.description.configuration)
+        self.skips_empty = way.skip_empty and bool(self.levels)
 
     def mirrored(self, axes: Axes | None) -> Axes:
         """Return those axes of the patch that training mirrored and that are among `axes` of the volume; None for all."""
@@ -109,6 +113,19 @@ class EnsembleMember:
         labels = LabelsLater(lambda tile_done: previous.array()[:][0])
         return WithPrevious(stored.read_data(), labels, self.values), stored.properties
 
+    def narrowed(self, data: Voxels, properties: CaseProperties) -> Voxels:
+        """Return the part of an image, as `with_previous` gives it, that may hold objects; all of it where this model does not
+        skip what is empty."""
+        if not self.skips_empty or (empty := self.model.description.plans.empty) is None:
+            return data
+        image = data.image if isinstance(data, WithPrevious) else data[:]
+        box = part_with_objects(image, self.levels, properties.spacing_resampled_mm, empty.near_mm,
+                                self.model.description.configuration.patch_size)
+        if all(stop - start == size for (start, stop), size in zip(box, data.shape[1:], strict=True)):
+            return data
+        inner = data.part(box) if isinstance(data, WithPrevious) else crop(image, box)
+        return PartOfImage(inner, box, properties.shape_resampled)
+
     @property
     def preprocessing(self) -> tuple[object, ...]:
         """Return all that `preprocess` depends on: equal where two members see the same array of an image."""
@@ -142,15 +159,20 @@ class EnsembleMember:
         shape: Sequence[int] | None,
     ) -> Iterator[Row]:
         """Yield (row, logits (sets × K, Y, X) float32); the logits of the sets of axes one behind the other."""
-        if isinstance(data, WithPrevious):
-            data.tile_done = tile_done
+        seen = data.inner if isinstance(data, PartOfImage) else data
+        if isinstance(seen, WithPrevious):
+            seen.tile_done = tile_done
         patch_size = self.model.description.configuration.patch_size
         classes = len(mirrored) * self.model.description.labels.output_channels
         band_bytes = 4 * classes * band_depth(patch_size) * data.shape[2] * data.shape[3]
         streams = [
-            stream_logits(partial(self._predict_tile, networks=networks, mirrored=mirrored), data, patch_size, classes, self.step,
+            stream_logits(partial(self._predict_tile, networks=networks, mirrored=mirrored), seen, patch_size, classes, self.step,
                           band_device=self._band_device(band_bytes), tile_done=tile_done, in_float16=self.sums_in_float16)
             for networks in self._together]
+        if isinstance(data, PartOfImage):
+            labels = self.model.description.labels
+            nothing = np.tile(background_logits(labels.output_channels, labels.has_regions), len(mirrored))
+            streams = [data.in_whole(stream, nothing) for stream in streams]
         if not self.sums_in_float16:
             return resized_rows(streams[0], properties, shape)
         rows = resized_rows(_means_in_float16(streams), properties, shape)
@@ -180,7 +202,8 @@ class EnsembleMember:
 
     def count_tiles(self, data: Voxels) -> int:
         """Return how often `rows` will call `tile_done`, the previous stage's tiles included."""
-        before = data.tiles if isinstance(data, WithPrevious) else 0
+        seen = data.inner if isinstance(data, PartOfImage) else data
+        before = seen.tiles if isinstance(seen, WithPrevious) else 0
         configuration = self.model.description.configuration
         return before + len(self._together) * count_tiles(data.shape, configuration.patch_size, self.step)
 

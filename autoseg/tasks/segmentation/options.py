@@ -37,9 +37,11 @@ class PredictOptions(Frozen):
         "auto", "numbers that the network computes with (default: float16 on CUDA, bfloat16 on a CPU that has it, else float32); "
                 "float32 is slower, and gives what nnU-Net gives on a CPU")
     engine: Engine = option(
-        "torch", "what runs the network: torch, or openvino on a CPU (1.3 to 3 times as fast; see docs/hardware.md)")
+        "torch", "what runs the network: torch, or openvino on a CPU (faster; see docs/hardware.md)")
     mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate (default: as find-best chose)")
-    accurate: bool = option(False, "in full: all mirroring, tiles half a patch apart, whatever find-best chose")
+    skip_empty: bool = option(True, "cover all of an image with tiles, also where the training cases say that nothing can be, "
+                                    "such as the air around a body (default: as find-best chose)")
+    accurate: bool = option(False, "in full: all mirroring, tiles half a patch apart, all of the image, whatever find-best chose")
     fast: bool = option(False, "the fastest way that find-best measured, and what it costs")
     postprocessing: bool = option(True, "leave out the rules that find-best chose")
     save_probabilities: bool = option(False, "also write each class's probabilities (.b2nd)")

@@ -104,8 +104,10 @@ def open_models(
     """
     if not 0 < options.step_size <= 1:
         raise AutosegError(f"--step-size is {options.step_size:g}, but must be above 0 and 1 at most.")
-    given = {name: getattr(options, name) for name in ("step_size", "mirroring") if name in options.model_fields_set}
-    taken = taken_way(chosen.ways, Wish(given.get("step_size"), given.get("mirroring"), options.accurate, options.fast))
+    wishes = ("step_size", "mirroring", "skip_empty")
+    given = {name: getattr(options, name) for name in wishes if name in options.model_fields_set}
+    taken = taken_way(chosen.ways, Wish(
+        given.get("step_size"), given.get("mirroring"), options.accurate, options.fast, given.get("skip_empty")))
     target = resolve_device(device)
     require_engine(options.engine, target, options.precision)
     loaded = [load_model(folder, folds, options.checkpoint, target, options.engine, options.precision)

@@ -105,8 +105,8 @@ class Predictor:
     ) -> None:
         """models: one, or those of an ensemble; their networks lie on `device`.
 
-        way: how far tiles lie apart, and along which axes they are mirrored. postprocess: from label values (Z, Y, X)
-        and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
+        way: how far tiles lie apart, along which axes they are mirrored, and where they lie. postprocess: from label values
+        (Z, Y, X) and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
         for the record beside the segmentations. previous: for each model, what segments images before it, where it goes on from
         that (a cascade); may be left out where preprocessed images come with it. engine: of the networks, for the record.
         Raises AutosegError where the models have other labels, channels or axis orders.
@@ -208,6 +208,7 @@ class Predictor:
         facts = [member.model.facts(
             mirror_axes=member.mirroring.axes, **({"swap_axes": member.mirroring.swap_axes} if member.mirroring.swapped else {}),
             **({"step": member.step} if member.step != TILE_STEP else {}),
+            **({"skip_empty": True} if member.skips_empty else {}),
             **({"precision": self.precision} if self.precision != "auto" else {}),
             **({"engine": self.engine} if self.engine != "torch" else {}),
             **({"previous_stage": member.previous.facts} if member.previous is not None else {}))
@@ -236,7 +237,8 @@ class Predictor:
         member = self.members[0]
         is_full = member.mirroring.axes == member.model.description.mirroring.axes
         return member.model.facts(**({} if is_full else {"mirror_axes": member.mirroring.axes}),
-                                  **({"step": member.step} if member.step != TILE_STEP else {}))
+                                  **({"step": member.step} if member.step != TILE_STEP else {}),
+                                  **({"skip_empty": True} if member.skips_empty else {}))
 
     @property
     def in_words(self) -> str:
@@ -293,7 +295,13 @@ class Predictor:
         for member in self.members:
             twin = next((prepared for other, prepared in made if other.preprocessing == member.preprocessing), None)
             made.append((member, twin or member.preprocess(image, name)))
-        return [(member.with_previous(data, properties, image, name), properties) for member, (data, properties) in made]
+        return self.narrowed([(member.with_previous(data, properties, image, name), properties)
+                              for member, (data, properties) in made])
+
+    def narrowed(self, prepared: Sequence[Prepared]) -> list[Prepared]:
+        """Return for each model the part of a case that may hold objects, where it skips what is empty."""
+        return [(member.narrowed(data, properties), properties)
+                for member, (data, properties) in zip(self.members, prepared, strict=True)]
 
     def _check_channels(self, image: Image, name: str) -> None:
         names, found = self.description.channel_names, image.array.shape[0]

@@ -1,8 +1,8 @@
 """Cheaper ways to predict, on the validation cases: what each changes in Dice and NSD, and how often the networks run.
 
-Each case is predicted by the fold that did not train on it. For each step of the tiles there is one pass through a case, in which
-a tile that is mirrored one way is computed once for all sets of mirrored axes. Each set has logits of its own, which leave row by
-row:
+Each case is predicted by the fold that did not train on it. For each step of the tiles, over all of an image and, where plans
+know what is empty, over the part that is not, there is one pass through a case, in which a tile that is mirrored one way is
+computed once for all sets of mirrored axes. Each set has logits of its own, which leave row by row:
 
     flips of a tile  none  0  1  2  01  02  12  012
     no mirroring      x
@@ -83,6 +83,7 @@ def measure_ways(
     total, done = sum(map(len, validated)), 0
     _keep_only_what_was_made_so(folder.ways, Origin.of(
         members=members, post_processing=rule_facts(rules), references=references, steps=STEPS, device=device.type,
+        skip_empty=True,
         stages=[weights_of(model, stage) for model in models if (stage := _described(model).configuration.previous_stage)]))
     for fold, names in enumerate(validated):
         waiting = [cases[name] for name in names if not _path(folder, name).exists()]
@@ -109,18 +110,21 @@ def _report_case(report: ShowProgress, done: int, total: int, share: float) -> N
 class _Networks:
     """The networks of one fold of all models, placed on a case with each step of the tiles."""
 
-    predictors: Mapping[float, Predictor]
+    predictors: Mapping[Way, Predictor]
     device: torch.device
     postprocess: Postprocess
     workers: int | None
 
     @classmethod
     def of(cls, loaded: Sequence[LoadedModel], device: torch.device, postprocess: Postprocess, workers: int | None) -> _Networks:
-        return cls({step: Predictor(loaded, device, way=Way(step=step)) for step in STEPS}, device, postprocess, workers)
+        places = [Way(step=step, skip_empty=skip) for skip in (False, True) for step in STEPS]
+        predictors = {way: Predictor(loaded, device, way=way) for way in places}
+        return cls({way: its for way, its in predictors.items()
+                    if not way.skip_empty or any(member.skips_empty for member in its.members)}, device, postprocess, workers)
 
     @property
     def members(self) -> Sequence[EnsembleMember]:
-        """Return the models with the smallest step."""
+        """Return the models with the smallest step, over all of an image."""
         return next(iter(self.predictors.values())).members
 
     def measure(
@@ -133,14 +137,17 @@ class _Networks:
         """
         reference = read_label(reference_of(case), case.images[0])
         placed: dict[str, list[OnCase]] = {}
-        for number, (step, predictor) in enumerate(self.predictors.items()):
-            places = str([starts_of(data.shape, member.model.description.configuration.patch_size, step)
-                          for member, (data, _) in zip(predictor.members, prepared, strict=True)])
+        for number, (way, predictor) in enumerate(self.predictors.items()):
+            seen = predictor.narrowed(prepared)
+            places = str([(getattr(data, "box", None), starts_of(
+                data.shape, member.model.description.configuration.patch_size, way.step))
+                for member, (data, _) in zip(predictor.members, seen, strict=True)])
             if places not in placed:
-                share = _counter(report, number, predictor, prepared)
-                placed[places] = [one for group in _groups(predictor, prepared)
-                                  for one in self._measure_group(predictor, prepared, group, reference, before, share)]
-            yield from (one.model_copy(update={"way": one.way.model_copy(update={"step": step})}) for one in placed[places])
+                share = partial(_report_part, report, number, len(self.predictors))
+                tile_done = _counter(share, predictor, seen)
+                placed[places] = [one for group in _groups(predictor, seen)
+                                  for one in self._measure_group(predictor, seen, group, reference, before, tile_done)]
+            yield from (one.model_copy(update={"way": way.model_copy(update={"axes": one.way.axes})}) for one in placed[places])
 
     def _measure_group(
         self, predictor: Predictor, prepared: Sequence[Prepared], group: Sequence[Axes], reference: Image,
@@ -225,10 +232,12 @@ def _groups(predictor: Predictor, prepared: Sequence[Prepared]) -> list[list[Axe
     return [sets[start:start + at_once] for start in range(0, len(sets), at_once)]
 
 
-def _counter(
-    report: Callable[[float], None], number: int, predictor: Predictor, prepared: Sequence[Prepared]
-) -> TileDone:
-    """Return a function to be called after each tile, for the share of a case. number: of the step among all."""
+def _report_part(report: Callable[[float], None], number: int, parts: int, share: float) -> None:
+    report((number + share) / parts)
+
+
+def _counter(report: Callable[[float], None], predictor: Predictor, prepared: Sequence[Prepared]) -> TileDone:
+    """Return a function to be called after each tile. report: gets the share of them that is done."""
     tiles = len(_groups(predictor, prepared)) * sum(
         member.count_tiles(data) for member, (data, _) in zip(predictor.members, prepared, strict=True))
     done = 0
@@ -236,7 +245,7 @@ def _counter(
     def tile_done() -> None:
         nonlocal done
         done += 1
-        report((number + min(1.0, done / tiles)) / len(STEPS))
+        report(min(1.0, done / tiles))
 
     return tile_done
 

@@ -18,6 +18,7 @@ from autoseg.evaluation.summary import evaluate_pairs
 from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_label
+from autoseg.plan import Emptiness, IntensityStatistics
 from autoseg.preprocessing.pipeline import preprocess_image
 from autoseg.tasks.segmentation import ways
 from autoseg.tasks.segmentation.member import EnsembleMember
@@ -184,6 +185,25 @@ def test_costs_are_those_of_the_tiles_and_flips(job: Job) -> None:
     assert counted == {(step, axes): number * 2 ** len(axes) for step, number in tiles.items() for axes in EVERY_SET}
     assert len({one.cost / one.evaluations for one in found}) == 1
     assert isinstance(job.networks[0], Counting) and job.networks[0].seen == 8 * (18 + 12)  # 0.8 places tiles as 0.65 does
+
+
+def test_what_is_empty_is_skipped_for_fewer_network_runs_where_plans_know_it(
+    tmp_path: Path, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class lies in 3 of 16 voxels of the last axis: with 2 more, less than a patch: one tile, not 3."""
+    truths = [np.arange(16) < 3 + np.zeros((9, 13, 16)) for _ in range(2)]
+    its = describe(2, 2, (8, 8, 8))
+    configuration = its.configuration.model_copy(update={"normalization": ("ct", "ct")})
+    intensities = IntensityStatistics(mean=0, std=1, median=0, percentile_00_5=-9, percentile_99_5=9)
+    job = Job(tmp_path, its.model_copy(update={"plans": its.plans.model_copy(update={
+        "foreground_intensities": {"0": intensities, "1": intensities}, "configurations": {"tiny": configuration},
+        "empty": Emptiness(levels=(9, 0.25), near_mm=1e-3, reason="")})}), truths)
+    monkeypatch.setattr(ways, "load_model", job.load)
+    job.networks = [Counting(), Counting()]
+    found = job.run()["case_0"]
+    assert {(one.way.step, one.way.skip_empty): one.evaluations for one in found} == {
+        (0.5, False): 18, (0.65, False): 12, (0.8, False): 12, (0.5, True): 6, (0.65, True): 4, (0.8, True): 4}
+    assert {one.dice for one in found} == {1.0} and found[0].way == Way(axes=())
 
 
 def test_what_was_measured_stays_until_weights_or_rules_are_others(job: Job) -> None:
