@@ -53,6 +53,7 @@ Permutation = Annotated[tuple[int, int, int], AfterValidator(_is_permutation)]
 Orientation = Annotated[str, AfterValidator(_is_orientation)]
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]  # of what a network computes with
+Engine = Literal["torch", "openvino"]  # what runs a network in prediction
 
 Features = Annotated[int, Field(ge=1, le=2**13)]
 Stride = Annotated[int, Field(ge=1, le=32)]

@@ -113,18 +113,26 @@ def load(
     folder: ModelFolder, task: str, description: type[DescriptionType],
     build: Callable[[DescriptionType, Weights, Path, torch.device], NetworkType], folds: Sequence[str] | None = None,
     checkpoint: Checkpoint = "final", device: torch.device | None = None,
+    run: Callable[[DescriptionType, Path, Callable[[], NetworkType]], NetworkType] | None = None,
 ) -> Loaded[DescriptionType, NetworkType]:
     """Return a trained model from its folder.
 
     description: model of `model.json`. build: makes the networks of one fold from the weights of a file, ready for prediction.
     folds: "0".."4" or "all"; None for every finished fold of the cross-validation, or "all" where there is none. checkpoint:
     weights of the last epoch, or of the best one in the online validation. device: of the networks; None for the CPU.
+    run: gives what runs a network, from its weights file and what reads and builds it; None for the network itself.
     Raises AutosegError where the folder is not a model of the task, a fold is not there, or weights do not fit model.json.
     """
     require_task(folder, task)
     described = read_model(folder.model_json, description)
     files = checkpoint_files(folder, folds, checkpoint)
-    networks = [build(described, read_weights(file), file, device or torch.device("cpu")) for file in files.values()]
+
+    def of(file: Path) -> NetworkType:
+        def make() -> NetworkType:
+            return build(described, read_weights(file), file, device or torch.device("cpu"))
+        return make() if run is None else run(described, file, make)
+
+    networks = [of(file) for file in files.values()]
     return Loaded(described, networks, tuple(files), tuple(files.values()))
 
 

@@ -85,6 +85,8 @@ def list_inputs(
         else:
             cases[name][channel].append(source.path)
     numbered = [_case(name, channels, description.channel_names) for name, channels in cases.items()]
+    if channels == 1 and not one_file_each:
+        plain = [_whole(item, description.channel_names) if is_series(item.images[0]) else item for item in plain]
     if channels > 1:
         plain = [_whole(item, description.channel_names) for item in plain]
         numbered = [_with_nearest(item, plain) for item in numbered]
@@ -156,6 +158,10 @@ def _whole(item: PredictionInput, channel_names: tuple[str, ...]) -> PredictionI
     (file,), inside = item.images, _channels_inside(item.images[0])
     if item.problem is not None or inside in (0, len(channel_names)):
         return item
+    if is_series(file) and len(channel_names) == 1:
+        return PredictionInput(item.name, item.images, (
+            f"the series in {file.parent} holds colours ({inside} channels), but the model takes gray images "
+            f"({channel_names[0]}). Give a series like those that it was trained on."))
     if is_series(file):
         return PredictionInput(item.name, item.images, (
             f"the series in {file.parent} has {many(inside, 'channel')}, but the model takes {len(channel_names)} "

@@ -7,7 +7,8 @@ of a strided convolution whose last axis becomes 1 is. Such layers, which are sm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,6 +51,24 @@ class _Careful(nn.Module):
     def _paddings(self) -> tuple[int, ...]:
         padding: Any = self.padding
         return tuple(padding)
+
+
+@contextmanager
+def short_axes_seen(network: nn.Module) -> Iterator[list[str]]:
+    """Give a list to which the names of layers are added that meet a short axis while the network runs in this block."""
+    seen: list[str] = []
+
+    def look(name: str, layer: _Careful, x: torch.Tensor) -> None:
+        if layer._has_short_axis(x.shape[2:]):
+            seen.append(name)
+
+    hooks = [layer.register_forward_pre_hook(lambda layer, inputs, name=name: look(name, layer, inputs[0]))
+             for name, layer in network.named_modules() if isinstance(layer, _Careful)]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class Conv2d(_Careful, nn.Conv2d):

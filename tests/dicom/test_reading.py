@@ -356,20 +356,6 @@ def test_planes_of_three_directions_in_one_series_are_three_volumes(tmp_path: Pa
     assert len(scan(tmp_path).found) == 3
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:300], lambda data: data[:-20], lambda data: data[:132] + b"\xff" * 400])
-def test_damaged_files_are_named(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
-    path = write_series(tmp_path, ARRAY, AXIAL)[2]
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(AutosegError, match=r"IM0002\.dcm|missing"):
-        read_image(tmp_path)
-
-
-def test_more_voxels_than_a_file_holds_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
-    write_series(tmp_path, ARRAY, AXIAL, Rows=60000, Columns=60000)
-    with pytest.raises(AutosegError, match="IM0000"):
-        read_image(tmp_path)
-
-
 def test_without_the_libraries_the_error_says_how_to_install_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_series(tmp_path, ARRAY, AXIAL)
     monkeypatch.setattr("autoseg.image_io.dicom.library.find_spec", lambda name: None)
@@ -383,23 +369,3 @@ def test_a_series_that_changed_is_read_anew(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
     write_series(tmp_path, ARRAY + 1, oblique())
     same_voxels(read_image(series_of(tmp_path)), ARRAY + 1, oblique())
-
-
-def test_a_medium_with_a_dicomdir_is_its_series(tmp_path: Path) -> None:
-    from pydicom.fileset import FileSet
-
-    medium = FileSet()
-    for path in write_series(tmp_path / "source", ARRAY, AXIAL):
-        medium.add(path)
-    medium.write(tmp_path / "disk")
-    assert (tmp_path / "disk/DICOMDIR").is_file()
-    same_voxels(read_image(tmp_path / "disk"), ARRAY, AXIAL)
-    assert not scan(tmp_path / "disk").refused
-
-
-def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
-    write_series(tmp_path / "elsewhere", ARRAY, AXIAL)
-    (tmp_path / "study").mkdir()
-    (tmp_path / "study/series").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "study/again").symlink_to(tmp_path / "study")
-    same_voxels(read_image(tmp_path / "study"), ARRAY, AXIAL)

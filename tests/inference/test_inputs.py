@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from autoseg.errors import AutosegError
@@ -158,3 +159,14 @@ def test_series_and_other_images_are_predicted_side_by_side(describe: Any, tmp_p
     write_series(tmp_path / "a", SERIES, oblique())
     touch(tmp_path, "b.nii.gz")
     assert sorted(found(tmp_path, describe())) == ["a", "b"]
+
+
+def test_a_series_of_colours_is_refused_where_gray_images_are_taken(describe: Any, tmp_path: Path) -> None:
+    for path in write_series(tmp_path / "a", SERIES, oblique()):
+        image = pydicom.dcmread(path)
+        image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
+        image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
+        image.PixelData = bytes(3 * image.Rows * image.Columns)
+        image.save_as(path)
+    assert "holds colours (3 channels), but the model takes gray images" in problems(tmp_path, describe())["a"]
+    assert not problems(tmp_path, describe(channels=3))

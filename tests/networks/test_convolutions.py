@@ -72,3 +72,13 @@ def test_the_layer_that_was_made_of_garbage(monkeypatch: pytest.MonkeyPatch) -> 
             layer(x.bfloat16().expand(1, 32, 2, 8, 8) if size == 2 else torch.randn(1, 32, 8, 8, 8).bfloat16())
     assert computed_in == [torch.float32, torch.bfloat16]
     assert convolutions.SHORTEST_FINE == 4
+
+
+def test_layers_that_meet_short_axes_are_named_while_a_network_runs() -> None:
+    network = nn.Sequential(Conv2d(1, 4, 3, padding=1), nn.ReLU(), Conv2d(4, 4, 3, 2, 1), Conv2d(4, 4, 1))
+    for size, expected in ((8, []), (4, []), (3, ["0", "2"]), (2, ["0", "2"])):
+        with convolutions.short_axes_seen(network) as seen:
+            network(torch.zeros(1, 1, 8, size))
+        assert seen == expected
+    network(torch.zeros(1, 1, 2, 2))
+    assert seen == ["0", "2"]

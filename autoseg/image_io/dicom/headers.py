@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoseg.image_io.checks import damaged
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.dicom.volume import Frame, Series
-from autoseg.image_io.opening import open_regular
+from autoseg.image_io.opening import file_bytes, open_regular
 
 PREAMBLE, MAGIC = 128, b"DICM"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -30,6 +31,8 @@ PLACE = ("Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrie
          "GantryDetectorTilt", "NumberOfSlices")
 TAGS = [*GROUPS, *PLACE, *PIXELS, *APART, *TEXTS, "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"]
 MOST_FRAMES = 100_000
+ITEMS, MOST_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"), 1_000_000  # how items of sequences begin
+BYTES_AT_ONCE = 2**24
 LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW")
 
 
@@ -94,8 +97,23 @@ def read_header(path: Path) -> FileHeader | None:
                               "dcmconv +te unpacks it")
         if meta.get("MediaStorageSOPClassUID") == DIRECTORY:
             return None
+        require_few_items(path)
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
         return _header(path, dataset)
+
+
+def require_few_items(path: Path) -> None:
+    """Raise AutosegError where a file holds more items of sequences than any real one: each takes some 700 bytes once it is read,
+    and 8 in the file."""
+    with open_regular(path) as file:
+        if file_bytes(file) < 8 * MOST_ITEMS:
+            return
+        items, piece = 0, b""
+        while following := file.read(BYTES_AT_ONCE):
+            piece = piece[-3:] + following  # an item may begin in the one and end in the other
+            items += sum(map(piece.count, ITEMS))
+    if items > MOST_ITEMS:
+        raise damaged(path, f"it holds {items} items of sequences, where at most {MOST_ITEMS} are expected")
 
 
 def meta_of(path: Path) -> Any:

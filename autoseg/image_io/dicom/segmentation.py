@@ -8,6 +8,7 @@ volumes that were repaired.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -35,6 +36,7 @@ SEXES = ("M", "F", "O")
 PURPOSE = Code("121322", "DCM", "Source image for image processing operation")
 DERIVATION = Code("113076", "DCM", "Segmentation")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+AGE = re.compile(r"\d{3}[DWMY]")
 AS_THEY_ARE = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
                "StudyTime", "ReferringPhysicianName")  # as they are, right or wrong: by these it is found
 
@@ -121,6 +123,8 @@ def _stand_in(source: pydicom.Dataset, like: Image) -> pydicom.Dataset:
     for element in source:
         if element.tag.group not in (0x28, 0x5200) and not element.tag.is_private and element.keyword not in AS_THEY_ARE:
             made[element.tag] = copy(element)
+    if not AGE.fullmatch(str(source.get("PatientAge", ""))):
+        made.pop("PatientAge", None)  # scanners write such as "0Y", which no reader has to accept
     for keyword in AS_THEY_ARE:
         setattr(made, keyword, None if "Date" in keyword or "Time" in keyword else "")
     made.SOPClassUID, made.SOPInstanceUID = CTImageStorage, like.header.frames[0].instance

@@ -19,7 +19,7 @@ from autoseg.errors import AutosegError, some
 from autoseg.image import Geometry, Image
 from autoseg.image_io.checks import checked_geometry, damaged, truncated
 from autoseg.image_io.dicom.codes import ANATOMY, Code, Coding
-from autoseg.image_io.dicom.headers import DEFLATED, MAGIC, PREAMBLE, meta_of
+from autoseg.image_io.dicom.headers import DEFLATED, MAGIC, PREAMBLE, SEGMENTS, meta_of, require_few_items
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.foreign import ask
 from autoseg.image_io.inflate import INPUT_BYTES, LARGEST_RATIO, OUTPUT_BYTES
@@ -28,7 +28,6 @@ from autoseg.image_io.opening import check_announced, file_bytes, open_regular
 if TYPE_CHECKING:
     import pydicom
 
-SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 KINDS = ("BINARY", "FRACTIONAL", "LABELMAP")
 LITTLE_ENDIAN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # implicit and explicit; their pixels are not compressed
 SAME = 1e-4  # up to which elements of frames are equal
@@ -288,9 +287,10 @@ def open_segments(path: Path) -> SegmentFile:
     Raises AutosegError where the file is none, is damaged, or segments the image of a slide.
     """
     with dicom_library(path):
+        require_few_items(path)
         header = _read(path)
         kind = str(header.get("SegmentationType", ""))
-        if header.get("SOPClassUID") not in SEGMENTATIONS or kind not in KINDS:
+        if header.get("SOPClassUID") not in SEGMENTS or kind not in KINDS:
             found = header.get("SOPClassUID", "")
             raise AutosegError(f"{path} is no DICOM SEG, but of the kind {getattr(found, 'name', found) or 'unknown'}. Give a "
                                "segmentation object.")

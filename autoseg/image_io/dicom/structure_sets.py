@@ -14,7 +14,7 @@ from autoseg.errors import AutosegError, many
 from autoseg.image import Geometry
 from autoseg.image_io.checks import damaged
 from autoseg.image_io.dicom.filling import TooManyCrossings, cross, fill
-from autoseg.image_io.dicom.headers import DEFLATED, STRUCTURES, meta_of
+from autoseg.image_io.dicom.headers import DEFLATED, STRUCTURES, meta_of, require_few_items
 from autoseg.image_io.dicom.library import dicom_library
 from autoseg.image_io.dicom.volume import DicomVolume
 from autoseg.image_io.opening import check_announced, file_bytes, open_regular
@@ -24,7 +24,6 @@ MOST_BYTES, MOST_BYTES_EACH = 1 << 30, 1 << 24  # of the points of all contours,
 FARTHEST_MM = 1e6
 TAGS = ["SOPClassUID", "SOPInstanceUID", "StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence",
         "SpecificCharacterSet"]
-ITEMS, MOST_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"), 1_000_000  # how items of sequences begin
 MEMORY_PER_BYTE = 4  # of the file, that its content takes
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 
@@ -79,11 +78,8 @@ def _content(path: Path) -> Any:
         raise AutosegError(f"{path} is deflated as a whole, which is not read. dcmtk's dcmconv +te unpacks it.")
     with open_regular(path) as file:
         check_announced(path, file_bytes(file), file_bytes(file), copies=MEMORY_PER_BYTE)
-        held = file.read()
-        items = sum(map(held.count, ITEMS))
-        if items > MOST_ITEMS:
-            raise damaged(path, f"it holds {items} items (contours, for the most part), where at most {MOST_ITEMS} are expected")
-        content = pydicom.dcmread(BytesIO(held), force=True, stop_before_pixels=True, specific_tags=TAGS)
+        require_few_items(path)
+        content = pydicom.dcmread(BytesIO(file.read()), force=True, stop_before_pixels=True, specific_tags=TAGS)
     if str(content.get("SOPClassUID", "")) != STRUCTURES:
         raise AutosegError(f"{path} was expected to be an RT structure set, but is of another kind: its SOP class is "
                            f"{content.get('SOPClassUID') or 'not given'}.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.errors import AutosegError, many
+from autoseg.errors import AutosegError, many, some
 from autoseg.image_io.checks import not_an_image
 from autoseg.image_io.dicom.headers import FileHeader, is_dicom, read_header
 from autoseg.image_io.dicom.library import require_dicom
@@ -83,10 +83,29 @@ def scan(folder: Path, repair: bool = False) -> Study:
         for number, volume in enumerate(volumes, 1):
             path = series_path(its_folder, uid, number if len(volumes) > 1 else 0, bool(volume.repairs))
             found.append(Found(path, volume))
-    by_number = lambda series: (series.study, int(series.number) if series.number.isdecimal() else 0, series.uid)  # noqa: E731
-    return Study(tuple(sorted(found, key=lambda one: (by_number(one.volume.series), one.path.name))),
-                 tuple(sorted(refused, key=lambda one: (by_number(one.series), one.reason))), other,
+    found, doubtful = _without_doubtful(found, [path for one in refused if not one.series.uid for path in one.files])
+    return Study(tuple(sorted(found, key=lambda one: (_by_number(one.volume.series), one.path.name))),
+                 tuple(sorted((*refused, *doubtful), key=lambda one: (_by_number(one.series), one.reason))), other,
                  tuple(header.path for header in headers if header.annotation))
+
+
+def _by_number(series: Series) -> tuple[str, int, str]:
+    return series.study, int(series.number) if series.number.isdecimal() else 0, series.uid
+
+
+def _without_doubtful(found: Sequence[Found], damaged: Sequence[Path]) -> tuple[list[Found], list[Refused]]:
+    """Return the volumes beside whose files none is damaged, and the others: the damaged one may be their first or last slice."""
+    kept, doubtful = list[Found](), list[Refused]()
+    for one in found:
+        files = tuple(dict.fromkeys(frame.path for frame in one.volume.frames))
+        folders = {path.parent for path in files}
+        if beside := [path.name for path in damaged if path.parent in folders]:
+            doubtful.append(Refused(
+                one.volume.series, f"{some(beside)} beside its files cannot be read, and may be a slice of it",
+                "Copy or export it again, or take it away where it belongs to something else.", True, len(files), files))
+        else:
+            kept.append(one)
+    return kept, doubtful
 
 
 def volume_at(path: Path) -> DicomVolume:

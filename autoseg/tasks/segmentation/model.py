@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,10 +10,12 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
+from autoseg.bounds import Engine, Precision
 from autoseg.dataset import Labels
 from autoseg.device import to_device
 from autoseg.image_io.dicom.codes import Coding
 from autoseg.inference.checkpoints import Checkpoint, Description, Loaded, Weights, fill, load, part_of
+from autoseg.inference.engines import Runs, open_in_openvino
 from autoseg.networks import build_network
 from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.sides import Mirroring, pairs_fault
@@ -102,10 +104,19 @@ LoadedModel = Loaded[ModelDescription, nn.Module]
 
 
 def load_model(
-    folder: ModelFolder, folds: Sequence[str] | None = None, checkpoint: Checkpoint = "final", device: torch.device | None = None
+    folder: ModelFolder, folds: Sequence[str] | None = None, checkpoint: Checkpoint = "final",
+    device: torch.device | None = None, engine: Engine = "torch", precision: Precision = "auto",
 ) -> LoadedModel:
-    """Return a trained model from its folder, its networks on `device`. The rest as in `checkpoints.load`."""
-    return load(folder, "segmentation", ModelDescription, _build, folds, checkpoint, device)
+    """Return a trained model from its folder, its networks on `device`. engine: what runs them, and for OpenVINO in which
+    `precision`; see `engines.open_in_openvino`. The rest as in `checkpoints.load`."""
+
+    def run(description: ModelDescription, file: Path, make: Callable[[], nn.Module]) -> nn.Module:
+        its, classes = description.configuration, description.labels.output_channels
+        return open_in_openvino(
+            file, make, Runs(its.network, input_channels(its, description.labels), classes, its.patch_size), precision)
+
+    return load(folder, "segmentation", ModelDescription, _build, folds, checkpoint, device,
+                None if engine == "torch" else run)
 
 
 def _build(description: ModelDescription, weights: Weights, file: Path, device: torch.device) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from autoseg.bounds import FullPath, Gigabytes, Precision
+from autoseg.bounds import Engine, FullPath, Gigabytes, Precision
 from autoseg.options import option
 from autoseg.plan import Frozen
 
@@ -36,6 +36,8 @@ class PredictOptions(Frozen):
     precision: Precision = option(
         "auto", "numbers that the network computes with (default: float16 on CUDA, bfloat16 on a CPU that has it, else float32); "
                 "float32 is slower, and gives what nnU-Net gives on a CPU")
+    engine: Engine = option(
+        "torch", "what runs the network: torch, or openvino on a CPU (faster; see docs/hardware.md)")
     mirroring: bool = option(True, "faster (up to 8 times in 3D), a little less accurate (default: as find-best chose)")
     skip_empty: bool = option(True, "cover all of an image with tiles, also where the training cases say that nothing can be, "
                                     "such as the air around a body (default: as find-best chose)")

@@ -17,6 +17,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.image_io import file_ending, label_ending
 from autoseg.inference.choice import Chosen
+from autoseg.inference.engines import engine_in_words, require_engine
 from autoseg.inference.inputs import PredictionInput
 from autoseg.inference.prediction import Answer, CaseProgress, Prediction
 from autoseg.parallel import Outcome
@@ -53,7 +54,7 @@ class SegmentationPrediction(Prediction):
     def in_words(self, chosen: Chosen) -> str:
         models = [f"{member.model.in_words} ({folder.shown})" + (f", after {member.previous.in_words}" if member.previous else "")
                   for member, folder in zip(self.predictor.members, chosen.members, strict=True)]
-        device = device_in_words(self.predictor.device, self.options.precision)
+        device = device_in_words(self.predictor.device, self.options.precision) + engine_in_words(self.options.engine)
         lines = [f"Models, mean of their probabilities, on {device}:", *(f"  {model}" for model in models)] if len(models) > 1 \
             else [f"Model, on {device}: {models[0]}"]
         says = "; ".join(chosen.says) or "none"
@@ -108,7 +109,9 @@ def open_models(
     taken = taken_way(chosen.ways, Wish(
         given.get("step_size"), given.get("mirroring"), options.accurate, options.fast, given.get("skip_empty")))
     target = resolve_device(device)
-    loaded = [load_model(folder, folds, options.checkpoint, target) for folder in chosen.members]
+    require_engine(options.engine, target, options.precision)
+    loaded = [load_model(folder, folds, options.checkpoint, target, options.engine, options.precision)
+              for folder in chosen.members]
     rules = chosen.rules if options.postprocessing else ()
     if options.dicom_labelmap and any(model.description.labels.has_regions for model in loaded):
         raise AutosegError("--dicom-labelmap writes one number for each voxel, but these models segment regions, which overlap. "
@@ -116,7 +119,7 @@ def open_models(
     previous = [_stage_before(folder, its, options, taken.first, target)
                 for folder, its in zip(chosen.members, loaded, strict=True)]
     return SegmentationPrediction(
-        Predictor(loaded, target, options.precision, way=taken.way, rules=rules, previous=previous,
+        Predictor(loaded, target, options.precision, way=taken.way, rules=rules, previous=previous, engine=options.engine,
                   postprocess=(lambda labels, spacing_mm: apply_rules(labels, spacing_mm, rules)) if rules else None),
         options, taken)
 
@@ -136,7 +139,7 @@ def _stage_before(
         raise AutosegError(
             f"{folder.root} goes on from the segmentation by {stage}, but {first.root} holds no trained model of it. Train it "
             f"with autoseg_train (-c {stage}), or copy its folder there from where this model comes.")
-    loaded = load_model(first, None, options.checkpoint, device)
+    loaded = load_model(first, None, options.checkpoint, device, options.engine, options.precision)
     require_same_task([model.description, loaded.description])
     if has_other_weights(folder, stage, model.folds):
         show_unless_quiet(f"Warning: {folder.root} was trained on segmentations by other weights of {stage} than those that are "

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from autoseg.best import Rule, rule_facts
-from autoseg.bounds import Precision
+from autoseg.bounds import Engine, Precision
 from autoseg.console import show_unless_quiet
 from autoseg.device import keep_large_blocks
 from autoseg.errors import AutosegError
@@ -104,20 +104,20 @@ class Predictor:
     def __init__(
         self, models: Sequence[LoadedModel], device: torch.device, precision: Precision = "auto", way: Way = FULL,
         postprocess: Callable[[np.ndarray, Spacing], np.ndarray] | None = None, rules: Sequence[Rule] = (),
-        previous: Sequence[PreviousStage | None] = (),
+        previous: Sequence[PreviousStage | None] = (), engine: Engine = "torch",
     ) -> None:
         """models: one, or those of an ensemble; their networks lie on `device`.
 
         way: how far tiles lie apart, along which axes they are mirrored, and where they lie. postprocess: from label values
         (Z, Y, X) and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
         for the record beside the segmentations. previous: for each model, what segments images before it, where it goes on from
-        that (a cascade); may be left out where preprocessed images come with it.
+        that (a cascade); may be left out where preprocessed images come with it. engine: of the networks, for the record.
         Raises AutosegError where the models have other labels, channels or axis orders.
         """
         require_same_task([model.description for model in models])
         self.members = [EnsembleMember(model, device, precision, way, len(models), before)
                         for model, before in zip(models, previous or [None] * len(models), strict=True)]
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.engine = device, precision, engine
         self.postprocess = postprocess
         self.rules = tuple(rules)
         if device.type == "cpu":
@@ -218,6 +218,7 @@ class Predictor:
             **({"step": member.step} if member.step != TILE_STEP else {}),
             **({"skip_empty": True} if member.skips_empty else {}),
             **({"precision": self.precision} if self.precision != "auto" else {}),
+            **({"engine": self.engine} if self.engine != "torch" else {}),
             **({"previous_stage": member.previous.facts} if member.previous is not None else {}))
                  for member in self.members]
         return OutputFolder(output_folder, origin_of(

@@ -19,6 +19,7 @@ from autoseg.console import show_unless_quiet
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_folder, write_json
 from autoseg.inference.choice import Chosen
+from autoseg.inference.finest import Finest, example_patches
 from autoseg.tasks.segmentation.cascade import input_channels
 from autoseg.tasks.segmentation.exports.description import described_steps
 from autoseg.tasks.segmentation.exports.places import require_new_folder
@@ -29,18 +30,6 @@ NEEDS = ("onnx", "onnxscript", "onnxruntime")  # the extra
 OPSET = 18
 LARGEST_DIFFERENCE = 1e-3  # of logits, relative to the largest one
 DESCRIPTION, EXAMPLE = "autoseg_onnx.json", "example_input.npy"
-
-
-class _Finest(nn.Module):
-    """A network that gives its finest logits alone: (B, C, *patch) -> (B, K, *patch)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, patch: torch.Tensor) -> torch.Tensor:
-        finest: torch.Tensor = self.network(patch)[0]
-        return finest
 
 
 def export(
@@ -58,15 +47,13 @@ def export(
     require_new_folder(output, overwrite, (DESCRIPTION, EXAMPLE, "fold_*.onnx", "fold_*_example_output.npy"))
     model = load_model(chosen.members[0], folds)
     its = model.description
-    example = _example(its)
+    example = example_patches(1, input_channels(its.configuration, its.labels), its.configuration.patch_size)
     differences = {}
     with progress(f"Exporting to {output.name}", quiet) as report, atomic_folder(output, overwrite) as folder:
         np.save(folder / EXAMPLE, example.numpy(), allow_pickle=False)
         for count, (fold, network) in enumerate(zip(model.folds, model.networks, strict=True)):
             report(count / len(model.folds), f"fold {fold}")
-            plain = _Finest(network).eval()
-            for values in plain.parameters():
-                values.data = values.data.clone(memory_format=torch.contiguous_format)  # no channels last, 1-kernels included
+            plain = Finest(network)
             _write(plain, example, folder / f"fold_{fold}.onnx")
             expected = _run_torch(plain, example)
             np.save(folder / f"fold_{fold}_example_output.npy", expected, allow_pickle=False)
@@ -86,12 +73,6 @@ def _require_extra() -> None:
         except ImportError as error:
             raise AutosegError(f"To export as ONNX, the package {name} is needed, which is not installed. Run: "
                                "pip install 'autoseg[onnx]'") from error
-
-
-def _example(its: ModelDescription) -> torch.Tensor:
-    """Return a patch (1, C, *patch) of smooth noise, the same each time."""
-    random = torch.Generator().manual_seed(0)
-    return torch.randn((1, input_channels(its.configuration, its.labels), *its.configuration.patch_size), generator=random)
 
 
 def _write(network: nn.Module, example: torch.Tensor, path: Path) -> None:
