@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +44,8 @@ def predict_cases(
 
     outputs: the folder whose record takes note of failures. output_of: name of a case's output. earlier: what an earlier run left
     of a case, or None. predict: gives each waiting case with the function that predicts and writes it, lazily, so that the next
-    case may be prepared while one is predicted.
+    case may be prepared while one is predicted. Where that function returns a future, the case is still being written, and its
+    outcome follows once the next case is predicted.
     """
     waiting: list[PredictionInput] = []
     for item in inputs:
@@ -52,8 +54,21 @@ def predict_cases(
             yield _noted(found, outputs, output_of)
         else:
             waiting.append(item)
+    being_written: Outcome[PredictionInput] | None = None
     for item, make in predict(waiting):
-        yield _noted(attempt(item, make), outputs, output_of)
+        outcome = attempt(item, make)
+        if being_written is not None:
+            yield _noted(_written(being_written), outputs, output_of)
+        being_written = outcome if isinstance(outcome.value, Future) else None
+        if being_written is None:
+            yield _noted(outcome, outputs, output_of)
+    if being_written is not None:
+        yield _noted(_written(being_written), outputs, output_of)
+
+
+def _written(outcome: Outcome[PredictionInput]) -> Outcome[PredictionInput]:
+    """Return the outcome of a case once it is written."""
+    return attempt(outcome.item, outcome.value.result)
 
 
 def _earlier(item: PredictionInput, earlier: Callable[[PredictionInput], Value | None]) -> Value | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress
 from autoseg.inference.sliding_window import Voxels
 from autoseg.inference.unlike import MANY_TILES, axis_order_warnings, image_warnings
-from autoseg.parallel import Outcome
+from autoseg.parallel import Outcome, free_memory_bytes
 from autoseg.preprocessing.store import CaseProperties, Spacing
 from autoseg.provenance import OutputFolder
 from autoseg.tasks.segmentation.cascade import LabelsLater, PreviousStage, TileDone
@@ -78,6 +79,8 @@ def _labels(description: ModelDescription) -> str:
     text = ", ".join(f"{name} {'+'.join(map(str, values))}" for name, values in named) or "none"
     return f"{text}; painted as {labels.regions_class_order}" if labels.has_regions else text
 
+
+BYTES_BESIDE = 24  # per voxel and channel that the network sees: what the next case takes while it is read and preprocessed
 
 Prepared = tuple[Voxels, CaseProperties]
 
@@ -189,17 +192,22 @@ class Predictor:
         """
         files = CaseFiles(self.outputs(output_folder, overwrite, labelmap), dicom, save_probabilities)
 
-        def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Written:
+        def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Future[Written]:
             files.require_own(item)
             case = prepare()
             lacking = files.begin(item, case.warnings)
             labels = self._predict(case.prepared, files.probabilities(item), progress)
-            files.write(lacking, Made(labels, case.like, self.description, self.in_words, labelmap))
-            return Written(files.path(item), warnings=case.warnings)
+            return writer.submit(write, item, lacking, Made(labels, case.like, self.description, self.in_words, labelmap),
+                                 case.warnings)
 
-        yield from predict_cases(
-            inputs, files.outputs, files.main, files.earlier,
-            lambda waiting: ((item, partial(predict, item, prepare)) for item, prepare in self._prepare_each(waiting)))
+        def write(item: PredictionInput, lacking: dict[DicomKind, str], made: Made, warnings: tuple[str, ...]) -> Written:
+            files.write(lacking, made)
+            return Written(files.path(item), warnings=warnings)
+
+        with ThreadPoolExecutor(1) as writer:  # while the next case is predicted
+            yield from predict_cases(
+                inputs, files.outputs, files.main, files.earlier,
+                lambda waiting: ((item, partial(predict, item, prepare)) for item, prepare in self._prepare_each(waiting)))
 
     def outputs(self, output_folder: Path, overwrite: bool = False, labelmap: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
@@ -259,17 +267,28 @@ class Predictor:
             return self.postprocess(labels, properties.spacing_mm)
 
     def _prepare_each(self, items: Sequence[PredictionInput]) -> Iterator[tuple[PredictionInput, Callable[[], _Case]]]:
-        """Yield cases with the function that gives them preprocessed; beside a CUDA device the next is under way."""
-        if self.device.type != "cuda":
-            for item in items:
-                yield item, partial(self._prepare, item)
-            return
+        """Yield cases with the function that gives them preprocessed. While one is predicted, the next is under way, where memory
+        allows."""
         with ThreadPoolExecutor(1) as pool:
             following: Future[_Case] | None = None
-            for index, item in enumerate(items):
-                current = following or pool.submit(self._prepare, item)
-                following = pool.submit(self._prepare, items[index + 1]) if index + 1 < len(items) else None
-                yield item, current.result
+
+            def ready(item: PredictionInput, under_way: Future[_Case] | None, then: PredictionInput | None) -> _Case:
+                nonlocal following
+                case = self._prepare(item) if under_way is None else under_way.result()
+                if then is not None and self._has_memory_beside(case):
+                    following = pool.submit(self._prepare, then)
+                return case
+
+            for item, then in zip(items, [*items[1:], None], strict=False):
+                under_way, following = following, None
+                yield item, partial(ready, item, under_way, then)
+
+    def _has_memory_beside(self, case: _Case) -> bool:
+        """Tell whether another case like this one, just preprocessed, can be too while this one is predicted."""
+        voxels = max(prod(case.like.array.shape),
+                     sum(data.shape[0] * prod(its.shape_resampled) for data, its in case.prepared))
+        of_network = 0 if self.device.type == "cuda" else max(member.cost for member in self.members)
+        return free_memory_bytes() > BYTES_BESIDE * voxels + 4 * of_network
 
     def _prepare(self, item: PredictionInput) -> _Case:
         image = read_input(item)

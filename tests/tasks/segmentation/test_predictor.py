@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import blosc2
@@ -18,6 +19,8 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import read_image, read_label, write_image
 from autoseg.inference.inputs import list_inputs
 from autoseg.tasks.segmentation import member as member_module
+from autoseg.tasks.segmentation import predictor as predictor_module
+from autoseg.tasks.segmentation.files import CaseFiles
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, load_model
 from autoseg.tasks.segmentation.predictor import Predictor
@@ -159,13 +162,92 @@ def test_a_trained_model_segments_files_on_their_own_grid(describe: Any, save_mo
         assert (label.array[0] == predictor.predict_image(image)).all()
 
 
+def three_cases(folder: Path) -> Path:
+    """Cases a, b and c, of which b is no image."""
+    images = save(folder / "in", "a.nii.gz", random_image(3, (4, 5, 6)))
+    (images / "b.nii.gz").write_bytes(b"no image")
+    return save(images, "c.nii.gz", random_image(3, (6, 5, 4)))
+
+
+def watched(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to which case, in order, and in the main thread or beside it."""
+    done: list[str] = []
+
+    def watch(name: str, of: Any, case_of: Any) -> None:
+        usual = getattr(of, name)
+
+        def watching(*arguments: Any) -> Any:
+            where = "" if current_thread() is main_thread() else " beside"
+            done.append(f"{name} {case_of(*arguments)}{where}")
+            return usual(*arguments)
+
+        monkeypatch.setattr(of, name, watching)
+
+    watch("_prepare", predictor, lambda item: item.name)
+    watch("_predict", predictor, lambda prepared, *_: prepared[0][1].case)
+    watch("write", CaseFiles, lambda _, names, made: next(iter(names.values()))[0])
+    return done
+
+
+@pytest.mark.parametrize("free_gb", [100, 0])
+def test_the_next_case_is_prepared_beside_where_memory_allows_and_the_result_is_the_same(
+    free_gb: int, describe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = save(save(tmp_path / "in", "a.nii.gz", random_image(3, (4, 5, 6))), "c.nii.gz", random_image(3, (6, 5, 4)))
+    predictor = predictor_of(describe(3), Identity())
+    monkeypatch.setattr(predictor_module, "free_memory_bytes", lambda: free_gb * 10**9)
+    done = watched(predictor, monkeypatch)
+    outcomes = list(predictor.predict_files(list_inputs(images, predictor.description), tmp_path / "out"))
+    assert sorted(done) == sorted(["_prepare a", "_predict a", "write a beside", f"_prepare c{' beside' * bool(free_gb)}",
+                                   "_predict c", "write c beside"])
+    assert [outcome.item.name for outcome in outcomes] == ["a", "c"]
+    for outcome in outcomes:
+        image = read_image(outcome.item.images[0])
+        assert (read_label(outcome.value.path).array[0] == image.array.argmax(0)).all()
+
+
+def test_a_failed_write_is_told_of_its_own_case_and_stops_no_other(
+    describe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, predictor, usual = three_cases(tmp_path), predictor_of(describe(3), Identity()), CaseFiles.write
+
+    def full_disk(files: CaseFiles, names: Any, made: Any) -> None:
+        if "a.nii.gz" in names.values():
+            raise OSError("No space left on device")
+        usual(files, names, made)
+
+    monkeypatch.setattr(CaseFiles, "write", full_disk)
+    inputs = list_inputs(images, predictor.description)
+    outcomes = list(predictor.predict_files(inputs, tmp_path / "out"))
+    assert [outcome.item.name for outcome in outcomes] == ["a", "b", "c"]
+    assert str(outcomes[0].error) == "case a: No space left on device." and outcomes[1].error and not outcomes[2].error
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["c.nii.gz"]
+    monkeypatch.setattr(CaseFiles, "write", usual)
+    again = {outcome.item.name: outcome for outcome in predictor.predict_files(inputs, tmp_path / "out")}
+    assert again["c"].value.was_there and not again["a"].value.was_there and (tmp_path / "out" / "a.nii.gz").exists()
+
+
+def test_a_command_that_is_stopped_ends_with_whole_files_and_the_next_goes_on(describe: Any, tmp_path: Path) -> None:
+    images, predictor = save(tmp_path / "in", "a.nii.gz", random_image(3, (4, 5, 6))), predictor_of(describe(3), Identity())
+    for name in "bcd":
+        save(images, f"{name}.nii.gz", random_image(3, (6, 5, 4)))
+
+    def stopped(case: str, share: float) -> None:
+        if case == "c":
+            raise KeyboardInterrupt
+
+    inputs = list_inputs(images, predictor.description)
+    with pytest.raises(KeyboardInterrupt):
+        list(predictor.predict_files(inputs, tmp_path / "out", progress=stopped))
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == ["a.nii.gz", "b.nii.gz"]
+    outcomes = list(predictor.predict_files(inputs, tmp_path / "out"))
+    assert {outcome.item.name: outcome.value.was_there for outcome in outcomes} == {"a": True, "b": True, "c": False, "d": False}
+
+
 def test_beside_a_cuda_device_cases_are_prepared_ahead_and_a_bad_one_stops_no_other(
     describe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = save(tmp_path / "in", "a.nii.gz", random_image(3, (4, 5, 6)))
-    (images / "b.nii.gz").write_bytes(b"no image")
-    save(images, "c.nii.gz", random_image(3, (6, 5, 4)))
-    predictor = predictor_of(describe(3), Identity())
+    images, predictor = three_cases(tmp_path), predictor_of(describe(3), Identity())
     predictor.device = torch.device("cuda")  # in name: tiles stay where they are
     monkeypatch.setattr(EnsembleMember, "_band_device", lambda *_: CPU)
     monkeypatch.setattr(EnsembleMember, "_predict_tile", lambda _, tile, networks, mirrored: tile)
