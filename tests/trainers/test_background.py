@@ -99,8 +99,8 @@ sys.path.insert(0, FOLDER)
 from test_background import stream_of
 stream = stream_of()
 makers = [maker for _, maker in stream.batches(0, 6)]
-print(*makers[:3], flush=True)
-try:
+try:  # before what tells the test that the signal may come
+    print(*makers[:3], flush=True)
     for _ in stream.batches(6, 10**9):
         time.sleep(0.001)
 except KeyboardInterrupt:
