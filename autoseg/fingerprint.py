@@ -52,7 +52,7 @@ class UnionOfCase(Frozen):
 
 
 class NearLabels(Frozen):
-    """What lies around labelled voxels in a channel of a case: the least of what any of them has within some mm of it.
+    """The surroundings of labelled voxels in a channel of a case: the least of what any of them has within some mm of it.
 
     highest: value, in the image's own unit. varies: by how much values differ, as a share of the whole image's range.
     """

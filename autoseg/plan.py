@@ -196,7 +196,7 @@ class Configuration(Frozen):
 
 
 class Emptiness(Frozen):
-    """What tells that a part of an image holds no object, as no labelled voxel of the training has the like around it.
+    """The signs that a part of an image holds no object, as no labelled voxel of the training has the like around it.
 
     levels: of each channel, the value, in the image's own unit, that something near an object reaches; None where the unit
     differs from image to image, so that only what is constant is empty; () where nothing is known to be. near_mm: how far "near"

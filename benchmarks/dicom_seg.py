@@ -1,4 +1,4 @@
-"""How long DICOM SEG takes to be written and read again, and how large it is: binary segments against a label map.
+"""Time to write DICOM SEG and read it again, and its size: binary segments against a label map.
 
 usage: python -m benchmarks.dicom_seg [--size 512] [--slices 400] [--classes 104]
 """

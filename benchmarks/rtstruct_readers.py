@@ -1,4 +1,4 @@
-"""How other programs read an RTSTRUCT that autoseg wrote: voxels of each structure that differ, and the ratio of right ones.
+"""Readings by other programs of an RTSTRUCT that autoseg wrote: voxels of each structure that differ, and the ratio that is right.
 
     python benchmarks/rtstruct_readers.py --python OTHER/bin/python
 

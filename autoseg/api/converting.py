@@ -57,7 +57,7 @@ class ConvertResult:
 
 @dataclass(frozen=True)
 class _Sources:
-    """What lies in the source folder. cases: that are converted. failed, left_out: see `ConvertResult`. unlabelled: number of
+    """The content of the source folder. cases: that are converted. failed, left_out: see `ConvertResult`. unlabelled: number of
     cases on which nothing was drawn."""
 
     cases: tuple[SeriesCase, ...]

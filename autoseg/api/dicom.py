@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DicomResult:
-    """What lies below a folder. study: its series. faults: those that were meant as volumes and are none. cases: the names that
+    """The DICOM below a folder. study: its series. faults: those that were meant as volumes and are none. cases: the names that
     predictions of the volumes would have, in the order of `study.found`."""
 
     study: Study

@@ -111,7 +111,7 @@ def series_of(folder: Path) -> Path:
 
 
 class Scan(NamedTuple):
-    """What the header of a DICOM series says of a scan; empty for other images. repairs: what was resampled in it."""
+    """The facts that the header of a DICOM series gives of a scan; empty for other images. repairs: what was resampled in it."""
 
     modality: str = ""
     body_part: str = ""

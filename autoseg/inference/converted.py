@@ -30,7 +30,7 @@ class Entry(Frozen):
 
 
 class Agreement(Frozen):
-    """How far an engine's logits on a machine are from torch's in float32, as shares of their standard deviation; and what is
+    """The distance of an engine's logits on a machine from torch's in float32, as shares of their standard deviation; and what is
     accepted, of both."""
 
     root_mean_square: float

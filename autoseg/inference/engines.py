@@ -1,4 +1,4 @@
-"""What runs a network on tiles other than torch: OpenVINO, which converts it once and whose answers are compared with torch's.
+"""Engines other than torch that run a network on tiles: OpenVINO, which converts it once and whose answers are compared.
 
     weights file ─ torch network ─ converted (kept in the user's cache) ─ compiled for this CPU ─ compared once ─ tiles
 """
@@ -42,7 +42,7 @@ TIMES_TORCH = 2.0
 
 
 class Runs(NamedTuple):
-    """What is needed to run a network: its topology, channels in and out, and the patch that it sees."""
+    """The facts that are needed to run a network: its topology, channels in and out, and the patch that it sees."""
 
     topology: Topology
     channels: int

@@ -1,4 +1,4 @@
-"""What tells empty parts of images, learned from the labels: air in CT, and what is constant, such as zeros around a head.
+"""Signs of empty parts of images, learned from the labels: air in CT, and what is constant, such as zeros around a head.
 
 Around every labelled voxel of the training lies something bright (CT), or something that varies (other channels). Where
 nothing does, there is no object.

@@ -1,4 +1,4 @@
-"""What DICOM says of which things lie where in images: segmentations (SEG) and structure sets (RTSTRUCT), read alike."""
+"""Annotations of DICOM images, which say what lies where: segmentations (SEG) and structure sets (RTSTRUCT), read alike."""
 
 from __future__ import annotations
 

@@ -180,8 +180,8 @@ class SegmentFile:
 
 @dataclass(frozen=True)
 class Placement:
-    """How frames of a file lie on a grid, whose axes may run otherwise. axes: those of the grid (0, 1, 2 of Z, Y, X) that planes,
-    rows and columns follow. steps: +1 or -1 along the latter two."""
+    """The place of a file's frames on a grid, whose axes may run otherwise. axes: those of the grid (0, 1, 2 of Z, Y, X) that
+    planes, rows and columns follow. steps: +1 or -1 along the latter two."""
 
     file: SegmentFile
     grid: Grid

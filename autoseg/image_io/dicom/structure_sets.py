@@ -42,7 +42,7 @@ class Region:
 
 @dataclass(frozen=True)
 class StructureSet:
-    """What a file holds. regions: in its order. instance: its SOP Instance UID. series, images: UIDs of the series and images
+    """The content of a file. regions: in its order. instance: its SOP Instance UID. series, images: UIDs of the series and images
     that it was drawn on, as far as it names them."""
 
     path: Path

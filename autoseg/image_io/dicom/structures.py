@@ -32,8 +32,8 @@ class Structure:
 
 @dataclass(frozen=True)
 class Maker:
-    """Who made a segmentation. model: the model in words, such as "Dataset004_Hippocampus, 3d_fullres, default, fold 0"; "" for
-    none. algorithm, version: of the program."""
+    """The maker of a segmentation. model: the model in words, such as "Dataset004_Hippocampus, 3d_fullres, default, fold 0"; ""
+    for none. algorithm, version: of the program."""
 
     model: str = ""
     algorithm: str = "autoseg"

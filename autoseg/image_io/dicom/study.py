@@ -36,7 +36,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Study:
-    """What was found below a folder. other: number of files that are not DICOM. annotations: files of SEG and RTSTRUCT."""
+    """The series below a folder. other: number of files that are not DICOM. annotations: files of SEG and RTSTRUCT."""
 
     found: tuple[Found, ...]
     refused: tuple[Refused, ...]

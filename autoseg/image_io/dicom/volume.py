@@ -29,7 +29,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Series:
-    """What the headers say of a series, as text; "" where they say nothing.
+    """The facts that headers give of a series, as text; "" where they say nothing.
 
     folder: where its files lie. uid: Series Instance UID. number, description: as the scanner calls it. date: of the study,
     YYYYMMDD. frame_of_reference: UID of the space that positions are in. part: what tells this part of the series from others,

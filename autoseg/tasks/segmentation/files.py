@@ -29,8 +29,8 @@ IN_WORDS: Mapping[DicomKind, str] = {"nifti": "NIfTI", "seg": "DICOM SEG (in seg
 
 @dataclass(frozen=True)
 class Made:
-    """What a case's files are made from. labels: (Z, Y, X) on the grid of `like`, post-processed. model: in words. labelmap:
-    whether a DICOM SEG is a label map."""
+    """The things that a case's files are made from. labels: (Z, Y, X) on the grid of `like`, post-processed. model: in words.
+    labelmap: whether a DICOM SEG is a label map."""
 
     labels: np.ndarray
     like: Image

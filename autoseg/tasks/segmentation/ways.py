@@ -61,7 +61,7 @@ Postprocess = Callable[[np.ndarray, Spacing], np.ndarray]
 
 
 class CaseWays(Frozen):
-    """What was measured of one case: the full way, then the others."""
+    """The measures of one case: the full way, then the others."""
 
     measured: tuple[OnCase, ...]
 
