@@ -1,4 +1,4 @@
-"""Readings by other programs of an RTSTRUCT that autoseg wrote: voxels of each structure that differ, and the ratio that is right.
+"""Readings by other programs of an RTSTRUCT that autoseg wrote: voxels of each structure that differ, and the right share.
 
     python benchmarks/rtstruct_readers.py --python OTHER/bin/python
 
