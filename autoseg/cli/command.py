@@ -109,6 +109,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
 
 
+def add_gpus(parser: argparse.ArgumentParser, words: str) -> None:
+    """Add the flag of commands that can use several GPUs."""
+    parser.add_argument("--gpus", type=_one_or_more, metavar="N", help=words)
+
+
 def _one_or_more(text: str) -> int:
     if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text[:40]} is no whole number of 1 or more")
