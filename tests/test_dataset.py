@@ -306,7 +306,7 @@ def test_cases_may_be_called_normal_or_abnormal_and_then_need_no_label_file(tiny
 
 @pytest.mark.parametrize(("entry", "message"), [
     (["tiny_0"], r"\"case_labels\" is \['tiny_0'\], expected"),
-    ({"tiny_0": "healthy"}, "\"case_labels\" holds tiny_0: 'healthy'. Expected is \"normal\" or \"abnormal\""),
+    ({"tiny_0": " "}, "\"case_labels\" holds tiny_0: ' '. Expected is the class of each case"),
     ({"tiny_0": ["normal"]}, r"\"case_labels\" holds tiny_0: \['normal'\]"),
     ({"tiny_0": "normal", "tiny_9": "normal"}, "names 1 case that the dataset does not have: tiny_9. Correct them .* tiny_0"),
 ])
