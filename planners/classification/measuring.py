@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from autoseg.planners.sampling import sample_intensities
 from autoseg.preprocessing.crop import Box, nonzero_box
 from autoseg.tasks.classification.framing import region_box
 from autoseg.tasks.classification.plan import Covariate
+from autoseg.tasks.classification.regions import OWN_LABELS, read_region
 from autoseg.tasks.classification.sheets import number_of
 from autoseg.tasks.classification.targets import Known
 from autoseg.training_images import ImageMeasures, measure_image
@@ -74,9 +76,12 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
     order = request.order_of(image)
     turned, picture = order.of(image.array), is_picture(image.array)
     box = nonzero_box(turned)
-    if request.options.roi is not None and checked.label is not None:
+    if request.options.roi is not None:
         try:
-            box = region_box(order.of(checked.label.array[0]), checked.case.name)
+            own = None if checked.label is None else checked.label.array[0]
+            region = own if request.options.roi == OWN_LABELS else read_region(
+                Path(request.options.roi), checked.case.name, image)
+            box = box if region is None else region_box(order.of(region), checked.case.name)
         except AutosegError as error:
             checked.note(checked.case.label or file, "error", "empty_label", str(error), f"Label it, {LEAVE_OUT}.")
             return None

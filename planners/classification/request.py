@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from autoseg.dataset import Dataset, Labels
 from autoseg.errors import AutosegError
 from autoseg.planners import request
 from autoseg.tasks.classification.options import PlanOptions
+from autoseg.tasks.classification.regions import OWN_LABELS, region_files
 from autoseg.tasks.classification.targets import Known, read_targets
 
 SMALLEST, LARGEST = 8, 1024  # voxels along the longest edge of what is seen
@@ -31,13 +33,16 @@ def prepare(source: Dataset, options: PlanOptions) -> Request:
     """
     _require_numbers(options)
     known = read_targets(source, options)
-    if options.roi is not None and not source.labels.foreground:
-        raise AutosegError(f"{source.name} has no labels, but --roi asks to look at the labelled region. Leave it out.")
-    if options.roi not in (None, "labels"):
-        raise AutosegError(f'--roi can be "labels", for the dataset\'s own, and not "{options.roi}".')
+    if options.roi == OWN_LABELS and not source.labels.foreground:
+        raise AutosegError(f"{source.name} has no labels, but --roi labels asks to look at the labelled region. Give a folder "
+                           "of label "
+                           "files, or leave it out.")
+    if options.roi not in (None, OWN_LABELS):
+        region_files(Path(str(options.roi)))
+        options = options.model_copy(update={"roi": str(Path(str(options.roi)).absolute())})
     if options.targets is not None:
         options = options.model_copy(update={"targets": options.targets.absolute()})  # a path that is valid from any folder
-    return Request(_with_targets(source, known, options.roi is not None), options, known)
+    return Request(_with_targets(source, known, options.roi == OWN_LABELS), options, known)
 
 
 def _with_targets(source: Dataset, known: Known, with_labels: bool) -> Dataset:

@@ -15,7 +15,14 @@ from autoseg.tasks.classification.evaluation import methods_of, read_validated
 from autoseg.tasks.classification.model import load_classifier
 from autoseg.tasks.classification.plan import ClassPlans
 from autoseg.tasks.classification.probabilities import probabilities
-from autoseg.tasks.classification.rows import CLASSES, Validated, ValidatedRow, validated_kind, validated_row
+from autoseg.tasks.classification.rows import (
+    CLASSES,
+    MAJORITY,
+    Validated,
+    ValidatedRow,
+    validated_kind,
+    validated_row,
+)
 from autoseg.tasks.classification.seer import Seer
 from autoseg.tasks.classification.summary import ClassSummary, summarize
 from autoseg.trainers.background import BackgroundBatches, processes_for
@@ -28,6 +35,7 @@ from autoseg.trainers.fold import FoldSteps
 from autoseg.trainers.job import Job
 from autoseg.trainers.loop import Run, train
 from autoseg.trainers.schedule import Schedule
+from autoseg.trainers.stratify import spread
 from autoseg.wording import times
 
 KEPT_FOR_VALIDATION = 0.02  # share of --max-hours
@@ -57,23 +65,45 @@ def train_classifier(
     covariates = data.covariates(list(data.stored))
     if not settings.covariates:
         covariates = {name: values[:0] for name, values in covariates.items()}
-    cases = read_views([data.stored[name] for name in data.training], plans, covariates)
+    chosen_by = _chosen_by(data, settings)
+    names = [name for name in data.training if name not in chosen_by]
+    cases = read_views([data.stored[name] for name in names], plans, covariates)
     mean, std = (torch.from_numpy(values) for values in _moments(data))
     learner.know(cases, mean, std)
     training = ClassBatches(cases, plans, batch_size, settings, device, balanced=learner.balanced)
-    held_out = read_views([data.stored[name] for name in data.validation], plans, covariates)
+    held_out = read_views([data.stored[name] for name in chosen_by or data.validation], plans, covariates)
     shown = min(batch_size, len(held_out))
     online = ClassBatches(held_out, plans, shown, settings, device, is_augmented=False) if held_out else None
+    schedule = Schedule(settings, reserve=KEPT_FOR_VALIDATION)
+
+    def after_epoch(done: int) -> None:
+        if done >= schedule.epochs or learner.is_exhausted:
+            learner.take_best()
+
     processes = processes_for(device, training.nbytes, settings.batch_processes)
     background = BackgroundBatches(training.make, training.finish, processes, device.type == "cuda") if processes else None
     try:
         train(Run(
             learner, background or training, online, list(plans.target.classes), settings, job.fold_folder,
-            Schedule(settings, reserve=KEPT_FOR_VALIDATION), report,
-            validation_batches=math.ceil(len(held_out) / shown) if held_out else None))
+            schedule, report, validation_batches=math.ceil(len(held_out) / shown) if held_out else None,
+            after_epoch=after_epoch))
     finally:
         if background is not None:
             background.close()
+
+
+def _chosen_by(data: ClassificationData, settings: ClassificationSettings) -> list[str]:
+    """Return the training cases by whose loss the epoch is chosen: patients as a whole, each class as often as it is; none where
+    the last epoch counts."""
+    if not settings.early:
+        return []
+    patients: dict[str, list[str]] = {}
+    for name, patient in data.patients().items():
+        if name in data.training:
+            patients.setdefault(patient, []).append(name)
+    folds = min(len(patients), max(2, round(1 / settings.early)))
+    labels = {name: data.plans.target.words(name) for name in data.training}
+    return spread(list(patients.values()), labels, folds)[0] if len(patients) > 1 else []
 
 
 def _moments(data: ClassificationData) -> tuple[np.ndarray, np.ndarray]:
@@ -130,10 +160,11 @@ def _baselines(data: ClassificationData) -> dict[str, dict[str, np.ndarray]]:
     means = {name: np.array([data.stored[name].mean], np.float32) for name in data.stored}
     covariates, (mean, std) = data.covariates(list(data.stored)), _moments(data)
     features = {"mean intensity": {name: standardize(value[None], *moments(np.stack([means[of] for of in data.training]), np.ones(
-        1, bool)))[0] for name, value in means.items()}, "majority": {name: np.zeros(0) for name in means}}
+        1, bool)))[0] for name, value in means.items()}}
     if plans.covariates:
         features["covariates alone"] = {name: standardize(value[None], mean, std)[0] for name, value in covariates.items()}
-    found = {}
+    shares = np.array(list(target.counts().values())) / len(target.of_case)  # of all folds: those of each would tell the fold
+    found = {MAJORITY: dict.fromkeys(data.validation, shares)}
     for method, of_case in features.items():
         fitted = fit(np.stack([of_case[name] for name in data.training]), truth, target)
         found[method] = {name: fitted.probabilities(of_case[name][None])[0] for name in data.validation}

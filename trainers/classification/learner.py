@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -50,7 +52,29 @@ class ClassifierLearner(OneNetworkLearner):
         self.loss = settings.loss or plans.loss
         self.balanced = (settings.sampling or plans.sampling) == "balanced" and self.kind != "labels"
         self.gamma, self.corrects = settings.focal_gamma, settings.prior
+        self.chooses, self.best, self.best_loss = settings.early > 0, dict[str, torch.Tensor](), math.inf
+        self._losses: list[float] = []
         self.weights = torch.ones(len(plans.target.classes), device=device)
+
+    def end_epoch(self, training_loss: float) -> None:
+        """Take note that an epoch is over: where its online validation is the best so far, its weights are remembered."""
+        super().end_epoch(training_loss)
+        losses, self._losses = self._losses, []
+        if self.chooses and losses and (mean := sum(losses) / len(losses)) < self.best_loss:
+            self.best_loss = mean
+            self.best = {name: values.detach().clone() for name, values in self.network.state_dict().items()}
+
+    def take_best(self) -> None:
+        """Go back to the weights of the epoch with the best online validation, where epochs are chosen."""
+        if self.best:
+            self.network.load_state_dict(self.best)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"best": self.best, "best_loss": self.best_loss}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.best, self.best_loss = dict(state["best"]), float(state["best_loss"])
 
     def know(self, cases: Sequence[InMemory], mean: torch.Tensor, std: torch.Tensor) -> None:
         """Take note of the training cases: how often each class is among them; mean and standard deviation (D,) of covariates."""
@@ -87,6 +111,7 @@ class ClassifierLearner(OneNetworkLearner):
             its, says = (truth[:, number] == 1, told[:, number] == 1) if self.kind == "labels" else (
                 truth[:, 0] == number, told[:, 0] == number)
             counts[number] = torch.stack([(its & says).sum(), (~its & says).sum(), (its & ~says).sum()])
+        self._losses.append(loss.item())
         return {"loss": loss.item()}, counts
 
     def _loss(self, features: list[torch.Tensor], batch: ClassBatch) -> torch.Tensor:

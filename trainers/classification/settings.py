@@ -48,6 +48,10 @@ class ClassificationSettings(BatchSettings, OptimizerSettings):
         0.05, ge=0, lt=1, description="share of the training over which the rate rises linearly from zero")
     weight_decay: float = Field(1e-4, ge=0, le=100, description="by which the optimizer pulls weights towards zero")
 
+    early: float = Field(
+        0.0, ge=0, le=0.5, description="share of the training cases that is not trained on, but chooses the epoch whose "
+                                       "weights are "
+        "kept, by its loss; the fold's validation cases choose nothing. 0 keeps the last epoch's")
     augmentation: Literal["default", "elastic", "none"] = Field(
         "default", description="as of segmentations in nnU-Net, elastic deformation instead, or none")
     mirror: bool = Field(True, description="mirror cases along each axis at random; false where a class is a side")

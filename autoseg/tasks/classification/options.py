@@ -41,3 +41,7 @@ class PredictOptions(Frozen):
 
     covariates: Path | None = option(
         None, "the table of the covariates that the classifier takes, with the column case", metavar="CSV")
+    roi: Path | None = option(
+        None, "a folder of label files, named like the cases, of the region that the classifier looks at; for one that was "
+              "planned "
+              "with --roi", metavar="LABELS")

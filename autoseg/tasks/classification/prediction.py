@@ -24,6 +24,7 @@ from autoseg.tasks.classification.framing import frame_image
 from autoseg.tasks.classification.model import load_classifier
 from autoseg.tasks.classification.options import PredictOptions
 from autoseg.tasks.classification.plan import Target
+from autoseg.tasks.classification.regions import read_region, region_files
 from autoseg.tasks.classification.rows import CLASSES, ClassRow, answer_kind, answer_row
 from autoseg.tasks.classification.seer import Seer
 from autoseg.tasks.classification.sheets import Sheet, read_sheet, require_without_errors
@@ -39,8 +40,8 @@ class ClassificationPrediction(Prediction):
     doing = "Classifying"
     compare_with = ("TRUTH.csv", "where you know the classes, as a table of case and class")
 
-    def __init__(self, seer: Seer, sheet: Sheet | None) -> None:
-        self.seer, self.sheet, self.plans = seer, sheet, seer.description.plans
+    def __init__(self, seer: Seer, sheet: Sheet | None, regions: Path | None = None) -> None:
+        self.seer, self.sheet, self.plans, self.regions = seer, sheet, seer.description.plans, regions
         self.one_file_each = self.plans.source.layout == "folders" or self.plans.view == "picture"
         self.covariates = self.plans.covariates if seer.description.shape.covariates else ()
 
@@ -83,8 +84,14 @@ class ClassificationPrediction(Prediction):
         cells = dict(zip(self.sheet.columns, self.sheet.rows[case], strict=True))
         return tuple(cells[covariate.name] for covariate in self.covariates)
 
+    def _files(self, item: PredictionInput) -> tuple[Path, ...]:
+        """Return the files that a row is made from: the image, and its region where one is looked at."""
+        region = None if self.regions is None else region_files(self.regions).get(item.name)
+        return item.images if region is None else (*item.images, region)
+
     def _row(self, image: Image, case: str) -> ClassRow:
-        framed = frame_image(image, case, self.plans)
+        region = None if self.regions is None else read_region(self.regions, case, image)
+        framed = frame_image(image, case, self.plans, region)
         cells = self._cells(case) or ("",) * len(self.covariates)
         found = self.seer.probabilities(framed.array, encoded(self.covariates, cells), case)
         return answer_row(case, self.target, found, self.seer.calibration.thresholds)
@@ -98,7 +105,7 @@ class ClassificationPrediction(Prediction):
         kind = answer_kind(self.target)
 
         def earlier(item: PredictionInput) -> Written | None:
-            entry = outputs.made(_entry(item), item.images, is_file=False)
+            entry = outputs.made(_entry(item), self._files(item), is_file=False)
             if entry is None or entry.result is None:
                 return None
             return Written(table, kind.model_validate(entry.result), was_there=True, warnings=entry.warnings)
@@ -106,7 +113,7 @@ class ClassificationPrediction(Prediction):
         def classify(item: PredictionInput) -> Written:
             image = read_input(item)
             row, warnings = self._row(image, item.name), self._warnings(image, item.name)
-            with outputs.writing(_entry(item), item.images, row, warnings):
+            with outputs.writing(_entry(item), self._files(item), row, warnings):
                 pass
             return Written(table, row, warnings=warnings)
 
@@ -143,7 +150,15 @@ def open_models(
     target = resolve_device(device)
     loaded = load_classifier(chosen.members[0], folds, target)
     its = loaded.description
-    return ClassificationPrediction(Seer(loaded, target), _sheet(options, its.plans, its.shape.covariates))
+    if its.plans.roi and options.roi is None:
+        raise AutosegError("This classifier looks at a labelled region. Segment the images first, and give the folder of the "
+                           "label "
+                           "files with --roi.")
+    if options.roi is not None and not its.plans.roi:
+        raise AutosegError("This classifier looks at whole images, and takes no region. Leave out --roi.")
+    if options.roi is not None:
+        region_files(options.roi)
+    return ClassificationPrediction(Seer(loaded, target), _sheet(options, its.plans, its.shape.covariates), options.roi)
 
 
 def _sheet(options: PredictOptions, plans: Any, width: int) -> Sheet | None:

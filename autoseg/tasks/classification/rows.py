@@ -15,7 +15,8 @@ from autoseg.tasks.classification.plan import UNKNOWN, Target
 CLASSES = "classes.csv"
 AGAIN = "Remove the file, and run the command that wrote it again: autoseg_predict, or autoseg_train with --continue."
 PROBABILITY, PREDICTED = "p_", "predicted"
-METHODS = ("images alone", "covariates alone", "mean intensity", "majority")  # beside the answer
+MAJORITY = "majority"
+METHODS = ("images alone", "covariates alone", "mean intensity", MAJORITY)  # beside the answer
 
 
 class ClassRow(Row):

@@ -19,6 +19,7 @@ from autoseg.provenance import Origin
 from autoseg.tasks.classification import INFO
 from autoseg.tasks.classification.framing import frame_image
 from autoseg.tasks.classification.plan import CONFIGURATION, ClassPlans
+from autoseg.tasks.classification.regions import OWN_LABELS, read_region, region_stamp
 from autoseg.wording import times
 
 FORMAT = 1  # of the stored arrays; a higher number makes every case be made again
@@ -62,7 +63,8 @@ def plans_digest(plans: ClassPlans) -> str:
 def case_origin(case: Case, configuration: str, dataset: Dataset, plans: ClassPlans) -> str:
     """Return the digest of all that a stored case is made from: its files and the plans, with what is to be told of it."""
     words = plans.target.words(case.name) if case.name in plans.target.of_case else None
-    return store.case_origin(case, plans_digest(plans), target=words, cells=plans.cells.get(case.name, ()))
+    return store.case_origin(case, plans_digest(plans), target=words, cells=plans.cells.get(case.name, ()),
+                             region=region_stamp(plans.roi, case.name))
 
 
 def doing(plans: ClassPlans, configurations: Sequence[str]) -> str:
@@ -82,8 +84,10 @@ def preprocess(
 
 def _frame_and_store(job: CaseToMake, plans: ClassPlans, folder: Path) -> list[str]:
     image, label = read_case(job.case, plans.source)
-    region = None if plans.roi is None or label is None else label.array[0]
-    framed = frame_image(image, job.case.name, plans, region)
+    region = None if label is None else label.array[0]
+    if plans.roi not in (None, OWN_LABELS):
+        region = read_region(Path(str(plans.roi)), job.case.name, image)
+    framed = frame_image(image, job.case.name, plans, None if plans.roi is None else region)
     description = ClassDescription(
         case=job.case.name, shapes={}, origin=job.origins[CONFIGURATION], plans=plans_digest(plans), mean=framed.mean)
     store.write_case(folder, description, [Part("", framed.array.astype(np.float16), framed.array.shape[1:])])

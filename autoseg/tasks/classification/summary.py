@@ -14,7 +14,7 @@ from autoseg.tasks.classification import measures
 from autoseg.tasks.classification.model import Calibration
 from autoseg.tasks.classification.plan import UNKNOWN, Kind, Target
 from autoseg.tasks.classification.probabilities import fitted_temperature, log_loss, probabilities
-from autoseg.tasks.classification.rows import Validated, decided
+from autoseg.tasks.classification.rows import MAJORITY, Validated, decided
 
 ANSWER = "classifier"
 FEWEST_FOR_TEMPERATURE = 10  # cases
@@ -108,7 +108,8 @@ class ClassSummary(Frozen):
 def summarize(target: Target, rows: Validated) -> ClassSummary:
     """Sum up the validated cases of one fold, or of several; one at least."""
     found, told, temperatures = cross_calibrated(target, rows)
-    others = {name: (of, _told_by_other_folds(target, of, rows)) for name, of in rows.others.items()}
+    others = {name: (of, decided(of, target) if name == MAJORITY else _told_by_other_folds(target, of, rows))
+              for name, of in rows.others.items()}
     patients = np.unique(rows.patients, return_inverse=True)[1]
     raw = _calibrated_pair(target, probabilities(rows.logits, target.kind), told, rows.truth)
     return summary_of(target, rows.cases, patients, rows.fold, rows.truth, {ANSWER: (found, told), **others}).model_copy(update={

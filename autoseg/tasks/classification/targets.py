@@ -149,7 +149,7 @@ def _classes(sheet: Sheet, column: str, options: PlanOptions, faults: list[Fault
     if len(classes) < 2:
         faults.append(Fault(text=f"the column {column} has one class only ({some(classes) or 'none'}): there is nothing to tell "
                             "apart"))
-    alike = [[name for name in classes if name.lower() == lower] for lower in sorted({name.lower() for name in classes})]
+    alike = [sorted(name for name in classes if name.lower() == lower) for lower in sorted({name.lower() for name in classes})]
     faults += [Fault(text=f"the column {column} writes one class in several ways ({', '.join(names)})")
                for names in alike if len(names) > 1]
     of_case = {case: (classes.index(word),) for case, word in sorted(words.items()) if word in classes}
@@ -160,7 +160,7 @@ def _classes(sheet: Sheet, column: str, options: PlanOptions, faults: list[Fault
 def _in_order(found: set[str], options: PlanOptions, source: Path) -> tuple[str, ...]:
     """Return the classes: as they were asked for, else by name, but what says that nothing is there first."""
     if not options.ordered:
-        return tuple(sorted(found, key=lambda name: (name.lower() not in ABSENT, _natural(name))))
+        return tuple(sorted(found, key=lambda name: (name.lower() not in ABSENT, _natural(name), name)))
     if missing := sorted(found - {*options.ordered}):
         raise AutosegError(f"{source} has the classes {some(sorted(found))}, but --ordered does not name {some(missing)}. "
                            "Name all "
