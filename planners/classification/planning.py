@@ -21,6 +21,7 @@ from autoseg.preprocessing.store import stored_cases
 from autoseg.tasks.classification import INFO
 from autoseg.tasks.classification.options import PlanOptions
 from autoseg.tasks.classification.plan import CONFIGURATION, ClassPlans, Loss, Sampling, Target, View
+from autoseg.tasks.classification.pretrained import Pretrained
 from autoseg.tasks.classification.store import open_view
 from autoseg.topology.pooling import pool
 from autoseg.topology.shapes import topology_of
@@ -127,6 +128,9 @@ def _spacing_mm(
     if view == "picture":
         return None, "pictures are scaled as a whole, their aspect kept"
     median_mm = np.median([case.spacing_mm for case in cases], axis=0)
+    if options.pretrained is not None and (its := Pretrained.at(options.pretrained).spacing_mm) is not None:
+        first, second, third = its if len(its) == 3 else (float(median_mm[0]), *its)
+        return (first, second, third), "those of the model that the training starts from"
     if options.spacing is not None:
         first = median_mm[0] if view == "slices" else options.spacing
         return (float(first), options.spacing, options.spacing), "as asked for"
@@ -164,6 +168,8 @@ def _network(
     """Return the topology whose encoder is used, and the size grown to what its strides divide."""
     axes = slice(0 if view == "volume" else 1, None)
     seen_mm, seen = (spacing_mm or (1.0, 1.0, 1.0))[axes], size[axes]
+    if options.pretrained is not None:
+        return _pretrained_network(Pretrained.at(options.pretrained), size, view)
     most = options.depth or MOST_STAGES
     pooling = pool(seen_mm, [max(8, edge) for edge in seen])
     strides, kernels = pooling.strides[:most], pooling.kernel_sizes[:most]
@@ -173,10 +179,25 @@ def _network(
         "features": tuple(min(MOST_FEATURES, of) for of in whole.features[:stages]), "strides": strides, "kernel_sizes": kernels,
         "convs_per_stage": (1,) * stages, "norm": "batch", "deep_supervision": False,
         "decoder_convs_per_stage": (1,) * (stages - 1)})
-    grown = [math.ceil(max(8, edge) / by) * by for edge, by in zip(seen, network.reduction, strict=True)]
-    z, y, x = (*size[:1], *grown) if view != "volume" else grown
     about = "as asked for" if options.depth else f"halved while an axis has 8 voxels or more, {most} at most"
-    return network, (z, y, x), f"the encoder of a residual U-Net, a block each in {stages} stages, {about}"
+    return network, _grown(size, view, network), f"the encoder of a residual U-Net, a block each in {stages} stages, {about}"
+
+
+def _grown(size: tuple[int, int, int], view: View, network: Topology) -> tuple[int, int, int]:
+    """Return the size grown to what the network's strides divide."""
+    seen = size if view == "volume" else size[1:]
+    grown = [math.ceil(max(8, edge) / by) * by for edge, by in zip(seen, network.reduction, strict=True)]
+    z, y, x = grown if view == "volume" else (size[0], *grown)
+    return z, y, x
+
+
+def _pretrained_network(model: Pretrained, size: tuple[int, int, int], view: View) -> tuple[Topology, tuple[int, int, int], str]:
+    network = model.topology.model_copy(update={"deep_supervision": False})
+    if network.dimensions != (3 if view == "volume" else 2):
+        raise AutosegError(f"{model.model.shown} sees {network.dimensions} dimensions, but cases are seen as {view} here. "
+                           "Give a model "
+                           "that sees the same, or choose with --view.")
+    return network, _grown(size, view, network), f"the encoder of {model.model.shown}, as asked for"
 
 
 def _batch_size(size: tuple[int, int, int], view: View, network: Topology, cases: int) -> tuple[int, str]:

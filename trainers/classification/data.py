@@ -16,6 +16,7 @@ from autoseg.options import planning_command, planning_words
 from autoseg.tasks.classification.covariates import encoded
 from autoseg.tasks.classification.model import ClassifierDescription
 from autoseg.tasks.classification.plan import ClassPlans
+from autoseg.tasks.classification.pretrained import Pretrained
 from autoseg.tasks.classification.store import StoredView, case_origin, open_view, plans_digest
 from autoseg.trainers.classification.learner import classifier_shape
 from autoseg.trainers.classification.settings import ClassificationSettings
@@ -93,10 +94,13 @@ def check(job: Job[ClassificationSettings], data: ClassificationData, begins: bo
     if settings.sampling == "balanced" and data.plans.target.kind == "labels":
         raise AutosegError("sampling=balanced draws each class equally often, but there are several labels at once. Take "
                            "loss=weighted.")
-    classifier_shape(data.plans, settings)
+    shape, start = classifier_shape(data.plans, settings), settings.pretrained
+    if start is not None:
+        Pretrained.at(start).require_fitting(shape.encoder)
     if job.settings is None or not begins:
         return []
-    return [_trained_on(data), *AGREEMENT.check(job, description(job, data, settings))]
+    starts = [] if start is None else [f"The encoder starts from {start}."]
+    return [_trained_on(data), *starts, *AGREEMENT.check(job, description(job, data, settings))]
 
 
 def _trained_on(data: ClassificationData) -> str:

@@ -14,6 +14,7 @@ from autoseg.tasks.classification.covariates import is_standardized, moments, st
 from autoseg.tasks.classification.evaluation import methods_of, read_validated
 from autoseg.tasks.classification.model import load_classifier
 from autoseg.tasks.classification.plan import ClassPlans
+from autoseg.tasks.classification.pretrained import Pretrained
 from autoseg.tasks.classification.probabilities import probabilities
 from autoseg.tasks.classification.rows import (
     CLASSES,
@@ -61,6 +62,8 @@ def train_classifier(
     """Build the recipe's learner and its batches, and run the loop."""
     plans = data.plans
     learner: ClassifierLearner = job.built_by.build(plans, settings, device)
+    if settings.pretrained is not None:
+        Pretrained.at(settings.pretrained).fill(learner.network, job.fold)
     batch_size = settings.batch_size or plans.batch_size
     covariates = data.covariates(list(data.stored))
     if not settings.covariates:

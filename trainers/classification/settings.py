@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from autoseg.bounds import Many, Rate
+from autoseg.bounds import FullPath, Many, Rate
 from autoseg.plan import Norm
 from autoseg.tasks.classification.network import Pooling
 from autoseg.tasks.classification.plan import Loss, Sampling
@@ -16,6 +16,8 @@ from autoseg.trainers.settings import BatchSettings, OptimizerSettings
 class ClassificationSettings(BatchSettings, OptimizerSettings):
     """Settings of the recipe `classifier`."""
 
+    pretrained: FullPath | None = Field(
+        None, description="--from: a trained model's folder, whose encoder the training starts from; none for random weights")
     epochs: Many = Field(24, description="at most; by default the plan's; optimizer steps are epochs × iterations")
     iterations: Many = Field(25, description="optimizer steps per epoch")
     batch_size: int | None = Field(None, ge=2, le=2**16, description="cases per step; none for the plan's")

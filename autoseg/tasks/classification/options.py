@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from autoseg.bounds import PatchEdge, PositiveMm
+from autoseg.bounds import FullPath, PatchEdge, PositiveMm
 from autoseg.options import option
 from autoseg.plan import Frozen
 
@@ -34,6 +34,9 @@ class PlanOptions(Frozen):
     edge: PatchEdge | None = option(
         None, "the longest edge of what a network sees, voxels (default: 128 in 2D, 96 in 3D)", metavar="VOXELS")
     depth: int | None = option(None, "stages of the network (default: at most 5)", metavar="N")
+    pretrained: FullPath | None = option(
+        None, "a trained model's folder whose encoder the training is to start from: the network and the voxels are those",
+        flag="--from", metavar="MODEL")
 
 
 class PredictOptions(Frozen):
