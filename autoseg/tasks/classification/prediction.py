@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ class ClassificationPrediction(Prediction):
         return answer_row(case, self.target, found, self.seer.calibration.thresholds)
 
     def predict_files(
-        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
+        self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
         """Write the table `classes.csv`, at the end, from the record of the folder: it holds what other commands told with the
         same classifier, too."""
