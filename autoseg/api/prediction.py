@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg import console, layouts
 from autoseg.api import tasks
-from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, failings_of, in_workspace, planned_for, several
+from autoseg.api.common import (
+    OneOrSeveral,
+    PathLike,
+    apply_rules_later,
+    default_configuration,
+    failings_of,
+    in_workspace,
+    planned_for,
+    several,
+)
 from autoseg.api.exchange import model_folders, named_models
 from autoseg.api.named_file import folder_for_file, require_new_file
 from autoseg.api.spreading import GateOpening, Opening, spread
@@ -283,13 +292,11 @@ def _open(
     folds: Sequence[int | str] | None, device: str, workspace: PathLike | None, quiet: bool, given: dict[str, Any],
 ) -> _Opened:
     """Choose the models, check the options, and make all ready."""
-    from autoseg.postprocessing.rules import apply_rules
-
     chosen = choose_models(Workspace.at(workspace), dataset, model, configuration, recipe)
     task = tasks.task_of(chosen.task)
     options = _options(task, given)
     folds = None if folds is None else several(list(map(str, folds)))
-    prediction = task.prediction.open_models(chosen, folds, options, device, apply_rules)
+    prediction = task.prediction.open_models(chosen, folds, options, device, apply_rules_later)
     if not quiet:
         console.show(prediction.in_words(chosen))
         if chosen.note:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg import console
 from autoseg.api import tasks
+from autoseg.api.common import apply_rules_later
 from autoseg.errors import AutosegError
 from autoseg.image_io import files_of
 from autoseg.parallel import Crew, Outcome, Work
@@ -36,11 +37,10 @@ class Opening:
     def __call__(self, device: str) -> Work[PredictionInput]:
         """Open the models on a device, and return what predicts cases with them. Raises AutosegError as `open_models`."""
         from autoseg.inference.cases import Handed
-        from autoseg.postprocessing.rules import apply_rules
 
         with console.progress("", quiet=True):  # the other process has said what there is to say of the models
             prediction = tasks.task_of(self.chosen.task).prediction.open_models(
-                self.chosen, self.folds, self.options, device, apply_rules)
+                self.chosen, self.folds, self.options, device, apply_rules_later)
 
         def work(cases: Iterator[PredictionInput], tell: Any) -> Iterator[Outcome[PredictionInput]]:
             with console.progress("", self.quiet):
