@@ -224,9 +224,9 @@ class Crew(Generic[Item]):
     ) -> Iterator[Outcome[Item]]:
         """Take a process away that ended, or stopped by an error, and see to its items. text: the error's trace."""
         self._workers.remove(worker)
+        worker.process.join(SECONDS_TO_END)
         if error is not None and not isinstance(error, AutosegError):
             raise error from RuntimeError(f"in the process of {worker.place}:\n{text}")
-        worker.process.join(SECONDS_TO_END)
         how = _end_in_words(worker.process.exitcode)
         for number in sorted(worker.in_flight):
             if not self._may_try_again(number, worker):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -104,4 +105,4 @@ def test_a_fault_of_ours_in_a_process_is_raised_here() -> None:
     with pytest.raises(LookupError, match="of ours") as raised:
         list(Crew(begin, ["one", "other"], ["a", "bug"]).outcomes())
     assert "in each" in str(raised.value.__cause__)
-    assert not psutil.Process().children()
+    assert not multiprocessing.active_children()
