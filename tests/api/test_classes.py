@@ -94,7 +94,7 @@ def test_a_training_may_choose_its_epoch_and_start_from_a_trained_encoder(worksp
     models = DatasetFolder(workspace / "workspace" / "Dataset007_Grades")
     start = models.model("classes", "classifier")
     run(workspace, 0, "early", settings={"early": 0.3})
-    run(workspace, 0, "again", pretrained=start.root, settings={"learning_rate": 1e-9, "weight_decay": 0.0})
+    run(workspace, 0, "again", pretrained=start.root, settings={"learning_rate": 1e-9, "weight_decay": 0.0, "seed": 1})
     first, again = (read_weights(models.model("classes", name).fold(0).checkpoint_final) for name in ("classifier", "again"))
     kernel = "network.answer.encoder.0.0.0.weight"
     assert np.allclose(first[kernel], again[kernel], atol=1e-6)
