@@ -280,7 +280,11 @@ def _serve(connection: Connection[Any, Any], begin: Callable[[Any], Work[Any]], 
     except Exception as error:
         talk.send_error(error)
     except SystemExit:
-        os._exit(1)  # files were let go as they were on the way here; threads that still work do not count
+        pass  # on the way here files were left as they were before
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.stdout.flush()
+        os._exit(0)  # threads that still work do not count, and what libraries do at their end could be cut short aloud
 
 
 class _Talk:
