@@ -28,9 +28,9 @@ from autoseg.cli import (
 from autoseg.cli.command import add_version, carry_out, execute
 
 COMMANDS = (
-    run.COMMAND, jobs.COMMAND, verify.COMMAND, verify_dicom.COMMAND, convert.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND,
+    run.COMMAND, verify.COMMAND, verify_dicom.COMMAND, convert.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND,
     find_best.COMMAND, report.COMMAND, predict.COMMAND, postprocess.COMMAND, evaluate.COMMAND, export.COMMAND,
-    import_models.COMMAND, recipes.COMMAND, demo.COMMAND,
+    import_models.COMMAND, recipes.COMMAND, demo.COMMAND, jobs.COMMAND,
 )
 
 

@@ -33,20 +33,20 @@ class Work:
 
     def __call__(self) -> None:
         process = subprocess.Popen(self.command, env={**os.environ, RECORD: self.record})
+        received: list[int] = []
 
         def end(number: int, frame: FrameType | None) -> None:
+            received.append(number)
             process.terminate()
 
-        def go_on_later(number: int, frame: FrameType | None) -> None:
-            process.terminate()
-            process.wait()
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGUSR1, end)
+        code = process.wait()
+        if signal.SIGUSR1 in received:
             if int(os.environ.get("SLURM_RESTART_COUNT", "0")) < MOST_RESTARTS:
                 subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
             sys.exit(1)
-
-        signal.signal(signal.SIGTERM, end)
-        signal.signal(signal.SIGUSR1, go_on_later)
-        if code := process.wait():
+        if code:
             sys.exit(code if code > 0 else 128 - code)
 
 
