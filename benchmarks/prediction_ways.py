@@ -1,11 +1,13 @@
 """Full, chosen and fastest way to predict, by the real command on validation cases: seconds, network evaluations, Dice and NSD.
 
 usage: python benchmarks/prediction_ways.py --workspace DIR --dataset NAME [--folds N ...] [--nnunet-python PATH]
-                                            [--folder FOLDER]
+                                            [--engine NAME] [--folder FOLDER]
 
 find-best must have been run. --folds: each predicts the cases that it did not train on, alone, as find-best measures; all by
 default. --nnunet-python: the python of an environment with nnunetv2; the models are exported for it, and it predicts the same
-cases in full and without mirroring. --folder: where images, predictions and the export go.
+cases in full and without mirroring.
+--engine: the ways again by this engine, which has converted its networks before. --folder: where images, predictions and the
+export go.
 
 Seconds are those of the whole commands, divided by the cases. Processor seconds are those of all processes, which other work on
 the machine hardly changes, for a fold's cases less those for one case, divided by the others: start and loading are left out.
@@ -50,6 +52,9 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     by_name = {"full": (("--accurate",), ways.full), "chosen": ((), ways.chosen_way), "fast": (("--fast",), ways.fastest_way)}
     for name, (flags, one) in by_name.items():
         row(arguments, folder, place, dataset, f"autoseg | {name}", f"{one.evaluations:.3g}", autoseg_by(place, flags))
+        if arguments.engine:
+            row(arguments, folder, place, dataset, f"autoseg | {name}, {arguments.engine}", f"{one.evaluations:.3g}",
+                autoseg_by(place, (*flags, "--engine", arguments.engine)), converts=True)
     if arguments.nnunet_python:
         model = folder / "nnunet"
         if not model.exists():
@@ -62,9 +67,9 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
 
 def row(
     arguments: argparse.Namespace, folder: Path, place: DatasetFolder, dataset: Dataset, name: str, evaluations: str,
-    predict: Predict,
+    predict: Predict, converts: bool = False,
 ) -> None:
-    """Predict each fold's cases, compare them with their labels, and print the line."""
+    """Predict each fold's cases, compare them with their labels, and print the line. converts: the first prediction does more."""
     splits = read_json(place.splits_json)
     seconds, processor, others = 0.0, 0.0, 0
     pairs: list[Pair] = []
@@ -72,7 +77,8 @@ def row(
         cases = [case for case in dataset.training if case.name in splits[fold]["val"]]
         output = folder / name.replace(" | ", "_").replace(" ", "_") / str(fold)
         shutil.rmtree(output, ignore_errors=True)
-        one = predict(images(folder, cases[:1], f"{fold}_one"), output / "one", fold)
+        for again in range(1 + converts):
+            one = predict(images(folder, cases[:1], f"{fold}_one"), output / f"one_{again}", fold)
         every = predict(images(folder, cases, str(fold)), output / "all", fold)
         seconds += every.seconds
         processor += every.processor_seconds - one.processor_seconds
@@ -121,6 +127,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--folds", type=int, nargs="+")
     parser.add_argument("--nnunet-python", type=Path)
+    parser.add_argument("--engine")
     parser.add_argument("--folder", type=Path)
     return parser.parse_args()
 

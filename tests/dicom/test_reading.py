@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import PIL.Image
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
     generate_uid,
@@ -139,6 +143,24 @@ def test_compressed_voxels_are_read(tmp_path: Path, syntax: str) -> None:
         image.save_as(path)
     image = read_image(tmp_path)
     np.testing.assert_array_equal(image.array[0], array)
+
+
+@pytest.mark.parametrize("colours", ["MONOCHROME2", "YBR_FULL_422", "RGB"])
+def test_lossy_jpeg_is_read_and_its_colours_are_red_green_blue(tmp_path: Path, colours: str) -> None:
+    z, y, x = np.meshgrid(np.arange(3), np.arange(32), np.arange(48), indexing="ij")
+    ramps = (40 * z + 3 * y + x).astype(np.uint8)
+    pixels = ramps if colours == "MONOCHROME2" else np.stack([ramps, 255 - ramps, ramps // 2], axis=-1)
+    for path, plane in zip(write_series(tmp_path, ramps.astype(np.int16), AXIAL), pixels, strict=True):
+        image, coded = pydicom.dcmread(path), io.BytesIO()
+        PIL.Image.fromarray(plane).save(coded, "JPEG", quality=95, keep_rgb=colours == "RGB")
+        image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
+        if plane.ndim == 3:
+            image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, colours, 0
+        image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        image.PixelData = encapsulate([coded.getvalue()])
+        image.save_as(path)
+    known = pixels[None] if pixels.ndim == 3 else np.moveaxis(pixels, -1, 0)
+    np.testing.assert_allclose(read_image(tmp_path).array, known, atol=6)  # of 255: what JPEG loses
 
 
 def compress_j2k(image: pydicom.Dataset, path: Path) -> None:
