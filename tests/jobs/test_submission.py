@@ -15,7 +15,7 @@ from autoseg.jobs.record import JobRecord, read_job
 from autoseg.jobs.submission import submit, work_of
 from autoseg.workspace import JobsFolder
 
-PATIENCE_S = 180
+PATIENCE_S = 600
 
 
 def ended(folder: JobsFolder, name: str) -> JobRecord:
