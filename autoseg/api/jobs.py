@@ -209,6 +209,14 @@ def gather(run_json: Path, files: JobsFolder) -> None:
         write_json(run_json, now)
 
 
+def forget(files: JobsFolder) -> None:
+    """Remove the records of jobs, which run.json has taken over, so that they hide nothing that is done here; logs stay."""
+    for job in read_graph(files).jobs:
+        files.record_json(job.name).unlink(missing_ok=True)
+        files.id_file(job.name).unlink(missing_ok=True)
+    files.graph_json.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class JobInWords:
     """A job, as `autoseg jobs` shows it. where: it runs, or ran. log: None where there is none. last: lines of it."""

@@ -11,7 +11,7 @@ from typing import Any
 from autoseg import console
 from autoseg.api import tasks
 from autoseg.api.common import PathLike, several
-from autoseg.api.jobs import Place, gather, graph_of, hours_of_a_fold, place_of, require_no_queue, run_side_by_side
+from autoseg.api.jobs import Place, forget, gather, graph_of, hours_of_a_fold, place_of, require_no_queue, run_side_by_side
 from autoseg.api.planning import folder_for, plan_options, plan_where_needed
 from autoseg.api.reporting import report as make_report
 from autoseg.api.run_request import Fold, Wanted, as_begun, but_planner, names
@@ -91,6 +91,8 @@ def run(
         if restart or jobs_at is None or jobs_at.lanes:
             require_no_queue(folder, task)
         gather(folder.run_of(task.info), folder.jobs_of(task.info))
+        if restart or jobs_at is None:
+            forget(folder.jobs_of(task.info))
         if restart:
             _throw_away(folder, task, asked)
         return _run(source, folder, task, wanted, jobs_at, quiet)

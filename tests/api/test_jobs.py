@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autoseg.api.jobs import gather, graph_of, hours_of_a_fold, place_of
+from autoseg.api.jobs import forget, gather, graph_of, hours_of_a_fold, place_of
 from autoseg.api.run_request import Fold, Wanted
 from autoseg.api.tasks import default_task
 from autoseg.errors import AutosegError
@@ -94,3 +94,5 @@ def test_run_json_takes_over_what_the_jobs_records_say(folder: DatasetFolder) ->
     record = read_record(folder.run_of(task))
     assert record.steps == {"plan": 5.0, "2d default fold 0": 60.0} and record.whole == ("2d default fold 0", "plan")
     assert record.ran["2d default fold 0"] == Ran(host="node7", machine="NVIDIA H200", gpu="3", slurm="17")
+    forget(files)
+    assert not list(files.root.iterdir()) and read_record(folder.run_of(task)) == record
