@@ -138,7 +138,7 @@ def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], 
 def carry_out(command: Command, flags: argparse.Namespace) -> int:
     """Run a command whose flags were read; say after Ctrl-C what becomes of its work."""
     try:
-        return command.run(flags)
+        return api.as_job(lambda: command.run(flags), getattr(flags, "device", None))
     except KeyboardInterrupt:
         again = next((f" without --{flag}" for flag in ("restart", "overwrite") if getattr(flags, flag, False)), "")
         kept = f" What was finished is kept; the same command{again} goes on from there." if command.goes_on else ""
