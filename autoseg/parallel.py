@@ -108,7 +108,7 @@ def _run_pool(
             while waiting and not lost and len(running) < workers:
                 item = waiting.popleft()
                 try:
-                    with _cores_shared_by(workers):  # a worker is started by the submission that needs it
+                    with cores_shared_by(workers):  # a worker is started by the submission that needs it
                         running[pool.submit(_attempt, function, item)] = item
                 except BrokenProcessPool:
                     lost.append(item)
@@ -158,7 +158,7 @@ def _end_after(sentinel: int) -> None:
 
 
 @contextlib.contextmanager
-def _cores_shared_by(workers: int) -> Iterator[None]:
+def cores_shared_by(workers: int) -> Iterator[None]:
     """Give the workers that are started inside the block their part of the cores for matrix products and for reading.
 
     The libraries read these variables when they are first imported. A worker imports the user's own script before it runs
