@@ -106,8 +106,8 @@ class Dataset(Frozen):
     channel_names: by channel; a name may stand for a normalization (CT, ...); empty where nothing says so (layout "folders"):
     then they are what the files hold. file_ending: of images and labels, with the dot; of layout "folders", the most frequent
     one. training and test: sorted by case name. groups: case to group (patient), where dataset.json says which cases belong
-    together; see `autoseg.groups` for the others. case_labels: case to "normal" or "abnormal", where that is known; test cases
-    may be among them. dicom_codes: of labels, where dataset.json has them.
+    together; see `autoseg.groups` for the others. case_labels: case to its class, such as "normal", where that is known; test
+    cases may be among them. dicom_codes: of labels, where dataset.json has them.
     """
 
     remedy: ClassVar[str] = (
@@ -122,13 +122,13 @@ class Dataset(Frozen):
     training: tuple[Case, ...]
     test: tuple[Case, ...] = ()
     groups: dict[str, str] = {}
-    case_labels: dict[str, layouts.CaseLabel] = {}
+    case_labels: dict[str, str] = {}
     dicom_codes: dict[str, Coding] = {}
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Return the dataset of a folder that holds dataset.json (nnU-Net v2's or the Decathlon's layout), or else the folders normal
-    and abnormal (at least one of them), in which each image is a case.
+    """Return the dataset of a folder that holds dataset.json (nnU-Net v2's or the Decathlon's layout), or else a folder for each
+    class (see `layouts.class_folders`), in which each image is a case.
 
     No image is opened and files need not exist: `verify` finds what is wrong with them. Where `folder` is a dataset's in the
     workspace, the user's own is taken. Raises AutosegError where dataset.json is missing, is no JSON, lacks an entry or
@@ -145,7 +145,9 @@ def load_dataset(folder: Path) -> Dataset:
         there = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))[:8])
         raise AutosegError(
             f"{folder} has no dataset.json; it holds {there or 'nothing'}. Expected nnU-Net v2's layout (dataset.json, imagesTr, "
-            "labelsTr) or the Decathlon's, or the folders normal and abnormal with images, where nothing is segmented. "
+            "labelsTr) or the Decathlon's, or where nothing is segmented, the folders normal and abnormal with images, or a "
+            "folder of "
+            "images for each class. "
             f"dataset.json looks like this: {layouts.NNUNET_EXAMPLE}")
     content = read_json(source)
     if not isinstance(content, dict):
@@ -164,7 +166,7 @@ def load_dataset(folder: Path) -> Dataset:
 
 
 def _without_missing_label(case: Case) -> Case:
-    """Return a case that is called normal or abnormal; it needs no label file, so a missing one is left out."""
+    """Return a case whose class is known; it needs no label file, so a missing one is left out."""
     return case if case.label is None or case.label.exists() else case.model_copy(update={"label": None})
 
 

@@ -1,4 +1,4 @@
-"""Layouts of a dataset's folder, and what their files mean: nnU-Net v2's layout, the Decathlon's, folders normal and abnormal.
+"""Layouts of a dataset's folder, and what their files mean: nnU-Net v2's layout, the Decathlon's, a folder for each class.
 
 Facts only; `dataset` has the models.
 """
@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from autoseg import image_io
 from autoseg.bounds import whole_number
@@ -20,8 +20,9 @@ from autoseg.image_io.dicom.codes import Code, Coding
 CHANNEL_SUFFIX = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 IGNORE = "ignore"
 GROUPS_EXAMPLE = '{"patient_7": ["case_a", "case_b"], ...} or {"case_a": "patient_7", ...}'
-CaseLabel = Literal["normal", "abnormal"]  # the label of a whole case
-CASE_LABELS: tuple[CaseLabel, ...] = ("normal", "abnormal")
+NORMAL_AND_ABNORMAL = ("normal", "abnormal")  # folders of which one alone makes a dataset
+OTHER_FOLDERS = re.compile(
+    r"(images|labels)|(train|training|val|validation|test|testing|raw|data|masks?|predictions?)$", re.IGNORECASE)
 CASE_LABELS_EXAMPLE = '{"case_a": "normal", "case_b": "abnormal", ...}'
 DICOM_CODES_EXAMPLE = '{"kidney": {"type": ["64033007", "SCT", "Kidney"], "modifier": ["7771000", "SCT", "Left"]}, ...}'
 CODED = ("type", "category", "modifier")
@@ -180,19 +181,20 @@ def groups(content: dict[str, Any], cases: Collection[str], source: Path) -> dic
     return {group: group for group in sorted(set(of_case.values()) & (set(cases) - set(of_case)))} | of_case
 
 
-def case_labels(content: dict[str, Any], cases: Collection[str], source: Path) -> dict[str, CaseLabel]:
-    """Return case to "normal" or "abnormal", from the optional entry `case_labels`. cases: all that the dataset has.
+def case_labels(content: dict[str, Any], cases: Collection[str], source: Path) -> dict[str, str]:
+    """Return case to the class of the whole case, such as "normal", from the optional entry `case_labels`. cases: all that the
+    dataset has.
 
-    Raises AutosegError for an entry of another form, other words, and unknown cases.
+    Raises AutosegError for an entry of another form, and unknown cases.
     """
     entries = content.get("case_labels")
     if entries is None:
         return {}
     if not isinstance(entries, dict):
         raise AutosegError(f'{source}: "case_labels" is {entries!r}, expected {CASE_LABELS_EXAMPLE}.')
-    if wrong := [f"{case}: {word!r}" for case, word in entries.items() if word not in CASE_LABELS]:
-        raise AutosegError(f'{source}: "case_labels" holds {some(wrong)}. Expected is "normal" or "abnormal" for each '
-                           f"case that is known to be one of them: {CASE_LABELS_EXAMPLE}.")
+    if wrong := [f"{case}: {word!r}" for case, word in entries.items() if not isinstance(word, str) or not word.strip()]:
+        raise AutosegError(f'{source}: "case_labels" holds {some(wrong)}. Expected is the class of each case that it is known '
+                           f"of, as a text: {CASE_LABELS_EXAMPLE}.")
     if unknown := sorted(entries.keys() - set(cases)):
         raise AutosegError(
             f'{source}: "case_labels" names {many(len(unknown), "case")} that the dataset does not have: {some(unknown)}. '
@@ -233,8 +235,17 @@ def _is_code(code: Any) -> bool:
 
 
 def has_labelled_folders(folder: Path) -> bool:
-    """Tell whether a folder without dataset.json holds a folder normal or abnormal with an image."""
-    return any(_labelled_images(folder / word) for word in CASE_LABELS)
+    """Tell whether a folder without dataset.json holds a folder for each class (see `class_folders`)."""
+    return bool(class_folders(folder))
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders of classes: all that hold an image, but for those whose names mean something else, such as
+    imagesTr, train, or masks. One alone is enough where it is called normal or abnormal; else there must be two, or none counts.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+    found = [name for name in names if not OTHER_FOLDERS.match(name) and _labelled_images(folder / name)]
+    return found if len(found) > 1 or {*found} & {*NORMAL_AND_ABNORMAL} else []
 
 
 def _labelled_images(folder: Path) -> list[tuple[str, Path]]:
@@ -243,15 +254,15 @@ def _labelled_images(folder: Path) -> list[tuple[str, Path]]:
             *((path.name, image_io.series_of(path)) for path in series_folders(folder))]
 
 
-def labelled_folders(folder: Path) -> tuple[list[CaseFiles], dict[str, CaseLabel]]:
-    """Return the cases of the folders normal and abnormal, one per image, named like its file without ending or the folder of
+def labelled_folders(folder: Path) -> tuple[list[CaseFiles], dict[str, str]]:
+    """Return the cases of the folders of classes, one per image, named like its file without ending or the folder of
     its DICOM series; and their labels.
 
     Raises AutosegError where two images would be the same case.
     """
     found: dict[str, Path] = {}
-    labels: dict[str, CaseLabel] = {}
-    for word in CASE_LABELS:
+    labels: dict[str, str] = {}
+    for word in class_folders(folder):
         for name, path in _labelled_images(folder / word):
             if name in found:
                 raise AutosegError(f"{found[name]} and {path} would both be the case {name}. Rename one of them, or take one "

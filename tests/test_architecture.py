@@ -127,6 +127,8 @@ def test_a_shared_file_names_no_task_nor_its_recipe(path: Path) -> None:
     recipes = {name for task in TABLE for name in task.trainer.RECIPES} - {"default", *NETWORKS}
     others_own = {"locator"} if "set_major_locator" in path.read_text(encoding="utf-8") else set()  # matplotlib's word
     others_own |= {"segmentation"} if path.parent.name == "dicom" else set()  # and DICOM's, for a kind of file
+    guided = "classification_guided" in path.read_text(encoding="utf-8")
+    others_own |= {"classification"} if guided else set()  # a part of a UNet 3+ (Huang et al. 2020)
     said = set(re.findall(r"[a-z0-9]+", path.read_text(encoding="utf-8").lower())) - {"segmentation"}  # in docstrings, English
     named = (names_in(path) | said) & {*TASKS, *recipes} - others_own
     assert not named, f"{path.relative_to(ROOT)} names {named}"

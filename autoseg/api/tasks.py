@@ -29,9 +29,11 @@ from autoseg.errors import AutosegError, did_you_mean
 from autoseg.options import Flag, flags_of
 from autoseg.plan import Frozen, Plans
 from autoseg.task import TaskInfo
-from autoseg.tasks import anomaly, localization, segmentation
+from autoseg.tasks import anomaly, classification, localization, segmentation
 from autoseg.tasks.anomaly import options as anomaly_options
 from autoseg.tasks.anomaly.plan import SlicePlans
+from autoseg.tasks.classification import options as classification_options
+from autoseg.tasks.classification.plan import ClassPlans
 from autoseg.tasks.localization import options as localization_options
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.segmentation import options as segmentation_options
@@ -97,6 +99,12 @@ TASKS: tuple[Task, ...] = (
         trainer=Part("autoseg.trainers.localization"), prediction=Part("autoseg.tasks.localization.prediction"),
         evaluation=Part("autoseg.tasks.localization.evaluation"), report=Part("autoseg.tasks.localization.report"),
         exports=Part("autoseg.tasks.localization.exports")),
+    Task(
+        classification.INFO, ClassPlans, classification_options.PlanOptions, classification_options.PredictOptions, Frozen,
+        planner=Part("autoseg.planners.classification"), store=Part("autoseg.tasks.classification.store"),
+        trainer=Part("autoseg.trainers.classification"), prediction=Part("autoseg.tasks.classification.prediction"),
+        evaluation=Part("autoseg.tasks.classification.evaluation"), report=Part("autoseg.tasks.classification.report"),
+        exports=Part("autoseg.tasks.classification.exports")),
 )
 
 

@@ -23,7 +23,7 @@ Code = Literal[
     "label_gaps", "label_range", "absent_class", "all_empty", "two_names", "ignore_name",
     "axis_orders", "no_direction",
     # of what a task cannot use
-    "dimensions", "colour", "outside", "cut_off",
+    "dimensions", "colour", "outside", "cut_off", "targets",
 ]
 LEAVE_OUT = "or leave the case out with --skip-bad-cases"
 

@@ -12,19 +12,17 @@ from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError, some
 from autoseg.image import Geometry
 from autoseg.intensities import is_ct
+from autoseg.pictures import COLOUR_NAMES, GRAY_NAMES, is_gray, is_picture
 from autoseg.planners.anomaly.request import Request
 from autoseg.planners.request import measured_cases
 from autoseg.planners.sampling import sample_intensities
 from autoseg.preprocessing.crop import nonzero_box
-from autoseg.tasks.anomaly.cutting import is_gray, is_picture
 from autoseg.tasks.anomaly.scores import Truth
-from autoseg.tasks.anomaly.truth import slice_truths
+from autoseg.tasks.anomaly.truth import slice_truths, truths_of
 from autoseg.training_images import ImageMeasures, measure_image
 from autoseg.verification.case import ONE_VALUE, CheckedCase
 from autoseg.verification.findings import LEAVE_OUT, Code, Finding
 from autoseg.verification.inspection import Inspection, inspection_findings
-
-GRAY, COLOUR = ("gray",), ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def measure(checked: CheckedCase, dataset: Dataset, request: Request) -> Measure
     array, geometry = checked.image.array, checked.image.geometry
     z, y, x = array.shape[1:]
     label = None if checked.label is None or not dataset.labels.foreground else checked.label.array[0]
-    case_label = dataset.case_labels.get(checked.case.name)
+    case_label = truths_of(dataset).get(checked.case.name)
     along_z, along_y, along_x = (
         slice_truths(label, case_label, axis, count, request.normal_by, dataset.labels.ignore)
         for axis, count in enumerate((z, y, x)))
@@ -98,9 +96,9 @@ def _channels_of(cases: Sequence[MeasuredSlices]) -> tuple[str, ...]:
     counts = Counter(1 if case.gray else case.channels for case in cases)
     channels = counts.most_common(1)[0][0] if counts else 1
     if channels == 1:
-        return GRAY
+        return GRAY_NAMES
     if channels == 3 and all(case.picture for case in cases):
-        return COLOUR
+        return COLOUR_NAMES
     return tuple(f"channel_{number}" for number in range(channels))
 
 

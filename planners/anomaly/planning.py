@@ -19,7 +19,7 @@ from autoseg.tasks.anomaly.cutting import WORLD_AXIS, cut_along
 from autoseg.tasks.anomaly.options import PlanOptions
 from autoseg.tasks.anomaly.plan import CONFIGURATION, Axis, NormalBy, SlicePlans
 from autoseg.tasks.anomaly.store import open_slices
-from autoseg.tasks.anomaly.truth import may_be_trained_on
+from autoseg.tasks.anomaly.truth import may_be_trained_on, truths_of
 from autoseg.training_images import pooled
 from autoseg.verification.inspection import Inspection
 from autoseg.versions import versions
@@ -114,7 +114,7 @@ def require_normal_slices(plans: SlicePlans, normal: Mapping[str, int]) -> None:
 
 def _normal_slices(name: str, measured: MeasuredSlices, plans: SlicePlans) -> int:
     truths = measured.truths[cut_along(measured.geometry, plans.axis)]
-    return sum(may_be_trained_on(truths, [False] * len(truths), plans.source.case_labels.get(name)))
+    return sum(may_be_trained_on(truths, [False] * len(truths), truths_of(plans.source).get(name)))
 
 
 def _axis(cases: Sequence[MeasuredSlices], common: ImageFormat, asked: Axis | None) -> tuple[Axis | None, str]:

@@ -10,6 +10,7 @@ from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError
 from autoseg.planners import request
 from autoseg.tasks.anomaly.options import Axis, NormalBy, PlanOptions
+from autoseg.tasks.anomaly.truth import truths_of
 
 IMAGE_SIZES = (64, 128, 256)
 
@@ -23,8 +24,9 @@ class Request(request.Request[PlanOptions]):
 
 
 def prepare(source: Dataset, options: PlanOptions) -> Request:
-    """Check what was asked for. Raises AutosegError for an axis or a size that there is not, and where the dataset does not say
-    which slices are normal in the way that was asked for."""
+    """Check what was asked for, and what the dataset calls its cases. Raises AutosegError for an axis or a size that there is
+    not, and where the dataset does not say which slices are normal in the way that was asked for."""
+    truths_of(source)
     return Request(source, options, _axis(options), _normal_by(source, options))
 
 

@@ -72,6 +72,7 @@ SMALL = {
     "segmentation": Small({"configurations": ["2d"]}, {"batch_size": 2, "base_features": 4}),
     "anomaly": Small({"axis": "axial", "normal": "all"}, {"features": 4, "batch_size": 4, "search_steps": 3}),
     "localization": Small({"find": ["kidney"], "size": (16, 16), "depth": 2}, {"base_features": 2}),
+    "classification": Small({"edge": 16, "depth": 2}, {"base_features": 2, "batch_size": 2}),
 }
 EVERY = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.info.name)
 
@@ -110,6 +111,8 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("tasks")
     made = Place(make_synthetic_dataset(root, training=5, test=2, shape=(8, 32, 32)), root / "workspace")
+    write_text(made.source / "targets.csv", "case,grade\n" + "".join(
+        f"synthetic_{number:03d},{('low', 'high')[number % 2]}\n" for number in range(5)))
     for task in TASKS:
         assert not made.plan(task).failed
         made.train(task, epochs=1)
@@ -332,7 +335,7 @@ def test_two_commands_at_the_same_time_keep_each_others_entries(place: Place, ta
     assert [command.returncode for command in commands] == [0, 0], said
     third = place.predict(task, images / "all", output)
     assert third.already_there == len(third.written) == 4 and not third.failed and (not third.rows or len(third.rows) == 4)
-    for table in (path for path in output.glob("*.csv") if path.name in ("scores.csv", "locations.csv")):
+    for table in (path for path in output.glob("*.csv") if path.name in ("scores.csv", "locations.csv", "classes.csv")):
         assert len(table.read_text(encoding="utf-8").splitlines()) == 1 + 4  # of all cases, whichever command was last
 
 

@@ -17,11 +17,13 @@ from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
 from autoseg.preprocessing.store import CaseProperties, case_origin
 from autoseg.task import TaskInfo
 from autoseg.tasks.anomaly import INFO as ANOMALY
+from autoseg.tasks.classification import INFO as CLASSIFICATION
 from autoseg.tasks.localization import INFO as LOCALIZATION
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.tasks.segmentation.store import plans_digest, write_volume
-from autoseg.trainers import anomaly, localization, segmentation
+from autoseg.trainers import anomaly, classification, localization, segmentation
 from autoseg.trainers.anomaly import AnomalySettings
+from autoseg.trainers.classification import ClassificationSettings
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization import LocalizationSettings
 from autoseg.trainers.segmentation import SegmentationSettings
@@ -30,7 +32,8 @@ from autoseg.workspace import DatasetFolder
 JobOn = Callable[..., Job[Any]]
 LABELS = Labels(values={"background": 0, "cube": 1})
 ROOMS: dict[str, tuple[TaskInfo, Any]] = {
-    recipe: (task, room) for task, room in ((SEGMENTATION, segmentation), (ANOMALY, anomaly), (LOCALIZATION, localization))
+    recipe: (task, room) for task, room in ((SEGMENTATION, segmentation), (ANOMALY, anomaly), (LOCALIZATION, localization),
+                                            (CLASSIFICATION, classification))
     for recipe in room.RECIPES}
 
 
@@ -152,6 +155,35 @@ def make_localization_job(planned_balls: Path, tmp_path: Path) -> JobOn:
     return lambda fold="0", name=None, **changes: job_on(own, "locator", fold, small_locator(**changes), name=name)
 
 
+def small_classifier(**changes: Any) -> ClassificationSettings:
+    """Two epochs of two steps, in float32, with a network of a few channels."""
+    return ClassificationSettings.model_validate({
+        "epochs": 2, "iterations": 2, "batch_size": 2, "base_features": 2, "precision": "float32", **changes})
+
+
+@pytest.fixture
+def make_classification_job(planned_squares: Path, tmp_path: Path) -> JobOn:
+    """A function that gives a job on these pictures, in a workspace of the test's own: fold, name, and settings."""
+    own = _linked(planned_squares, tmp_path)
+    return lambda fold="0", name=None, **changes: job_on(own, "classifier", fold, small_classifier(**changes), name=name)
+
+
+@pytest.fixture(scope="session")
+def planned_squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten gray pictures of noise in the folders bright and dark, of which the bright ones hold a square; in a workspace."""
+    root = tmp_path_factory.mktemp("squares")
+    random = np.random.default_rng(0)
+    for number in range(10):
+        pixels = random.integers(1, 80, (16, 16), np.uint8)
+        if number % 2:
+            pixels[4:9, 3:8] += 150
+        path = root / "Grays" / ("bright" if number % 2 else "dark") / f"picture{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.fromarray(pixels).save(path)
+    plan_and_preprocess(root / "Grays", planner="classification", workers=1, workspace=root / "workspace", quiet=True, depth=2)
+    return root / "workspace" / "Grays"
+
+
 def _linked(planned: Path, tmp_path: Path) -> DatasetFolder:
     """A workspace of the test's own, whose files are those that were planned."""
     own = tmp_path / "workspace" / planned.name
@@ -164,4 +196,4 @@ def _linked(planned: Path, tmp_path: Path) -> DatasetFolder:
 @pytest.fixture
 def small_settings() -> dict[str, Callable[..., Any]]:
     """Functions that give settings of a tiny training, by task."""
-    return {"anomaly": small_gan, "localization": small_locator}
+    return {"anomaly": small_gan, "localization": small_locator, "classification": small_classifier}

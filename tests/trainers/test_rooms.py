@@ -15,9 +15,10 @@ from autoseg.files import write_json, write_text
 from autoseg.provenance import Origin
 from autoseg.task import TaskInfo
 from autoseg.tasks.anomaly import INFO as ANOMALY
+from autoseg.tasks.classification import INFO as CLASSIFICATION
 from autoseg.tasks.localization import INFO as LOCALIZATION
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
-from autoseg.trainers import anomaly, localization, segmentation
+from autoseg.trainers import anomaly, classification, localization, segmentation
 from autoseg.trainers.checkpoint import save_state
 from autoseg.trainers.job import Job, changed_cases, pin_cases, pin_settings
 from autoseg.workspace import read_json
@@ -68,6 +69,13 @@ ROOMS = [
          ({"learning_rate": 2e-3, "epochs": 9, "seed": 3}, "learning_rate"), ({"band": 500.0}, "band=500 is more than half"),
          {16: r"16 projections of .* Take fewer \(--set batch_size=8\), or plan larger pixels",
           3: r"Take fewer \(--set batch_size=2\)", 2: r"at a time\. Plan larger pixels \(--spacing MM\)\."}),
+    Room(CLASSIFICATION, classification, [f"picture{number:02d}" for number in range(10)], "framed",
+         "Grays --planner classification --depth 2", {"percentiles": [1.0, 99.0]},
+         [({"pooling": "mean"}, "shape"), ({"base_features": 8}, "shape"), ({"network": "unet"}, "shape"),
+          ({"dropout": 0.5}, "shape"), ({"loss": "focal"}, "loss"), ({"prior": False}, "prior")],
+         ({"learning_rate": 2e-3, "epochs": 9, "seed": 3}, "learning_rate"), ({"hidden": 0}, "hidden"),
+         {8: r"8 cases of .* Take fewer \(--set batch_size=4\), or plan fewer voxels \(--edge VOXELS\)",
+          2: r"at a time\. Plan fewer voxels \(--edge VOXELS\)\."}),
 ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from autoseg.errors import AutosegError, many
 from autoseg.image import Geometry, Image
 from autoseg.intensities import own_window, require_usable_values
+from autoseg.pictures import is_colour, is_gray, is_picture
 from autoseg.preprocessing.resample import area_matrix
 from autoseg.tasks.anomaly.plan import Axis, SlicePlans
 from autoseg.voxels import slabs
@@ -20,8 +21,6 @@ WORLD_AXIS: dict[Axis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}  # to wh
 # World axes that the rows (downwards) and columns (rightwards) of a slice run along, and whether towards larger coordinates:
 # the head up, in axial slices the front; the front at the left, in coronal and axial slices the patient's right.
 ROWS_AND_COLUMNS = {0: ((2, False), (1, True)), 1: ((2, False), (0, True)), 2: ((1, True), (0, True))}
-COLOURS = ({"red", "green", "blue"}, {"r", "g", "b"})
-GRAY_TOLERANCE, GRAY_SHARE = 16, 0.99  # of 255; of the pixels
 PADDING = -1.0
 
 Span = tuple[int, int]
@@ -145,22 +144,6 @@ def _turned(geometry: Geometry, axis: Axis | None) -> tuple[int, tuple[int, bool
     return array_axis_of[WORLD_AXIS[axis]][0], rows, columns
 
 
-def is_picture(array: np.ndarray) -> bool:
-    """Tell whether (C, Z, Y, X) is a single slice in the file's own plane, as pictures are."""
-    return array.shape[1] == 1
-
-
-def is_gray(array: np.ndarray) -> bool:
-    """Tell whether (C, 1, Y, X) holds one gray channel, or three that are the same but for traces.
-
-    These are 16 of 255 between the channels at 99 % of the pixels: JPEG and watermarks leave some colour.
-    """
-    if len(array) != 3:
-        return len(array) == 1
-    largest = float(np.iinfo(array.dtype).max if array.dtype in (np.uint8, np.uint16) else array.max())
-    return bool((np.ptp(array, axis=0) <= GRAY_TOLERANCE * largest / 255).mean() >= GRAY_SHARE)
-
-
 def _with_planned_channels(image: Image, case: str, plans: SlicePlans) -> np.ndarray:
     """Return (C, Z, Y, X) with as many channels as planned, or AutosegError."""
     found, planned = len(image.array), plans.channels
@@ -191,7 +174,7 @@ def _require_planned_kind(array: np.ndarray, case: str, plans: SlicePlans) -> No
 
 def _windows(array: np.ndarray, plans: SlicePlans) -> list[tuple[float, float]]:
     """Return for each channel the values that become -1 and 1."""
-    if {name.lower() for name in plans.channel_names} in COLOURS and not any(plans.windows):
+    if is_colour(plans.channel_names) and not any(plans.windows):
         return [own_window(array)] * len(array)
     return [(planned.low, planned.high) if planned else own_window(channel)
             for planned, channel in zip(plans.windows, array, strict=True)]

@@ -12,6 +12,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluation.csv_table import read_table
 from autoseg.evaluation.roc import Truth
 from autoseg.evaluation.summary import label_files
+from autoseg.tasks.anomaly.truth import truths_of
 
 TABLE = "case,truth (normal or abnormal), and perhaps slice (from 0; empty for what holds for the whole case)"
 WORDS: dict[str, Truth] = {"normal": "normal", "abnormal": "abnormal"}
@@ -31,10 +32,11 @@ class Reference:
 def references_of_dataset(dataset: Dataset) -> dict[str, Reference]:
     """Return references by case name, from case_labels and label files. Raises AutosegError where it has neither."""
     has_foreground = bool(dataset.labels.foreground)
-    found = {name: Reference(truth) for name, truth in dataset.case_labels.items()}
+    called = truths_of(dataset)
+    found = {name: Reference(truth) for name, truth in called.items()}
     for case in (*dataset.training, *dataset.test):
         if case.label is not None and has_foreground:
-            found[case.name] = Reference(dataset.case_labels.get(case.name), case.label, dataset.labels.ignore)
+            found[case.name] = Reference(called.get(case.name), case.label, dataset.labels.ignore)
     if not found:
         raise AutosegError(
             f"{dataset.folder} does not say what is normal: dataset.json has no case_labels, and no case has a label with "

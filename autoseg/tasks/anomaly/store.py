@@ -20,7 +20,7 @@ from autoseg.tasks.anomaly import INFO
 from autoseg.tasks.anomaly.cutting import cut_image
 from autoseg.tasks.anomaly.plan import CONFIGURATION, SlicePlans
 from autoseg.tasks.anomaly.scores import Truth
-from autoseg.tasks.anomaly.truth import may_be_trained_on, slice_truths, truth_of_case
+from autoseg.tasks.anomaly.truth import may_be_trained_on, slice_truths, truth_of_case, truths_of
 
 FORMAT = 2  # of the stored arrays; a higher number makes every case be cut again
 MEMORY_BESIDES_IMAGES = 100 * 2**20  # bytes: slabs, matrices, compression
@@ -117,7 +117,7 @@ def _cut_and_store(job: CaseToMake, plans: SlicePlans, folder: Path) -> list[str
     image, label = read_case(job.case, plans.source)
     cut = cut_image(image, job.case.name, plans)
     known = None if label is None or not plans.source.labels.foreground else label.array[0]
-    case_label = plans.source.case_labels.get(job.case.name)
+    case_label = truths_of(plans.source).get(job.case.name)
     truths = slice_truths(
         known, case_label, cut.placement.array_axis, cut.placement.count, plans.normal_by, plans.source.labels.ignore)
     blank = cut.blank.tolist()

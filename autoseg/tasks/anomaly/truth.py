@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autoseg.dataset import Dataset
+from autoseg.errors import AutosegError, many, some
 from autoseg.evaluation.roc import Truth
 from autoseg.tasks.anomaly.plan import NormalBy
 
@@ -43,6 +45,15 @@ def _by_case(
     if label is None:
         return [None] * count
     return ["abnormal" if has else None for has in foreground_of_slices(label, array_axis, ignore)[0]]
+
+
+def truths_of(dataset: Dataset) -> dict[str, Truth]:
+    """Return what the dataset calls its cases. Raises AutosegError where it calls one anything but normal or abnormal."""
+    known: dict[str, Truth] = {"normal": "normal", "abnormal": "abnormal"}
+    if wrong := [f"{case}: {word}" for case, word in dataset.case_labels.items() if word not in known]:
+        raise AutosegError(f'{dataset.name} gives {many(len(wrong), "case")} another class than normal or abnormal '
+                           f"({some(wrong)}), but a detector learns what is normal. Call each case normal or abnormal.")
+    return {case: known[word] for case, word in dataset.case_labels.items()}
 
 
 def foreground_of_slices(label: np.ndarray, array_axis: int, ignore: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,8 @@ import pytest
 from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.intensities import IntensityWindow
-from autoseg.tasks.anomaly.cutting import cut_image, is_gray, place_back
+from autoseg.pictures import is_gray
+from autoseg.tasks.anomaly.cutting import cut_image, place_back
 from autoseg.tasks.anomaly.plan import SlicePlans
 
 Plans = Callable[..., SlicePlans]
