@@ -200,7 +200,8 @@ def test_two_processes_then_one_then_two_end_with_the_weights_of_an_unbroken_run
             torch.testing.assert_close(found[key], expected[key], rtol=0, atol=1e-5, msg=key)
 
 
-FLAGS = ("--device", "cpu", "--epochs", "2", "--iterations", "2", "--set", "precision=float32", "batch_size=3")
+FLAGS = ("--device", "cpu", "--epochs", "2", "--iterations", "2", "--set", "precision=float32", "batch_size=3",
+         "learning_rate=0.001", "momentum=0.5")
 
 
 @pytest.fixture(scope="module")
@@ -214,28 +215,37 @@ def planned(tmp_path_factory: pytest.TempPathFactory, make_balls: Any) -> tuple[
     return source, root / "workspace"
 
 
-def test_torchrun_trains_and_validates_as_one_process_does(planned: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def one(planned: tuple[Path, Path]) -> Any:
+    """Fold 0, trained by one process."""
     source, workspace = planned
-    command = [str(source), "0", "--workspace", str(workspace), *FLAGS]
+    return api.train(source, 0, workspace=workspace, quiet=True, name="one", device="cpu", epochs=2, iterations=2, settings={
+        "precision": "float32", "batch_size": 3, "learning_rate": 0.001, "momentum": 0.5})
+
+
+def test_three_processes_validate_three_cases_as_one_does(planned: tuple[Path, Path], one: Any) -> None:
+    source, workspace = planned
+    validation = one.folder / "validation"
+    before = {path.name: path.read_bytes() for path in validation.iterdir()}
+    shutil.rmtree(validation)
+    again = api.train(source, 0, workspace=workspace, quiet=True, name="one", device="cpu", gpus=3)
+    assert again.summary == one.summary
+    assert {path.name: path.read_bytes() for path in validation.iterdir()} == before
+
+
+def test_torchrun_trains_as_one_process_does(planned: tuple[Path, Path], one: Any) -> None:
+    source, workspace = planned
     ran = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "autoseg.cli.train",
-         *command, "--name", "two"], capture_output=True, text=True, timeout=600, check=False)
+         str(source), "0", "--workspace", str(workspace), *FLAGS, "--name", "two"],
+        capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("Wrote ") == 1 and ran.stdout.count("Next: ") == 1
-    one = api.train(source, 0, workspace=workspace, quiet=True, name="one", device="cpu", epochs=2, iterations=2,
-                    settings={"precision": "float32", "batch_size": 3})
     two = one.folder.parents[1] / "two" / "fold_0"
     found, expected = (load_file(folder / "checkpoint_final.safetensors") for folder in (two, one.folder))
     for key in expected:
         torch.testing.assert_close(found[key], expected[key], rtol=0, atol=1e-5, msg=key)
     assert sorted(path.name for path in two.rglob("*")) == sorted(path.name for path in one.folder.rglob("*"))
-
-    shutil.copytree(one.folder / "validation", tmp_path / "validation")
-    shutil.rmtree(one.folder / "validation")
-    again = api.train(source, 0, workspace=workspace, quiet=True, name="one", device="cpu", gpus=3)
-    assert again.summary == one.summary
-    for path in (tmp_path / "validation").glob("*.nii.gz"):
-        assert (one.folder / "validation" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_what_several_processes_cannot_do_is_refused(planned: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
