@@ -165,7 +165,7 @@ class Crew(Generic[Item]):
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self._begin, place), name=f"autoseg {place}")
-        with _cores_shared_by(len(self._places)):
+        with cores_shared_by(len(self._places)):
             process.start()
         theirs.close()  # so that its end is seen when the process ends
         self._workers.append(_Worker(place, process, ours))
@@ -348,7 +348,7 @@ def _end_after(sentinel: int) -> None:
 
 
 @contextlib.contextmanager
-def _cores_shared_by(workers: int) -> Iterator[None]:
+def cores_shared_by(workers: int) -> Iterator[None]:
     """Give the workers that are started inside the block their part of the cores for matrix products and for reading.
 
     The libraries read these variables when they are first imported. A worker imports the user's own script before it runs
