@@ -245,7 +245,8 @@ def class_folders(folder: Path) -> list[str]:
     """
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
     found = [name for name in names if not OTHER_FOLDERS.match(name) and _labelled_images(folder / name)]
-    return found if len(found) > 1 or {*found} & {*NORMAL_AND_ABNORMAL} else []
+    usual = [name for name in NORMAL_AND_ABNORMAL if name in found]
+    return [*usual, *(name for name in found if name not in usual)] if usual or len(found) > 1 else []
 
 
 def _labelled_images(folder: Path) -> list[tuple[str, Path]]:
