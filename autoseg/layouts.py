@@ -240,15 +240,13 @@ def has_labelled_folders(folder: Path) -> bool:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Return the names of the folders of classes: normal and abnormal, at least one of them with an image; else all folders,
-    where
-    there are two or more, each holds an image, and none has a name that means something else (imagesTr, train, masks, ...)."""
-    if usual := [word for word in NORMAL_AND_ABNORMAL if _labelled_images(folder / word)]:
-        return usual
+    """Return the names of the folders of classes: all that hold an image, but for those whose names mean something else, such as
+    imagesTr, train, or masks. One alone is enough where it is called normal or abnormal; else there must be two, or none counts.
+    """
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
-    if len(names) < 2 or any(OTHER_FOLDERS.match(name) for name in names):
-        return []
-    return names if all(_labelled_images(folder / name) for name in names) else []
+    found = [name for name in names if not OTHER_FOLDERS.match(name) and _labelled_images(folder / name)]
+    usual = [name for name in NORMAL_AND_ABNORMAL if name in found]
+    return [*usual, *(name for name in found if name not in usual)] if usual or len(found) > 1 else []
 
 
 def _labelled_images(folder: Path) -> list[tuple[str, Path]]:

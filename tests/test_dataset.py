@@ -282,6 +282,14 @@ def test_images_in_folders_normal_and_abnormal_are_cases_that_are_called_so(
     assert load_dataset(tmp_path / "work/Pictures") == dataset
 
 
+def test_a_folder_of_images_for_each_class_is_a_dataset_of_these_classes(tmp_path: Path) -> None:
+    folder = picture_folders(tmp_path, "oak/a.png", "elm/b.jpg", "normal/c.png", "masks/a.png", "notes/read.txt")
+    assert load_dataset(folder).case_labels == {"a": "oak", "b": "elm", "c": "normal"}
+    for number, names in enumerate((["oak/a.png"], ["imagesTr/a.png", "labelsTr/a.png"], ["train/a.png", "test/b.png"])):
+        with pytest.raises(AutosegError, match=r"has no dataset\.json; .* a folder of images for each class"):
+            load_dataset(picture_folders(tmp_path / str(number), *names))
+
+
 @pytest.mark.parametrize("twin", ["abnormal/a.png", "normal/a.jpg"])
 def test_two_images_of_one_name_are_told(tmp_path: Path, twin: str) -> None:
     folder = picture_folders(tmp_path, "normal/a.png", twin)

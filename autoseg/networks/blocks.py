@@ -136,9 +136,12 @@ class ResidualBlock(nn.Module):
 
 
 def initialize_he(module: nn.Module, negative_slope: float = LEAKY) -> None:
-    """Set the weights of every convolution by Kaiming initialization (He et al. 2015) for the leaky slope, biases to zero."""
+    """Set the weights of every convolution by Kaiming initialization (He et al. 2015) for the leaky slope, biases to zero.
+
+    Weights without values (on the "meta" device) stay so: drawing these makes torch import its compiler, which takes seconds.
+    """
     for part in module.modules():
-        if isinstance(part, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        if isinstance(part, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)) and not part.weight.is_meta:
             nn.init.kaiming_normal_(part.weight, a=negative_slope)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,9 +132,9 @@ def _misfit(case: Case, found: MeasuredView, common: ImageFormat) -> Finding | N
     if found.channels == planned or (found.picture and ((planned == 1 and found.gray) or (planned == 3 and found.channels == 1))):
         return None
     if found.picture and (found.channels, planned) == (3, 1):
-        return Finding(case=case.name, file=str(case.images[0]), severity="error", code="colour",
-                       problem="it is a colour picture, and most others are gray",
-                       remedy=f"Give it in gray where colour means nothing, {LEAVE_OUT}.")
+        return Finding(case=case.name, file=str(case.images[0]), severity="warning", code="colour",
+                       problem="it is a colour picture, and most others are gray: it is seen in gray, as the mean of its colours",
+                       remedy="Look whether its colour means something, such as a mark that somebody drew.")
     return Finding(
         case=case.name, file=str(case.images[0]), severity="error", code="channels",
         problem=f"the image has {found.channels} channel(s), and most others have {planned} ({some(common.channel_names)})",
@@ -162,13 +162,13 @@ def _of_targets(request: Request) -> Iterator[Finding]:
     yield from _torn_patients(request, warning)
 
 
-def _torn_patients(request: Request, warning: object) -> Iterator[Finding]:
+def _torn_patients(request: Request, warning: Callable[[str, str], Finding]) -> Iterator[Finding]:
     """Find patients whose cases have different classes."""
     dataset, target = request.dataset, request.known.target
     together = patients_of([case.name for case in dataset.training], dataset.groups).together
     torn = {patient: members for patient, members in together.items()
             if len({target.of_case[case] for case in members if case in target.of_case}) > 1}
-    if torn and callable(warning):
+    if torn:
         shown = some(f"{patient}: {', '.join(members[:3])}" for patient, members in torn.items())
         yield warning(f"{many(len(torn), 'patient')} with cases of different classes ({shown})",
                       "Look whether that is so: a lesion may have come or gone, or a row may be wrong.")

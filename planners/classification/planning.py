@@ -139,7 +139,8 @@ def _spacing_mm(
     finest_mm = float(min(median_mm))
     wanted_mm = float(max(finest_mm, max(extent_mm[1:] if view == "slices" else extent_mm) / longest))
     z = max(float(median_mm[0]), float(extent_mm[0]) / longest) if view == "slices" else wanted_mm
-    why = (f"{wanted_mm:.3g} mm: no finer than the voxels of the median case ({times(median_mm)} mm), and {EXTENT} % of the "
+    usual = times([float(mm) for mm in median_mm])
+    why = (f"{wanted_mm:.3g} mm: no finer than the voxels of the median case ({usual} mm), and {EXTENT} % of the "
            "cases "
            f"lie within {longest} voxels along the longest edge")
     return (float(f"{z:.3g}"), float(f"{wanted_mm:.3g}"), float(f"{wanted_mm:.3g}")), why
@@ -166,8 +167,8 @@ def _network(
     size: tuple[int, int, int], view: View, spacing_mm: tuple[float, float, float] | None, options: PlanOptions
 ) -> tuple[Topology, tuple[int, int, int], str]:
     """Return the topology whose encoder is used, and the size grown to what its strides divide."""
-    axes = slice(0 if view == "volume" else 1, None)
-    seen_mm, seen = (spacing_mm or (1.0, 1.0, 1.0))[axes], size[axes]
+    first = 0 if view == "volume" else 1
+    seen_mm, seen = list(spacing_mm or (1.0, 1.0, 1.0))[first:], size[first:]
     if options.pretrained is not None:
         return _pretrained_network(Pretrained.at(options.pretrained), size, view)
     most = options.depth or MOST_STAGES

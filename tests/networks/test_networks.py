@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -119,6 +122,22 @@ def test_the_unets_weights_keep_the_names_that_models_were_written_with() -> Non
     names = {name for name, _ in make("unet", "2d").named_parameters()}
     assert {"encoder.0.0.0.weight", "encoder.2.1.1.bias", "up.1.weight", "decoder.0.0.0.weight", "heads.1.bias"} <= names
     assert len(names) == 4 * (6 + 4) + 2 * (2 + 2)
+
+
+def test_networks_without_values_need_no_compiler() -> None:
+    """Each prediction builds them before it reads the weights: what a random value there costs, every start would pay."""
+    script = (
+        "import sys, torch\n"
+        "from autoseg.networks import NETWORKS\n"
+        "from autoseg.tasks.anomaly.dcgan import Discriminator, GanShape, Generator\n"
+        "from tests.networks.test_networks import GRIDS, make\n"
+        "with torch.device('meta'):\n"
+        "    networks = [make(name, grid) for name in NETWORKS for grid in GRIDS]\n"
+        "    shape = GanShape(image_size=16, channels=1, latent=4, conv_layers=2, features=4)\n"
+        "    networks += [Generator(shape), Discriminator(shape)]\n"
+        "assert all(values.is_meta for network in networks for values in network.parameters())\n"
+        "assert 'torch._dynamo' not in sys.modules\n")
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_an_unknown_network_lists_those_that_there_are() -> None:

@@ -25,7 +25,8 @@ def classifier_learner(plans: ClassPlans, settings: ClassificationSettings, devi
     """Return a learner of the plans' network as the settings change it."""
     torch.manual_seed(settings.seed)
     shape = classifier_shape(plans, settings)
-    network = to_device(build_classifier(shape), device, dimensions=shape.encoder.dimensions)
+    network = build_classifier(shape)
+    to_device(network, device, dimensions=shape.encoder.dimensions)
     return ClassifierLearner(network, plans, settings, device)
 
 

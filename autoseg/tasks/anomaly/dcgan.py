@@ -131,6 +131,8 @@ def _halving(shape: GanShape, spectral: bool) -> nn.Sequential:
 
 
 def _initialize(module: nn.Module) -> None:
+    if getattr(module, "weight", None) is None or module.weight.is_meta:  # without values: see `initialize_he`
+        return
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, WEIGHT_STD)
         if module.bias is not None:

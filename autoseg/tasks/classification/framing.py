@@ -12,7 +12,7 @@ import numpy as np
 from autoseg.errors import AutosegError, many
 from autoseg.image import AxisOrder, Image, axis_order
 from autoseg.intensities import own_window, require_usable_values
-from autoseg.pictures import is_colour, is_gray, is_picture
+from autoseg.pictures import is_colour, is_picture
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
 from autoseg.preprocessing.resample import area_matrix
 from autoseg.tasks.classification.plan import ClassPlans
@@ -73,7 +73,8 @@ def frame_image(image: Image, case: str, plans: ClassPlans, label: np.ndarray | 
     """Return what a classifier sees of an image (C, Z, Y, X) as read; it is left as it is.
 
     label: (Z, Y, X) whose values other than 0 are the region to look at, where that was planned. Intensities become [0, 1] by the
-    planned window of the channel, or between the planned percentiles of its own non-zero voxels; colours share one.
+    planned window of the channel, or between the planned percentiles of its own non-zero voxels; colours share one. Colour
+    pictures are seen in gray where that was planned, and gray ones as if in colour.
     Raises AutosegError, naming the case, where the channels do not fit the plans, for a volume where pictures were planned and
     the other way round, for NaN or infinite values, where the image has one value everywhere, and where the label holds no
     region.
@@ -142,13 +143,10 @@ def _planned_channels(image: Image, case: str, plans: ClassPlans) -> np.ndarray:
     found, planned = len(image.array), len(plans.channel_names)
     if found == planned:
         return image.array
-    if plans.view == "picture" and (found, planned) == (3, 1) and is_picture(image.array) and is_gray(image.array):
+    if plans.view == "picture" and (found, planned) == (3, 1):
         return image.array.mean(0, dtype=np.float32, keepdims=True)
     if plans.view == "picture" and is_colour(plans.channel_names) and found == 1:
         return np.repeat(image.array, 3, axis=0)
-    if plans.view == "picture" and (found, planned) == (3, 1):
-        raise AutosegError(f"case {case}: it is a colour picture (RGB), but gray pictures are expected, as in the training "
-                           "dataset. Convert it to gray where colour means nothing, or leave it out.")
     raise AutosegError(f"case {case}: {many(found, 'channel')} found, but {planned} expected ({', '.join(plans.channel_names)}), "
                        "as in the training dataset. Give these channels, in this order.")
 

@@ -57,12 +57,11 @@ class Reliability(NamedTuple):
     cases: np.ndarray
 
 
-def reliability(probability: np.ndarray, is_true: np.ndarray, weights: np.ndarray | None = None) -> Reliability:
+def reliability(probability: np.ndarray, is_true: np.ndarray) -> Reliability:
     """Return the curve over ten bins of equal width. probability: (N,) of what is told or of one class; is_true: (N,) bool."""
-    known = np.ones((1, len(probability))) if weights is None else weights
-    sums = _binned(probability, is_true, known)
-    there = sums[2][0] > 0
-    return Reliability(*(of[0][there] / sums[2][0][there] for of in sums[:2]), sums[2][0][there].astype(int))
+    probabilities, shares, cases = (of[0] for of in _binned(probability, is_true, np.ones((1, len(probability)))))
+    there = cases > 0
+    return Reliability(probabilities[there] / cases[there], shares[there] / cases[there], cases[there].astype(int))
 
 
 def calibration_error(probability: np.ndarray, is_true: np.ndarray, weights: np.ndarray) -> np.ndarray:

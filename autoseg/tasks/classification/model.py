@@ -60,4 +60,5 @@ def _build(description: ClassifierDescription, weights: Weights, file: Path, dev
     with torch.device("meta"):  # no memory, and no time for random weights
         network = build_classifier(description.shape)
     fill(network, part_of(weights, NETWORK), file)
-    return to_device(network.float(), device, dimensions=description.shape.encoder.dimensions).eval().requires_grad_(False)
+    to_device(network.float(), device, dimensions=description.shape.encoder.dimensions)
+    return network.eval().requires_grad_(False)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from autoseg.bounds import Batch, Many, Orientation, PatchEdge, Percentile, PositiveMm, Share
+from autoseg.bounds import Batch, Many, Orientation, PatchEdge, Percentile, PositiveMm
 from autoseg.dataset import Dataset
 from autoseg.intensities import WINDOW_PERCENTILES, IntensityWindow
 from autoseg.plan import Frozen, Topology, TrainingImages
@@ -118,7 +118,6 @@ class ClassPlans(Frozen):
     epochs: Many
     sampling: Sampling = "even"
     loss: Loss = "cross_entropy"
-    rarest: Share = 1.0
     images: TrainingImages | None = None
     source: Dataset
     options: PlanOptions = PlanOptions()

@@ -22,6 +22,7 @@ from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import Answer, CaseProgress, Prediction
 from autoseg.inference.unlike import unlike_training
 from autoseg.parallel import Outcome
+from autoseg.pictures import is_gray
 from autoseg.provenance import Origin, OutputFolder
 from autoseg.tasks.classification.covariates import encoded, unusual
 from autoseg.tasks.classification.explaining import (
@@ -91,7 +92,9 @@ class ClassificationPrediction(Prediction):
                          covariates="none" if self.sheet is None else self.sheet.digest)
 
     def _warnings(self, image: Image, case: str) -> tuple[str, ...]:
-        return (*unlike_training(image, self.plans.images, [window is not None for window in self.plans.windows]),
+        in_gray = ("it is a colour picture, and seen in gray, as the training pictures are",) if (
+            len(image.array) == 3 and len(self.plans.channel_names) == 1 and not is_gray(image.array)) else ()
+        return (*in_gray, *unlike_training(image, self.plans.images, [window is not None for window in self.plans.windows]),
                 *unusual(self.covariates, self._cells(case)))
 
     def _cells(self, case: str) -> tuple[str, ...] | None:

@@ -46,7 +46,7 @@ def read_targets(dataset: Dataset, options: PlanOptions) -> Known:
         return _from_case_labels(dataset, options)
     sheet = read_sheet(path, {case.name for case in dataset.training})
     faults = list(sheet.faults)
-    columns = _target_columns(sheet, options, faults)
+    columns = _target_columns(sheet, options)
     target = _labels(sheet, columns, faults) if len(columns) > 1 else _classes(sheet, columns[0], options, faults)
     covariates, unused = _covariates(sheet, columns, options, faults)
     require_without_errors(path, faults)
@@ -118,7 +118,9 @@ def _checked(dataset: Dataset, known: Known) -> Known:
     return Known(kept, known.covariates, known.cells, known.table, faults, known.unused, known.where)
 
 
-def _target_columns(sheet: Sheet, options: PlanOptions, faults: list[Fault]) -> tuple[str, ...]:
+def _target_columns(sheet: Sheet, options: PlanOptions) -> tuple[str, ...]:
+    """Return the columns that are told: those asked for, the only one, or the only one of few texts. Raises AutosegError that
+    lists the columns."""
     if unknown := [name for name in options.target if name not in sheet.columns]:
         raise AutosegError(f'{sheet.path} has no column "{unknown[0]}".{did_you_mean(unknown[0], sheet.columns)} There are: '
                            f"{', '.join(sheet.columns) or 'none but case'}.")

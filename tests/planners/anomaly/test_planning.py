@@ -141,6 +141,8 @@ def test_normal_slices_are_told_by_what_the_dataset_says() -> None:
     assert [normal_by(called, by) for by in ("foreground", "all")] == ["foreground", "all"]
     with pytest.raises(AutosegError, match='does not say which cases are normal. Add "case_labels"'):
         normal_by(labelled, "case_labels")
+    with pytest.raises(AutosegError, match=r"1 case another class than normal or abnormal \(case_0: oak\)"):
+        normal_by(made(case_labels={"case_0": "oak", "case_1": "normal"}))
     with pytest.raises(AutosegError, match="has no foreground labels"):
         normal_by(bare, "foreground")
     with pytest.raises(AutosegError, match="--normal cannot be \"some\": .*'auto', 'case_labels', 'foreground' or 'all'"):
