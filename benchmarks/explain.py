@@ -92,7 +92,7 @@ def judge(folder: Path, predicted: Path, model: ModelFolder) -> None:
         maps = {name: read_image(predicted / "explain" / f"{case}_{name}.nii.gz").array[0] for name in ("gradcam", "occlusion")}
         maps["Grad-CAM of random weights"] = framed.frame.back(found.random)
         if (alike := rank_correlation(found.grad_cam, found.random)) is not None:
-            agreement.append(alike)
+            agreement.append(abs(alike))
         for name, values in maps.items():
             middle = np.argwhere(values == values.max()).mean(0)
             distance = np.sqrt(((np.argwhere(sphere) - middle) ** 2).sum(1)).min()
@@ -102,7 +102,8 @@ def judge(folder: Path, predicted: Path, model: ModelFolder) -> None:
     for name in hits:
         print(f"| {name} | {hits[name]} of {len(files)} | {near[name]} of {len(files)} |")
     print(f"| a voxel at random | {np.mean(chance):.1%} | |")
-    print(f"\nrank correlation of Grad-CAM and that of random weights: {np.mean(agreement):.2f} (mean of {len(agreement)} cases)")
+    print(f"\nabsolute rank correlation of Grad-CAM and that of random weights: {np.mean(agreement):.2f} "
+          f"(mean of {len(agreement)} cases)")
 
 
 if __name__ == "__main__":

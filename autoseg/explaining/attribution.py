@@ -40,14 +40,16 @@ def require_captum() -> None:
 
 
 def grad_cam(evidence: Evidence, layer: nn.Module, image: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Return Grad-CAM (Selvaraju et al. 2017), at least 0, of a layer (N, F, *coarse), linearly resized: (N, *size) float32.
+    """Return Grad-CAM (Selvaraju et al. 2017) of a layer (N, F, *coarse), linearly resized: (N, *size) float32.
 
-    image: (1, C, *spatial); N is 1, or the number of slices that the layer sees apart. size: voxels of the last axes.
+    Its negative values, which speak against the evidence, are kept: Grad-CAM proper leaves them out, but a map of random
+    weights can have no others. image: (1, C, *spatial); N is 1, or the number of slices that the layer sees apart. size: voxels
+    of the last axes.
     """
     from captum.attr import LayerGradCam
 
     with _gradients():
-        found = LayerGradCam(evidence, layer).attribute(_asking(image), relu_attributions=True).detach().float()
+        found = LayerGradCam(evidence, layer).attribute(_asking(image)).detach().float()
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
     resized: torch.Tensor = functional.interpolate(found, size=tuple(size), mode=mode, align_corners=False)[:, 0]
     return resized

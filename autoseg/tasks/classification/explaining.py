@@ -34,8 +34,8 @@ MOST_OTHERS = 50  # rows that a covariate's values are taken from
 @dataclass(frozen=True)
 class CaseMaps:
     """Maps of a case, (z, y, x) float32 of what is seen, means over the folds. of: what is more likely for what they show.
-    grad_cam: at least 0. random: the same of random weights. occlusion: by how much the evidence falls where a window is
-    replaced; None where it was not asked for."""
+    grad_cam: with what speaks against it. random: the same of random weights. occlusion: by how much the evidence falls where
+    a window is replaced; None where it was not asked for."""
 
     of: str
     grad_cam: np.ndarray
@@ -44,8 +44,8 @@ class CaseMaps:
 
     @property
     def named(self) -> dict[str, np.ndarray]:
-        """Return the maps that there are by their names in files."""
-        found = {GRAD_CAM: self.grad_cam, OCCLUSION: self.occlusion, RANDOM: self.random}
+        """Return the maps that there are by their names in files; Grad-CAM without what speaks against, as it is defined."""
+        found = {GRAD_CAM: np.maximum(self.grad_cam, 0), OCCLUSION: self.occlusion, RANDOM: self.random}
         return {name: values for name, values in found.items() if values is not None}
 
 
@@ -65,6 +65,10 @@ class CovariateRow(Row):
     value: str
     change: float
     share: float | None
+
+    @property
+    def about(self) -> str:
+        return f"{self.covariate} of case {self.case}"
 
 
 class Explainer:

@@ -45,14 +45,14 @@ def _alternative(wrong: WrongCase, has_maps: bool) -> str:
 
 
 def _sanity(explained: Sequence[Explained]) -> list[Block]:
-    found = [value for its in explained for value in its.agreement.values()]
+    found = [abs(value) for its in explained for value in its.agreement.values()]
     if not found:
         return []
     mean = float(np.mean(found))
     said = ("The maps are much alike, so they show edges and brightness of the image more than what was learned: do not rely on "
             "them." if mean > ALIKE else "The maps depend on what was learned.")
     return [Text("Sanity test of the maps (Adebayo et al. 2018): Grad-CAM of the trained network and of one with random weights "
-                 f"have a rank correlation of {mean:.2f} on average (from {min(found):.2f} to {max(found):.2f}, "
+                 f"have an absolute rank correlation of {mean:.2f} on average (from {min(found):.2f} to {max(found):.2f}, "
                  f"{counted(len(found), 'case')}); 1 is the same map. {said}")]
 
 
