@@ -57,7 +57,7 @@ class ClassificationPrediction(Prediction):
         self, seer: Seer, sheet: Sheet | None, regions: Path | None = None, explainer: Explainer | None = None
     ) -> None:
         self.seer, self.sheet, self.plans, self.regions = seer, sheet, seer.description.plans, regions
-        self.one_file_each = self.plans.source.layout == "folders" or self.plans.view == "picture"
+        self.one_file_each = self.plans.source.layout == "folders"
         self.covariates = self.plans.covariates if seer.description.shape.covariates else ()
         self.explainer, self.subfolders = explainer, () if explainer is None else (EXPLAIN,)
 
