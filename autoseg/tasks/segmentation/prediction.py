@@ -43,12 +43,13 @@ class SegmentationPrediction(Prediction):
     """One model, or several whose probabilities are averaged."""
 
     doing, done = "Segmenting", "segmented"
-    subfolders = SUBFOLDERS
+    subfolders: tuple[str, ...] = SUBFOLDERS
 
     def __init__(self, predictor: Predictor, options: PredictOptions, taken: TakenWay) -> None:
         self.predictor, self.options, self.taken, self._dicom = predictor, options, taken, options.dicom
         self._kinds: set[DicomKind] = set()  # of the files that were asked for
-        self.subfolders = (*SUBFOLDERS, *([EXPLAIN] if options.explain else []))
+        if options.explain:
+            self.subfolders = (*SUBFOLDERS, EXPLAIN)
         has_labels = options.dicom is None or "nifti" in options.dicom
         self.compare_with = ("REFERENCE_DIR", "where you have reference labels") if has_labels else None
 
