@@ -38,6 +38,31 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def devices_of(name: str, processes: int) -> list[str]:
+    """Return the devices that so many processes run on, one each: "cuda:0", "cuda:1", ...; or as often "cpu".
+
+    name: as of `resolve_device`. Raises AutosegError that says what there is, where there are fewer.
+    """
+    if processes < 1:
+        raise AutosegError(f"--gpus is {processes}, but must be 1 or more.")
+    there = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    named = ", ".join(f"{device} {torch.cuda.get_device_name(device)}" for device in there) or "none"
+    if name in ("auto", "cuda"):
+        if processes > len(there):
+            raise AutosegError(f"--gpus {processes} was asked for, but {many(len(there), 'CUDA device')} can be used here "
+                               f"({named}). Ask for no more than these; --device cpu runs so many processes on the CPU.")
+        return there[:processes]
+    if processes == 1:
+        return [name]
+    if name != "cpu":
+        raise AutosegError(f"--gpus {processes} takes the first CUDA devices there are, or with --device cpu the CPU, but "
+                           f"--device {name} names one. Leave one of the two out.")
+    if processes > number_of_cores():
+        raise AutosegError(f"--gpus {processes} was asked for on the CPU, but {many(number_of_cores(), 'core')} can be used. "
+                           "Ask for no more processes than these.")
+    return [name] * processes
+
+
 def _require_usable(name: str, device: torch.device) -> None:
     """Raise AutosegError where a device exists but runs nothing: taken by others, too old for this torch, or without memory."""
     try:

@@ -31,6 +31,10 @@ class AutosegError(Exception):
     """
 
 
+class OutOfMemory(AutosegError):
+    """The memory, of the machine or a card, was too small for one case beside what else was in it."""
+
+
 def system_error(error: Exception) -> AutosegError | None:
     """Return in words what the system refused because of a path or a disk; None for an error of another kind."""
     if isinstance(error, OSError) and error.errno is not None:

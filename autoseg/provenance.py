@@ -252,6 +252,7 @@ class OutputFolder:
         """Raise AutosegError where a file is there though the record does not say that autoseg ever made, or began to make, the
         output: then the file is not autoseg's to replace. file: a further one of the output; None for the output itself."""
         path = file or self.folder / output
+        self._read()  # another process may have begun it
         if path.exists() and output not in self._begun:
             raise AutosegError(f"{path} is there, but autoseg did not make it ({self._path.name} does not name {output}). Choose "
                                "another folder with -o: files of yours are not replaced.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from autoseg.plan import Frozen
 from autoseg.provenance import Origin
 from autoseg.workspace import read_model
 
+PLAN, FIND_BEST, REPORT = "plan", "find-best", "report"
 SECONDS_BETWEEN_WRITES = 15.0
 SHORTEST_MEASURED = 0.02  # share of a step after which its length can be estimated
 
@@ -38,7 +40,7 @@ class Asked(Frozen):
 
     recipes, name: what is trained, and the name of the model where it has one of its own. options: of planning, the
     configurations and the planner among them. epochs, iterations, settings (by name, as the texts that --set takes), max_hours:
-    of training. at: when.
+    of training. cheaper_ways, not_worse: as find_best takes them; None for its own. at: when.
     """
 
     recipes: tuple[str, ...] = ()
@@ -49,6 +51,8 @@ class Asked(Frozen):
     settings: dict[str, str] = {}
     max_hours: float | None = None
     skip_bad_cases: bool = False
+    cheaper_ways: bool | None = None
+    not_worse: float | None = None
     at: str = ""
 
     @property
@@ -63,9 +67,19 @@ class Asked(Frozen):
         return Asked.model_validate(then.model_dump() | self.model_dump(exclude_defaults=True) | both)
 
 
+class Ran(Frozen):
+    """The machine on which a step ran last. machine: the GPU or processor in words; "" where no network ran. gpu: the one among
+    several, as CUDA_VISIBLE_DEVICES says it. slurm: the number of its job there."""
+
+    host: str
+    machine: str = ""
+    gpu: str = ""
+    slurm: str = ""
+
+
 class RunRecord(Frozen):
     """The content of run.json. steps: name to the seconds that it took, all runs together. whole: the steps that are finished.
-    made_from: of some steps, a digest of what their result was made from. asked: what the last run was asked for."""
+    made_from: of some steps, a digest of what their result was made from. asked: what the last run was asked for. ran: where."""
 
     remedy: ClassVar[str] = "Remove it: it says no more than how long each step took."
 
@@ -73,6 +87,7 @@ class RunRecord(Frozen):
     whole: tuple[str, ...] = ()
     made_from: dict[str, str] = {}
     asked: Asked = Asked()
+    ran: dict[str, Ran] = {}
 
     @property
     def spent_s(self) -> float:
@@ -87,11 +102,11 @@ def read_record(path: Path) -> RunRecord:
 class Steps:
     """A runner of steps, one after the other, that reports the share of all of them and keeps their times in run.json."""
 
-    def __init__(self, path: Path, steps: Sequence[Step], asked: Asked | None = None) -> None:
+    def __init__(self, path: Path, steps: Sequence[Step], asked: Asked | None = None, machine: str = "") -> None:
         self._path, self._steps = path, {step.name: step for step in steps}
         record = read_record(path)
         self._seconds, self._whole, self._made_from = dict(record.steps), set(record.whole), dict(record.made_from)
-        self._asked = asked or record.asked
+        self._asked, self._ran, self._machine = asked or record.asked, dict(record.ran), machine
 
     @property
     def spent_s(self) -> float:
@@ -138,6 +153,7 @@ class Steps:
             yield report
             self._whole.add(name)
             self._made_from[name] = made_from
+            self._ran[name] = Ran(host=socket.gethostname(), machine=self._machine)
         except AutosegError:
             is_refused = not is_begun
             raise
@@ -176,5 +192,5 @@ class Steps:
 
     def _write(self) -> None:
         write_json(self._path, RunRecord(
-            steps=self._seconds, whole=tuple(sorted(self._whole)), asked=self._asked,
+            steps=self._seconds, whole=tuple(sorted(self._whole)), asked=self._asked, ran=self._ran,
             made_from={name: digest for name, digest in self._made_from.items() if digest}))

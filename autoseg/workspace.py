@@ -116,6 +116,10 @@ class DatasetFolder:
         """Return the file that says how long each step of `autoseg run` for this task took."""
         return self.root / f"run{task.suffix}.json"
 
+    def jobs_of(self, task: TaskInfo) -> JobsFolder:
+        """Return the folder of the jobs of `autoseg run` for this task, where they run side by side or on a cluster."""
+        return JobsFolder(self.root / f"jobs{task.suffix}")
+
     def lock_of(self, doing: str) -> Path:
         """Return the file that is locked while a process does something with the whole dataset, such as "planning"."""
         return self.root / f"{doing}.lock"
@@ -150,6 +154,48 @@ class DatasetFolder:
         A model whose model.json is damaged or says no task is known by its configuration.
         """
         return [model for model in self.models() if _is_of(model, task)]
+
+
+@dataclass(frozen=True)
+class JobsFolder:
+    """The jobs of a run: what there is to do, and of each job, by its name, a log, a record, and what a cluster knows it by."""
+
+    root: Path
+
+    @property
+    def graph_json(self) -> Path:
+        """Return the file of all jobs and what they need, which `autoseg run` alone writes."""
+        return self.root / "graph.json"
+
+    @property
+    def submit_script(self) -> Path:
+        """Return the script that submits all jobs that were printed."""
+        return self.root / "submit.sh"
+
+    @property
+    def submitit(self) -> Path:
+        """Return the folder of submitit's own files."""
+        return self.root / "submitit"
+
+    def log(self, name: str) -> Path:
+        return self.root / f"{short_name(name)}.log"
+
+    def record_json(self, name: str) -> Path:
+        """Return the file of where and how a job runs or ran, which the job alone writes."""
+        return self.root / f"{short_name(name)}.json"
+
+    def id_file(self, name: str) -> Path:
+        """Return the file of the number under which a job was submitted last."""
+        return self.root / f"{short_name(name)}.id"
+
+    def script(self, name: str) -> Path:
+        """Return the sbatch script of a job that was printed."""
+        return self.root / f"{short_name(name)}.sh"
+
+
+def short_name(name: str) -> str:
+    """Return a job's name for files and queues, such as "2d_default_fold_0"."""
+    return re.sub(r"[^\w+.-]+", "_", name)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from autoseg import console, steps
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
-from autoseg.steps import RunRecord, Step, Steps
+from autoseg.steps import Ran, RunRecord, Step, Steps
 from autoseg.workspace import read_model
 
 JOB = (Step("plan", "plan", 10), Step("fold 0", "fold", 100), Step("fold 1", "fold", 100), Step("report", "report", 20))
@@ -69,7 +70,8 @@ def test_times_of_a_step_that_was_stopped_and_done_again_add_up(tmp_path: Path, 
     assert again.spent_s == 7
     with again.run("plan", lambda share, text: None):
         clock.now = 10
-    assert read_model(tmp_path / "run.json", RunRecord) == RunRecord(steps={"plan": 10.0}, whole=("plan",))
+    ran = {"plan": Ran(host=socket.gethostname())}
+    assert read_model(tmp_path / "run.json", RunRecord) == RunRecord(steps={"plan": 10.0}, whole=("plan",), ran=ran)
 
 
 def test_a_step_that_was_refused_before_it_began_leaves_nothing(tmp_path: Path, clock: Time) -> None:

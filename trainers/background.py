@@ -15,8 +15,9 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from autoseg.distributed import world
 from autoseg.errors import AutosegError, system_error
-from autoseg.parallel import end_with_parent, free_memory_bytes, number_of_cores, number_of_workers
+from autoseg.parallel import end_with_parent, free_memory_bytes, number_of_workers
 
 MOST_PROCESSES = 12  # as nnU-Net has it
 IN_MEMORY = 4  # batches of a process: one that is made, two that wait, one that is handed over
@@ -35,7 +36,7 @@ def processes_for(device: torch.device, batch_bytes: int, wanted: int | None) ->
         return wanted
     if device.type != "cuda" or sys.platform == "win32":
         return 0
-    return number_of_workers(IN_MEMORY * batch_bytes, min(MOST_PROCESSES, number_of_cores()))
+    return number_of_workers(IN_MEMORY * batch_bytes, min(MOST_PROCESSES, world().cores))
 
 
 class BackgroundBatches(Generic[BatchType]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from autoseg.distributed import world
 from autoseg.errors import AutosegError
 
 LEFT_OUT = "steps_left_out"  # in what a step returns, and among the values of an epoch
@@ -31,7 +32,7 @@ class CheckedSteps:
             scaler.unscale_(optimizer)
         parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, longest)
-        if torch.isfinite(norm):
+        if world().all(bool(torch.isfinite(norm))):
             self._in_a_row = 0
             optimizer.step() if scaler is None else scaler.step(optimizer)
         else:

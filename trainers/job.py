@@ -29,7 +29,8 @@ from autoseg.trainers.splits import Splits, cases_of_fold
 from autoseg.training_log import TrainingRecord
 from autoseg.workspace import DatasetFolder, FoldFolder, ModelFolder, read_model
 
-OF_MACHINE = ("batch_processes", "compile", "cudnn_benchmark")  # how it is trained here: not what, and free when it goes on
+OF_MACHINE = (  # how it is trained here: not what, and free when it goes on
+    "accumulate", "batch_processes", "compile", "cudnn_benchmark")
 MAY_DIFFER = (  # between folds
     "epochs", "iterations", "validation_iterations", "max_hours", "precision", "seed", "warmup", "pretrained", *OF_MACHINE)
 

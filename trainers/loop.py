@@ -15,6 +15,7 @@ from torch import nn
 
 from autoseg.commands import as_flag
 from autoseg.console import ShowProgress, show_once_unless_quiet, show_unless_quiet
+from autoseg.distributed import world
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.threads import spread_threads
@@ -37,7 +38,8 @@ class Batches(Protocol):
 class Learner(Protocol):
     """The networks, the optimizers, and what one training step does. A recipe builds it, and `loop.py` runs it.
 
-    modules: by name; their weights are the checkpoint. optimizers: by name.
+    modules: by name; their weights are the checkpoint. optimizers: by name. A learner whose class has `in_parts = True` makes
+    a step with several processes, each of which has its share of a batch, and in `accumulate` parts.
     """
 
     modules: dict[str, nn.Module]
@@ -108,19 +110,51 @@ def train(run: Run) -> None:
 
     Goes on from `training_state.pt` where it is there. Raises AutosegError where the loss is no longer a number.
     """
+    here = world()
+    _require_parts(run)
     resume(run)
     choose_by_steps(run)
     is_on_cpu = _device(run).type == "cpu"
     if is_on_cpu and not run.history and (note := run.schedule.before_cpu()):
         show_unless_quiet(note)
     run.schedule.begin()
-    saved = drawn = time.monotonic()
-    while not is_over(run):
+    keeper, is_last = _Keeper(run), here.tell(is_over(run))
+    while not is_last:
         if is_on_cpu:
             spread_threads()
-        epoch = train_epoch(run, is_on_cpu)
+        epoch = Epoch.model_validate(here.tell(train_epoch(run, is_on_cpu).model_dump()))
         run.history.append(epoch)
         run.learner.end_epoch(epoch.training_loss)
+        is_last = here.tell(is_over(run))
+        if here.is_main:
+            keeper.keep(epoch, is_last)
+    if here.is_main:
+        save_weights(run.folder.checkpoint_final, run.learner.modules, _facts(run))
+    here.wait()
+
+
+def _require_parts(run: Run) -> None:
+    """Raise AutosegError where the recipe's learner is not made for the several processes, or parts of a batch, that it gets."""
+    if getattr(run.learner, "in_parts", False):
+        return
+    if world().size > 1:
+        raise AutosegError(f"This recipe is trained by one process, and {world().size} were started: its learner "
+                           f"({type(run.learner).__name__}) does not say that it can share a batch. Train it on one GPU.")
+    if (parts := getattr(run.settings, "accumulate", 1)) > 1:
+        raise AutosegError(f"accumulate={parts}: this recipe's learner ({type(run.learner).__name__}) does not say that it can "
+                           "compute a batch in parts. Leave it out.")
+
+
+class _Keeper:
+    """What writes a training's files after each epoch: the log always, the state and the picture now and then."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.saved = self.drawn = time.monotonic()
+
+    def keep(self, epoch: Epoch, is_last: bool) -> None:
+        """Write what is due after this epoch, which is in the history already."""
+        run = self.run
         write_log(run.folder.log_jsonl, run.history)
         if run.after_epoch is not None:
             run.after_epoch(run.next_epoch)
@@ -128,14 +162,12 @@ def train(run: Run) -> None:
             run.best = epoch.smoothed_dice
             if run.keeps_best:
                 save_weights(run.folder.checkpoint_best, run.learner.modules, _facts(run))
-        is_last = is_over(run)
-        if time.monotonic() - saved > SECONDS_BETWEEN_STATES or is_last:
+        if time.monotonic() - self.saved > SECONDS_BETWEEN_STATES or is_last:
             save_state(run.folder.training_state, _state(run))
-            saved = time.monotonic()
-        if time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES or is_last or run.next_epoch == 1:
+            self.saved = time.monotonic()
+        if time.monotonic() - self.drawn > SECONDS_BETWEEN_PICTURES or is_last or run.next_epoch == 1:
             draw_progress(run.folder.progress_png, run.history, _title(run))
-            drawn = time.monotonic()
-    save_weights(run.folder.checkpoint_final, run.learner.modules, _facts(run))
+            self.drawn = time.monotonic()
 
 
 def choose_by_steps(run: Run) -> None:
@@ -145,7 +177,7 @@ def choose_by_steps(run: Run) -> None:
         return
     listed = ", ".join(f"{key}={as_flag(value)}" for key, value in chosen.items())
     show_once_unless_quiet(f"For {run.schedule.steps} optimizer steps: {listed}. What you give with --set wins.")
-    if run.folder.training_json.exists():
+    if world().is_main and run.folder.training_json.exists():
         record = read_model(run.folder.training_json, TrainingRecord)
         write_json(run.folder.training_json, record.model_copy(update={"chosen": chosen}))
 
@@ -203,20 +235,25 @@ def validate(run: Run, epoch: int) -> tuple[float | None, dict[str, float | None
     if run.validation is None:
         return None, {}
     count = run.validation_batches or max(1, run.schedule.iterations // 5)
-    losses, overlap = [], torch.zeros(len(run.class_names), 3, dtype=torch.int64)
-    for batch in run.validation.batches(epoch * count, count):
+    total, overlap = torch.zeros((), dtype=torch.float64), torch.zeros(len(run.class_names), 3, dtype=torch.int64)
+    for batch in run.validation.batches(*world().turns(epoch * count, count)):
         loss, counts = run.learner.validation_step(batch)
-        losses.append(loss["loss"])
+        total += loss["loss"]
         overlap += counts
+    total, overlap = world().sum(total), world().sum(overlap)
     dice: dict[str, float | None] = {}
     for name, (tp, fp, fn) in zip(run.class_names, overlap.tolist(), strict=True):
         dice[name] = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None
-    return _mean(losses), dice
+    return float(total) / count, dice
 
 
 def resume(run: Run) -> None:
     """Continue from the state of an earlier run where there is one."""
-    if not run.folder.training_state.exists():
+    goes_on = world().tell(is_there := run.folder.training_state.exists())
+    if goes_on != is_there:
+        raise AutosegError(f"Process {world().rank} of {world().size} does not find the {run.folder.training_state} of the first "
+                           "one: all processes need the workspace on a disk that they share.")
+    if not goes_on:
         return
     state = load_state(run.folder.training_state, _device(run))
     try:

@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 
 from autoseg.device import autocast, memory_format, resolve_precision
+from autoseg.distributed import world
 from autoseg.errors import AutosegError
 from autoseg.networks.blocks import Logits
 from autoseg.trainers.gradients import CheckedSteps
 from autoseg.trainers.rates import build_rate
 from autoseg.trainers.settings import OptimizerSettings, differences
+from autoseg.trainers.spreading import has_batch_norm, rehearsed, spread, with_whole_batch_norm, without_averaging
+from autoseg.trainers.whole_batch import WholeBatch
 
 Parameters = Iterable[nn.Parameter]
 
 
 class OneNetworkLearner:
-    """The part of a `Learner` that is the same whatever the network learns: rate, step, state."""
+    """The part of a `Learner` that is the same whatever the network learns: rate, step, state.
+
+    A batch is computed in `settings.accumulate` parts, and by all processes of the world, each of which sees its share of it.
+    """
+
+    in_parts = True  # see `Learner`
 
     def __init__(self, network: nn.Module, settings: OptimizerSettings, device: torch.device) -> None:
+        if settings.accumulate > 1 and has_batch_norm(network):
+            raise AutosegError(f"accumulate={settings.accumulate} would compute batch norm from a part of each batch only, which "
+                               "is another training. Leave it out, or add --set norm=instance.")
+        network = with_whole_batch_norm(network, device)
         self.modules = {"network": network}
         self.given = settings
         self.settings = settings.for_steps(settings.epochs * settings.iterations)
         self.optimizers = {"network": build_optimizer(network.parameters(), self.settings)}
         self.rate = build_rate(self.settings)
         self.device = device
-        self.run = compiled(network) if settings.compile else network
+        self.run: Callable[[torch.Tensor], Logits] | None = None  # the network in training: see `_prepare`
+        self._spread: nn.Module | None = None
+        self._has_sums = True  # whether the loss sums the whole batch (see `whole_sum`)
         self.dtype = resolve_precision(settings.precision, device)
         self.steps = CheckedSteps()
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
@@ -59,20 +74,80 @@ class OneNetworkLearner:
         """Tell whether the schedule's rate has fallen so low that more epochs would change nothing."""
         return self.rate.is_exhausted
 
-    def step(self, image: torch.Tensor, loss: Callable[[Logits], torch.Tensor]) -> dict[str, float]:
+    def step(
+        self, image: torch.Tensor, loss: Callable[..., torch.Tensor], *targets: torch.Tensor
+    ) -> dict[str, float]:
         """Make one step, with the gradient's norm limited to `gradient_clip`; none where the gradient is not finite.
 
-        image: (B, C, *spatial). loss: of the network's logits.
+        image: (B, C, *spatial), this process's share of the batch. loss: of the network's logits and the targets, (B, ...) each,
+        of the samples that it is given; see `whole_batch` for one that is no mean over samples. Returns the loss of the whole
+        batch.
         """
         network, optimizer = self.modules["network"], self.optimizers["network"]
         network.train()
         optimizer.zero_grad(set_to_none=True)
-        with autocast(self.device, self.dtype):
-            logits = self.run(self._laid_out(image))
-        value = loss(logits)
-        self.scaler.scale(value).backward()
+        parts = self._parts(image, targets)
+        batch = WholeBatch(int(world().sum(torch.tensor(len(image)))), in_parts=self.settings.accumulate > 1)
+        run = self.run or self._prepare(batch, loss, *parts[0])
+        if batch.in_parts and self._has_sums:
+            with torch.no_grad(), torch.random.fork_rng(self._devices), batch.first_pass():
+                for part in parts:
+                    self._forward(network, batch, loss, *part)
+        total = torch.zeros((), device=image.device)
+        for part in parts:
+            with without_averaging(self._spread, is_last=part is parts[-1]):
+                value, share = self._forward(run, batch, loss, *part)
+                self.scaler.scale(value * (share * world().size)).backward()  # processes' gradients are averaged, not summed
+            total += value.detach() * share
         self.steps.step(optimizer, self.settings.gradient_clip, self.scaler)
-        return {"loss": value.item(), **self.steps.take()}
+        return {"loss": world().sum(total).item(), **self.steps.take()}
+
+    def _parts(self, image: torch.Tensor, targets: tuple[torch.Tensor, ...]) -> list[tuple[torch.Tensor, ...]]:
+        """Return image and targets of each part; as many parts as are set, or as there are samples."""
+        count = min(self.settings.accumulate, len(image))
+        if count > 1 and not targets:
+            raise AutosegError(f"accumulate={self.settings.accumulate} needs a recipe that hands its targets to `step`, and this "
+                               "one does not. Leave it out.")
+        edges = [place * len(image) // count for place in range(count + 1)]
+        return [(image[first:stop], *(target[first:stop] for target in targets))
+                for first, stop in pairwise(edges)]
+
+    def _forward(
+        self, run: Callable[[torch.Tensor], Logits], batch: WholeBatch, loss: Callable[..., torch.Tensor], image: torch.Tensor,
+        *targets: torch.Tensor,
+    ) -> tuple[torch.Tensor, float]:
+        """Return the loss of a part of a batch, and the part's share of it."""
+        with autocast(self.device, self.dtype):
+            logits = run(self._laid_out(image))
+        with batch.part(len(image)) as share:
+            return loss(logits, *targets), share
+
+    def _prepare(
+        self, batch: WholeBatch, loss: Callable[..., torch.Tensor], *part: torch.Tensor
+    ) -> Callable[[torch.Tensor], Logits]:
+        """Return the network as it runs in training: spread over processes, and compiled.
+
+        Where there are several processes or parts, a step is rehearsed, which shows which weights get no gradient, and whether
+        the loss needs sums over the whole batch.
+        """
+        network = self.modules["network"]
+        run: Callable[[torch.Tensor], Logits] = network
+        if world().size > 1 or batch.in_parts:
+            trial = WholeBatch(len(part[0]), in_parts=False)
+            with rehearsed(network, self.device):
+                value, _ = self._forward(network, trial, loss, *part)
+                value.backward()
+                unused = {name for name, values in network.named_parameters() if values.grad is None}
+            self._has_sums = trial.has_sums
+        if world().size > 1:
+            run = self._spread = spread(network, unused)
+        self.run = compiled(run) if self.settings.compile else run  # type: ignore[arg-type]
+        return self.run
+
+    @property
+    def _devices(self) -> list[torch.device]:
+        """Return the devices, besides the CPU, that random numbers are drawn on."""
+        return [self.device] if self.device.type == "cuda" else []
 
     def predict(self, image: torch.Tensor) -> Logits:
         """Return the network's logits in prediction, without gradients. image: (B, C, *spatial)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from autoseg.distributed import world
 from autoseg.errors import AutosegError
 from autoseg.trainers.settings import TrainingSettings
 from autoseg.trainers.settings.by_steps import UNMEASURED
@@ -67,6 +68,7 @@ class Schedule:
         if self.seconds is not None and epoch == 0:
             self._require_time(iteration, self.seconds)
             self._measure(iteration, self.seconds)
+            self._follow_main()
         return iteration >= self.iterations
 
     def begin(self) -> None:
@@ -128,6 +130,12 @@ class Schedule:
         if self.seconds is not None:
             more = int(max(0.0, self.seconds - self.elapsed_s) / epoch_s)
             self.epochs = max(epoch + 1, min(self.most_epochs, epoch + 1 + more))
+            self._follow_main()
+
+    def _follow_main(self) -> None:
+        """Take over what the main process has measured: no two may disagree on how long the training is."""
+        self.epochs, self.iterations, self.steps, self.is_measured = world().tell(
+            [self.epochs, self.iterations, self.steps, self.is_measured])
 
     def state_dict(self) -> dict[str, float]:
         """Return plain values from which a training can continue."""

@@ -13,6 +13,7 @@ from autoseg.plan import Topology
 from autoseg.trainers.losses import Loss
 from autoseg.trainers.losses.targets import annotated_in, outputs_of
 from autoseg.trainers.settings import SupervisionSettings
+from autoseg.trainers.whole_batch import whole_sum
 
 LevelsLoss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
 
@@ -65,7 +66,7 @@ class ClassificationGuided:
         if annotated is not None:
             counts = torch.maximum(present, annotated.flatten(1).amin(1, keepdim=True))
         guidance = functional.binary_cross_entropy_with_logits(presence.float().flatten(1), present, counts, reduction="sum")
-        return self.levels(levels, label) + guidance / counts.sum().clamp_min(1)
+        return self.levels(levels, label) + whole_sum(guidance) / whole_sum(counts.sum()).clamp_min(1)
 
 
 def level_weights(levels: int, scheme: str = "halving") -> list[float]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from autoseg.api.evaluation import evaluate
     from autoseg.api.exchange import import_models
     from autoseg.api.exporting import export_models
+    from autoseg.api.jobs import jobs
     from autoseg.api.listing import recipes
     from autoseg.api.loading import Model, load, predict
     from autoseg.api.planning import plan_and_preprocess, planner_for, repair, seen, verify
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from autoseg.api.selection import find_best
     from autoseg.api.tasks import evaluation_flags, export_formats, planning_flags, prediction_flags, task_infos
     from autoseg.api.training import cross_validation, train
+    from autoseg.distributed import is_main_process
     from autoseg.errors import AutosegError, did_you_mean, require_not_empty, system_error
+    from autoseg.jobs.record import as_job
     from autoseg.options import Flag, given_options
     from autoseg.output import allow_any_encoding
     from autoseg.settings import read_assignments
@@ -37,10 +40,12 @@ if TYPE_CHECKING:
 MODULES = {
     "AutosegError": "autoseg.errors", "require_not_empty": "autoseg.errors", "system_error": "autoseg.errors",
     "Flag": "autoseg.options", "given_options": "autoseg.options",
-    "allow_any_encoding": "autoseg.output", "did_you_mean": "autoseg.errors",
+    "allow_any_encoding": "autoseg.output", "as_job": "autoseg.jobs.record",
+    "jobs": "autoseg.api.jobs", "did_you_mean": "autoseg.errors",
     "convert": "autoseg.api.converting", "cross_validation": "autoseg.api.training",
     "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
     "export_formats": "autoseg.api.tasks", "export_models": "autoseg.api.exporting", "import_models": "autoseg.api.exchange",
+    "is_main_process": "autoseg.distributed",
     "evaluation_flags": "autoseg.api.tasks", "find_best": "autoseg.api.selection", "next_prediction": "autoseg.api.prediction",
     "plan_and_preprocess": "autoseg.api.planning", "planner_for": "autoseg.api.planning", "planning_flags": "autoseg.api.tasks",
     "postprocess": "autoseg.api.postprocessing", "load": "autoseg.api.loading",
@@ -53,9 +58,9 @@ MODULES = {
 }
 
 __all__ = [
-    "AutosegError", "Flag", "Model", "allow_any_encoding", "convert", "cross_validation", "demo", "did_you_mean", "evaluate",
-    "evaluation_flags", "export_formats", "export_models", "find_best", "given_options",
-    "import_models", "load", "next_prediction", "plan_and_preprocess", "planner_for",
+    "AutosegError", "Flag", "Model", "allow_any_encoding", "as_job", "convert", "cross_validation", "demo", "did_you_mean",
+    "evaluate", "evaluation_flags", "export_formats", "export_models", "find_best", "given_options",
+    "import_models", "is_main_process", "jobs", "load", "next_prediction", "plan_and_preprocess", "planner_for",
     "planning_flags", "postprocess", "predict", "predict_files", "prediction_flags", "read_assignments", "recipes", "repair",
     "report", "require_not_empty", "run", "seen", "system_error", "task_infos", "train", "verify", "verify_dicom",
 ]

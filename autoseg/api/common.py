@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoseg.api import tasks
 from autoseg.api.tasks import Task
@@ -14,8 +14,20 @@ from autoseg.errors import AutosegError
 from autoseg.options import options_from
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from autoseg.best import Rule
+
 PathLike = str | Path
 OneOrSeveral = PathLike | Sequence[PathLike] | None
+
+
+def apply_rules_later(labels: np.ndarray, spacing_mm: tuple[float, float, float], rules: Sequence[Rule]) -> np.ndarray:
+    """Apply rules of post-processing (see `apply_rules`), whose libraries are imported with the first case that needs them."""
+    from autoseg.postprocessing.rules import apply_rules
+
+    return apply_rules(labels, spacing_mm, rules)
 
 
 def failings_of(task: Task, model: ModelFolder) -> list[str]:

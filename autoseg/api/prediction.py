@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg import console, layouts
 from autoseg.api import tasks
-from autoseg.api.common import OneOrSeveral, PathLike, default_configuration, failings_of, in_workspace, planned_for, several
+from autoseg.api.common import (
+    OneOrSeveral,
+    PathLike,
+    apply_rules_later,
+    default_configuration,
+    failings_of,
+    in_workspace,
+    planned_for,
+    several,
+)
 from autoseg.api.exchange import model_folders, named_models
 from autoseg.api.named_file import folder_for_file, require_new_file
+from autoseg.api.spreading import GateOpening, Opening, spread
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
 from autoseg.errors import AutosegError, many, some
 from autoseg.files import atomic_path
 from autoseg.image_io import ENDINGS, file_ending
-from autoseg.inference.studies import dicom_files, notes_of_series
+from autoseg.inference.studies import Searched
 from autoseg.options import options_from, require_known
-from autoseg.workspace import Workspace, finished_models, task_of
+from autoseg.workspace import ModelFolder, Workspace, finished_models, task_of
 
 if TYPE_CHECKING:
     from autoseg.inference.choice import Chosen
@@ -45,37 +55,39 @@ class GateResult:
 
 @dataclass(frozen=True)
 class OpenedGate:
-    """A model that is ready to flag cases. part: the gate that its task opened."""
+    """A model that is ready to flag cases. part: the gate that its task opened. model, percentile: what it was opened by."""
 
     part: Any
+    model: ModelFolder
+    percentile: float | None
 
     @classmethod
     def at(cls, folder: Path, percentile: float | None, device: str, quiet: bool) -> OpenedGate:
         """Open the gate of a model's folder. Raises AutosegError where its task has no gate, or no score to compare with."""
         from autoseg.inference.checkpoints import require_task
 
-        task = next(task for task in tasks.TASKS if task.gate is not None)
+        task = tasks.task_with_gate()
         model = model_folders(folder)[0]
         require_task(model, task.info.name, flag="--gate")
         part = task.gate.open_gate(model, percentile, device)
         if not quiet:
             for line in part.in_words:
                 console.show(line)
-        return cls(part)
+        return cls(part, model, percentile)
 
-    def flag(self, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool) -> GateResult:
-        """Score every case, into a table; one that has a row by the same gate keeps it."""
-        flagged, done = {}, 0
+    def flag(
+        self, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool, devices: Sequence[str]
+    ) -> GateResult:
+        """Score every case, into a table; one that has a row by the same gate keeps it. devices: one process for each."""
+        reasons = {}
         with console.progress(f"Gate: scoring {many(len(inputs), 'image')}", quiet) as report:
-
-            def progress(case: str, share: float) -> None:
-                report((done + share) / len(inputs), f"case {case}")
-
-            for row in self.part.flag_files(inputs, output, overwrite, progress):
-                done += 1
-                report(done / len(inputs), f"case {row.case}")
+            shares = _Shares(report, len(inputs))
+            cases = spread(inputs, devices, GateOpening(self.model, self.percentile, quiet), shares.progress)
+            for row in self.part.flag_files(cases, output, overwrite, shares.progress):
+                shares.finish(row.case)
                 if row.flagged:
-                    flagged[row.case] = row.reason
+                    reasons[row.case] = row.reason
+        flagged = {item.name: reasons[item.name] for item in inputs if item.name in reasons}
         return GateResult(flagged, len(inputs), self.part.threshold.in_words, output / self.part.table)
 
 
@@ -121,7 +133,7 @@ def predict_files(
     input: PathLike, output: PathLike, dataset: PathLike | None = None, model: OneOrSeveral = None,
     configuration: OneOrSeveral = None, recipe: OneOrSeveral = None, folds: Sequence[int | str] | None = None,
     overwrite: bool = False, device: str = "auto", workspace: PathLike | None = None, quiet: bool = False, repair: bool = False,
-    **options: Any,
+    gpus: int | None = None, **options: Any,
 ) -> PredictResult:
     """Predict an image or a folder of images, or of DICOM series, into `output`: whatever the models do that are meant.
 
@@ -130,43 +142,73 @@ def predict_files(
     chose, else the only model in the workspace. options: those of the task (`PredictOptions` in `autoseg.tasks.<task>.options`),
     such as mirroring=False. A case that fails stops no other; what an earlier run of the same models and options made
     stays as it is. output: a folder; or, for one image and models that make one file of it, that file. repair: mend DICOM series
-    that lack slices or whose gantry was tilted, rather than refuse them.
+    that lack slices or whose gantry was tilted, rather than refuse them. gpus: spread the cases over the first CUDA devices, or
+    over as many processes on the CPU where that is the device.
     Raises AutosegError where models cannot be chosen or opened, or the output folder holds something else.
     """
     source, target = Path(input), Path(output)
+    searched = Searched(source, repair)
     is_file = file_ending(target) in ENDINGS and not target.is_dir()
     if is_file:
         require_new_file(source, target, overwrite)
     else:
-        _require_elsewhere(source, [target])
-    opened = _open(dataset, model, configuration, recipe, folds, device, workspace, quiet, options)
-    inputs = opened.prediction.inputs(source, repair)
-    left_out = notes_of_series(source)
+        _require_elsewhere(searched, [target])
+    devices = _devices(device, gpus)
+    opened = _open(dataset, model, configuration, recipe, folds, devices[0], workspace, quiet, options)
+    inputs, left_out = opened.prediction.inputs(searched), searched.notes()
     if not quiet:
         console.show(f"{many(len(inputs), 'image')} of {source}, into {target}")
     if is_file:
         with folder_for_file(opened.prediction, inputs, target, options) as folder:
-            return _one_file(_predict_into(opened, inputs, folder, overwrite, quiet, left_out), target)
-    _require_elsewhere(source, [target / name for name in opened.prediction.subfolders])
-    return _predict_into(opened, inputs, target, overwrite, quiet, left_out)
+            return _one_file(_predict_into(opened, inputs, folder, overwrite, quiet, left_out, devices[:1]), target)
+    _require_elsewhere(searched, [target / name for name in opened.prediction.subfolders])
+    return _predict_into(opened, inputs, target, overwrite, quiet, left_out, devices)
+
+
+def _devices(device: str, gpus: int | None) -> list[str]:
+    """Return the devices that cases are spread over; the only one where nothing is said of it."""
+    if gpus is None:
+        return [device]
+    from autoseg.device import devices_of
+
+    return devices_of(device, gpus)
+
+
+class _Shares:
+    """Progress by the shares of cases that are under way, however many at once, and the number of those that are done."""
+
+    def __init__(self, report: console.ShowProgress, total: int) -> None:
+        self._report, self._total, self._done = report, total, 0
+        self._shares: dict[str, float] = {}
+
+    def progress(self, case: str, share: float) -> None:
+        """Take note of how much of a case is done."""
+        self._shares[case] = share
+        self._report((self._done + sum(self._shares.values())) / self._total, f"case {case}")
+
+    def finish(self, case: str) -> None:
+        """Take note of a case that is done."""
+        self._done += 1
+        self._shares.pop(case, None)
+        self._report((self._done + sum(self._shares.values())) / self._total, f"case {case}")
 
 
 def _predict_into(
-    opened: _Opened, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool, left_out: Sequence[str]
+    opened: _Opened, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool, left_out: Sequence[str],
+    devices: Sequence[str],
 ) -> PredictResult:
-    """Predict images into a folder. left_out: what else lies with them, for the notes."""
+    """Predict images into a folder. left_out: what else lies with them, for the notes. devices: one process for each."""
     opened.prediction.outputs(output, overwrite)  # before the gate takes its time
-    gated = None if opened.gate is None else opened.gate.flag(inputs, output, overwrite, quiet)
+    if len(devices) > 1 and not quiet:
+        console.show(f"Spread over {len(devices)} processes, each with its own copy of the models: {', '.join(devices)}")
+    gated = None if opened.gate is None else opened.gate.flag(inputs, output, overwrite, quiet, devices)
     found, failed = dict[str, Any](), {}
     with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:
-        done = 0
-
-        def progress(case: str, share: float) -> None:
-            report((done + share) / len(inputs), f"case {case}")
-
-        for outcome in opened.prediction.predict_files(inputs, output, overwrite, progress):
-            done += 1
-            report(done / len(inputs), str(outcome.item))
+        shares = _Shares(report, len(inputs))
+        opening = Opening(opened.chosen, opened.folds, opened.options, output, overwrite, quiet)
+        cases = spread(inputs, devices, opening, shares.progress)
+        for outcome in opened.prediction.predict_files(cases, output, overwrite, shares.progress):
+            shares.finish(outcome.item.name)
             if outcome.error is not None:
                 failed[outcome.item.name] = str(outcome.error)
             else:
@@ -192,10 +234,11 @@ def _one_file(result: PredictResult, target: Path) -> PredictResult:
     return replace(result, written=dict.fromkeys(result.written, target), compare_with=None)
 
 
-def _require_elsewhere(source: Path, outputs: Sequence[Path]) -> None:
+def _require_elsewhere(searched: Searched, outputs: Sequence[Path]) -> None:
     """Raise AutosegError where an image lies in a folder that is written into: a prediction could take the place of its image.
-    source: a folder of images, or one. Links are followed."""
-    series = dicom_files(source) if source.is_dir() else []
+    Links are followed."""
+    source = searched.path
+    series = searched.files() if source.is_dir() else []
     images = [*layouts.image_files(source), *series] if source.is_dir() else [source]
     places = {folder.resolve() for folder in outputs}
     if series and source.resolve() in places:  # what is written there would be taken for images by the next command
@@ -234,9 +277,14 @@ def next_prediction(
 
 @dataclass(frozen=True)
 class _Opened:
+    """Models that are ready. chosen, folds, options: what they were opened by."""
+
     prediction: Prediction
     gate: OpenedGate | None
     failings: tuple[str, ...]
+    chosen: Chosen
+    folds: Sequence[str] | None
+    options: Any
 
 
 def _open(
@@ -244,13 +292,11 @@ def _open(
     folds: Sequence[int | str] | None, device: str, workspace: PathLike | None, quiet: bool, given: dict[str, Any],
 ) -> _Opened:
     """Choose the models, check the options, and make all ready."""
-    from autoseg.postprocessing.rules import apply_rules
-
     chosen = choose_models(Workspace.at(workspace), dataset, model, configuration, recipe)
     task = tasks.task_of(chosen.task)
     options = _options(task, given)
-    prediction = task.prediction.open_models(chosen, None if folds is None else several(list(map(str, folds))), options, device,
-                                             apply_rules)
+    folds = None if folds is None else several(list(map(str, folds)))
+    prediction = task.prediction.open_models(chosen, folds, options, device, apply_rules_later)
     if not quiet:
         console.show(prediction.in_words(chosen))
         if chosen.note:
@@ -261,7 +307,8 @@ def _open(
                            "folder. Give both, or leave it out.")
     failings = [failings_of(task, member) for member in chosen.members]
     common = tuple(failing for failing in failings[0] if all(failing in its for its in failings))
-    return _Opened(prediction, None if gate is None else OpenedGate.at(gate, options.gate_percentile, device, quiet), common)
+    return _Opened(prediction, None if gate is None else OpenedGate.at(gate, options.gate_percentile, device, quiet), common,
+                   chosen, folds, options)
 
 
 def choose_models(

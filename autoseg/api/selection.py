@@ -158,16 +158,20 @@ def current_members(folder: DatasetFolder, task: Task, models: Sequence[ModelFol
     return [member_of(model, range(number_of_folds(folder.splits_of(task.info)))) for model in models]
 
 
-def is_current(folder: DatasetFolder, task: Task, models: Sequence[ModelFolder]) -> bool:
-    """Tell whether best.json is there, and compared just these models, all pairs of them, and the ways to predict, with today's
-    weights and labels."""
+def is_current(
+    folder: DatasetFolder, task: Task, models: Sequence[ModelFolder], cheaper_ways: bool = True, not_worse: float | None = None
+) -> bool:
+    """Tell whether best.json is there, and compared just these models, all pairs of them, and where wanted the ways to predict
+    (by not_worse, if that is given), with today's weights and labels."""
     if not folder.best_json.exists():
         return False
     try:
         dataset, best = read_model(folder.dataset_json, Dataset), read_model(folder.best_json, Best)
     except AutosegError:
         return False  # written by another version
-    if best.references != references_digest(dataset) or best.ways is None:
+    if best.references != references_digest(dataset) or (cheaper_ways and best.ways is None):
+        return False
+    if cheaper_ways and best.ways is not None and not_worse not in (None, best.ways.not_worse):
         return False
     compared = [candidate.members for candidate in best.candidates]
     alone = {members[0] for members in compared if len(members) == 1}

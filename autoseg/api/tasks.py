@@ -118,6 +118,11 @@ def default_task() -> Task:
     return next(task for task in TASKS if task.info.is_default)
 
 
+def task_with_gate() -> Task:
+    """Return the task whose models flag images that are unlike their training data."""
+    return next(task for task in TASKS if task.gate is not None)
+
+
 def task_of(info: TaskInfo) -> Task:
     """Return the row of a task."""
     return next(task for task in TASKS if task.info == info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ def train(
     dataset: PathLike, fold: int | str, configuration: str | None = None, recipe: str = "default", resume: bool = False,
     restart: bool = False, epochs: int | None = None, iterations: int | None = None, max_hours: float | None = None,
     device: str = "auto", settings: Mapping[str, Any] | None = None, name: str | None = None,
-    workspace: PathLike | None = None, quiet: bool = False, pretrained: PathLike | None = None,
+    workspace: PathLike | None = None, quiet: bool = False, pretrained: PathLike | None = None, gpus: int | None = None,
+    batch_per_gpu: int | None = None,
 ) -> TrainResult:
     """Train one fold to its end and validate it; goes on where an earlier run stopped.
 
@@ -66,19 +68,59 @@ def train(
     or your own as "module:function". settings: values that change the recipe's own, by name, such as
     {"batch_size": 2}; `recipes` lists them. name: of the model's folder, and for find_best and predict; None for that of
     the recipe. pretrained: a trained model's folder, whose weights the training starts from; the dataset must be planned by it.
+    gpus: train in so many processes, each on a GPU of its own, or on the CPU where device is "cpu"; None for this process, and
+    with it the others where torchrun has started several. batch_per_gpu: makes the batch so large; None for that of the plan.
     Raises AutosegError where the dataset is not planned for the task, or what was asked for does not fit.
     """
     if resume and restart:
         raise AutosegError("--continue and --restart contradict each other. Give one of them.")
+    from autoseg.distributed import is_torchrun, joined
+
+    its: dict[str, Any] = {
+        "dataset": dataset, "fold": fold, "configuration": configuration, "recipe": recipe, "resume": resume, "restart": restart,
+        "epochs": epochs, "iterations": iterations, "max_hours": max_hours, "settings": dict(settings or {}), "name": name,
+        "workspace": workspace, "quiet": quiet, "pretrained": pretrained, "batch_per_gpu": batch_per_gpu}
+    if min(1 if number is None else number for number in (gpus, batch_per_gpu)) < 1:
+        raise AutosegError("gpus and batch_per_gpu are whole numbers of 1 or more.")
+    if gpus is not None and is_torchrun():
+        raise AutosegError("torchrun says how many processes there are: leave out --gpus.")
+    if gpus is None or gpus == 1:
+        with joined(device) as own_device:
+            return _train_here(**its, device=own_device)
+    from autoseg.launching import launch
+
+    result: TrainResult = launch(gpus, device, _train_in_world, {**its, "device": device})
+    return result
+
+
+def _train_in_world(device: str, **its: Any) -> TrainResult:
+    from autoseg.distributed import joined
+
+    with joined(device) as own_device:
+        return _train_here(**its, device=own_device)
+
+
+def _train_here(
+    dataset: PathLike, fold: int | str, configuration: str | None, recipe: str, resume: bool, restart: bool, epochs: int | None,
+    iterations: int | None, max_hours: float | None, device: str, settings: dict[str, Any], name: str | None,
+    workspace: PathLike | None, quiet: bool, pretrained: PathLike | None, batch_per_gpu: int | None,
+) -> TrainResult:
+    """Train in this process, as one of its world (see `train`)."""
+    from autoseg.distributed import world
+
+    if batch_per_gpu is not None and "batch_size" in settings:
+        raise AutosegError("--batch-per-gpu and --set batch_size contradict each other. Give one of them.")
+    if batch_per_gpu is not None:
+        settings = settings | {"batch_size": batch_per_gpu * world().size}
     task, found = tasks.find_recipe(recipe)
     require_configuration(task, recipe, configuration)
     folder = planned_for(dataset, Workspace.at(workspace), task)
     job = job_for(
-        folder, task, found, configuration or default_configuration(folder, task), recipe, str(fold), settings or {},
+        folder, task, found, configuration or default_configuration(folder, task), recipe, str(fold), settings,
         {"epochs": epochs, "iterations": iterations, "max_hours": max_hours,
          "pretrained": None if pretrained is None else str(pretrained)}, resume, device, name)
     with remembered_digests(folder.digests_json):
-        return _train(job, task, restart, quiet)
+        return _train(job, task, restart, quiet or not world().is_main)
 
 
 def require_configuration(task: Task, recipe: str, configuration: str | None) -> None:
@@ -112,14 +154,20 @@ def job_for(
 
 
 def _train(job: Job[Any], task: Task, restart: bool, quiet: bool) -> TrainResult:
+    from autoseg.distributed import world
     from autoseg.trainers.fold import run_fold
 
+    here = world()
     load_data = partial(task.trainer.load_data, job)
-    data = load_data()
+    with here.main_first():
+        data = load_data()
     notes = task.trainer.check(job, data, begins=restart or state_of(job.fold_folder) == "missing")
     name = f"{job.configuration} {job.model.recipe} fold {job.fold}"
-    with locked(job.fold_folder.lock, name):
-        _begin(job, data, notes, restart, quiet)
+    here.wait()  # until all have seen the fold as it is
+    with locked(job.fold_folder.lock, name) if here.is_main else contextlib.nullcontext():
+        if here.is_main:
+            _begin(job, data, notes, restart, quiet)
+        here.wait()
         with console.progress(name, quiet) as report:
             steps = task.trainer.steps(job, data, report)
             summary = run_fold(job, steps, load_data,

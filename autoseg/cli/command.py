@@ -44,7 +44,7 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the flag of commands that work on several cases at once."""
-    parser.add_argument("-np", dest="workers", type=_one_or_more, metavar="N",
+    parser.add_argument("-np", dest="workers", type=one_or_more, metavar="N",
                         help="at most so many processes (default: one per core, fewer where memory is short)")
 
 
@@ -109,7 +109,13 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ..., mps (default: auto)")
 
 
-def _one_or_more(text: str) -> int:
+def add_gpus(parser: argparse.ArgumentParser, words: str) -> None:
+    """Add the flag of commands that can use several GPUs."""
+    parser.add_argument("--gpus", type=one_or_more, metavar="N", help=words)
+
+
+def one_or_more(text: str) -> int:
+    """Return the number that a flag gives. Raises argparse's error for one below 1."""
     if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text[:40]} is no whole number of 1 or more")
     return int(text)
@@ -133,7 +139,7 @@ def main_of(command: Command, program: str) -> Callable[[Sequence[str] | None], 
 def carry_out(command: Command, flags: argparse.Namespace) -> int:
     """Run a command whose flags were read; say after Ctrl-C what becomes of its work."""
     try:
-        return command.run(flags)
+        return api.as_job(lambda: command.run(flags), getattr(flags, "device", None))
     except KeyboardInterrupt:
         again = next((f" without --{flag}" for flag in ("restart", "overwrite") if getattr(flags, flag, False)), "")
         kept = f" What was finished is kept; the same command{again} goes on from there." if command.goes_on else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from autoseg import api
@@ -13,6 +14,7 @@ from autoseg.cli import (
     export,
     find_best,
     import_models,
+    jobs,
     plan_and_preprocess,
     postprocess,
     predict,
@@ -28,7 +30,7 @@ from autoseg.cli.command import add_version, carry_out, execute
 COMMANDS = (
     run.COMMAND, verify.COMMAND, verify_dicom.COMMAND, convert.COMMAND, plan_and_preprocess.COMMAND, train.COMMAND,
     find_best.COMMAND, report.COMMAND, predict.COMMAND, postprocess.COMMAND, evaluate.COMMAND, export.COMMAND,
-    import_models.COMMAND, recipes.COMMAND, demo.COMMAND,
+    import_models.COMMAND, recipes.COMMAND, demo.COMMAND, jobs.COMMAND,
 )
 
 
@@ -55,3 +57,7 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
     flags = parser.parse_args(arguments)
     return carry_out(flags.command, flags)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from autoseg import api
-from autoseg.cli.command import Command, add_device, add_options, add_workspace, main_of, of_tasks, tell_written
+from autoseg.cli.command import Command, add_device, add_gpus, add_options, add_workspace, main_of, of_tasks, tell_written
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                              "without it, such series are refused")
     add_options(parser, api.prediction_flags())
     add_device(parser)
+    add_gpus(parser, "spread the images over the first N GPUs, a process each; with --device cpu over N processes on the CPU")
     add_workspace(parser)
 
 
@@ -39,7 +40,7 @@ def run(flags: argparse.Namespace) -> int:
     result = api.predict_files(
         flags.input, flags.output, dataset=flags.dataset, model=flags.model, configuration=flags.configuration,
         recipe=flags.recipe, folds=flags.folds, overwrite=flags.overwrite, device=flags.device, workspace=flags.workspace,
-        repair=flags.repair, **api.given_options(api.prediction_flags(), vars(flags)))
+        repair=flags.repair, gpus=flags.gpus, **api.given_options(api.prediction_flags(), vars(flags)))
     if (gate := result.gate) is not None:
         print(f"Wrote {gate.path}: {len(gate.flagged)} of {gate.cases} images flagged as unlike the gate's training data.")
         for case, reason in gate.flagged.items():

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from autoseg import api
 from autoseg.cli.command import (
     Command,
     add_dataset,
     add_device,
+    add_gpus,
     add_name,
     add_settings,
     add_workspace,
     command_like,
     main_of,
     of_tasks,
+    one_or_more,
 )
 
 
@@ -40,6 +43,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-hours", type=float, metavar="H",
                         help="fit the schedule into this time per fold; with schedule=poly the learning rate still ends at zero")
     add_device(parser)
+    add_gpus(parser, "train one network on N GPUs of this machine, a process each (with --device cpu: N processes that share its "
+                     "cores, which is no faster); torchrun starts them over machines: docs/several_gpus.md")
+    parser.add_argument("--batch-per-gpu", type=one_or_more, metavar="N",
+                        help="samples of a step on each GPU, where the planned batch is too small for so many")
     add_settings(parser)
     add_workspace(parser)
 
@@ -50,10 +57,14 @@ def run(flags: argparse.Namespace) -> int:
             flags.dataset, fold, configuration=flags.configuration, recipe=flags.recipe, resume=flags.resume,
             restart=flags.restart, epochs=flags.epochs, iterations=flags.iterations, max_hours=flags.max_hours,
             device=flags.device, settings=api.read_assignments(flags.assignments), name=flags.name, workspace=flags.workspace,
-            pretrained=flags.pretrained,
+            pretrained=flags.pretrained, gpus=flags.gpus, batch_per_gpu=flags.batch_per_gpu,
         )
+        if not api.is_main_process():
+            continue
         print(f"Wrote {result.folder}: checkpoint_final.safetensors, log.jsonl, progress.png"
               f"{', validation/' if result.summary else ''}")
+    if not api.is_main_process():
+        return 0
     model = flags.name or flags.recipe
     pooled = api.cross_validation(flags.dataset, result.configuration, model, workspace=flags.workspace)
     following = api.next_prediction(flags.dataset, result.configuration, model, flags.workspace)
@@ -71,3 +82,6 @@ def run(flags: argparse.Namespace) -> int:
 COMMAND = Command(
     "train", "Train folds of a planned dataset, and validate each on its held-out cases.", add_flags, run, goes_on=True)
 main = main_of(COMMAND, "autoseg_train")
+
+if __name__ == "__main__":  # as torchrun starts it
+    sys.exit(main(None))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from autoseg.device import is_out_of_memory
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, OutOfMemory
 from autoseg.inference.inputs import PredictionInput, require_complete
 from autoseg.parallel import Outcome, free_memory_bytes
 from autoseg.provenance import OutputFolder
@@ -36,17 +36,43 @@ class Written:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Cases that are to be predicted by several processes. elsewhere: has cases predicted by them, of which nothing is there yet,
+    and yields their outcomes."""
+
+    cases: Sequence[PredictionInput]
+    elsewhere: Callable[[Sequence[PredictionInput]], Iterator[Outcome[PredictionInput]]]
+
+    def __iter__(self) -> Iterator[PredictionInput]:
+        return iter(self.cases)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """Cases that another process hands to this one, one by one: nothing of them is there yet, and that process takes note of
+    those that fail."""
+
+    cases: Iterator[PredictionInput]
+
+    def __iter__(self) -> Iterator[PredictionInput]:
+        return self.cases
+
+
 def predict_cases(
-    inputs: Sequence[PredictionInput], outputs: OutputFolder, output_of: Callable[[PredictionInput], str],
-    earlier: Callable[[PredictionInput], Value | None], predict: Callable[[Sequence[PredictionInput]], Prepared[Value]],
+    inputs: Iterable[PredictionInput], outputs: OutputFolder, output_of: Callable[[PredictionInput], str],
+    earlier: Callable[[PredictionInput], Value | None], predict: Callable[[Iterable[PredictionInput]], Prepared[Value]],
 ) -> Iterator[Outcome[PredictionInput]]:
     """Yield what became of each case: first those that are there already or cannot be predicted, then the others in order.
 
     outputs: the folder whose record takes note of failures. output_of: name of a case's output. earlier: what an earlier run left
     of a case, or None. predict: gives each waiting case with the function that predicts and writes it, lazily, so that the next
     case may be prepared while one is predicted. Where that function returns a future, the case is still being written, and its
-    outcome follows once the next case is predicted.
+    outcome follows once the next case is predicted. inputs: a sequence, `Spread` or `Handed`.
     """
+    if isinstance(inputs, Handed):
+        yield from _predict_each(predict(inputs))
+        return
     waiting: list[PredictionInput] = []
     for item in inputs:
         found = attempt(item, partial(_earlier, item, earlier))
@@ -54,16 +80,22 @@ def predict_cases(
             yield _noted(found, outputs, output_of)
         else:
             waiting.append(item)
+    for outcome in inputs.elsewhere(waiting) if isinstance(inputs, Spread) and waiting[1:] else _predict_each(predict(waiting)):
+        yield _noted(outcome, outputs, output_of)
+
+
+def _predict_each(prepared: Prepared[Value]) -> Iterator[Outcome[PredictionInput]]:
+    """Yield the outcome of each case once it is written."""
     being_written: Outcome[PredictionInput] | None = None
-    for item, make in predict(waiting):
+    for item, make in prepared:
         outcome = attempt(item, make)
         if being_written is not None:
-            yield _noted(_written(being_written), outputs, output_of)
+            yield _written(being_written)
         being_written = outcome if isinstance(outcome.value, Future) else None
         if being_written is None:
-            yield _noted(outcome, outputs, output_of)
+            yield outcome
     if being_written is not None:
-        yield _noted(_written(being_written), outputs, output_of)
+        yield _written(being_written)
 
 
 def _written(outcome: Outcome[PredictionInput]) -> Outcome[PredictionInput]:
@@ -91,10 +123,13 @@ def attempt(item: PredictionInput, function: Callable[[], Value | None]) -> Outc
         return Outcome(item, value=function())
     except AutosegError as error:
         return Outcome(item, error=error)
-    except MemoryError:
-        return Outcome(item, error=AutosegError(
-            f"{item}: memory ran out while it was read or preprocessed ({free_memory()}). Close other programs, or "
-            "use a machine with more memory."))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        where = "a device's memory" if isinstance(error, torch.cuda.OutOfMemoryError) else "memory"
+        return Outcome(item, error=OutOfMemory(
+            f"{item}: {where} ran out while it was worked on ({free_memory()}). Close other programs, or use a machine with more "
+            "memory."))
     except OSError as error:
         return Outcome(item, error=AutosegError(f"{item}: {error}."))
 
@@ -119,6 +154,6 @@ def memory_errors_named(case: str, shapes: Sequence[Shape], device: torch.device
         remedy = "Close other programs, or predict it on a machine with more memory"
         if len(shapes) > 1:
             remedy += f", or with one of the {len(shapes)} models alone (-m)"
-        raise AutosegError(f"case {case}: {where} while it was predicted (preprocessed shape "
+        raise OutOfMemory(f"case {case}: {where} while it was predicted (preprocessed shape "
                            f"{', '.join(map(str, dict.fromkeys(shapes)))}). {remedy}.") from error
 

@@ -14,7 +14,7 @@ from autoseg.dataset import grid_differences, stack_channels
 from autoseg.errors import AutosegError, many, some
 from autoseg.image import Image
 from autoseg.image_io import ENDINGS, file_ending, is_series, read_geometry, read_image
-from autoseg.inference.studies import notes_of_series, series_in
+from autoseg.inference.studies import Searched
 from autoseg.names import name_fault, on_disk
 
 PICTURES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -53,7 +53,7 @@ class TakesChannels(Protocol):
 
 
 def list_inputs(
-    path: Path, description: TakesChannels, one_file_each: bool = False, repair: bool = False
+    place: Path | Searched, description: TakesChannels, one_file_each: bool = False, repair: bool = False
 ) -> list[PredictionInput]:
     """Return the cases in a folder of images, or of one image, sorted by name; also series of DICOM files, anywhere below.
 
@@ -62,20 +62,23 @@ def list_inputs(
     A folder `<case>_0000` that holds one series is a channel like a file of that name; other series are cases.
     one_file_each: every file is a case with all its channels, whatever its name. repair: mend series that can be (`studies`).
     A case that lacks channels, and a series that is no whole volume, is listed with its problem, so that the others can be
-    predicted.
-    Raises AutosegError where `path` does not exist or holds no image.
+    predicted. place: the folder or image; `Searched` where its series were, or will be, looked for by others, too: then `repair`
+    is its own.
+    Raises AutosegError where it does not exist or holds no image.
     """
+    searched = place if isinstance(place, Searched) else Searched(place, repair)
+    path = searched.path
     channels = 1 if one_file_each else len(description.channel_names)
     if not path.exists():
         raise AutosegError(f"{path} does not exist. Give a folder of images, or one image, with -i.")
-    sources = [_Source(*one) for one in series_in(path, repair)]
+    sources = [_Source(*one) for one in searched.series()]
     if path.is_dir():
         left_out = (".dcm", *PICTURES) if sources else (".dcm",)
         sources += [_Source(layouts.stem(file), file) for file in layouts.image_files(path) if file_ending(file) not in left_out]
     elif not sources:
         sources = [_Source(layouts.stem(file), file) for file in _with_siblings(path, channels)]
     if not sources:
-        raise AutosegError(" ".join([f"{path} holds no image. Images end in {', '.join(ENDINGS)}.", *notes_of_series(path)[:4]]))
+        raise AutosegError(" ".join([f"{path} holds no image. Images end in {', '.join(ENDINGS)}.", *searched.notes()[:4]]))
     cases: dict[str, Channels] = defaultdict(lambda: defaultdict(list))
     plain: list[PredictionInput] = []
     for source in sources:

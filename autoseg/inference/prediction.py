@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Image
 from autoseg.inference.choice import Chosen
 from autoseg.inference.inputs import PredictionInput, list_inputs
+from autoseg.inference.studies import Searched
 from autoseg.parallel import Outcome
 from autoseg.provenance import OutputFolder
 
@@ -65,12 +66,13 @@ class Prediction(ABC):
 
     @abstractmethod
     def predict_files(
-        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
+        self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
         """Predict cases one by one into a folder; yield what became of each.
 
         An outcome's value is `Written`; a case that fails stops no other. What an earlier run of the same models and options
-        made of the same files stays, unless `overwrite`. Raises AutosegError as `outputs`.
+        made of the same files stays, unless `overwrite`. inputs: a sequence, or what `predict_cases` takes instead; it may be
+        iterated once alone. Raises AutosegError as `outputs`.
         """
 
     def without_probabilities(self, wanted: bool) -> None:
@@ -79,9 +81,9 @@ class Prediction(ABC):
             raise AutosegError("These models give no probabilities of classes. Leave out "
                                "--save-probabilities.")
 
-    def inputs(self, path: Path, repair: bool = False) -> list[PredictionInput]:
+    def inputs(self, place: Path | Searched) -> list[PredictionInput]:
         """List the cases in a folder of images, or of one image (see `list_inputs`)."""
-        return list_inputs(path, self, self.one_file_each, repair)
+        return list_inputs(place, self, self.one_file_each)
 
     def makes_only(self, ending: str, image: Path) -> bool:
         """Make one file of each image alone, with this ending, from now on; return whether it can be, for such an image."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.api.running import _as_begun
+from autoseg.api.run_request import as_begun
 from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.steps import Asked, RunRecord
@@ -28,26 +28,26 @@ def begun(tmp_path: Path) -> DatasetFolder:
 
 
 def test_a_run_without_flags_is_that_which_was_begun(begun: DatasetFolder) -> None:
-    asked = _as_begun(begun, Asked(), False, False, True)
+    asked = as_begun(begun, Asked(), False, False, True)
     assert asked.model_dump(exclude={"at"}) == THEN.model_dump(exclude={"at"})
-    more = _as_begun(begun, Asked(max_hours=5), False, False, True)  # a budget may grow
+    more = as_begun(begun, Asked(max_hours=5), False, False, True)  # a budget may grow
     assert (more.max_hours, more.epochs, more.recipes) == (5, 3, ("multiscale",))
 
 
 def test_a_change_of_folds_that_were_begun_names_the_settings(begun: DatasetFolder) -> None:
     changed = Asked(epochs=4, settings={"seed": "8", "learning_rate": "0.1"})
     with pytest.raises(AutosegError, match=r"epochs 3 \(now 4\), seed 7 \(now 8\), learning_rate none \(now 0\.1\)\. .*--name"):
-        _as_begun(begun, changed, False, False, True)
-    assert _as_begun(begun, changed, True, False, True).epochs == 3  # --continue
-    restarted = _as_begun(begun, changed, False, True, True)
+        as_begun(begun, changed, False, False, True)
+    assert as_begun(begun, changed, True, False, True).epochs == 3  # --continue
+    restarted = as_begun(begun, changed, False, True, True)
     assert (restarted.epochs, restarted.settings) == (4, {"seed": "8", "learning_rate": "0.1"})
-    named = _as_begun(begun, changed.model_copy(update={"name": "other", "recipes": ("multiscale",)}), False, False, True)
+    named = as_begun(begun, changed.model_copy(update={"name": "other", "recipes": ("multiscale",)}), False, False, True)
     assert (named.epochs, named.max_hours) == (4, None)
-    assert _as_begun(begun, Asked(name="other"), False, False, True).recipes == ("multiscale",)
+    assert as_begun(begun, Asked(name="other"), False, False, True).recipes == ("multiscale",)
 
 
 def test_another_recipe_takes_nothing_over(begun: DatasetFolder) -> None:
-    assert _as_begun(begun, Asked(recipes=("default",)), False, False, True).model_dump(exclude={"at"}) == Asked(
+    assert as_begun(begun, Asked(recipes=("default",)), False, False, True).model_dump(exclude={"at"}) == Asked(
         recipes=("default",)).model_dump(exclude={"at"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -42,7 +43,7 @@ from autoseg.plan import Frozen
 from autoseg.planners.request import Planned, Request, measured_cases
 from autoseg.preprocessing import store
 from autoseg.preprocessing.store import CaseToMake, StoredCase, StoredDescription, read_description
-from autoseg.provenance import OutputFolder
+from autoseg.provenance import PREDICTIONS, OutputFolder
 from autoseg.reporting.blocks import Section, Text
 from autoseg.reporting.parts import TaskReport
 from autoseg.task import TaskInfo
@@ -316,6 +317,37 @@ def test_an_image_is_never_taken_for_its_own_output(place: Place, task: Task, tm
         with pytest.raises(AutosegError, match="holds the images that are to be predicted .* leaves its input as it is"):
             predict_files(images, output, model=place.model(task).root, device="cpu", overwrite=True, quiet=True)
     assert files_in(images) == before
+
+
+@EVERY
+def test_two_processes_make_what_one_makes(
+    place: Place, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same files with the same bytes, but for the record's order; a case that fails is named in both, and tried again."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    images = shutil.copytree(place.source / "imagesTs", tmp_path / "images")
+    (images / "broken_0000.nii.gz").write_bytes(b"no image")
+    one, two = place.predict(task, images, tmp_path / "one"), place.predict(task, images, tmp_path / "two", gpus=2)
+    torch.set_num_threads(threads)
+    assert list(two.written) == list(one.written) == ["synthetic_005", "synthetic_006"]
+    assert two.rows == one.rows and two.warnings == one.warnings and list(two.failed) == list(one.failed) == ["broken"]
+    made = sorted(str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert made == sorted(str(path.relative_to(tmp_path / "two")) for path in (tmp_path / "two").rglob("*") if path.is_file())
+    for name in made:
+        if name == PREDICTIONS:
+            assert outcomes_in(tmp_path / "two" / name) == outcomes_in(tmp_path / "one" / name)
+        else:
+            assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    again = place.predict(task, images, tmp_path / "two", gpus=2)
+    assert again.already_there == 2 and list(again.failed) == ["broken"]
+
+
+def outcomes_in(record: Path) -> dict[str, Any]:
+    """What a record says of each output in the end."""
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    return {line["output"]: line for line in lines if "output" in line}
 
 
 @EVERY

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from autoseg.api import export_models
 from autoseg.best import Best, Candidate, DropSmall, KeepLargest, TriedRule, member_of
 from autoseg.cli.predict import main
 from autoseg.errors import AutosegError
@@ -20,12 +21,22 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image
 from autoseg.inference.choice import Chosen, choose_members
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
-from autoseg.ways import Difference, MeasuredWay, Way, Ways
-from autoseg.workspace import DatasetFolder, ModelFolder, Workspace
+from autoseg.tasks.segmentation.exports.description import described_steps
+from autoseg.tasks.segmentation.model import ModelDescription
+from autoseg.ways import Difference, MeasuredWay, Way, Ways, Wish, taken_way
+from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
 
 NAME = "Dataset001_Tiny"
 DROP = DropSmall(labels=(1, 2), below_ml=50)
 SAYS = "drop components of class1 ∪ class2 below 50 ml"
+CHANGE = Difference(mean=-0.0002, low=-0.0006, high=0.0003, p_value=0.4)
+COMMON: dict[str, Any] = {"evaluations": 8.0, "seconds": 1.0, "dice": 0.9, "nsd": 0.95, "dice_change": CHANGE,
+                          "nsd_change": CHANGE}
+THREE_WAYS = Ways(
+    measured=(MeasuredWay(way=Way(axes=(0, 1, 2)), cost=1, **{**COMMON, "dice_change": None, "nsd_change": None}),
+              MeasuredWay(way=Way(axes=(1,), step=0.65), cost=0.2, **COMMON),
+              MeasuredWay(way=Way(axes=(), step=0.8), cost=0.04, may_be_worse=True, **COMMON)),
+    chosen=1, fastest=2, not_worse=0.001, tolerance_mm=2.0, cases=208, device="cpu")
 
 
 class Place:
@@ -268,17 +279,26 @@ def test_a_model_that_is_named_by_its_folder_brings_its_rules_wherever_it_was_co
     assert place.choose(m=copies[:1]).note == ""
 
 
+def test_an_export_is_of_the_way_that_find_best_chose(place: Place, tmp_path: Path) -> None:
+    place.add("3d_fullres", mirror_axes=(0, 1, 2))
+    place.best(("3d_fullres", "default"), ways=THREE_WAYS)
+    result = export_models(tmp_path / "out", format="nnunet", workspace=place.workspace.root, quiet=True)
+    (checkpoint,) = (tmp_path / "out").rglob("checkpoint_final.pth")
+    assert torch.load(checkpoint, weights_only=True)["inference_allowed_mirroring_axes"] == (1,)
+    assert any("mirrored along axis 1 only" in note and "-step_size 0.65" in note for note in result.notes)
+    its = read_model(place.folder().model("3d_fullres", "default").model_json, ModelDescription)
+    said = described_steps(its, (), (), taken_way(THREE_WAYS, Wish()))
+    assert said["mirroring"]["axes"] == [1] and said["sliding_window"]["step"] == 0.65
+    assert said["way"]["full"] == {"step": 0.5, "axes": [0, 1, 2]} and "Dice changed by -0.0002" in said["way"]["chosen"]
+    in_full = described_steps(its, (), (), taken_way(None, Wish()))
+    assert (in_full["mirroring"]["axes"], in_full["sliding_window"]["step"], "way" in in_full) == ([0, 1, 2], 0.5, False)
+
+
 def test_the_command_predicts_as_find_best_chose_unless_the_user_says_how(
     place: Place, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change = Difference(mean=-0.0002, low=-0.0006, high=0.0003, p_value=0.4)
-    common = {"evaluations": 8.0, "seconds": 1.0, "dice": 0.9, "nsd": 0.95, "dice_change": change, "nsd_change": change}
     place.add("3d_fullres", mirror_axes=(0, 1, 2))
-    place.best(("3d_fullres", "default"), ways=Ways(
-        measured=(MeasuredWay(way=Way(axes=(0, 1, 2)), cost=1, **{**common, "dice_change": None, "nsd_change": None}),
-                  MeasuredWay(way=Way(axes=(1,), step=0.65), cost=0.2, **common),
-                  MeasuredWay(way=Way(axes=(), step=0.8), cost=0.04, may_be_worse=True, **common)),
-        chosen=1, fastest=2, not_worse=0.001, tolerance_mm=2.0, cases=208, device="cpu"))
+    place.best(("3d_fullres", "default"), ways=THREE_WAYS)
     made = {}
     for flags, said, facts in (
         ((), "Way: mirrored along axis 1 only, tiles 0.65 of the patch apart: Dice changed by -0.0002", ([1], 0.65)),

@@ -13,7 +13,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image
 from autoseg.inference.inputs import list_inputs, read_input
-from autoseg.inference.studies import notes_of_series
+from autoseg.inference.studies import Searched
 from tests.dicom.series import oblique, write_series
 
 
@@ -130,7 +130,7 @@ def test_series_below_a_folder_are_cases_and_what_is_no_volume_is_named(describe
     np.testing.assert_array_equal(read_input(items["DICOM_A_s004_T2_axial"]).array[0], SERIES + 1)
     problem = items["DICOM_D"].problem
     assert problem and "series 5" in problem and "1 slice of 5 is missing" in problem and "--repair" in problem
-    notes = notes_of_series(tmp_path)
+    notes = Searched(tmp_path).notes()
     assert len(notes) == 2 and "localizer" in notes[0] and "single image" in notes[1]
     repaired = {item.name: item for item in list_inputs(tmp_path, describe(), repair=True)}["DICOM_D"]
     assert repaired.problem is None

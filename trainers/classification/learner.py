@@ -45,6 +45,8 @@ class ClassifierLearner(OneNetworkLearner):
     """A learner of a `Classifier` (see `autoseg.trainers.loop.Learner`). Its branches share nothing, so that each learns as if it
     were alone. `know` tells it what the training cases are like."""
 
+    in_parts = False  # see `Learner`: the epoch is chosen by losses that one process sees
+
     def __init__(
         self, network: Classifier, plans: ClassPlans, settings: ClassificationSettings, device: torch.device
     ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from autoseg.distributed import Share
 from autoseg.errors import AutosegError
 from autoseg.parallel import free_memory_bytes
 from autoseg.tasks.localization.answer import coverage
@@ -60,12 +61,14 @@ class LocatorBatches:
 
     def __init__(
         self, cases: Sequence[InMemory], size: tuple[int, int], batch_size: int, settings: LocalizationSettings,
-        mirrors: bool, device: torch.device, is_augmented: bool = True, position: bool = False,
+        mirrors: bool, device: torch.device, is_augmented: bool = True, position: bool = False, share: Share | None = None,
     ) -> None:
         """Take cases in memory.
 
         size: (rows, columns). mirrors: whether columns may be flipped. position: whether a further channel says how far each
-        row is from the ends. is_augmented: else cases come whole, one by one."""
+        row is from the ends. is_augmented: else cases come whole, one by one. share: of the batches that is made here; None
+        for all."""
+        self.share = share or Share(range(batch_size))
         self.cases, self.size, self.batch_size, self.settings = cases, size, batch_size, settings
         self.mirrors, self.device, self.is_augmented, self.position = mirrors, device, is_augmented, position
         # Were only cases without the level turned, turning would tell them from the others
@@ -78,7 +81,7 @@ class LocatorBatches:
 
     def make(self, number: int) -> dict[str, torch.Tensor]:
         """Return image and target of batch `number` (see `LocatorBatch`), on the CPU."""
-        samples = [self._sample(number, index) for index in range(self.batch_size)]
+        samples = [self._sample(self.share.number(number), index) for index in self.share.positions]
         image, target = (torch.stack(parts) for parts in zip(*samples, strict=True))
         return {"image": image, "target": target}
 
@@ -90,7 +93,7 @@ class LocatorBatches:
     def nbytes(self) -> int:
         """Return the bytes of a batch."""
         channels = len(self.cases[0].channels) + self.position + 1
-        return 4 * channels * self.batch_size * self.size[0] * self.size[1]
+        return 4 * channels * len(self.share.positions) * self.size[0] * self.size[1]
 
     def _sample(self, number: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self.settings.seed, number, index))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from autoseg.console import ShowProgress
+from autoseg.distributed import world
 from autoseg.evaluation.csv_table import read_rows, write_rows
 from autoseg.files import remove_leftovers, write_json
 from autoseg.tasks.localization.locations import LOCATIONS, ValidatedLocation
@@ -56,11 +57,11 @@ def train_locator(
     mirrors = {plans.axis, plans.project} == {"y", "z"}  # then columns run from left to right, and are mirrored
     training = LocatorBatches(
         read_projections([data.stored[name] for name in data.training]), plans.size, batch_size, settings, mirrors, device,
-        position=sees_position(plans, settings))
+        position=sees_position(plans, settings), share=world().share_of_each(batch_size))
     held_out = [data.stored[name] for name in data.validation]
     validation = LocatorBatches(
         read_projections(held_out), plans.size, batch_size, settings, False, device, is_augmented=False,
-        position=sees_position(plans, settings)) if held_out else None
+        position=sees_position(plans, settings), share=world().whole_batches(batch_size)) if held_out else None
     processes = processes_for(device, training.nbytes, settings.batch_processes)
     background = BackgroundBatches(training.make, training.finish, processes, device.type == "cuda") if processes else None
     try:

@@ -50,7 +50,7 @@ class LocatorLearner(OneNetworkLearner):
 
     def training_step(self, batch: LocatorBatch) -> dict[str, float]:
         """Make one step with the gradient's norm held at `gradient_clip`."""
-        return self.step(batch.image, lambda logits: self._levels(logits, batch.target))
+        return self.step(batch.image, self._levels, batch.target)
 
     def validation_step(self, batch: LocatorBatch) -> tuple[dict[str, float], torch.Tensor]:
         """Return loss, and true positive, false positive, false negative pixels (1, 3) int64 of the band."""

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from autoseg.dataset import Labels
+from autoseg.trainers.whole_batch import whole_sum
 
 TINY = 1e-30
 
@@ -65,6 +66,7 @@ class Comparison:
         self.logits = logits.float()
         self.label = label
         self.labels = labels
+        self.pool_batch = pool_batch
         self.axes = ([0] if pool_batch else []) + list(range(2, label.ndim))
         self.annotated = annotated_in(label, labels)
 
@@ -116,13 +118,14 @@ class Comparison:
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over annotated voxels of (B, K, *spatial): (B, K), or (K,) where the batch is one image."""
-        return (values if self.annotated is None else values * self.annotated).sum(self.axes)
+        total = (values if self.annotated is None else values * self.annotated).sum(self.axes)
+        return whole_sum(total) if self.pool_batch else total
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """Return the mean over channels and annotated voxels of (B, channels, *spatial), a scalar; 0 where there are none."""
         if self.annotated is None:
             return values.mean()
-        return (values * self.annotated).sum() / (self.annotated.sum() * values.shape[1]).clamp_min(1)
+        return whole_sum((values * self.annotated).sum()) / whole_sum(self.annotated.sum() * values.shape[1]).clamp_min(1)
 
     @cached_property
     def _p_of_others(self) -> torch.Tensor:

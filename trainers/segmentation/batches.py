@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from autoseg.distributed import Share
 from autoseg.parallel import free_memory_bytes
 from autoseg.preprocessing.pipeline import OUTSIDE
 from autoseg.tasks.segmentation.store import ANNOTATED, StoredVolume
@@ -126,11 +127,13 @@ class PatchSampler:
     def __init__(
         self, cases: Sequence[ReadableCase], patch_size: tuple[int, ...], batch_size: int, foreground_share: float,
         augmentation: Augmentation | None, seed: int, prefers_rare: bool = False, values: Sequence[int] = (),
+        share: Share | None = None,
     ) -> None:
-        """values: labels of the previous stage that the network sees (see `finished`)."""
+        """values: labels of the previous stage that the network sees (see `finished`). share: of batches of `batch_size` that is
+        drawn here; None for all."""
         self.cases = cases
         self.patch_size = np.array(patch_size)
-        self.batch_size = batch_size
+        self.share = share or Share(range(batch_size))
         self.first_forced = round(batch_size * (1 - foreground_share))
         self.augmentation = augmentation
         self.seed = seed
@@ -139,7 +142,7 @@ class PatchSampler:
 
     def draw(self, number: int) -> list[Sample]:
         """Return the samples of batch `number`."""
-        return [self._sample(number, position) for position in range(self.batch_size)]
+        return [self._sample(self.share.number(number), position) for position in self.share.positions]
 
     def make(self, number: int) -> dict[str, torch.Tensor]:
         """Return image and label of batch `number` (see `Batch`), augmented on the CPU."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from autoseg.dataset import Labels
+from autoseg.distributed import Share
 from autoseg.errors import AutosegError
 from autoseg.plan import Configuration, Sides, Topology
 from autoseg.sides import Mirroring, pairs_fault, pairs_in_words, swapped_values
@@ -150,15 +151,15 @@ def augmentation_for(
 def batch_stream(
     cases: Sequence[ReadableCase], configuration: Configuration, settings: SegmentationSettings,
     augmentation: Augmentation | None, device: torch.device, threads: int, seed: int, processes: int = 0,
-    values: Sequence[int] = (),
+    values: Sequence[int] = (), share: Share | None = None,
 ) -> BatchStream | BackgroundBatches[Batch]:
     """Return batches of these cases, augmented where an augmentation is given.
 
     processes: number that make batches; 0 for threads that read cases, `threads` of them, and augmentation on `device`.
-    values: labels of the previous stage that the network sees."""
+    values: labels of the previous stage that the network sees. share: of the batches that this process takes; None for all."""
     sampler = PatchSampler(
         cases, configuration.patch_size, configuration.batch_size, settings.foreground_share, augmentation, seed,
-        settings.sampling == "rare", values)
+        settings.sampling == "rare", values, share)
 
     if not processes:
         return BatchStream(sampler, lambda samples: finished(samples, augmentation, device, values), threads)
@@ -169,7 +170,7 @@ def batch_stream(
     return BackgroundBatches(sampler.make, on_device, processes, is_pinned=device.type == "cuda")
 
 
-def batch_bytes(configuration: Configuration, channels: int) -> int:
-    """Return the bytes of a batch. channels: of the network's input."""
+def batch_bytes(configuration: Configuration, channels: int, samples: int) -> int:
+    """Return the bytes of so many patches. channels: of the network's input."""
     values = LABEL_BYTES + 4 * channels
-    return configuration.batch_size * math.prod(configuration.patch_size) * values
+    return samples * math.prod(configuration.patch_size) * values

@@ -48,7 +48,7 @@ class SegmentationLearner(OneNetworkLearner):
 
     def training_step(self, batch: Batch) -> dict[str, float]:
         """Make one step with the gradient's norm held at `gradient_clip`."""
-        return self.step(batch.image, lambda logits: self.loss(logits, batch.label))
+        return self.step(batch.image, self.loss, batch.label)
 
     def validation_step(self, batch: Batch) -> tuple[dict[str, float], torch.Tensor]:
         """Return loss, and true positive, false positive, false negative voxels (classes, 3) int64."""

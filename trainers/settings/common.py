@@ -63,6 +63,8 @@ class OptimizerSettings(TrainingSettings):
     plateau: PlateauSettings = PlateauSettings()
     compile: bool = Field(
         False, description="compile the network with torch.compile: minutes at the start, and a C++ compiler is needed")
+    accumulate: Many = Field(
+        1, description="parts in which each batch is computed, one after the other: the same gradient in less memory")
     warmup: float | None = Field(
         None, ge=0, lt=1, description="share of the training over which the rate rises linearly from zero; none for what fits "
         "the number of steps: 0.05 in short trainings, 0 in long ones")

@@ -158,7 +158,7 @@ def _headers_below(folder: Path) -> tuple[list[FileHeader], list[Refused], int]:
     seen: dict[str, FileHeader] = {}
     for path in _files(folder):
         try:
-            if not is_dicom_file(path):
+            if not _is_known(path) and not is_dicom_file(path):
                 other += 1
                 continue
             header = _header(path)
@@ -207,12 +207,20 @@ def is_dicom_file(path: Path) -> bool:
 
 
 def _header(path: Path) -> FileHeader | None:
-    status = path.stat()
-    state = (status.st_size, status.st_mtime_ns)
+    if not _is_known(path):
+        _headers[path] = (_state(path), read_header(path))
+    return _headers[path][1]
+
+
+def _is_known(path: Path) -> bool:
+    """Tell whether a file was read before as DICOM, and has not changed since."""
     known = _headers.get(path)
-    if known is None or known[0] != state:
-        known = _headers[path] = (state, read_header(path))
-    return known[1]
+    return known is not None and known[0] == _state(path)
+
+
+def _state(path: Path) -> State:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _same_bytes(one: Path, other: Path) -> bool:

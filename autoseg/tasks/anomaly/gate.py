@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,10 @@ import numpy as np
 from autoseg.device import resolve_device
 from autoseg.errors import AutosegError, many
 from autoseg.evaluation.csv_table import Row, read_rows, write_rows
-from autoseg.inference.cases import attempt
+from autoseg.inference.cases import Spread, attempt
 from autoseg.inference.inputs import PredictionInput, read_input, require_complete
 from autoseg.inference.prediction import CaseProgress
+from autoseg.parallel import Outcome
 from autoseg.plan import Frozen
 from autoseg.provenance import GATED, OutputFolder
 from autoseg.tasks.anomaly.detector import AnomalyDetector
@@ -94,31 +95,49 @@ class Gate:
     table = CSV_NAME
 
     def flag_files(
-        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool = False, progress: CaseProgress | None = None
+        self, inputs: Sequence[PredictionInput] | Spread, folder: Path, overwrite: bool = False,
+        progress: CaseProgress | None = None,
     ) -> Iterator[GatedCase]:
         """Score cases before they are segmented; yield a row for each. `gate.csv` is written at the end.
 
-        A case that has a row by the same detector and threshold keeps it, unless `overwrite`; one that cannot be scored is
-        flagged with the reason. Raises AutosegError where the folder cannot be written.
+        A case that has a row by the same detector and threshold keeps it, unless `overwrite`, and comes first; one that cannot be
+        scored is flagged with the reason. Raises AutosegError where the folder cannot be written.
         """
         origin = self.detector.origin(most_slices=self.detector.most_slices, threshold=self.threshold)
         outputs = OutputFolder(folder, origin, overwrite, GATED, refuses_others=False)
         outputs.require_own_tables(CSV_NAME)
         rows: dict[str, GatedCase] = {}
         try:
+            waiting = []
             for item in inputs:
-                rows[item.name] = row = self._row_of(item, outputs, progress)
+                if (there := self._earlier(item, outputs)) is not None:
+                    rows[item.name] = there
+                    yield there
+                else:
+                    waiting.append(item)
+            outcomes = inputs.elsewhere(waiting) if isinstance(inputs, Spread) and waiting[1:] else self.score(waiting, progress)
+            for outcome in outcomes:
+                rows[outcome.item.name] = row = self._noted(outcome, outputs)
                 yield row
         finally:
             if rows:
-                there = {name: GatedCase.model_validate(result) for name, result in outputs.results.items()} | rows
-                write_rows(folder / CSV_NAME, GatedCase, [there[name] for name in sorted(there)])
+                known = {name: GatedCase.model_validate(result) for name, result in outputs.results.items()} | rows
+                write_rows(folder / CSV_NAME, GatedCase, [known[name] for name in sorted(known)])
 
-    def _row_of(self, item: PredictionInput, outputs: OutputFolder, progress: CaseProgress | None) -> GatedCase:
+    def score(
+        self, items: Iterable[PredictionInput], progress: CaseProgress | None = None
+    ) -> Iterator[Outcome[PredictionInput]]:
+        """Yield the outcome of each case, whose value is its row."""
+        return (attempt(item, partial(self._score, item, progress)) for item in items)
+
+    def _earlier(self, item: PredictionInput, outputs: OutputFolder) -> GatedCase | None:
+        """Return the row that an earlier run left of a case."""
         entry = None if item.problem else outputs.made(item.name, item.images, is_file=False)
-        if entry is not None and entry.result is not None:
-            return GatedCase.model_validate(entry.result)
-        outcome = attempt(item, partial(self._score, item, progress))
+        return None if entry is None or entry.result is None else GatedCase.model_validate(entry.result)
+
+    def _noted(self, outcome: Outcome[PredictionInput], outputs: OutputFolder) -> GatedCase:
+        """Take note of the outcome of a case, and return its row."""
+        item = outcome.item
         if outcome.error is not None:
             problem = str(outcome.error)
             row = GatedCase(case=item.name, score=None, threshold=self.threshold.score, flagged=True, problem=problem)

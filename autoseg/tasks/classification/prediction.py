@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,7 @@ class ClassificationPrediction(Prediction):
         return answer_row(case, self.target, found, self.seer.calibration.thresholds)
 
     def predict_files(
-        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
+        self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
         """Write the table `classes.csv`, at the end, from the record of the folder: it holds what other commands told with the
         same classifier, too. Where that was asked for, write the maps of each case into `explain/`."""
@@ -145,7 +145,7 @@ class ClassificationPrediction(Prediction):
                   image.geometry.spacing_mm, image.geometry.orientation)
 
     def _classified(
-        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool
+        self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool
     ) -> Iterator[Outcome[PredictionInput]]:
         outputs, table = self.outputs(folder, overwrite), folder / CLASSES
         kind = answer_kind(self.target)

@@ -62,17 +62,12 @@ class EnsembleMember:
 
     def mirrored(self, axes: Axes | None) -> Axes:
         """Return those axes of the patch that training mirrored and that are among `axes` of the volume; None for all."""
-        return tuple(axis for axis in self.model.description.mirroring.axes if axes is None or axis + self._first_axis in axes)
+        return self.model.description.mirrored(axes)
 
     @property
     def mirrored_in_training(self) -> Axes:
         """Return the axes of the volume that training mirrored."""
-        return tuple(axis + self._first_axis for axis in self.model.description.mirroring.axes)
-
-    @property
-    def _first_axis(self) -> int:
-        """Return the axis of the volume that is the first of a patch."""
-        return 3 - self.model.description.configuration.dimensions
+        return tuple(axis + self.model.description.first_axis for axis in self.model.description.mirroring.axes)
 
     def preprocess(self, image: Image, name: str) -> tuple[np.ndarray, CaseProperties]:
         """Return (C, Z, Y, X) float32 on this model's grid, and what was done. Raises AutosegError as `preprocess_image`."""

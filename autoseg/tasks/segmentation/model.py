@@ -20,6 +20,7 @@ from autoseg.networks import build_network
 from autoseg.plan import Configuration, Frozen, Plans
 from autoseg.sides import Mirroring, pairs_fault
 from autoseg.tasks.segmentation.cascade import input_channels
+from autoseg.ways import Axes
 from autoseg.workspace import ModelFolder
 
 MOST_OUTPUTS = 2**15  # classes, background included: stored labels are of 16 bits
@@ -93,6 +94,15 @@ class ModelDescription(Description):
     @property
     def mirroring(self) -> Mirroring:
         return Mirroring(self.mirror_axes, self.swap_axes, self.swapped)
+
+    @property
+    def first_axis(self) -> int:
+        """Return the axis of the volume that is the first of a patch."""
+        return 3 - self.configuration.dimensions
+
+    def mirrored(self, axes: Axes | None) -> Axes:
+        """Return those axes of the patch that training mirrored and that are among `axes` of the volume; None for all."""
+        return tuple(axis for axis in self.mirror_axes if axes is None or axis + self.first_axis in axes)
 
     def build(self) -> nn.Module:
         """Return the network, with fresh weights."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from autoseg.explaining.attribution import NO_PROOF
 from autoseg.explaining.maps import EXPLAIN, draw_maps, picture_path, with_maps, write_maps
 from autoseg.image import Image
 from autoseg.image_io import file_ending, label_ending
+from autoseg.inference.cases import Handed
 from autoseg.inference.choice import Chosen
 from autoseg.inference.engines import engine_in_words, require_engine
 from autoseg.inference.inputs import PredictionInput, read_input
@@ -76,9 +77,10 @@ class SegmentationPrediction(Prediction):
         return outputs
 
     def predict_files(
-        self, inputs: Sequence[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
+        self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
-        self._kinds |= {kind for item in inputs for kind in file_names(item, self._dicom)}
+        if not isinstance(inputs, Handed):
+            self._kinds |= {kind for item in inputs for kind in file_names(item, self._dicom)}
         outcomes = self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress, self._dicom,
                                                 self.options.dicom_labelmap)
         return outcomes if not self.options.explain else with_maps(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ class Predictor:
 
     def predict_files(
         self,
-        inputs: Sequence[PredictionInput],
+        inputs: Iterable[PredictionInput],
         output_folder: Path,
         overwrite: bool = False,
         save_probabilities: bool = False,
@@ -266,7 +267,7 @@ class Predictor:
         with memory_errors_named(properties.case, shapes, self.device):
             return self.postprocess(labels, properties.spacing_mm)
 
-    def _prepare_each(self, items: Sequence[PredictionInput]) -> Iterator[tuple[PredictionInput, Callable[[], _Case]]]:
+    def _prepare_each(self, items: Iterable[PredictionInput]) -> Iterator[tuple[PredictionInput, Callable[[], _Case]]]:
         """Yield cases with the function that gives them preprocessed. While one is predicted, the next is under way, where memory
         allows."""
         with ThreadPoolExecutor(1) as pool:
@@ -279,9 +280,10 @@ class Predictor:
                     following = pool.submit(self._prepare, then)
                 return case
 
-            for item, then in zip(items, [*items[1:], None], strict=False):
-                under_way, following = following, None
-                yield item, partial(ready, item, under_way, then)
+            for item, then in pairwise(chain(items, [None])):
+                if item is not None:
+                    under_way, following = following, None
+                    yield item, partial(ready, item, under_way, then)
 
     def _has_memory_beside(self, case: _Case) -> bool:
         """Tell whether another case like this one, just preprocessed, can be too while this one is predicted."""

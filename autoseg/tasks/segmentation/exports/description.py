@@ -11,7 +11,7 @@ from autoseg.preprocessing.pipeline import IMAGE_ORDER, SMALLEST_STD
 from autoseg.preprocessing.resample import ANISOTROPY_THRESHOLD
 from autoseg.tasks.segmentation.cascade import values_seen
 from autoseg.tasks.segmentation.model import ModelDescription
-from autoseg.ways import TILE_STEP
+from autoseg.ways import TILE_STEP, TakenWay, Way
 
 IN_WORDS = {
     "ct": "clip to [clip_low, clip_high], subtract mean, divide by std",
@@ -21,14 +21,17 @@ IN_WORDS = {
 }
 
 
-def described_steps(its: ModelDescription, rules: Sequence[Rule], says: Sequence[str]) -> dict[str, Any]:
-    """Return the steps around the networks, as plain values. rules, says: the post-processing of find-best."""
+def described_steps(its: ModelDescription, rules: Sequence[Rule], says: Sequence[str], taken: TakenWay) -> dict[str, Any]:
+    """Return the steps around the networks, as plain values. rules, says: the post-processing of find-best. taken: the way to
+    predict that it chose."""
     return {
         "axes": _axes(its),
         "crop": "Crop to the smallest box in which any channel differs from 0; the whole image where none does.",
         "normalization": [_normalization(its, channel) for channel in range(len(its.channel_names))],
         **_previous_stage(its), "resampling": _resampling(its),
-        "sliding_window": _window(its), "mirroring": _mirroring(its), "labels": _labels(its),
+        "sliding_window": _window(its, taken.way), "mirroring": _mirroring(its, taken.way),
+        **({"way": {"chosen": taken.says, "full": {"step": TILE_STEP, "axes": list(its.mirror_axes)}}} if taken.says else {}),
+        "labels": _labels(its),
         "back": "Resize the logits as said, take the labels, put them into the crop box (0 outside), and undo axes.",
         "postprocessing": {"rules": rule_facts(rules), "in_words": list(says)},
     }
@@ -83,20 +86,22 @@ def _resampling(its: ModelDescription) -> dict[str, Any]:
                     "before by the same rule, with logits_order."}
 
 
-def _window(its: ModelDescription) -> dict[str, Any]:
+def _window(its: ModelDescription, way: Way) -> dict[str, Any]:
     patch = list(its.configuration.patch_size)
     return {
-        "patch": patch, "step": TILE_STEP, "gaussian_sigma_of_patch": SIGMA_OF_PATCH,
+        "patch": patch, "step": way.step, "gaussian_sigma_of_patch": SIGMA_OF_PATCH,
         "in_words": "Along each axis of n voxels and patch p, i = ceil((n - p) / (p · step)) intervals, patches at round((n - p) "
                     "/ i · k), k = 0..i; an axis shorter than the patch has one, padded with zeros on both sides, floor((p - n) "
                     "/ 2) before. Logits are averaged with the weight exp(-0.5 · ((v - floor(p / 2)) / (p · "
                     "gaussian_sigma_of_patch))²), the product over the axes."
-                    + (" Each slice is an image." if len(patch) == 2 else "")}
+                    + (" Each slice is an image." if len(patch) == 2 else "")
+                    + (" autoseg leaves out margins of an image that cannot hold anything; covering them finds background there, "
+                       "as a rule." if way.skip_empty else "")}
 
 
-def _mirroring(its: ModelDescription) -> dict[str, Any]:
+def _mirroring(its: ModelDescription, way: Way) -> dict[str, Any]:
     said: dict[str, Any] = {
-        "axes": list(its.mirror_axes),
+        "axes": list(its.mirrored(way.axes)),
         "in_words": "The mean of the logits over all 2^n combinations of these axes of the patch (0 is the first spatial one), "
                     "each flipped before the network and back after it; leaving it out is faster and a little worse."}
     if its.swapped:

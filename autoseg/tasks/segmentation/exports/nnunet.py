@@ -19,6 +19,7 @@ from autoseg.tasks.segmentation.exports.places import require_new_folder
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription, load_model
 from autoseg.tasks.segmentation.nnunet.plans import CONVOLUTIONS, NETWORKS, NORMALIZATION, RESAMPLE, RESAMPLING
 from autoseg.tasks.segmentation.nnunet.weights import their_name, with_copies
+from autoseg.ways import FULL, Way, Wish, taken_way
 from autoseg.workspace import ModelFolder
 
 TRAINER, USUAL_PLANS = "nnUNetTrainer", "nnUNetPlans"
@@ -46,12 +47,13 @@ def export(
         require_new_folder(targets[model], overwrite, FILES)
     if len(set(targets.values())) < len(targets):
         raise AutosegError("Two of the models would become one folder of nnU-Net's. Export them into two folders.")
+    way = taken_way(chosen.ways, Wish()).way
     with progress(f"Exporting to {output.name}", quiet) as report:
         for count, (model, its) in enumerate(loaded.items()):
             report(count / len(loaded), targets[model].name)
             with atomic_folder(targets[model], overwrite) as folder:
-                _write(its, folder)
-    notes = [note for its in loaded.values() for note in _notes(its.description)]
+                _write(its, folder, way if model in members else FULL)
+    notes = [*(note for its in loaded.values() for note in _notes(its.description)), *_notes_of_way(chosen)]
     if chosen.rules:
         notes.append("nnU-Net does not know autoseg's post-processing: autoseg postprocess applies it to nnU-Net's predictions, "
                      f"with --rules {chosen.members[0].best_json}.")
@@ -90,12 +92,27 @@ def _notes(its: ModelDescription) -> list[str]:
     return notes
 
 
-def _write(model: LoadedModel, folder: Path) -> None:
+def _notes_of_way(chosen: Chosen) -> list[str]:
+    """Return what to do so that nnU-Net predicts in the way that find-best chose."""
+    if chosen.ways is None or (way := chosen.ways.chosen_way.way) == chosen.ways.full.way:
+        return []
+    said = [f"find-best chose how to predict: {chosen.ways.in_words(way)}."]
+    if way.axes != chosen.ways.full.way.axes:
+        said.append("The checkpoints allow nnU-Net no other mirroring" + (
+            "; nnU-Net takes --disable_tta, too." if not way.axes else " (with --disable_tta it mirrors nothing)."))
+    if way.step != chosen.ways.full.way.step:
+        said.append(f"Give nnU-Net -step_size {way.step:g}.")
+    if way.skip_empty:
+        said.append("nnU-Net always covers all of an image.")
+    return [" ".join(said)]
+
+
+def _write(model: LoadedModel, folder: Path, way: Way) -> None:
     its = model.description
     plans, dataset = _plans(its), _dataset(its)
     write_json(folder / "plans.json", plans)
     write_json(folder / "dataset.json", dataset)
-    axes = tuple(axis for axis in its.mirror_axes if axis not in its.swap_axes)
+    axes = tuple(axis for axis in its.mirrored(way.axes) if axis not in its.swap_axes)
     for fold, network in zip(model.folds, model.networks, strict=True):
         place = folder / f"fold_{fold}"
         place.mkdir()

@@ -25,6 +25,7 @@ from autoseg.tasks.segmentation.exports.description import described_steps
 from autoseg.tasks.segmentation.exports.places import require_new_folder
 from autoseg.tasks.segmentation.model import ModelDescription, load_model
 from autoseg.versions import versions
+from autoseg.ways import Wish, taken_way
 
 NEEDS = ("onnx", "onnxscript", "onnxruntime")  # the extra
 OPSET = 18
@@ -62,8 +63,10 @@ def export(
         write_json(folder / DESCRIPTION, _description(its, model.folds, differences, chosen))
     worst = max(differences.values())
     show_unless_quiet(f"ONNX Runtime and PyTorch differ by {worst:.2g} at most in the logits of {EXAMPLE}")
+    way = [] if chosen.ways is None else [
+        f"{DESCRIPTION} describes the way to predict that find-best chose: {chosen.ways.reason}"]
     return [f"{DESCRIPTION} says what comes before and after the networks; their outputs are logits, to be averaged over the "
-            "folds"]
+            "folds", *way]
 
 
 def _require_extra() -> None:
@@ -128,7 +131,7 @@ def _description(
         "networks": {fold: f"fold_{fold}.onnx" for fold in folds},
         "input": {"name": "patch", "dtype": "float32", "shape": ["batch", input_channels(its.configuration, its.labels), *patch]},
         "output": {"name": "logits", "dtype": "float32", "shape": ["batch", its.labels.output_channels, *patch]},
-        **described_steps(its, chosen.rules, chosen.says),
+        **described_steps(its, chosen.rules, chosen.says, taken_way(chosen.ways, Wish())),
         "example": {"input": EXAMPLE, "outputs": {fold: f"fold_{fold}_example_output.npy" for fold in folds},
                     "largest_difference_of_onnxruntime": differences},
         "versions": versions() | {name: importlib.import_module(name).__version__ for name in NEEDS},
