@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 
 from autoseg.api import cross_validation, evaluate, plan_and_preprocess, predict_files, train
-from autoseg.api.reporting import build_report
 from autoseg.errors import AutosegError
-from autoseg.evaluation.csv_table import read_rows
 from autoseg.files import write_json, write_text
 from autoseg.image import Geometry, Image
-from autoseg.image_io import read_image, write_image, write_label
+from autoseg.image_io import write_image, write_label
 from autoseg.inference.checkpoints import read_weights
-from autoseg.tasks.classification.explaining import CovariateRow
 from autoseg.tasks.classification.model import ClassifierDescription
 from autoseg.tasks.classification.rows import CLASSES
 from autoseg.workspace import DatasetFolder, read_model
@@ -117,20 +114,3 @@ def test_a_table_that_changed_since_planning_is_not_trained_on(workspace: Path) 
             run(workspace, 0, "changed")
     finally:
         write_text(table, before)
-
-
-def test_answers_are_explained_on_the_images_own_grid_and_the_report_shows_the_maps(workspace: Path, tmp_path: Path) -> None:
-    dataset, models = workspace / "Dataset007_Grades", DatasetFolder(workspace / "workspace" / "Dataset007_Grades")
-    result = predict_files(dataset / "imagesTr" / "c1_0000.nii.gz", tmp_path, model=models.model("classes", "classifier").root,
-                           roi=dataset / "labelsTr", covariates=dataset / "targets.csv", quiet=True, device="cpu", explain=True)
-    assert not result.failed and "no proof" in result.notes[-1] and result.made == "1 row(s) in classes.csv and maps in explain/"
-    files = sorted(path.name for path in (tmp_path / "explain").iterdir())
-    assert files == ["c1.png", "c1_covariates.csv", "c1_gradcam.nii.gz", "c1_occlusion.nii.gz"]
-    image, seen = (read_image(path) for path in (dataset / "imagesTr" / "c1_0000.nii.gz", tmp_path / "explain" / files[-1]))
-    assert not image.geometry.differences(seen.geometry, image.array.shape[1:])
-    assert np.abs(seen.array[0, 2:6, 2:7, 3:8]).max() > 0 and np.abs(seen.array[0, :, 9]).max() == 0  # the region and its margin
-    assert [row.covariate for row in sorted(read_rows(tmp_path / "explain" / "c1_covariates.csv", CovariateRow),
-                                            key=lambda row: row.covariate)] == ["age", "sex"]
-    page = build_report(models)
-    assert "What each input gives" in page and "Sanity test of the maps" in page and "ROC curve" in page
-    assert "Reliability curve" in page
