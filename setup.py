@@ -60,9 +60,11 @@ setup(
         "psutil>=5.9",
     ],
     extras_require={
-        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "scikit-image", "build", "dcmqi", "submitit>=1.5", *DICOM],
+        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "scikit-image", "build", "dcmqi", "submitit>=1.5", "captum>=0.8",
+                *DICOM],
         "cluster": ["submitit>=1.5"],  # submits jobs to SLURM
         "dicom": DICOM,
+        "explain": ["captum>=0.8"],  # --explain: maps of what networks look at
         "openvino": ["openvino>=2026.0"],  # runs networks on a CPU; 180 MB, so that it is not in dev
         "onnx": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],  # torch writes with the first two, the third checks
     },

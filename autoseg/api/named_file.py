@@ -36,7 +36,7 @@ def folder_for_file(
         raise AutosegError(f"{target} names one file, but {many(len(inputs), 'image')} are to be predicted "
                            f"({some(item.name for item in inputs)}). Name a folder with -o.")
     images = [image for item in inputs for image in item.images]
-    flags = {"save_probabilities": "--save-probabilities", "gate": "--gate", "dicom": "--dicom"}
+    flags = {"save_probabilities": "--save-probabilities", "gate": "--gate", "dicom": "--dicom", "explain": "--explain"}
     for further in (name for name in flags if options.get(name)):
         raise AutosegError(f"{flags[further]} gives further files, but {target} names one file. Name a "
                            "folder.")

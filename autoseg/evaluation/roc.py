@@ -15,6 +15,7 @@ from autoseg.evaluation.confidence import Interval, percentile_intervals, resamp
 from autoseg.plan import Frozen
 
 Truth = Literal["normal", "abnormal"]
+BAND_POINTS = 51
 NORMAL_PERCENTILE = 95.0  # percentile of the normal scores: the threshold for the sensitivity
 
 
@@ -59,6 +60,27 @@ def roc_curve(scores: np.ndarray, abnormal: np.ndarray) -> RocCurve:
     """Return a point for each distinct score, highest first. scores (N,) float; abnormal (N,) bool; both groups must be there."""
     above = _above(*_by_score(scores, abnormal), np.ones((1, len(scores))))
     return RocCurve(*(np.append(0.0, counts[0] / counts[0, -1]) for counts in (above.normal, above.abnormal)))
+
+
+class RocBand(NamedTuple):
+    """The 95 % bootstrap interval over cases of the true positive rate (low, high), at false positive rates (fpr)."""
+
+    fpr: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def roc_band(scores: np.ndarray, abnormal: np.ndarray, case: np.ndarray) -> RocBand:
+    """Return the interval of a curve, from resamples with both groups. scores (N,) float; abnormal (N,) bool, both groups
+    must be there; case (N,): number of each entry's case, from 0."""
+    order, starts, ordered = _by_score(scores, abnormal)
+    fpr, found = np.linspace(0, 1, BAND_POINTS), []
+    for times in resampled_cases(int(case.max()) + 1, width=len(scores)):
+        for normal, ill in zip(*_above(order, starts, ordered, times[:, case]), strict=True):
+            if normal[-1] and ill[-1]:
+                found.append(np.interp(fpr, np.append(0.0, normal / normal[-1]), np.append(0.0, ill / ill[-1])))
+    low, high = np.transpose(percentile_intervals(np.array(found).reshape(-1, BAND_POINTS)))
+    return RocBand(fpr, low, high)
 
 
 def roc_of(entries: Sequence[Scored]) -> RocCurve:

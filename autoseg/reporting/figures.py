@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from autoseg.evaluation.roc import RocCurve
+from autoseg.evaluation.roc import RocBand, RocCurve
 from autoseg.plotting import BLUE, GRID, INK, LINES, PAGE_STYLE, PALE_BLUE, VERMILION, new_figure, style, svg
 from autoseg.wording import interval, number, shortened, signed
 
@@ -148,8 +149,21 @@ def price_curve(
         return svg(figure, f"Line chart. {name}, {unit} over {price_unit}. {said}")
 
 
-def roc_lines(name: str, lines: Mapping[str, RocCurve]) -> Markup:
-    """Draw ROC curves, each by its name in the legend, and chance as a dotted line; an empty string where there is none."""
+class Reliable(NamedTuple):
+    """A point of `reliability`: cases of about the same probability, the share of them that is true, and its interval."""
+
+    probability: float
+    share: float
+    low: float
+    high: float
+    cases: int
+
+
+def roc_lines(name: str, lines: Mapping[str, RocCurve], bands: Mapping[str, RocBand] | None = None) -> Markup:
+    """Draw ROC curves, each by its name in the legend, and chance as a dotted line; an empty string where there is none.
+
+    bands: intervals of some of the curves, by the same names.
+    """
     if not lines:
         return Markup("")
     with style(PAGE_STYLE, name):
@@ -157,10 +171,29 @@ def roc_lines(name: str, lines: Mapping[str, RocCurve]) -> Markup:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         for (line, curve), (colour, dashes) in zip(lines.items(), itertools.cycle(LINES), strict=False):
             axes.plot(curve.fpr, curve.tpr, color=colour, linestyle=dashes, linewidth=1.8, label=line)
+            if band := (bands or {}).get(line):
+                axes.fill_between(band.fpr, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=11.5, handlelength=2.4, columnspacing=1.0)
         said = " ".join(_said_of_roc(line, curve) for line, curve in lines.items())
         return svg(figure, f"ROC curve. {name}: true positive rate over false positive rate. {said}")
+
+
+def reliability(name: str, points: Sequence[Reliable]) -> Markup:
+    """Draw the share that is true over the probability that was told, with intervals, and honesty as a dotted line; an empty
+    string where there is no point."""
+    if not points:
+        return Markup("")
+    with style(PAGE_STYLE, name):
+        figure, axes = _figure(3.9)
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        for point in points:
+            axes.plot([point.probability] * 2, [point.low, point.high], color=BLUE, linewidth=1.6)
+        axes.plot([point.probability for point in points], [point.share for point in points], "o-", color=BLUE, linewidth=1.2)
+        axes.set(xlabel="probability that was told", ylabel="share that is true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        said = " ".join(f"At {number(point.probability)}: {number(point.share)} ({interval(point.low, point.high)}), "
+                        f"{point.cases} cases." for point in points)
+        return svg(figure, f"Reliability curve. {name}: share that is true over the probability that was told. {said}")
 
 
 def intensity_ranges(name: str, channels: Mapping[str, tuple[float, float, float]], unit: str) -> Markup:

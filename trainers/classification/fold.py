@@ -12,6 +12,7 @@ from autoseg.evaluation.csv_table import write_rows
 from autoseg.files import remove_leftovers, write_json
 from autoseg.tasks.classification.covariates import is_standardized, moments, standardize
 from autoseg.tasks.classification.evaluation import methods_of, read_validated
+from autoseg.tasks.classification.explained import explain_fold
 from autoseg.tasks.classification.model import load_classifier
 from autoseg.tasks.classification.plan import ClassPlans
 from autoseg.tasks.classification.pretrained import Pretrained
@@ -152,6 +153,8 @@ def validate_fold(
     write_rows(place.validated(CLASSES), kind, rows)
     described = loaded.description.model_copy(update={"plans": plans})
     summary = summarize(target, Validated(target, methods, [read_validated(described, place)]))
+    explain_fold(seer, {name: data.stored[name] for name in data.validation}, {
+        name: values if takes else values[:0] for name, values in covariates.items()}, target, place, rows)
     write_json(place.summary_json, summary)
     return summary
 

@@ -145,9 +145,16 @@ class Classifier(nn.Module):
 
     def logits(self, features: list[torch.Tensor], covariates: torch.Tensor) -> list[torch.Tensor]:
         """Return the logits of each branch, (B, outputs) float32. covariates: (B, D) as encoded, nan where missing."""
-        scaled = torch.nan_to_num((covariates - self.mean) / self.std, nan=0.0)
+        scaled = self._scaled(covariates)
         found = [branch.logits(of, scaled) for branch, of in zip(self.branches, features, strict=True)]
         return found if self.training else [logits + self.offset for logits in found]
+
+    def answers(self, image: torch.Tensor, covariates: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the branch that answers, (B, outputs) float32, in prediction. image: (B, C, *spatial)."""
+        return self.answer.logits(self.answer(image), self._scaled(covariates)) + self.offset
+
+    def _scaled(self, covariates: torch.Tensor) -> torch.Tensor:
+        return torch.nan_to_num((covariates - self.mean) / self.std, nan=0.0)
 
 
 def build_classifier(shape: ClassifierShape) -> Classifier:

@@ -48,3 +48,6 @@ class PredictOptions(Frozen):
         None, "a folder of label files, named like the cases, of the region that the classifier looks at; for one that was "
               "planned "
               "with --roi", metavar="LABELS")
+    explain: bool = option(
+        False, "also write, into explain/, maps of the voxels that each answer depends on (Grad-CAM and occlusion) as NIfTI and "
+               "as pictures, and how much each covariate counts")

@@ -7,9 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import AutosegError
 from autoseg.evaluation.csv_table import write_rows
+from autoseg.explaining.attribution import NO_PROOF, require_captum
+from autoseg.explaining.maps import EXPLAIN, draw_maps, picture_path, with_maps, write_maps
 from autoseg.image import Image
 from autoseg.inference.cases import Written, predict_cases
 from autoseg.inference.checkpoints import origin_of
@@ -21,7 +25,15 @@ from autoseg.parallel import Outcome
 from autoseg.pictures import is_gray
 from autoseg.provenance import Origin, OutputFolder
 from autoseg.tasks.classification.covariates import encoded, unusual
-from autoseg.tasks.classification.framing import frame_image
+from autoseg.tasks.classification.explaining import (
+    RANDOM,
+    CovariateRow,
+    Explainer,
+    covariate_changes,
+    covariate_rows,
+    rows_of,
+)
+from autoseg.tasks.classification.framing import Framed, frame_image
 from autoseg.tasks.classification.model import load_classifier
 from autoseg.tasks.classification.options import PredictOptions
 from autoseg.tasks.classification.plan import Target
@@ -41,10 +53,13 @@ class ClassificationPrediction(Prediction):
     doing = "Classifying"
     compare_with = ("TRUTH.csv", "where you know the classes, as a table of case and class")
 
-    def __init__(self, seer: Seer, sheet: Sheet | None, regions: Path | None = None) -> None:
+    def __init__(
+        self, seer: Seer, sheet: Sheet | None, regions: Path | None = None, explainer: Explainer | None = None
+    ) -> None:
         self.seer, self.sheet, self.plans, self.regions = seer, sheet, seer.description.plans, regions
         self.one_file_each = self.plans.source.layout == "folders"
         self.covariates = self.plans.covariates if seer.description.shape.covariates else ()
+        self.explainer, self.subfolders = explainer, () if explainer is None else (EXPLAIN,)
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -68,6 +83,7 @@ class ClassificationPrediction(Prediction):
     def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
         outputs = OutputFolder(folder, self._origin(), overwrite)
         outputs.claim_tables(CLASSES)
+        outputs.require_own_tables(*self.subfolders)
         return outputs
 
     def _origin(self) -> Origin:
@@ -92,18 +108,45 @@ class ClassificationPrediction(Prediction):
         region = None if self.regions is None else region_files(self.regions).get(item.name)
         return item.images if region is None else (*item.images, region)
 
-    def _row(self, image: Image, case: str) -> ClassRow:
+    def _framed(self, image: Image, case: str) -> Framed:
         region = None if self.regions is None else read_region(self.regions, case, image)
-        framed = frame_image(image, case, self.plans, region)
-        cells = self._cells(case) or ("",) * len(self.covariates)
-        found = self.seer.probabilities(framed.array, encoded(self.covariates, cells), case)
+        return frame_image(image, case, self.plans, region)
+
+    def _given(self, case: str) -> np.ndarray:
+        """Return the covariates of a case, as encoded."""
+        return encoded(self.covariates, self._cells(case) or ("",) * len(self.covariates))
+
+    def _row(self, image: Image, case: str) -> ClassRow:
+        found = self.seer.probabilities(self._framed(image, case).array, self._given(case), case)
         return answer_row(case, self.target, found, self.seer.calibration.thresholds)
 
     def predict_files(
         self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
         """Write the table `classes.csv`, at the end, from the record of the folder: it holds what other commands told with the
-        same classifier, too."""
+        same classifier, too. Where that was asked for, write the maps of each case into `explain/`."""
+        outcomes = self._classified(inputs, folder, overwrite)
+        return outcomes if self.explainer is None else with_maps(
+            outcomes, lambda item: [picture_path(folder, item.name)], partial(self._explain, self.explainer, folder))
+
+    def _explain(self, explainer: Explainer, folder: Path, item: PredictionInput) -> None:
+        """Write the maps of a case, a table of what its covariates count, and last the picture."""
+        image, case = read_input(item), item.name
+        framed, given = self._framed(image, case), self._given(case)
+        found = explainer.maps(framed.array, given, case)
+        back = {name: framed.frame.back(values) for name, values in found.named.items()}
+        write_maps(folder, case, image, {name: values for name, values in back.items() if name != RANDOM})
+        others = [self._given(name) for name in (self.sheet.rows if self.sheet is not None else ()) if name != case]
+        if others and self.covariates:
+            changes = covariate_changes(self.seer, framed.array, given, np.stack(others), self.covariates)
+            rows = covariate_rows(case, changes, self._cells(case) or ("",) * len(self.covariates))
+            write_rows(folder / EXPLAIN / f"{case}_covariates.csv", CovariateRow, rows)
+        draw_maps(picture_path(folder, case), image.array, rows_of(back), f"{case}: evidence for {found.of}",
+                  image.geometry.spacing_mm, image.geometry.orientation)
+
+    def _classified(
+        self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool
+    ) -> Iterator[Outcome[PredictionInput]]:
         outputs, table = self.outputs(folder, overwrite), folder / CLASSES
         kind = answer_kind(self.target)
 
@@ -132,7 +175,10 @@ class ClassificationPrediction(Prediction):
         return Answer(row=self._row(image, case), warnings=self._warnings(image, case))
 
     def made(self, written: int, extra: int) -> str:
-        return f"{written} row(s) in {CLASSES}"
+        return f"{written} row(s) in {CLASSES}{f' and maps in {EXPLAIN}/' * (self.explainer is not None)}"
+
+    def notes(self, rows: Sequence[Any]) -> list[str]:
+        return [] if self.explainer is None else [NO_PROOF]
 
     def table(self, rows: Sequence[Any]) -> Table | None:
         from autoseg.tasks.classification.tables import answers_table
@@ -150,6 +196,8 @@ def open_models(
 ) -> ClassificationPrediction:
     """Return the chosen classifier on a device, "auto", "cpu", "cuda", ... Raises AutosegError where the folder holds none, or
     has no such folds, or the table lacks a covariate."""
+    if options.explain:
+        require_captum()
     target = resolve_device(device)
     loaded = load_classifier(chosen.members[0], folds, target)
     its = loaded.description
@@ -161,7 +209,8 @@ def open_models(
         raise AutosegError("This classifier looks at whole images, and takes no region. Leave out --roi.")
     if options.roi is not None:
         region_files(options.roi)
-    return ClassificationPrediction(Seer(loaded, target), _sheet(options, its.plans, its.shape.covariates), options.roi)
+    sheet, seer = _sheet(options, its.plans, its.shape.covariates), Seer(loaded, target)
+    return ClassificationPrediction(seer, sheet, options.roi, Explainer(seer) if options.explain else None)
 
 
 def _sheet(options: PredictOptions, plans: Any, width: int) -> Sheet | None:

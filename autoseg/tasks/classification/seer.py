@@ -45,16 +45,20 @@ class Seer:
 
         Raises AutosegError where memory runs out, or weights give no numbers.
         """
-        image = seen[:, 0] if self.description.plans.view == "picture" else seen
-        batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.device)
-        batch = batch.contiguous(memory_format=memory_format(self.device, batch.ndim - 2))
-        given = torch.from_numpy(covariates)[None].to(self.device)
+        batch, given = self.batch(seen, covariates)
         with memory_errors_named(case, [seen.shape], self.device), torch.inference_mode():
             found = [self._logits(network, batch, given) for network in self.classifier.networks]
         logits = [np.stack([branches[index] for branches in found]) for index in range(len(found[0]))]
         if not all(np.isfinite(of).all() for of in logits):
             raise AutosegError("The classifier's networks give no numbers (NaN): its training failed. Train it again.")
         return Told(logits[0], logits[1] if len(logits) > 1 else None)
+
+    def batch(self, seen: np.ndarray, covariates: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what networks take of a case: its image (1, C, *spatial) and its covariates (1, D), on the device."""
+        image = seen[:, 0] if self.description.plans.view == "picture" else seen
+        batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.device)
+        batch = batch.contiguous(memory_format=memory_format(self.device, batch.ndim - 2))
+        return batch, torch.from_numpy(covariates)[None].to(self.device)
 
     def probabilities(self, seen: np.ndarray, covariates: np.ndarray, case: str) -> np.ndarray:
         """Return the probability of each class or label, (K,): the mean over the networks, each at the fitted temperature."""

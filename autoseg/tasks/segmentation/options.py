@@ -45,6 +45,9 @@ class PredictOptions(Frozen):
     fast: bool = option(False, "the fastest way that find-best measured, and what it costs")
     postprocessing: bool = option(True, "leave out the rules that find-best chose")
     save_probabilities: bool = option(False, "also write each class's probabilities (.b2nd)")
+    explain: bool = option(
+        False, "also write, into explain/, a map of the voxels that the volume of each class depends on (gradient), as NIfTI and "
+               "as pictures; takes several times as long")
     dicom: tuple[Literal["seg", "rtstruct", "nifti"], ...] | None = option(
         None, "what is written of a DICOM series: seg and rtstruct, DICOM objects in folders of these names, and nifti (default: "
               "seg nifti)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,16 +15,19 @@ from autoseg.best import Rule
 from autoseg.console import show_unless_quiet
 from autoseg.device import device_in_words, resolve_device
 from autoseg.errors import AutosegError
+from autoseg.explaining.attribution import NO_PROOF
+from autoseg.explaining.maps import EXPLAIN, draw_maps, picture_path, with_maps, write_maps
 from autoseg.image import Image
 from autoseg.image_io import file_ending, label_ending
 from autoseg.inference.cases import Handed
 from autoseg.inference.choice import Chosen
 from autoseg.inference.engines import engine_in_words, require_engine
-from autoseg.inference.inputs import PredictionInput
+from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import Answer, CaseProgress, Prediction
 from autoseg.parallel import Outcome
 from autoseg.preprocessing.store import Spacing
 from autoseg.provenance import OutputFolder
+from autoseg.tasks.segmentation.explaining import explain_image, require_gradients
 from autoseg.tasks.segmentation.files import DICOM, IN_WORDS, SUBFOLDERS, DicomKind, file_names
 from autoseg.tasks.segmentation.model import LoadedModel, load_model
 from autoseg.tasks.segmentation.options import PredictOptions
@@ -40,11 +44,13 @@ class SegmentationPrediction(Prediction):
     """One model, or several whose probabilities are averaged."""
 
     doing, done = "Segmenting", "segmented"
-    subfolders = SUBFOLDERS
+    subfolders: tuple[str, ...] = SUBFOLDERS
 
     def __init__(self, predictor: Predictor, options: PredictOptions, taken: TakenWay) -> None:
         self.predictor, self.options, self.taken, self._dicom = predictor, options, taken, options.dicom
         self._kinds: set[DicomKind] = set()  # of the files that were asked for
+        if options.explain:
+            self.subfolders = (*SUBFOLDERS, EXPLAIN)
         has_labels = options.dicom is None or "nifti" in options.dicom
         self.compare_with = ("REFERENCE_DIR", "where you have reference labels") if has_labels else None
 
@@ -65,15 +71,28 @@ class SegmentationPrediction(Prediction):
         return "\n".join([*lines, f"Why: {chosen.why}", *way, f"Post-processing: {says}"])
 
     def outputs(self, folder: Path, overwrite: bool) -> OutputFolder:
-        return self.predictor.outputs(folder, overwrite, self.options.dicom_labelmap)
+        outputs = self.predictor.outputs(folder, overwrite, self.options.dicom_labelmap)
+        if self.options.explain:
+            outputs.require_own_tables(EXPLAIN)
+        return outputs
 
     def predict_files(
         self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
     ) -> Iterator[Outcome[PredictionInput]]:
         if not isinstance(inputs, Handed):
             self._kinds |= {kind for item in inputs for kind in file_names(item, self._dicom)}
-        return self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress, self._dicom,
-                                            self.options.dicom_labelmap)
+        outcomes = self.predictor.predict_files(inputs, folder, overwrite, self.options.save_probabilities, progress, self._dicom,
+                                                self.options.dicom_labelmap)
+        return outcomes if not self.options.explain else with_maps(
+            outcomes, lambda item: [picture_path(folder, item.name)], partial(self._explain, folder))
+
+    def _explain(self, folder: Path, item: PredictionInput) -> None:
+        """Write the maps of a case, and last the picture."""
+        image = read_input(item)
+        maps = explain_image(self.predictor, image, item.name)
+        write_maps(folder, item.name, image, maps)
+        draw_maps(picture_path(folder, item.name), image.array, {name: {name: values} for name, values in maps.items()},
+                  f"{item.name}: voxels that each volume depends on", image.geometry.spacing_mm, image.geometry.orientation)
 
     def makes_only(self, ending: str, image: Path) -> bool:
         is_dicom = file_ending(image) == DICOM
@@ -89,12 +108,14 @@ class SegmentationPrediction(Prediction):
             return Answer(self.predictor.predict_image(image, case, file), read_probabilities(file), warnings=warnings)
 
     def notes(self, rows: Sequence[Any]) -> list[str]:
-        return [f"Note: {note}" for note in dict.fromkeys(
+        said = [NO_PROOF] if self.options.explain else []
+        return said + [f"Note: {note}" for note in dict.fromkeys(
             note for member in self.predictor.members for note in member.model.description.notes)]
 
     def made(self, written: int, extra: int) -> str:
         kinds = ", ".join(words for kind, words in IN_WORDS.items() if kind in self._kinds)
-        return f"{written} segmentation(s){f' as {kinds}' * any(kind in self._kinds for kind in SUBFOLDERS)}"
+        maps = f" and maps in {EXPLAIN}/" * self.options.explain
+        return f"{written} segmentation(s){f' as {kinds}' * any(kind in self._kinds for kind in SUBFOLDERS)}{maps}"
 
 
 def open_models(
@@ -106,6 +127,8 @@ def open_models(
     """
     if not 0 < options.step_size <= 1:
         raise AutosegError(f"--step-size is {options.step_size:g}, but must be above 0 and 1 at most.")
+    if options.explain:
+        require_gradients(options)
     wishes = ("step_size", "mirroring", "skip_empty")
     given = {name: getattr(options, name) for name in wishes if name in options.model_fields_set}
     taken = taken_way(chosen.ways, Wish(

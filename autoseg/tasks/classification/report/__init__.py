@@ -21,6 +21,7 @@ from autoseg.tasks.classification import INFO
 from autoseg.tasks.classification.evaluation import failings, methods_of
 from autoseg.tasks.classification.model import ClassifierDescription
 from autoseg.tasks.classification.plan import CONFIGURATION, ClassPlans
+from autoseg.tasks.classification.report.explained import explained_of
 from autoseg.tasks.classification.report.results import Results, pooled_of, read_results, results_of
 from autoseg.tasks.classification.store import open_view
 from autoseg.tasks.classification.summary import ANSWER, ClassSummary
@@ -89,7 +90,8 @@ def _of_model(folder: DatasetFolder, tasks: Sequence[TaskInfo], model: Model) ->
         blocks.append(Text("No case has been validated yet: a fold does that when it has been trained.", is_note=True))
     else:
         blocks += [*(Text(f"{failing}.", is_note=True) for failing in failings(model.summary).values()),
-                   *results_of(model.name, model.summary)]
+                   *results_of(model.name, model.summary, [results for _, results in model.validated]),
+                   *explained_of(model.validated, model.summary)]
     blocks += curve_figures(model, "Losses over the epochs, and Dice (0 to 1) of what is told of the validation cases, by class.")
     blocks.append(folds_table(model.name, model.folds, {
         "last loss": last_loss, "cases": lambda fold: str(len(fold.results.rows)) if fold.results else ""}))
