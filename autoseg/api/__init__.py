@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autoseg.api.evaluation import evaluate
     from autoseg.api.exchange import import_models
     from autoseg.api.exporting import export_models
-    from autoseg.api.jobs import jobs
+    from autoseg.api.job_runs import jobs
     from autoseg.api.listing import recipes
     from autoseg.api.loading import Model, load, predict
     from autoseg.api.planning import plan_and_preprocess, planner_for, repair, seen, verify
@@ -41,7 +41,7 @@ MODULES = {
     "AutosegError": "autoseg.errors", "require_not_empty": "autoseg.errors", "system_error": "autoseg.errors",
     "Flag": "autoseg.options", "given_options": "autoseg.options",
     "allow_any_encoding": "autoseg.output", "as_job": "autoseg.jobs.record",
-    "jobs": "autoseg.api.jobs", "did_you_mean": "autoseg.errors",
+    "jobs": "autoseg.api.job_runs", "did_you_mean": "autoseg.errors",
     "convert": "autoseg.api.converting", "cross_validation": "autoseg.api.training",
     "demo": "autoseg.api.demonstration", "evaluate": "autoseg.api.evaluation",
     "export_formats": "autoseg.api.tasks", "export_models": "autoseg.api.exporting", "import_models": "autoseg.api.exchange",

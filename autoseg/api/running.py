@@ -11,7 +11,7 @@ from typing import Any
 from autoseg import console
 from autoseg.api import tasks
 from autoseg.api.common import PathLike, several
-from autoseg.api.jobs import Place, forget, gather, graph_of, hours_of_a_fold, place_of, require_no_queue, run_side_by_side
+from autoseg.api.job_runs import Place, forget, gather, graph_of, hours_of_a_fold, place_of, require_no_queue, run_side_by_side
 from autoseg.api.planning import folder_for, plan_options, plan_where_needed
 from autoseg.api.reporting import report as make_report
 from autoseg.api.run_request import Fold, Wanted, as_begun, but_planner, names

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autoseg.api.jobs import forget, gather, graph_of, hours_of_a_fold, place_of
+from autoseg.api.job_runs import forget, gather, graph_of, hours_of_a_fold, place_of
 from autoseg.api.run_request import Fold, Wanted
 from autoseg.api.tasks import default_task
 from autoseg.errors import AutosegError

@@ -19,7 +19,7 @@ from autoseg.cli.main import main
 from autoseg.dataset import load_dataset
 from autoseg.demo import make_synthetic_dataset
 from autoseg.errors import AutosegError
-from autoseg.files import _host
+from autoseg.files import _host, write_text
 from autoseg.image_io import read_label, write_label
 from autoseg.workspace import DatasetFolder, Workspace, read_json
 
@@ -45,6 +45,7 @@ PLANNINGS = (
     Planning("default", {"configurations": ["2d"]}, {"configurations": ["3d_fullres"]}),
     Planning("slices", {"normal": "all"}, {"image_size": 128}),
     Planning("projection", {"find": "ball"}, {"find": ["ball", "mark"]}),
+    Planning("classification", {"roi": "labels", "edge": 12}, {"edge": 8}),
 )
 every_task = pytest.mark.parametrize("planning", PLANNINGS, ids=lambda planning: planning.planner)
 
@@ -55,8 +56,10 @@ def test_every_task_is_planned_here() -> None:
 
 @pytest.fixture
 def balls(tmp_path: Path, make_balls: Callable[..., Path]) -> Path:
-    """Three volumes with a ball and one without."""
-    return make_balls(tmp_path, with_ball=3, without=1)
+    """Three volumes with a ball and one without, and a table of grades."""
+    folder = make_balls(tmp_path, with_ball=3, without=1)
+    write_text(folder / "targets.csv", "case,grade\nball_0,low\nball_1,high\nball_2,low\nball_3,high\n")
+    return folder
 
 
 def times(result: PlanResult) -> dict[str, int]:
