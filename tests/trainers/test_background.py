@@ -85,7 +85,7 @@ def test_a_process_that_is_killed_is_noticed(capfd: pytest.CaptureFixture[str]) 
 
 def test_threads_make_batches_where_no_gpu_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    monkeypatch.setattr(background, "number_of_cores", lambda: 40)
+    monkeypatch.setattr("autoseg.distributed.number_of_cores", lambda: 40)
     monkeypatch.setattr("autoseg.parallel.free_memory_bytes", lambda: 10 * 2**30)
     assert processes_for(cpu, 1, None) == 0 and processes_for(cpu, 1, 2) == 2 and processes_for(cuda, 1, 0) == 0
     assert processes_for(cuda, 1, None) == background.MOST_PROCESSES

@@ -61,14 +61,15 @@ def test_what_cannot_be_a_recipe_is_refused_with_what_there_is() -> None:
     for name in ("half_recipe:build", "odd_recipe:build"):
         with pytest.raises(AutosegError, match="cannot be imported: .* Correct it"):
             find_recipe(name)
-    with pytest.raises(AutosegError, match="There are: default, multiscale, unet3plus, anogan, locator; your own"):
+    with pytest.raises(AutosegError, match="There are: default, multiscale, unet3plus, anogan, locator, classifier; your own"):
         find_recipe("defualt")
 
 
 def test_the_settings_of_a_recipe_say_for_which_task_it_is() -> None:
     assert {name: tasks.find_recipe(name)[0].info.name for name in ("own_recipe:build", *recipes_of_all())} == {
         "own_recipe:build": "segmentation", "default": "segmentation", "multiscale": "segmentation",
-        "unet3plus": "segmentation", "anogan": "anomaly", "locator": "localization"}
+        "unet3plus": "segmentation", "anogan": "anomaly", "locator": "localization",
+        "classifier": "classification"}
     with pytest.raises(AutosegError, match='"vague_recipe:build" has SETTINGS of the class OwnSettings, .* Make it one of '
                        "SegmentationSettings, AnomalySettings, LocalizationSettings"):
         tasks.find_recipe("vague_recipe:build")
@@ -93,7 +94,7 @@ def test_the_catalogue_lists_every_part_and_setting_with_the_defaults_of_each_re
     own = {"own_recipe:build": find_recipe("own_recipe:build")}
     listed = catalogue({**recipes_of_all(), **own}, [room.SETTINGS for room in (segmentation, anomaly, localization)])
     assert list(listed.settings) == ["default", "anogan", "locator"]
-    assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "anogan", "locator", "own_recipe:build"]
+    assert list(listed.recipes) == ["default", "multiscale", "unet3plus", "anogan", "locator", "classifier", "own_recipe:build"]
     assert set(listed.networks) == {"unet", "unet3plus", "resunet"} and set(listed.losses) == {"dice_ce", "exp_log", "hybrid"}
     assert all([*listed.recipes.values(), *listed.networks.values(), *listed.losses.values()])
     settings = {setting.key: setting for setting in listed.settings["default"]}
