@@ -78,7 +78,7 @@ def train(
 
     its: dict[str, Any] = {
         "dataset": dataset, "fold": fold, "configuration": configuration, "recipe": recipe, "resume": resume, "restart": restart,
-        "epochs": epochs, "iterations": iterations, "max_hours": max_hours, "settings": dict(settings or {}), "name": name,
+        "epochs": epochs, "iterations": iterations, "max_hours": max_hours, "settings": settings or {}, "name": name,
         "workspace": workspace, "quiet": quiet, "pretrained": pretrained, "batch_per_gpu": batch_per_gpu}
     if min(1 if number is None else number for number in (gpus, batch_per_gpu)) < 1:
         raise AutosegError("gpus and batch_per_gpu are whole numbers of 1 or more.")
@@ -102,7 +102,7 @@ def _train_in_world(device: str, **its: Any) -> TrainResult:
 
 def _train_here(
     dataset: PathLike, fold: int | str, configuration: str | None, recipe: str, resume: bool, restart: bool, epochs: int | None,
-    iterations: int | None, max_hours: float | None, device: str, settings: dict[str, Any], name: str | None,
+    iterations: int | None, max_hours: float | None, device: str, settings: Mapping[str, Any], name: str | None,
     workspace: PathLike | None, quiet: bool, pretrained: PathLike | None, batch_per_gpu: int | None,
 ) -> TrainResult:
     """Train in this process, as one of its world (see `train`)."""
@@ -111,7 +111,7 @@ def _train_here(
     if batch_per_gpu is not None and "batch_size" in settings:
         raise AutosegError("--batch-per-gpu and --set batch_size contradict each other. Give one of them.")
     if batch_per_gpu is not None:
-        settings = settings | {"batch_size": batch_per_gpu * world().size}
+        settings = {**settings, "batch_size": batch_per_gpu * world().size}
     task, found = tasks.find_recipe(recipe)
     require_configuration(task, recipe, configuration)
     folder = planned_for(dataset, Workspace.at(workspace), task)

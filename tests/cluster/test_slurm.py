@@ -32,6 +32,8 @@ FIRST, SECOND = "2d default fold 0", "2d default fold 1"
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A SLURM that runs, and its configuration, for this process and those that it starts."""
+    if os.environ.get("AUTOSEG_TEST_SLURM") != "1":
+        pytest.skip("takes minutes, and a SLURM of its own: AUTOSEG_TEST_SLURM=1 runs it")
     if missing := [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]:
         pytest.skip(f"no SLURM is installed here: {', '.join(missing)} is not there (apt-get install slurm-wlm munge)")
     if os.getuid() != 0:
