@@ -21,9 +21,13 @@ METHODS = ("images alone", "covariates alone", "mean intensity", MAJORITY)  # be
 
 class ClassRow(Row):
     """A case that was classified. Each target has rows of its own: a field p_<class> for each class, and `predicted`, of labels
-    predicted_<label>, yes or no."""
+    predicted_<label>, yes or no. Another process can be given one: there, the class is made from what it was made from here."""
 
     remedy: ClassVar[str] = AGAIN
+    made_of: ClassVar[tuple[bool, tuple[str, ...]]]  # arguments of `_answer_kind`
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _answer_again, (*self.made_of, self.model_dump())
 
 
 def answer_kind(target: Target) -> type[ClassRow]:
@@ -35,7 +39,13 @@ def answer_kind(target: Target) -> type[ClassRow]:
 def _answer_kind(are_labels: bool, classes: tuple[str, ...]) -> type[ClassRow]:
     predicted = [f"{PREDICTED}_{name}" for name in classes] if are_labels else [PREDICTED]
     fields: dict[str, Any] = dict.fromkeys(predicted, (str, ...)) | {f"{PROBABILITY}{name}": (float, ...) for name in classes}
-    return create_model("AnswerRow", __base__=ClassRow, **fields)
+    kind = create_model("AnswerRow", __base__=ClassRow, **fields)
+    kind.made_of = (are_labels, classes)
+    return kind
+
+
+def _answer_again(are_labels: bool, classes: tuple[str, ...], values: dict[str, Any]) -> ClassRow:
+    return _answer_kind(are_labels, classes).model_validate(values)
 
 
 def answer_row(case: str, target: Target, found: np.ndarray, thresholds: Sequence[float]) -> ClassRow:
