@@ -18,7 +18,7 @@ SHORT = ("--epochs", "1", "--iterations", "1", "--set", "batch_size=2", "base_fe
          "cpu", "-np", "1")
 
 
-@pytest.mark.skipif(os.environ.get("AUTOSEG_TEST_JOBS") != "1", reason="not seen to pass to its end yet: AUTOSEG_TEST_JOBS=1 runs it")
+@pytest.mark.skipif(os.environ.get("AUTOSEG_TEST_JOBS") != "1", reason="not seen to pass yet: AUTOSEG_TEST_JOBS=1 runs it")
 def test_folds_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     source = make_synthetic_dataset(tmp_path, training=2, test=0, shape=(8, 24, 24))  # two folds
