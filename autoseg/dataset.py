@@ -145,9 +145,7 @@ def load_dataset(folder: Path) -> Dataset:
         there = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))[:8])
         raise AutosegError(
             f"{folder} has no dataset.json; it holds {there or 'nothing'}. Expected nnU-Net v2's layout (dataset.json, imagesTr, "
-            "labelsTr) or the Decathlon's, or where nothing is segmented, the folders normal and abnormal with images, or a "
-            "folder of "
-            "images for each class. "
+            "labelsTr) or the Decathlon's, or where nothing is segmented, a folder of images for each class (normal, abnormal). "
             f"dataset.json looks like this: {layouts.NNUNET_EXAMPLE}")
     content = read_json(source)
     if not isinstance(content, dict):

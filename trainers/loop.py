@@ -146,7 +146,7 @@ def _require_parts(run: Run) -> None:
 
 
 class _Keeper:
-    """What writes a training's files after each epoch: the log always, the state and the picture now and then."""
+    """A writer of a training's files after each epoch: the log always, the state and the picture now and then."""
 
     def __init__(self, run: Run) -> None:
         self.run = run

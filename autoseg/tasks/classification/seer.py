@@ -17,7 +17,7 @@ from autoseg.tasks.classification.probabilities import probabilities
 
 @dataclass(frozen=True)
 class Told:
-    """What networks say of a case. logits: (networks, outputs) float64 of the branch that answers; images_alone: of the other
+    """The answer of networks for a case. logits: (networks, outputs) float64 of the branch that answers; images_alone: of the other
     branch, (networks, outputs), or None."""
 
     logits: np.ndarray
