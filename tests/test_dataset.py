@@ -299,7 +299,7 @@ def test_two_images_of_one_name_are_told(tmp_path: Path, twin: str) -> None:
 
 def test_folders_without_images_are_no_dataset(tmp_path: Path) -> None:
     folder = picture_folders(tmp_path, "normal/notes.txt")
-    with pytest.raises(AutosegError, match="has no dataset.json; it holds normal. .* folders normal and abnormal with images"):
+    with pytest.raises(AutosegError, match="has no dataset.json; it holds normal. .* a folder of images for each class"):
         load_dataset(folder)
 
 

@@ -17,8 +17,8 @@ from autoseg.tasks.classification.probabilities import probabilities
 
 @dataclass(frozen=True)
 class Told:
-    """The answer of networks for a case. logits: (networks, outputs) float64 of the branch that answers; images_alone: of the other
-    branch, (networks, outputs), or None."""
+    """The answer of networks for a case. logits: (networks, outputs) float64 of the branch that answers; images_alone: of the
+    other branch, (networks, outputs), or None."""
 
     logits: np.ndarray
     images_alone: np.ndarray | None
