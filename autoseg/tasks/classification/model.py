@@ -23,7 +23,8 @@ NETWORK = "network"  # the module of the recipe that weights name
 class Calibration(Frozen):
     """The calibration that turns logits into answers, fitted on the validation cases of all folds.
 
-    temperature: that logits are divided by. thresholds: of the second of two classes, or of each label; empty where the most probable class is the answer.
+    temperature: that logits are divided by. thresholds: of the second of two classes, or of each label; empty where the most
+    probable class is the answer.
     """
 
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
