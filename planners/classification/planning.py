@@ -31,7 +31,7 @@ from autoseg.versions import versions
 from autoseg.wording import times
 from autoseg.workspace import DatasetFolder
 
-SUMMARIES = {INFO.planner: "whole cases for classifiers (-tr classifier): what is told of them, and how they are seen"}
+SUMMARIES = {INFO.planner: "whole cases for classifiers (-tr classifier): their classes, and how they are seen"}
 FEWEST_CASES = 2  # of each of two classes: one to train on, one to validate on
 LONGEST = {"picture": 128, "volume": 96, "slices": 128}  # voxels along the longest edge, by the view
 FARTHER = 3.0  # times as far apart as their pixels: slices that are seen each alone
@@ -255,5 +255,5 @@ def counts(plans: ClassPlans, folder: DatasetFolder) -> ClassCounts:
     listed = ", ".join(f"{count} {name}" for name, count in found.items())
     covariates = ", ".join(covariate.name for covariate in plans.covariates)
     beside = f" Beside the image: {covariates}." if covariates else ""
-    return ClassCounts(found, f"To be told of {many(len(stored), 'case')}: {target.name} ({listed}). Seen as {plans.view}, "
+    return ClassCounts(found, f"To be predicted for {many(len(stored), 'case')}: {target.name} ({listed}). Seen as {plans.view}, "
                        f"{times(plans.seen)} voxels.{beside}")

@@ -38,7 +38,7 @@ class ClassificationSettings(BatchSettings, OptimizerSettings):
         None, description="draw cases evenly, or each class equally often; none for what the plan has by the counts")
     loss: Loss | None = Field(
         None, description="cross entropy, weighted by how rare a class is, or focal (Lin et al. 2017); none for the plan's")
-    focal_gamma: float = Field(2.0, ge=0, le=10, description="of loss=focal: how much less a case counts the better it is told")
+    focal_gamma: float = Field(2.0, ge=0, le=10, description="of loss=focal: how much less a well predicted case counts")
     prior: bool = Field(
         True, description="bring probabilities back to the true frequencies of the classes where sampling or weights have "
                           "changed "

@@ -14,10 +14,10 @@ class PlanOptions(Frozen):
     """Options of planning; None leaves the choice to the planner. Field names are the long flags of the command line."""
 
     targets: Path | None = option(
-        None, "a table of the column case, of what is to be told, and of covariates (default: targets.csv beside the dataset, "
+        None, "a table with the column case, the target, and covariates (default: targets.csv beside the dataset, "
               "else case_labels in dataset.json, else the folders that images lie in)", metavar="CSV")
     target: tuple[str, ...] = option(
-        (), "the column that is to be told, or several columns of yes and no (default: the only one with few different texts)",
+        (), "the target column, or several columns of yes and no (default: the only one with few different texts)",
         metavar="COLUMN")
     ordered: tuple[str, ...] = option(
         (), "the classes from the lowest to the highest, where they have an order", metavar="CLASS")

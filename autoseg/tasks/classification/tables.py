@@ -29,7 +29,7 @@ def answers_table(rows: Sequence[Any], target: Target) -> Table:
     table.add_column("case")
     shown = target.classes[:SHOWN_CLASSES]
     if target.kind != "labels":
-        table.add_column("told")
+        table.add_column("predicted")
     for name in shown:
         table.add_column(escape(name), justify="right")
     for row in rows:

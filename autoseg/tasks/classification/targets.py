@@ -132,7 +132,7 @@ def _target_columns(sheet: Sheet, options: PlanOptions) -> tuple[str, ...]:
     if len(candidates) == 1:
         return (candidates[0],)
     raise AutosegError(f"{sheet.path} has {many(len(sheet.columns), 'column')} besides case, and {len(candidates) or 'none'} of "
-                       f"them looks like classes. Name the one that is to be told with --target: {', '.join(sheet.columns)}.")
+                       f"them looks like classes. Name the target with --target: {', '.join(sheet.columns)}.")
 
 
 def _may_be_classes(sheet: Sheet, name: str) -> bool:
@@ -147,7 +147,7 @@ def _classes(sheet: Sheet, column: str, options: PlanOptions, faults: list[Fault
     classes = _in_order(set(words.values()), options, sheet.path)
     if len(classes) > MOST_CLASSES:
         faults.append(Fault(text=f"the column {column} has {len(classes)} different texts ({some(classes)}), but at most "
-                            f"{MOST_CLASSES} classes can be told"))
+                            f"{MOST_CLASSES} classes are possible"))
     if len(classes) < 2:
         faults.append(Fault(text=f"the column {column} has one class only ({some(classes) or 'none'}): there is nothing to tell "
                             "apart"))

@@ -43,7 +43,7 @@ def test_the_only_column_of_few_texts_is_told_and_the_others_are_covariates(tmp_
 
 
 def test_where_several_columns_may_be_told_they_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(AutosegError, match="Name the one that is to be told with --target: diagnosis, age, sex"):
+    with pytest.raises(AutosegError, match="Name the target with --target: diagnosis, age, sex"):
         table(tmp_path, ROWS)
     with pytest.raises(AutosegError, match='no column "diagnose". Did you mean "diagnosis"'):
         table(tmp_path, ROWS, target=("diagnose",))

@@ -49,10 +49,9 @@ def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport 
         folder.models_of(INFO), count_folds(folder.splits_of(INFO), troubles), troubles, description=ClassifierDescription,
         read_results=read_results, summarize=pooled_of)
     missing = missing_of_all(folder, INFO, models)
-    section = Section("classes", f"Telling {plans.target.name}", [Text(
-        "A classifier gives each case a probability of each class. Every case counts as a network that was not trained on it "
-        "told "
-        "it."), *steps_as_notes(missing)])
+    section = Section("classes", f"Classification: {plans.target.name}", [Text(
+        "A classifier gives each case a probability of each class. Every case counts as predicted by the network that was not "
+        "trained on it."), *steps_as_notes(missing)])
     for model in models:
         section.blocks += _of_model(folder, tasks, model)
     section.blocks += [
@@ -62,12 +61,12 @@ def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport 
         sections=[section], missing=missing, models=models, troubles=troubles,
         run=model_if_there(troubles, folder.run_of(INFO), RunRecord), versions={"planned for classes": plans.versions},
         overview=[_overview(model, plans) for model in models] or [
-            Explained(f"Telling {plans.target.name}", "no classifier yet")],
+            Explained(f"Classification: {plans.target.name}", "no classifier yet")],
         commands=[(f"To tell {plans.target.name} of new images with {name}", line) for name, line in lines.items() if line])
 
 
 def _overview(model: Model, plans: ClassPlans) -> Explained:
-    title, its = f"Telling {plans.target.name}, {model.name}", model.summary
+    title, its = f"Classification: {plans.target.name}, {model.name}", model.summary
     if its is None:
         return Explained(title, "not validated yet")
     area = its.numbers[ANSWER].mean_auroc
@@ -92,7 +91,7 @@ def _of_model(folder: DatasetFolder, tasks: Sequence[TaskInfo], model: Model) ->
         blocks += [*(Text(f"{failing}.", is_note=True) for failing in failings(model.summary).values()),
                    *results_of(model.name, model.summary, [results for _, results in model.validated]),
                    *explained_of(model.validated, model.summary)]
-    blocks += curve_figures(model, "Losses over the epochs, and Dice (0 to 1) of what is told of the validation cases, by class.")
+    blocks += curve_figures(model, "Losses over the epochs, and Dice (0 to 1) of the classes of the validation cases, by class.")
     blocks.append(folds_table(model.name, model.folds, {
         "last loss": last_loss, "cases": lambda fold: str(len(fold.results.rows)) if fold.results else ""}))
     if (line := usage(folder, INFO, tasks, model)) is not None:

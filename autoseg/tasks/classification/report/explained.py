@@ -41,7 +41,7 @@ def _errors(folds: Sequence[tuple[FoldArtefacts[Results], Results]], its: ClassS
 
 def _alternative(wrong: WrongCase, has_maps: bool) -> str:
     maps = ", alone, below its map, and below the map of random weights" if has_maps else ""
-    return f"Case {wrong.case}, told {wrong.told}, in truth {wrong.true}: the image{maps}."
+    return f"Case {wrong.case}, predicted {wrong.told}, in truth {wrong.true}: the image{maps}."
 
 
 def _sanity(explained: Sequence[Explained]) -> list[Block]:

@@ -68,10 +68,10 @@ def results_of(name: str, its: ClassSummary, folds: Sequence[Results]) -> list[B
         found = [measured(of, field) for of in its.numbers.values()]
         if any(one is not None for one in found):
             rows.append([title, *(MISSING if one is None else with_interval(one.value, one.interval) for one in found)])
-    blocks: list[Block] = [Table("How well the classes are told (95 % interval, by patients)", ("", *methods), rows),
+    blocks: list[Block] = [Table("How well the classes are predicted (95 % interval, by patients)", ("", *methods), rows),
                            *(Text(said) for said in in_words(its))]
     if its.confusion:
-        blocks.append(Table("True class (rows) and what is told (columns)", ("", *its.classes), [
+        blocks.append(Table("True class (rows) and predicted class (columns)", ("", *its.classes), [
             [true, *map(str, line)] for true, line in zip(its.classes, its.confusion, strict=True)]))
     blocks += figures(
         Figure("ROC: each threshold's true and false positives (band: 95 % interval, by patients)", _roc(
@@ -80,7 +80,8 @@ def results_of(name: str, its: ClassSummary, folds: Sequence[Results]) -> list[B
             f"Calibration of {name}", [_point(bin_) for bin_ in its.reliability if bin_.cases])))
     wrong = [[one.case, str(one.fold), one.true, one.told, f"{one.probability:.3f}"] for one in its.wrong[:WORST]]
     if wrong:
-        blocks.append(Table("The most certain errors", ("case", "fold", "true", "told", "probability"), wrong, frozenset({2, 3})))
+        columns = ("case", "fold", "true", "predicted", "probability")
+        blocks.append(Table("The most certain errors", columns, wrong, frozenset({2, 3})))
     return blocks
 
 
