@@ -23,7 +23,8 @@ Options = TypeVar("Options", bound=BaseModel)
 
 def option(default: Any, meaning: str, **arguments: Any) -> Any:
     """Return a field of options. meaning: the flag's help. arguments: that argparse takes besides those that the field's type
-    gives; "flag" is the flag's name, where it is not that of the field."""
+    gives; "flag" is the flag's name, where it is not that of the field; "labels" is true where it takes label files, in a folder,
+    or a model that makes them."""
     return Field(default, description=meaning, json_schema_extra=arguments)
 
 
@@ -56,6 +57,12 @@ def flag_of(model: type[BaseModel], name: str) -> str:
     """Return the flag that sets a field: "--memory-gb" for memory_gb, "--no-mirroring" for mirroring where that is on unless it
     is turned off, or what its `option` says."""
     return _name(name, model.model_fields[name])
+
+
+def takes_labels(model: type[BaseModel]) -> list[str]:
+    """Return the fields that take a folder of label files, or a model that makes them."""
+    return [name for name, entry in model.model_fields.items()
+            if isinstance(entry.json_schema_extra, dict) and entry.json_schema_extra.get("labels")]
 
 
 def options_flags(options: BaseModel) -> list[str]:
@@ -115,7 +122,7 @@ def require_known(options: Mapping[TaskInfo, type[BaseModel]], task: TaskInfo, g
 
 def _flag(name: str, entry: FieldInfo, info: TaskInfo) -> Flag:
     extra = entry.json_schema_extra if isinstance(entry.json_schema_extra, dict) else {}
-    said = {key: value for key, value in extra.items() if key != "flag"}
+    said = {key: value for key, value in extra.items() if key not in ("flag", "labels")}
     arguments = said if "action" in said else _argparse_type(entry) | said
     return Flag(name, _name(name, entry), (info.plural,), {"dest": name, "default": None, "help": entry.description, **arguments})
 

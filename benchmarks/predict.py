@@ -1,13 +1,14 @@
 """Time and memory that the prediction of one CT-like volume takes, against nnU-Net with the same plans.
 
 usage: python benchmarks/predict.py --masks FOLDER [--nnunet-python PATH] [--slices N] [--planned-spacing]
-                                    [--mirroring] [--folder FOLDER]
+                                    [--mirroring] [--ways WAY ...] [--folder FOLDER]
 
 --masks: a folder of kidney masks; CT-like volumes of 512×512×about 200 are built around them and planned for first.
 --nnunet-python: the python of an environment with nnunetv2; without it only autoseg is measured.
 --slices: only so many slices from the middle of the volume, for a quicker comparison; 0 for all.
 --planned-spacing: the volume's header says the plans' spacing, so that its grid stays as it is (180 tiles for 252).
 --mirroring: with mirrored tiles (8 times the work); without by default.
+--ways: the precisions and engines that autoseg is measured with, of auto, float32, openvino (auto and float32 by default).
 --folder: where volumes, models and results go; what is there from an earlier run is used again.
 The model is an untrained network of the 3d_fullres plans, made by nnU-Net where that is there: then both sides run the same
 folder, and the voxels that differ are counted. Both run on the CPU with all cores.
@@ -39,6 +40,7 @@ from autoseg.workspace import ModelFolder, read_model
 
 PREDICT = "from autoseg.cli.predict import main; raise SystemExit(main())"
 CASES = 4  # to plan for
+WAYS = {"auto": [], "float32": ["--precision", "float32"], "openvino": ["--engine", "openvino"]}
 
 
 def main() -> None:
@@ -58,9 +60,9 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
         return
     theirs = measure_nnunet(arguments.nnunet_python, folder, image.parent, arguments.mirroring)
     print(f"nnU-Net            {theirs}", flush=True)
-    for precision in ("auto", "float32"):
-        ours = measure_autoseg(folder / "nnunet_model", folder, image.parent, arguments.mirroring, precision)
-        print(f"autoseg, {precision:9} {ours}\n  {ratios(ours, theirs)}; {differing(folder, image)}", flush=True)
+    for way in arguments.ways:
+        ours = measure_autoseg(folder / "nnunet_model", folder, image.parent, arguments.mirroring, way)
+        print(f"autoseg, {way:9} {ours}\n  {ratios(ours, theirs)}; {differing(folder, image)}", flush=True)
 
 
 def make_input(folder: Path, slices: int, planned_spacing: bool) -> Path:
@@ -79,9 +81,9 @@ def make_input(folder: Path, slices: int, planned_spacing: bool) -> Path:
     return target
 
 
-def measure_autoseg(model: Path, folder: Path, images: Path, mirroring: bool, precision: str = "auto") -> Measurement:
+def measure_autoseg(model: Path, folder: Path, images: Path, mirroring: bool, way: str = "auto") -> Measurement:
     """autoseg_predict, from reading to writing."""
-    command = [sys.executable, "-c", PREDICT, "-i", images, "-o", folder / "autoseg_out", "-m", model, "--precision", precision,
+    command = [sys.executable, "-c", PREDICT, "-i", images, "-o", folder / "autoseg_out", "-m", model, *WAYS[way],
                "--overwrite", "--device", "cpu", *([] if mirroring else ["--no-mirroring"])]
     return measure(command)
 
@@ -134,6 +136,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--slices", type=int, default=0)
     parser.add_argument("--planned-spacing", action="store_true")
     parser.add_argument("--mirroring", action="store_true")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=["auto", "float32"])
     parser.add_argument("--folder", type=Path)
     return parser.parse_args()
 

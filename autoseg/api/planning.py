@@ -11,11 +11,14 @@ from typing import Any
 from autoseg import console
 from autoseg.api import tasks
 from autoseg.api.common import PathLike, default_configuration, has_labels, read_plans, without_labels, without_labels_plan
+from autoseg.api.prediction import label_cases
+from autoseg.api.regions import REGIONS, digest_of, with_label_files
 from autoseg.api.tasks import Task
 from autoseg.dataset import Dataset, find_dataset, load_dataset
 from autoseg.digests import content_stamps, remembered_digests
 from autoseg.errors import AutosegError, many, some
 from autoseg.files import remove_leftovers, write_json
+from autoseg.inference.inputs import PredictionInput
 from autoseg.lock import locked
 from autoseg.options import options_from, planning_command, require_known
 from autoseg.plan import Frozen
@@ -66,7 +69,7 @@ def plan_and_preprocess(
     if task.info.is_default and not has_labels(source):
         raise AutosegError(f"{source.name} has no labels but background, so there is nothing for {task.info.a_model} to learn. "
                            f"Name the labels in its dataset.json. {without_labels_plan(dataset, folder)}")
-    request = task.planner.prepare(source, chosen)
+    request = task.planner.prepare(source, _with_label_files(chosen, source, folder, quiet))
     with locked(folder.lock_of("planning"), f"The planning of {folder.name}"), remembered_digests(folder.digests_json):
         remove_leftovers(folder.root)
         usable, plans = _plan(task, request, source, folder, workers, skip_bad_cases, quiet)
@@ -108,7 +111,7 @@ def plan_where_needed(
         before = {}
     given = {name: value for name, value in options.items() if value is not None}
     chosen = plan_options(task, planner or before.pop("planner", task.info.planner), {**before, **given})
-    request = task.planner.prepare(source, chosen)
+    request = task.planner.prepare(source, _with_label_files(chosen, source, folder, quiet))
     left_out = [] if made_from is None else sorted(made_from.facts["left_out"])
     now, plans = _origin(request, source, left_out), _plans_there(task, folder)
     if made_from is None or plans is None or made_from.facts | {"options": None} != now.facts | {"options": None}:
@@ -124,6 +127,13 @@ def plan_where_needed(
             console.show(f"Left out, as they had errors when the dataset was planned: {some(left_out)}.")
     with remembered_digests(folder.digests_json):
         return _preprocess(task, usable, plans, chosen, folder, workers, quiet)
+
+
+def _with_label_files(options: Frozen, source: Dataset, folder: DatasetFolder, quiet: bool) -> Frozen:
+    """Return options with a folder of label files of the training cases in the place of a model, which has made them."""
+    return with_label_files(options, lambda model: label_cases(
+        model, [PredictionInput(case.name, case.images) for case in source.training],
+        folder.root / REGIONS / digest_of(model), quiet=quiet))
 
 
 def _planned_from(task: Task, folder: DatasetFolder) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from autoseg.api.common import (
 )
 from autoseg.api.exchange import model_folders, named_models
 from autoseg.api.named_file import folder_for_file, require_new_file
+from autoseg.api.regions import REGIONS, with_label_files
 from autoseg.api.spreading import GateOpening, Opening, spread
 from autoseg.api.tasks import Task
 from autoseg.commands import prediction_command
@@ -154,7 +155,8 @@ def predict_files(
     else:
         _require_elsewhere(searched, [target])
     devices = _devices(device, gpus)
-    opened = _open(dataset, model, configuration, recipe, folds, devices[0], workspace, quiet, options)
+    opened = _open(dataset, model, configuration, recipe, folds, devices[0], workspace, quiet, options,
+                   None if is_file else lambda its: label_cases(its, searched, target / REGIONS, overwrite, devices, quiet))
     inputs, left_out = opened.prediction.inputs(searched), searched.notes()
     if not quiet:
         console.show(f"{many(len(inputs), 'image')} of {source}, into {target}")
@@ -163,6 +165,23 @@ def predict_files(
             return _one_file(_predict_into(opened, inputs, folder, overwrite, quiet, left_out, devices[:1]), target)
     _require_elsewhere(searched, [target / name for name in opened.prediction.subfolders])
     return _predict_into(opened, inputs, target, overwrite, quiet, left_out, devices)
+
+
+def label_cases(
+    model: Path, cases: Searched | Sequence[PredictionInput], output: Path, overwrite: bool = False,
+    devices: Sequence[str] = ("auto",), quiet: bool = False,
+) -> Path:
+    """Predict the label files that other models look at, with a model's folder or archive, into a folder; return that.
+
+    Cases that fail are named; that they have no label file is for others to say. Raises AutosegError as `predict_files`.
+    """
+    opened = _open(None, [model], None, None, None, devices[0], None, quiet, {})
+    inputs = opened.prediction.inputs(cases) if isinstance(cases, Searched) else cases
+    if not quiet:
+        console.show(f"First, what is looked at: {many(len(inputs), 'image')}, into {output}")
+    result = _predict_into(opened, inputs, output, overwrite, quiet, (), devices)
+    console.show_all(f"Warning: case {case}: {reason}" for case, reason in result.failed.items())
+    return output
 
 
 def _devices(device: str, gpus: int | None) -> list[str]:
@@ -290,11 +309,15 @@ class _Opened:
 def _open(
     dataset: PathLike | None, model: OneOrSeveral, configuration: OneOrSeveral, recipe: OneOrSeveral,
     folds: Sequence[int | str] | None, device: str, workspace: PathLike | None, quiet: bool, given: dict[str, Any],
+    label: Callable[[Path], Path] | None = None,
 ) -> _Opened:
-    """Choose the models, check the options, and make all ready."""
+    """Choose the models, check the options, and make all ready. label: makes the label files that an option takes with a model
+    that is given in their place."""
     chosen = choose_models(Workspace.at(workspace), dataset, model, configuration, recipe)
     task = tasks.task_of(chosen.task)
     options = _options(task, given)
+    if label is not None:
+        options = with_label_files(options, label)
     folds = None if folds is None else several(list(map(str, folds)))
     prediction = task.prediction.open_models(chosen, folds, options, device, apply_rules_later)
     if not quiet:

@@ -35,8 +35,7 @@ def prepare(source: Dataset, options: PlanOptions) -> Request:
     known = read_targets(source, options)
     if options.roi == OWN_LABELS and not source.labels.foreground:
         raise AutosegError(f"{source.name} has no labels, but --roi labels asks to look at the labelled region. Give a folder "
-                           "of label "
-                           "files, or leave it out.")
+                           "of label files or a model that makes them, or leave it out.")
     if options.roi not in (None, OWN_LABELS):
         region_files(Path(str(options.roi)))
         options = options.model_copy(update={"roi": str(Path(str(options.roi)).absolute())})

@@ -28,8 +28,8 @@ class PlanOptions(Frozen):
         "auto", "how volumes are seen: whole, or slice by slice, and what slices say weighted by attention (default: auto, "
                 "slices where these lie far apart)")
     roi: str | None = option(
-        None, "look at the labelled region alone: labels for the dataset's own, or a folder of label files named like the cases",
-        metavar="LABELS")
+        None, "look at the labelled region alone: labels for the dataset's own, a folder of label files named like the cases, or "
+              "a model that segments it", metavar="LABELS_OR_MODEL", labels=True)
     spacing: PositiveMm | None = option(None, "edge of the voxels that volumes are seen with, mm", metavar="MM")
     edge: PatchEdge | None = option(
         None, "the longest edge of what a network sees, voxels (default: 128 in 2D, 96 in 3D)", metavar="VOXELS")
@@ -45,9 +45,8 @@ class PredictOptions(Frozen):
     covariates: Path | None = option(
         None, "the table of the covariates that the classifier takes, with the column case", metavar="CSV")
     roi: Path | None = option(
-        None, "a folder of label files, named like the cases, of the region that the classifier looks at; for one that was "
-              "planned "
-              "with --roi", metavar="LABELS")
+        None, "the region that the classifier looks at, for one that was planned with --roi: a folder of label files named like "
+              "the cases, or a model that segments it, into regions/", metavar="LABELS_OR_MODEL", labels=True)
     explain: bool = option(
         False, "also write, into explain/, maps of the voxels that each answer depends on (Grad-CAM and occlusion) as NIfTI and "
                "as pictures, and how much each covariate counts")

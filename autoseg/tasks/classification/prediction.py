@@ -202,9 +202,8 @@ def open_models(
     loaded = load_classifier(chosen.members[0], folds, target)
     its = loaded.description
     if its.plans.roi and options.roi is None:
-        raise AutosegError("This classifier looks at a labelled region. Segment the images first, and give the folder of the "
-                           "label "
-                           "files with --roi.")
+        raise AutosegError("This classifier looks at a labelled region. Give, with --roi, the model that segments it, or the "
+                           "folder of its label files.")
     if options.roi is not None and not its.plans.roi:
         raise AutosegError("This classifier looks at whole images, and takes no region. Leave out --roi.")
     if options.roi is not None:

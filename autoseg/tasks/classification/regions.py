@@ -20,9 +20,8 @@ def region_files(folder: Path) -> dict[str, Path]:
     """Return the label file of each case in a folder, by the case's name. Raises AutosegError where there is none."""
     found = label_files(folder) if folder.is_dir() else {}
     if not found:
-        raise AutosegError(f"{folder} holds no label files, but those of the regions to look at are expected there, named "
-                           "like the "
-                           "cases. Give the folder that autoseg_predict wrote them to, or leave out --roi.")
+        raise AutosegError(f"{folder} is no trained model and holds no label files, but --roi takes one of these: the model that "
+                           "segments the regions to look at, or the folder of their label files, named like the cases.")
     return found
 
 
