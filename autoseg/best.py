@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autoseg.bounds import Many, NotNegative
 from autoseg.digests import file_digest
@@ -111,16 +111,22 @@ class Member(Frozen):
 class Candidate(Frozen):
     """The results of a model or an ensemble on the pooled validation cases of all folds.
 
-    dice: mean over classes of the classes' means over the cases. classes: by class key. difference: to the candidate
-    with the highest Dice; None for that one itself. is_worse: whether the difference is more than chance.
+    value: of the measure that all are compared by. classes: the same by class key. difference: to the candidate with the highest
+    value; None for that one itself. is_worse: whether the difference is more than chance.
     """
 
     members: tuple[Member, ...]
-    dice: float
+    value: float
     classes: dict[str, float | None]
     cases: int
     difference: Difference | None = None
     is_worse: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_name(cls, given: Any) -> Any:
+        """Read "dice", as files called the value before other measures were compared by, too."""
+        return {("value" if key == "dice" else key): its for key, its in given.items()} if isinstance(given, dict) else given
 
     @property
     def name(self) -> str:
@@ -132,10 +138,9 @@ class Best(Frozen):
     """The choice that `autoseg find-best` made for a dataset.
 
     members: their probabilities are averaged. rules: all rules that were tried, accepted ones first, in the order in which they
-    are applied. reason: the reason for these members. candidates: all that were compared, best Dice first. names: class key to
-    name.
-    references: digest of the label files that the candidates were compared with. ways: how the members can predict, and how they
-    do; None where that was not measured: then in full.
+    are applied. reason: the reason for these members. measure: by which all candidates were compared, the highest first. names:
+    class key to name. references: digest of the labels, or targets, that the candidates were compared with. ways: how the members
+    can predict, and how they do; None where that was not measured: then in full.
     """
 
     remedy: ClassVar[str] = "To make it anew: autoseg find-best {dataset}"
@@ -143,6 +148,7 @@ class Best(Frozen):
     dataset: str
     members: tuple[Member, ...]
     reason: str
+    measure: str = "mean Dice"
     candidates: tuple[Candidate, ...]
     rules: tuple[TriedRule, ...]
     names: dict[str, str]

@@ -48,8 +48,9 @@ def prediction_command(
     configuration = configuration or next(
         (model.configuration for model in here if model.recipe == recipe), task.configurations[0])
     others = [model for other in _others(folder) for model in finished_models(other, task)]
-    named = {"-c": configuration, "-tr": recipe} if task.averages else {"-tr": recipe, "-c": configuration}
-    is_chosen = task.averages and folder.best_json.exists()
+    is_chosen = task.averages and folder.best_of(task).exists()
+    is_named_first = is_chosen or len(task.configurations) > 1
+    named = {"-c": configuration, "-tr": recipe} if is_named_first else {"-tr": recipe, "-c": configuration}
     rivals = [] if is_chosen else [model for model in here if _names(model) != {"-c": configuration, "-tr": recipe}]
     if not task.is_default:
         rivals += [model for every in (folder, *_others(folder)) for other in tasks if other != task

@@ -104,9 +104,9 @@ class DatasetFolder:
         """Return the file of the digests of images, labels and weights, which saves reading them again."""
         return self.root / "digests.json"
 
-    @property
-    def best_json(self) -> Path:
-        return self.root / "best.json"
+    def best_of(self, task: TaskInfo) -> Path:
+        """Return the file of the models of a task that were chosen to predict."""
+        return self.root / f"best{task.suffix}.json"
 
     @property
     def report_html(self) -> Path:

@@ -29,6 +29,7 @@ from autoseg.best import Best
 from autoseg.dataset import Case, Dataset
 from autoseg.evaluation.summary import Pair, evaluate_pairs
 from autoseg.image_io import file_ending, label_ending
+from autoseg.tasks.segmentation import INFO
 from autoseg.workspace import DatasetFolder, Workspace, read_json, read_model
 
 PROGRAM = "from autoseg.cli.main import main; raise SystemExit(main())"
@@ -44,7 +45,7 @@ def main() -> None:
 def compare(arguments: argparse.Namespace, folder: Path) -> None:
     """Print a line for each way of autoseg, and of nnU-Net."""
     place = Workspace(arguments.workspace).dataset(arguments.dataset)
-    ways, dataset = read_model(place.best_json, Best).ways, read_model(place.dataset_json, Dataset)
+    ways, dataset = read_model(place.best_of(INFO), Best).ways, read_model(place.dataset_json, Dataset)
     if ways is None:
         raise SystemExit("find-best has not measured the ways to predict.")
     print(f"chosen: {ways.in_words(ways.chosen_way.way)}; fastest: {ways.in_words(ways.fastest_way.way)}")

@@ -61,7 +61,7 @@ def test_segmentation_is_told_dataset_and_model_where_several_could_be_meant(pla
     train(first, SEGMENTATION, "2d", "mine:build")
     assert flags(first, SEGMENTATION, "2d") == "-d Dataset001_A -c 2d -tr default"
     assert flags(first, SEGMENTATION, "2d", "mine:build") == "-c 2d -tr mine:build"
-    first.best_json.touch()
+    first.best_of(SEGMENTATION).touch()
     assert flags(first, SEGMENTATION, "2d") == "-d Dataset001_A"
 
 

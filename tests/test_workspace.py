@@ -23,6 +23,7 @@ from autoseg.tasks.localization import INFO as LOCALIZATION
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.store import ProjectionDescription
 from autoseg.tasks.localization.summary import LocationSummary
+from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.tasks.segmentation.store import VolumeDescription
 from autoseg.trainers.job import CasesOfFold
@@ -80,9 +81,9 @@ def test_the_workspace_is_named_where_commands_would_take_another(
     folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AUTOSEG_WORKSPACE")
-    folder.best_json.write_text("{")
+    folder.best_of(INFO).write_text("{")
     with pytest.raises(AutosegError, match=rf"autoseg find-best 'Dataset 1' --workspace {folder.root.parent}$"):
-        read_model(folder.best_json, Best)
+        read_model(folder.best_of(INFO), Best)
 
 
 def test_what_needs_a_dataset_is_not_said_of_files_outside_of_one(tmp_path: Path) -> None:

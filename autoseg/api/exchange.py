@@ -206,7 +206,8 @@ def _settle_choice(dataset: DatasetFolder, models: Sequence[ModelFolder]) -> str
     if best is None:
         return ""
     if {model.root for model in finished_models(dataset)} == {model.root for model in models}:
-        write_json(dataset.best_json, best)
+        info = next(task.info for task in tasks.TASKS if task.info.name == (task_of(models[0]) or tasks.default_task().info.name))
+        write_json(dataset.best_of(info), best)
         return ""
     return (f"{dataset.name} has other models, too. To predict with the imported ones and their post-processing, name them: "
             + " ".join(dict.fromkeys(word for its in best.members for word in model_flags(its.configuration, its.recipe))))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg import console, image_io, layouts
+from autoseg.api import tasks
 from autoseg.api.common import PathLike, in_workspace
 from autoseg.best import Best
 from autoseg.commands import command_line
@@ -59,15 +60,16 @@ def postprocess(
 def _best_json(rules: PathLike | None, dataset: PathLike | None, place: Workspace) -> Path:
     if rules is not None:
         return Path(rules)
+    info = tasks.default_task().info
     if dataset is not None:
         folder = in_workspace(str(dataset), place)
-        if not folder.best_json.exists():
-            raise AutosegError(f"{folder.best_json} does not exist: no rules were chosen for {folder.name} yet. "
-                               f"Run: {command_line(folder, 'autoseg find-best')}")
-        return folder.best_json
-    found = [folder for folder in place.datasets() if folder.best_json.exists()]
+        if not (path := folder.best_of(info)).exists():
+            raise AutosegError(f"{path} does not exist: no rules were chosen for {folder.name} yet. Run: "
+                               + command_line(folder, "autoseg find-best"))
+        return path
+    found = [folder for folder in place.datasets() if folder.best_of(info).exists()]
     if len(found) == 1:
-        return found[0].best_json
+        return found[0].best_of(info)
     if found:
         raise AutosegError("Rules were chosen for several datasets. Say whose to apply: "
                            + ", ".join(f"-d {folder.name}" for folder in found))

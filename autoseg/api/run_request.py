@@ -71,7 +71,7 @@ class Wanted:
         """Return the hours that training may take: those that were asked for, without what is kept for the end."""
         if self.asked.max_hours is None:
             return None
-        ways = KEPT_FOR_WAYS if task.info.averages and self.cheaper_ways else 0.0
+        ways = KEPT_FOR_WAYS if task.ways is not None and self.cheaper_ways else 0.0
         return self.asked.max_hours * (1 - KEPT_FOR_THE_END - ways)
 
     @property

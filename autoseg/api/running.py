@@ -127,7 +127,7 @@ def _run(
             with steps.run(REPORT, overall, made_from) as report, console.inside(report):
                 make_report(source.name, workspace=wanted.workspace, quiet=True)
         overall(1.0, "")
-    return RunResult(read_model(folder.best_json, Best) if task.info.averages else None, models, folder.report_html)
+    return RunResult(read_model(folder.best_of(task.info), Best) if task.info.averages else None, models, folder.report_html)
 
 
 def _throw_away(folder: DatasetFolder, task: Task, asked: Asked) -> None:
@@ -195,7 +195,7 @@ def _finish(
             find_best(folder.name, [model.configuration for model in models], [model.recipe for model in models],
                       device=wanted.device, workers=workers, workspace=wanted.workspace, quiet=quiet,
                       cheaper_ways=wanted.cheaper_ways, not_worse=NOT_WORSE if (its := wanted.asked.not_worse) is None else its)
-    return file_digest(folder.best_json)
+    return file_digest(folder.best_of(task.info))
 
 
 def _side_by_side(
@@ -208,7 +208,7 @@ def _side_by_side(
         hours = hours_of_a_fold(_left(wanted, hours, spent_s / lanes, len(waiting), len(folds)), folds, lanes)
     graph = graph_of(folder, task, folds, wanted, hours)
     told = run_side_by_side(folder, task, graph, place, overall, quiet)
-    best = read_model(folder.best_json, Best) if task.info.averages and told is None else None
+    best = read_model(folder.best_of(task.info), Best) if task.info.averages and told is None else None
     return RunResult(best, list(dict.fromkeys(fold.model for fold in folds)), folder.report_html, tuple(told or ()))
 
 

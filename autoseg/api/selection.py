@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg import console
 from autoseg.api import tasks
-from autoseg.api.common import PathLike, planned_for
+from autoseg.api.common import PathLike, in_workspace, planned_for
 from autoseg.api.tasks import Task
 from autoseg.best import Best, Member, TriedRule, member_of
 from autoseg.commands import command_line, training_flags
 from autoseg.dataset import Dataset, require_there
-from autoseg.digests import content_stamps, remembered_digests
+from autoseg.digests import remembered_digests
 from autoseg.errors import AutosegError, many, some
+from autoseg.evaluation.comparison import Compared, candidates_table, choose, rules_table
 from autoseg.evaluation.cross_validation import (
     USUAL_FOLDS,
     Missing,
     cases_by_fold,
-    evaluate_changed_labels,
     missing_folds,
     number_of_folds,
-    pooled_folds,
     prediction_files,
 )
 from autoseg.evaluation.metrics import class_names
@@ -33,12 +32,10 @@ from autoseg.fingerprint import Fingerprint
 from autoseg.image_io import exists
 from autoseg.lock import locked
 from autoseg.parallel import Outcome
-from autoseg.postprocessing.comparison import Members, candidates_table, choose, compare, rules_table
 from autoseg.postprocessing.files import postprocess_files
 from autoseg.postprocessing.rules import apply_rules
 from autoseg.postprocessing.selection import candidate_rules, choose_rules
 from autoseg.postprocessing.ways import choose_way, ways_table
-from autoseg.provenance import Origin
 from autoseg.versions import versions
 from autoseg.ways import NOT_WORSE
 from autoseg.workspace import DatasetFolder, ModelFolder, Workspace, read_model
@@ -69,60 +66,57 @@ def find_best(
     """
     if not 0 <= not_worse < 1:
         raise AutosegError(f"--not-worse is {not_worse:g}, but must be from 0 to 1: a share of Dice and NSD, such as 0.001.")
-    folder = planned_for(dataset, Workspace.at(workspace), averaging_task())
-    with locked(folder.lock_of("find-best"), f"find-best of {folder.name}"), remembered_digests(folder.digests_json):
-        result = _find_best(folder, configurations, recipes, ensembles, device, workers, quiet)
-        return _with_ways(folder, result, not_worse, device, workers, quiet) if cheaper_ways else result
+    place = Workspace.at(workspace)
+    task = _task_meant(in_workspace(str(dataset), place), configurations or (), recipes or ())
+    folder = planned_for(dataset, place, task)
+    with locked(folder.lock_of(f"find-best{task.info.suffix}"), f"find-best of {folder.name}"), \
+            remembered_digests(folder.digests_json):
+        result = _find_best(folder, task, configurations, recipes, ensembles, device, workers, quiet)
+        is_measured = cheaper_ways and task.ways is not None
+        return _with_ways(folder, task, result, not_worse, device, workers, quiet) if is_measured else result
 
 
 def _find_best(
-    folder: DatasetFolder, configurations: Sequence[str] | None, recipes: Sequence[str] | None, ensembles: bool, device: str,
-    workers: int | None, quiet: bool,
+    folder: DatasetFolder, task: Task, configurations: Sequence[str] | None, recipes: Sequence[str] | None, ensembles: bool,
+    device: str, workers: int | None, quiet: bool,
 ) -> BestResult:
-    task, known = averaging_task(), read_model(folder.dataset_json, Dataset)
+    known = read_model(folder.dataset_json, Dataset)
     require_there(known.folder, folder)
-    complete, left_out = _complete_models(folder, task, known, configurations, recipes, workers)
+    models, left_out = _complete_models(folder, task, configurations, recipes)
     if not quiet:
         for name, missing in left_out.items():
             words = f"Left out: {_lacks(name, missing)}. To complete it:"
             console.show("\n  ".join([words, *(lack.command for lack in missing)]))
-    models = list(complete)
-    if not quiet:
-        cases = sum(len(validated) for validated in cases_by_fold(models, number_of_folds(folder.splits_of(task.info))))
         pairs = " and all pairs of them" if ensembles and len(models) > 1 else ""
-        console.show(f"{folder.name}: comparing {many(len(models), 'model')}{pairs} on {many(cases, 'validation case')}. Into "
-                     f"{folder.best_json}")
+        console.show(f"{folder.name}: comparing {many(len(models), task.info.noun)}{pairs} on the validation "
+                     f"cases. Into {folder.best_of(task.info)}")
     warnings = _changed_since_training(folder, task, known, models)
-    members = current_members(folder, task, models)
-    summaries: dict[Members, Summary] = {(member,): complete[model] for member, model in zip(members, models, strict=True)}
-    _require_known_cases(folder, task, known, summaries)
-    if ensembles and len(models) > 1:
-        summaries |= _pairs(folder, task, known, models, members, device, workers, quiet)
-    candidates = compare(summaries)
-    chosen, reason = choose(candidates)
-    files = _files(folder, known, chosen.members, summaries[chosen.members])
-    rules = _rules(folder, known, files, workers, quiet)
-    _postprocess(folder, known, files, rules, workers)
+    compared: Compared = task.ensembles.compare_models(
+        folder, known, models, current_members(folder, task, models), ensembles, device, workers, quiet)
+    chosen, reason = choose(compared.candidates, compared.measure)
+    rules, summary = [], compared.summaries[chosen.members]
+    if task.ways is not None:  # what it writes are label files
+        files = _files(folder, known, chosen.members, summary)
+        rules = _rules(folder, known, files, workers, quiet)
+        _postprocess(folder, known, files, rules, workers)
     best = Best(
-        dataset=folder.name, members=chosen.members, reason=reason, candidates=tuple(candidates), rules=tuple(rules),
-        names=class_names(known.labels), references=references_digest(known), versions=versions(),
-    )
+        dataset=folder.name, members=chosen.members, reason=reason, measure=compared.measure,
+        candidates=tuple(compared.candidates), rules=tuple(rules), names=class_names(known.labels) if task.ways else {},
+        references=task.ensembles.references(folder, known), versions=versions())
     _write(folder, task, best)
     if not quiet:
-        console.show_all(warnings)
-        console.show(candidates_table(best))
-        console.show(rules_table(best))
-        console.show_all(f"Warning: {failing}." for failing in task.evaluation.failings(summaries[chosen.members]).values())
-    return BestResult(best, folder.best_json, left_out)
+        console.show_all([*warnings, candidates_table(best), *([rules_table(best)] if task.ways is not None else []),
+                          *(f"Warning: {failing}." for failing in task.evaluation.failings(summary).values())])
+    return BestResult(best, folder.best_of(task.info), left_out)
 
 
 def _with_ways(
-    folder: DatasetFolder, result: BestResult, not_worse: float, device: str, workers: int | None, quiet: bool
+    folder: DatasetFolder, task: Task, result: BestResult, not_worse: float, device: str, workers: int | None, quiet: bool
 ) -> BestResult:
     """Measure the ways to predict with what was chosen, and write the choice with them. Until then it holds without: in full."""
     from autoseg.device import device_in_words, resolve_device
 
-    task, known, best, target = averaging_task(), read_model(folder.dataset_json, Dataset), result.best, resolve_device(device)
+    known, best, target = read_model(folder.dataset_json, Dataset), result.best, resolve_device(device)
     models = [folder.model(member.configuration, member.recipe) for member in best.members]
     validated = cases_by_fold(models, number_of_folds(folder.splits_of(task.info)))
     with console.progress(f"Ways to predict with {best.name}", quiet) as report:
@@ -144,13 +138,20 @@ def _write(folder: DatasetFolder, task: Task, best: Best) -> None:
     for model in folder.models_of(task.info):
         if model not in chosen and not model.is_imported:
             model.best_json.unlink(missing_ok=True)
-    for path in (*(model.best_json for model in chosen), folder.best_json):
+    for path in (*(model.best_json for model in chosen), folder.best_of(task.info)):
         write_json(path, best)
 
 
-def averaging_task() -> Task:
-    """Return the task whose models are compared, and averaged as ensembles."""
-    return next(task for task in tasks.TASKS if task.info.averages)
+def _task_meant(folder: DatasetFolder, configurations: Sequence[str], recipes: Sequence[str]) -> Task:
+    """Return the task whose models are compared: the one that the names belong to, else the default one where the dataset was
+    planned for it, else one that it was planned for."""
+    averaging = [task for task in tasks.TASKS if task.info.averages]
+    of_recipes = tasks.tasks_of_recipes() if recipes else {}
+    named = [task for task in averaging if {*configurations} & {*task.info.configurations}
+             or {*recipes} & {model.recipe for model in folder.models_of(task.info)}
+             or task.info.name in map(of_recipes.get, recipes)]
+    planned = [task for task in averaging if folder.plans_of(task.info).exists()]
+    return next(iter(named or planned), tasks.default_task())
 
 
 def current_members(folder: DatasetFolder, task: Task, models: Sequence[ModelFolder]) -> list[Member]:
@@ -163,13 +164,16 @@ def is_current(
 ) -> bool:
     """Tell whether best.json is there, and compared just these models, all pairs of them, and where wanted the ways to predict
     (by not_worse, if that is given), with today's weights and labels."""
-    if not folder.best_json.exists():
+    if not folder.best_of(task.info).exists():
         return False
     try:
-        dataset, best = read_model(folder.dataset_json, Dataset), read_model(folder.best_json, Best)
+        dataset, best = read_model(folder.dataset_json, Dataset), read_model(folder.best_of(task.info), Best)
     except AutosegError:
         return False  # written by another version
-    if best.references != references_digest(dataset) or (cheaper_ways and best.ways is None):
+    if best.references != task.ensembles.references(folder, dataset):
+        return False
+    cheaper_ways = cheaper_ways and task.ways is not None
+    if cheaper_ways and best.ways is None:
         return False
     if cheaper_ways and best.ways is not None and not_worse not in (None, best.ways.not_worse):
         return False
@@ -178,23 +182,18 @@ def is_current(
     return alone == set(current_members(folder, task, models)) and len(compared) == len(alone) * (len(alone) + 1) // 2
 
 
-def references_digest(dataset: Dataset) -> str:
-    """Return a digest that changes when a label file of the training cases does."""
-    return Origin.of(labels=content_stamps(case.label for case in dataset.training)).digest
-
-
 def _complete_models(
-    folder: DatasetFolder, task: Task, dataset: Dataset, configurations: Sequence[str] | None, recipes: Sequence[str] | None,
-    workers: int | None,
-) -> tuple[dict[ModelFolder, Summary], dict[str, tuple[Missing, ...]]]:
-    """Return the models with all folds, with their results against today's labels; and what the other models lack, by name."""
-    train = command_line(folder, "autoseg_train", *map(str, range(USUAL_FOLDS)))
+    folder: DatasetFolder, task: Task, configurations: Sequence[str] | None, recipes: Sequence[str] | None
+) -> tuple[list[ModelFolder], dict[str, tuple[Missing, ...]]]:
+    """Return the models with all folds, and what the other models lack, by name."""
+    flags = () if task.info.is_default else ("-tr", task.info.recipe)
+    train = command_line(folder, "autoseg_train", *map(str, range(USUAL_FOLDS)), *flags)
     splits = folder.splits_of(task.info)
     folds = number_of_folds(splits)
     if not folds:
         raise AutosegError(
             f"{folder.name} has no {splits.name}: no fold of a cross-validation has been trained yet. Run: {train}")
-    complete, left_out = {}, {}
+    complete, left_out = [], {}
     fitting = [
         model for model in folder.models_of(task.info)
         if (not configurations or model.configuration in configurations) and (not recipes or model.recipe in recipes)
@@ -203,8 +202,7 @@ def _complete_models(
         if missing := tuple(missing_folds(folder, model, folds)):
             left_out[f"{model.configuration}, {model.recipe}"] = missing
         else:
-            evaluate_changed_labels(model, folds, dataset, workers)
-            complete[model] = pooled_folds(model, folds)
+            complete.append(model)
     if complete:
         return complete, left_out
     if left_out:
@@ -240,32 +238,6 @@ def _changed_since_training(folder: DatasetFolder, task: Task, dataset: Dataset,
                 f"{many(len(changed), 'case')} changed ({some(changed)}). It is compared with the labels of today. To train it "
                 f"on today's files: {again}, then autoseg_train with --restart.")
     return warnings
-
-
-def _require_known_cases(
-    folder: DatasetFolder, task: Task, dataset: Dataset, summaries: Mapping[Members, Summary]
-) -> None:
-    """Raise AutosegError where a model validated a case that the dataset does not have, or not with a label, any more."""
-    labelled = {case.name for case in dataset.training if case.label is not None}
-    for (member, *_), summary in summaries.items():
-        if gone := sorted({case.case for case in summary.metric_per_case} - labelled):
-            raise AutosegError(
-                f"The cross-validation of {member.name} holds {many(len(gone), 'case')} that {folder.name} does not "
-                f"have any more: {some(gone)}. Put them back and plan again, or train all folds of "
-                f"the model anew without them: remove {folder.splits_of(task.info)}, then autoseg_train with --restart.")
-
-
-def _pairs(
-    folder: DatasetFolder, task: Task, dataset: Dataset, models: Sequence[ModelFolder], members: Sequence[Member], device: str,
-    workers: int | None, quiet: bool,
-) -> dict[Members, Summary]:
-    from autoseg.device import resolve_device
-
-    validated = cases_by_fold(models, number_of_folds(folder.splits_of(task.info)))
-    with console.progress("Ensembles on the validation cases", quiet) as report:
-        found: dict[Members, Summary] = task.ensembles.predict_pairs(
-            folder, dataset, validated, models, members, resolve_device(device), report, workers)
-    return found
 
 
 def _files(folder: DatasetFolder, dataset: Dataset, members: Sequence[Member], summary: Summary) -> list[Pair]:

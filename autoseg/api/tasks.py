@@ -10,8 +10,8 @@ The parts of a row are modules, imported when they are first used (torch takes s
                 failings, SUMMARY                                                    autoseg/tasks/<task>/evaluation.py
     report      task_report                                                         autoseg/tasks/<task>/report/
     gate        open_gate: a task whose models can flag images before others see them
-    ensembles   predict_pairs: a task whose models can be averaged
-    ways        measure_ways: of such a task, cheaper ways to predict
+    ensembles   compare_models, references: a task whose models can be averaged
+    ways        measure_ways: of such a task that writes label files, cheaper ways to predict
     foreign     find_models, take: a task that takes over models of other programs
     exports     FORMATS, PIPELINE_TAG, facts, results                               autoseg/tasks/<task>/exports
 """
@@ -104,7 +104,7 @@ TASKS: tuple[Task, ...] = (
         planner=Part("autoseg.planners.classification"), store=Part("autoseg.tasks.classification.store"),
         trainer=Part("autoseg.trainers.classification"), prediction=Part("autoseg.tasks.classification.prediction"),
         evaluation=Part("autoseg.tasks.classification.evaluation"), report=Part("autoseg.tasks.classification.report"),
-        exports=Part("autoseg.tasks.classification.exports")),
+        ensembles=Part("autoseg.tasks.classification.ensembles"), exports=Part("autoseg.tasks.classification.exports")),
 )
 
 

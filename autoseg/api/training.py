@@ -42,14 +42,14 @@ class TrainResult:
 @dataclass(frozen=True)
 class CrossValidation:
     """The state of a cross-validation. summary: of all folds' validation cases together, and its file; None while folds are
-    missing. missing: what it lacks, and what to type for it. averages: whether models of the task can be averaged, so that
-    find_best compares them."""
+    missing. missing: what it lacks, and what to type for it. find_best: the words of `autoseg find-best` after the dataset;
+    None where models of the task are not compared."""
 
     configuration: str
     recipe: str
     summary: Any
     path: Path
-    averages: bool
+    find_best: tuple[str, ...] | None
     missing: tuple[Missing, ...] = ()
 
 
@@ -230,4 +230,5 @@ def cross_validation(
             console.show(f"Cross-validation of {model.configuration}, {recipe}, all folds together:")
             console.show_all([*task.evaluation.shown(summary),
                               *(f"Warning: {failing}." for failing in task.evaluation.failings(summary).values())])
-    return CrossValidation(model.configuration, model.recipe, summary, model.summary_json, task.info.averages, missing)
+    find_best = None if not task.info.averages else () if task.info.is_default else ("-c", model.configuration)
+    return CrossValidation(model.configuration, model.recipe, summary, model.summary_json, find_best, missing)

@@ -32,9 +32,11 @@ def run(flags: argparse.Namespace) -> int:
         device=flags.device, workers=flags.workers, workspace=flags.workspace, cheaper_ways=not flags.no_cheaper_ways,
         **({} if flags.not_worse is None else {"not_worse": flags.not_worse}),
     )
+    first = result.best.members[0]
     print(result.best.reason)
     print(f"Wrote {result.path}\nNext: {command_like(flags, 'autoseg report')}\n"
-          f"      {api.next_prediction(flags.dataset, workspace=flags.workspace)}   (uses what was found)")
+          f"      {api.next_prediction(flags.dataset, first.configuration, first.recipe, flags.workspace)}   "
+          "(uses what was found)")
     return 0
 
 

@@ -69,7 +69,8 @@ def run(flags: argparse.Namespace) -> int:
     pooled = api.cross_validation(flags.dataset, result.configuration, model, workspace=flags.workspace)
     following = api.next_prediction(flags.dataset, result.configuration, model, flags.workspace)
     if pooled.summary is not None:
-        print(f"Wrote {pooled.path}\nNext: {command_like(flags, 'autoseg find-best') if pooled.averages else following}")
+        compare = None if pooled.find_best is None else command_like(flags, "autoseg find-best", *pooled.find_best)
+        print(f"Wrote {pooled.path}\nNext: {compare or following}")
         return 0
     if pooled.missing:
         print(f"Of the cross-validation, {', '.join(lack.words for lack in pooled.missing)}. To complete it:")

@@ -91,7 +91,12 @@ def roc_of(entries: Sequence[Scored]) -> RocCurve:
 
 def auroc(scores: np.ndarray, abnormal: np.ndarray) -> float:
     """Return the ROC curve's area, Mann and Whitney's U / (n1 n2); nan without both groups. scores: (N,). abnormal: (N,) bool."""
-    return float(_auroc(_above(*_by_score(scores, abnormal), np.ones((1, len(scores)))))[0])
+    return float(weighted_auroc(scores, abnormal, np.ones((1, len(scores))))[0])
+
+
+def weighted_auroc(scores: np.ndarray, abnormal: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the AUROC in each weighting, (W,); nan without both groups. weights (W, N): how often each entry counts."""
+    return _auroc(_above(*_by_score(scores, abnormal), weights))
 
 
 def auroc_of_counts(normal: np.ndarray, abnormal: np.ndarray) -> float:

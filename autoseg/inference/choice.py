@@ -197,7 +197,10 @@ def _choose_to_average(
         raise AutosegError(f"Models of {len(names)} datasets could be meant. Say which dataset with -d:\n"
                            + "\n".join(f"  -d {name}" for name in names))
     folder = fitting[0].dataset
-    best = read_model(folder.best_json, Best) if folder.best_json.exists() else None
+    path = folder.best_of(task)
+    best = read_model(path, Best) if path.exists() else None
+    if len(task.configurations) == 1:  # naming it says no more than which task is meant
+        configuration = ()
     anew = f"run: {command_line(folder, 'autoseg find-best')}"
     if configuration or recipe:
         _require_named(task, folder, fitting, configuration, recipe)
@@ -262,7 +265,7 @@ def _members_of_best(task: TaskInfo, folder: DatasetFolder, best: Best) -> tuple
         if _key_of_member(member) not in there:
             missing = folder.model(member.configuration, member.recipe)
             raise AutosegError(
-                f"{folder.best_json} names the model {member.name}, but {missing.root} holds none with a finished fold. "
+                f"{folder.best_of(task)} names the model {member.name}, but {missing.root} holds none with a finished fold. "
                 f"Train it with {command_line(folder, 'autoseg_train', *member.weights, *training_flags(missing))}, choose anew "
                 f"with {command_line(folder, 'autoseg find-best')}, or name another:\n{_listed(there.values())}")
     return tuple(there[_key_of_member(member)] for member in best.members)

@@ -27,6 +27,7 @@ from autoseg.errors import AutosegError
 from autoseg.files import write_json
 from autoseg.image_io import write_image
 from autoseg.inference.choice import choose_members
+from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation.model import ModelDescription
 from autoseg.ways import Difference, MeasuredWay, Way, Ways
 from autoseg.workspace import ModelFolder, Workspace
@@ -161,7 +162,7 @@ def test_an_imported_model_lies_beside_others_and_keeps_its_post_processing(
         import_models(tmp_path / "model.zip", workspace=tmp_path / "work")
     result = import_models(tmp_path / "model.zip", name="imported", workspace=tmp_path / "work")
     assert "-c tiny -tr imported" in result.notes[0] and "-tr imported" in result.next_command
-    assert not Workspace(tmp_path / "work").dataset(NAME).best_json.exists()
+    assert not Workspace(tmp_path / "work").dataset(NAME).best_of(INFO).exists()
     predict_files(images, tmp_path / "a", recipe="imported", workspace=tmp_path / "work")
     predict_files(images, tmp_path / "b", model=models[0].root)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -181,7 +182,7 @@ def test_what_needs_the_dataset_says_that_only_models_are_there(
         assert main([*command, "--workspace", str(tmp_path / "elsewhere")]) == 1
         assert "It has only models that were imported, which can predict" in capsys.readouterr().err
     made = Workspace(tmp_path / "elsewhere").dataset(NAME)
-    assert made.best_json.exists() and made.models()[0].is_imported
+    assert made.best_of(INFO).exists() and made.models()[0].is_imported
     with pytest.raises(AutosegError, match="is in this workspace already"):
         import_models(made.models()[0].root, overwrite=True, workspace=tmp_path / "elsewhere")
 

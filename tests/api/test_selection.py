@@ -18,6 +18,7 @@ from autoseg.evaluation.summary import Pair, Summary, evaluate_pairs, write_summ
 from autoseg.files import write_json, write_text
 from autoseg.fingerprint import Fingerprint, LabelOfDataset, Range
 from autoseg.image_io import read_label, write_label
+from autoseg.tasks.segmentation import INFO
 from autoseg.ways import OnCase, Way
 from autoseg.workspace import DatasetFolder, read_model
 
@@ -89,7 +90,7 @@ def test_the_complete_model_is_chosen_with_the_rule_that_mends_it_and_the_other_
         "keep the largest component of organ"]
     assert [lack.words for lack in result.left_out["3d_fullres, default"]] == ["folds 1, 2 are missing"]
     assert "-c 3d_fullres --epochs 3" in result.left_out["3d_fullres, default"][0].command
-    assert result.best == read_model(folder.best_json, Best) == read_model(folder.model("2d", "default").best_json, Best)
+    assert result.best == read_model(folder.best_of(INFO), Best) == read_model(folder.model("2d", "default").best_json, Best)
     assert not folder.model("3d_fullres", "default").best_json.exists()
     assert read_model(folder.postprocessed / "summary.json", Summary).foreground_mean["Dice"] == 1
     assert read_model(folder.model("2d", "default").summary_json, Summary).foreground_mean["Dice"] < 1
@@ -152,7 +153,7 @@ def test_without_any_complete_model_the_commands_are_listed(folder: DatasetFolde
 def test_the_way_to_predict_is_chosen_after_the_models(folder: DatasetFolder) -> None:
     ways = choose(folder).ways
     assert ways is not None and ways.cases == 3 and ways.chosen_way is ways.full and ways.fastest_way.way.axes == ()
-    assert read_model(folder.best_json, Best).ways == read_model(folder.model("2d", "default").best_json, Best).ways == ways
+    assert read_model(folder.best_of(INFO), Best).ways == read_model(folder.model("2d", "default").best_json, Best).ways == ways
     looser = find_best(folder.name, workspace=folder.root.parent, quiet=True, not_worse=0.002).best.ways
     assert looser is not None and looser.chosen_way.way.axes == () and looser.not_worse == 0.002
     for wrong in (-0.001, 1, float("nan")):
@@ -171,13 +172,13 @@ def test_where_measuring_is_stopped_the_choice_holds_in_full_and_is_not_finished
     monkeypatch.setattr(default_task().ways, "measure_ways", stopped, raising=False)
     with pytest.raises(KeyboardInterrupt):
         choose(folder)
-    assert read_model(folder.best_json, Best).ways is None
+    assert read_model(folder.best_of(INFO), Best).ways is None
     assert not is_current(folder, default_task(), [folder.model("2d", "default")])
 
 
 def test_a_choice_that_an_older_version_wrote_is_read(folder: DatasetFolder) -> None:
     choose(folder)
-    content = json.loads(folder.best_json.read_text())
+    content = json.loads(folder.best_of(INFO).read_text())
     del content["ways"]
-    folder.best_json.write_text(json.dumps(content))
-    assert read_model(folder.best_json, Best).ways is None
+    folder.best_of(INFO).write_text(json.dumps(content))
+    assert read_model(folder.best_of(INFO), Best).ways is None

@@ -19,6 +19,7 @@ from autoseg.demo import make_synthetic_dataset
 from autoseg.jobs.record import read_job
 from autoseg.jobs.states import JobState, job_states
 from autoseg.steps import read_record
+from autoseg.tasks.segmentation import INFO
 from autoseg.workspace import DatasetFolder, JobsFolder
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
@@ -101,7 +102,7 @@ def test_a_run_through_slurm(slurm: Path, source: Path, tmp_path: Path, capsys: 
     assert first is not None and first.attempts == 2 and first.slurm == numbers[FIRST] and "core" in first.machine
     assert (ended[SECOND].state, ended["3d_fullres default fold 4"].state, ended["find-best"].state) == (
         "stopped", "failed", "not run")
-    assert folder.report_html.exists() and not folder.best_json.exists()
+    assert folder.report_html.exists() and not folder.best_of(INFO).exists()
     assert main(["jobs", source.name, "--workspace", str(workspace)]) == 0
     said = capsys.readouterr().out
     assert "Log: " in said and all(words in said for words in ("10 done", "1 stopped", "1 failed", "1 not run"))
@@ -110,7 +111,7 @@ def test_a_run_through_slurm(slurm: Path, source: Path, tmp_path: Path, capsys: 
     assert main(submit) == 0
     assert f"Submitted 4 jobs to SLURM: {SECOND} (" in capsys.readouterr().out  # with find-best and the report
     wait_for(lambda: all(state.state == "done" for state in states(files).values()), "the completion of the run")
-    assert folder.best_json.exists()
+    assert folder.best_of(INFO).exists()
     assert main(submit) == 0
     assert "Nothing is to be submitted" in capsys.readouterr().out
     ran = read_record(folder.root / "run.json").ran

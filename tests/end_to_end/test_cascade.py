@@ -19,6 +19,7 @@ from autoseg.demo import make_synthetic_dataset
 from autoseg.image import Image
 from autoseg.image_io import read_image, read_label
 from autoseg.preprocessing.store import StoredCase, StoredDescription, opened, read_description
+from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation.cascade import LabelsLater
 from autoseg.tasks.segmentation.model import load_model
 from autoseg.tasks.segmentation.predictor import Predictor
@@ -83,7 +84,7 @@ def prediction_of(folder: DatasetFolder, case: str, number: int) -> np.ndarray:
 def test_a_run_that_was_killed_in_each_stage_is_completed_by_the_same_command(folder: DatasetFolder) -> None:
     assert not list(folder.root.rglob(".tmp-*"))
     assert len(list(folder.root.glob("models/*/default/fold_*/validation/summary.json"))) == 6
-    best = read_model(folder.best_json, Best)
+    best = read_model(folder.best_of(INFO), Best)
     assert {candidate.name for candidate in best.candidates} == {*BOTH, "3d_cascade_fullres + 3d_lowres"}
     assert "the segmentation by 3d_lowres" in folder.report_html.read_text(encoding="utf-8")
 

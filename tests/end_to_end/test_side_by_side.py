@@ -12,6 +12,7 @@ from autoseg.cli.main import main
 from autoseg.demo import make_synthetic_dataset
 from autoseg.jobs.states import job_states
 from autoseg.steps import read_record
+from autoseg.tasks.segmentation import INFO
 from autoseg.workspace import DatasetFolder, JobsFolder
 
 SHORT = ("--epochs", "1", "--iterations", "1", "--set", "batch_size=2", "base_features=4", "validation_iterations=1", "--device",
@@ -35,7 +36,7 @@ def test_folds_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert f"1 of 4 jobs failed:\n  2d default fold 1: Log: {log}, which ends with\n" in error
     assert f"    Error: {blocked / 'cases.json'} could not be written: something else has this name." in error
     assert "Not run, as they need them: find-best." in error
-    assert folder.report_html.exists() and not folder.best_json.exists()
+    assert folder.report_html.exists() and not folder.best_of(INFO).exists()
     assert {state.job.name: state.state for state in job_states(files)} == {
         "2d default fold 0": "done", "2d default fold 1": "failed", "find-best": "not run", "report": "done"}
 
@@ -44,7 +45,7 @@ def test_folds_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert main([*command[:2], "--workspace", str(folder.root.parent), "--device", "cpu", "-np", "1", "--gpus", "2"]) == 0
     capsys.readouterr()
     assert folder.model("2d", "default").fold(0).checkpoint_final.stat().st_mtime_ns == first
-    assert json.loads(folder.best_json.read_text())["ways"] is None  # as the run was begun
+    assert json.loads(folder.best_of(INFO).read_text())["ways"] is None  # as the run was begun
     record = read_record(folder.root / "run.json")
     assert {"plan", "2d default fold 0", "2d default fold 1", "find-best", "report"} == set(record.whole) == set(record.ran)
     assert all("core" in record.ran[name].machine for name in record.ran if name not in ("plan", "report"))

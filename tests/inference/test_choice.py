@@ -20,6 +20,7 @@ from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image
 from autoseg.inference.choice import Chosen, choose_members
+from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.tasks.segmentation.exports.description import described_steps
 from autoseg.tasks.segmentation.model import ModelDescription
@@ -72,10 +73,10 @@ class Place:
             member_of(model, model.finished_folds())
             for configuration, recipe in names for model in [self.folder().model(configuration, recipe)])
         tried = {"dice_before": 0.8, "dice_after": 0.9, "classes_before": {}, "classes_after": {}}
-        write_json(self.folder().best_json, Best(
+        write_json(self.folder().best_of(INFO), Best(
             dataset=NAME, members=members, reason="the highest Dice.", names={"1": "class1"}, references="", versions={},
             ways=ways,
-            candidates=(Candidate(members=members, dice=0.8, classes={}, cases=3),),
+            candidates=(Candidate(members=members, value=0.8, classes={}, cases=3),),
             rules=(TriedRule(rule=DROP, says=SAYS, accepted=True, **tried),
                    TriedRule(rule=KeepLargest(labels=(1,), count=1), says="keep one", accepted=False, **tried))))
 
@@ -265,7 +266,7 @@ def test_a_model_that_is_named_by_its_folder_brings_its_rules_wherever_it_was_co
     copies = []
     for configuration in ("2d", "3d_fullres"):
         model = place.folder().model(configuration, "default")
-        shutil.copy(place.folder().best_json, model.best_json)
+        shutil.copy(place.folder().best_of(INFO), model.best_json)
         copies.append(Path(shutil.copytree(model.root, tmp_path / "elsewhere" / f"my {configuration}")))
     chosen = place.choose(m=copies)
     assert (chosen.rules, chosen.says, chosen.note) == ((DROP,), (SAYS,), "")

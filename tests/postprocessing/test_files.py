@@ -18,6 +18,7 @@ from autoseg.image import Geometry, Image
 from autoseg.image_io import read_label, write_image, write_label
 from autoseg.postprocessing.files import begin, postprocess_files
 from autoseg.provenance import POSTPROCESSED
+from autoseg.tasks.segmentation import INFO
 from autoseg.workspace import Workspace
 
 LARGEST = KeepLargest(labels=(1,), count=1)
@@ -174,11 +175,11 @@ def test_rules_are_those_of_the_dataset_or_of_the_only_one_that_has_some(inputs:
         postprocess(inputs, tmp_path / "out", workspace=place.root, quiet=True)
     for name in ("Dataset001_A", "Dataset002_B"):
         write_json(place.dataset(name).plans_json, {})
-    best_json(place.dataset("Dataset001_A").best_json, LARGEST)
+    best_json(place.dataset("Dataset001_A").best_of(INFO), LARGEST)
     assert len(postprocess(inputs, tmp_path / "out", workspace=place.root, quiet=True).written) == 3
     with pytest.raises(AutosegError, match="autoseg find-best Dataset002_B"):
         postprocess(inputs, tmp_path / "out", dataset="Dataset002_B", workspace=place.root, quiet=True)
-    best_json(place.dataset("Dataset002_B").best_json)
+    best_json(place.dataset("Dataset002_B").best_of(INFO))
     with pytest.raises(AutosegError, match="-d Dataset001_A, -d Dataset002_B"):
         postprocess(inputs, tmp_path / "out", workspace=place.root, quiet=True)
 

@@ -34,36 +34,42 @@ from autoseg.tasks.classification.explaining import (
     rows_of,
 )
 from autoseg.tasks.classification.framing import Framed, frame_image
-from autoseg.tasks.classification.model import load_classifier
+from autoseg.tasks.classification.model import ClassifierDescription, load_classifier
 from autoseg.tasks.classification.options import PredictOptions
-from autoseg.tasks.classification.plan import Target
+from autoseg.tasks.classification.plan import ClassPlans, Covariate, Target
 from autoseg.tasks.classification.regions import read_region, region_files
 from autoseg.tasks.classification.rows import CLASSES, ClassRow, answer_kind, answer_row
 from autoseg.tasks.classification.seer import Seer
 from autoseg.tasks.classification.sheets import Sheet, read_sheet, require_without_errors
+from autoseg.tasks.classification.store import plans_digest
+from autoseg.tasks.classification.summary import default_thresholds
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 class ClassificationPrediction(Prediction):
-    """One classifier. sheet: the table of covariates, None where it takes none or none was given."""
+    """One classifier, or an ensemble of several that tell the same classes.
+
+    The mean of their probabilities counts, and that of their thresholds. sheet: the table of covariates, None where they take
+    none or none was given.
+    """
 
     done = "classified"
     doing = "Classifying"
     compare_with = ("TRUTH.csv", "where you know the classes, as a table of case and class")
 
     def __init__(
-        self, seer: Seer, sheet: Sheet | None, regions: Path | None = None, explainer: Explainer | None = None
+        self, seers: Sequence[Seer], sheet: Sheet | None, regions: Path | None = None, explainer: Explainer | None = None
     ) -> None:
-        self.seer, self.sheet, self.plans, self.regions = seer, sheet, seer.description.plans, regions
+        self.seers, self.sheet, self.plans, self.regions = seers, sheet, seers[0].description.plans, regions
         self.one_file_each = self.plans.source.layout == "folders"
-        self.covariates = self.plans.covariates if seer.description.shape.covariates else ()
+        self.covariates = covariates_of(seers)
         self.explainer, self.subfolders = explainer, () if explainer is None else (EXPLAIN,)
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        return self.seer.description.channel_names
+        return self.plans.channel_names
 
     @property
     def target(self) -> Target:
@@ -71,11 +77,14 @@ class ClassificationPrediction(Prediction):
         return self.plans.target
 
     def in_words(self, chosen: Chosen) -> str:
-        seer, names = self.seer, ", ".join(covariate.name for covariate in self.covariates)
-        calibrated = f"at temperature {seer.calibration.temperature:g}" if seer.description.calibration else (
+        names = ", ".join(covariate.name for covariate in self.covariates)
+        temperatures = " and ".join(f"{seer.calibration.temperature:g}" for seer in self.seers)
+        calibrated = f"at temperature {temperatures}" if all(seer.description.calibration for seer in self.seers) else (
             "not calibrated, as not all folds are validated")
+        kind, device = "Classifier" if len(self.seers) == 1 else "Ensemble", device_in_words(self.seers[0].device)
         return "\n".join([
-            f"Classifier, on {device_in_words(seer.device)}: {seer.classifier.in_words} ({chosen.members[0].shown})",
+            *(f"{kind}, on {device}: {seer.classifier.in_words} ({member.shown})"
+              for seer, member in zip(self.seers, chosen.members, strict=True)),
             f"Why: {chosen.why}",
             f"Tells: {self.target.name} ({', '.join(self.target.classes)}), "
             f"{calibrated}" + (f"; sees {names}, too" if names else "")])
@@ -87,38 +96,51 @@ class ClassificationPrediction(Prediction):
         return outputs
 
     def _origin(self) -> Origin:
-        its = self.seer.calibration
-        return origin_of([self.seer.classifier.facts()], temperature=its.temperature, thresholds=list(its.thresholds),
-                         covariates="none" if self.sheet is None else self.sheet.digest)
+        temperatures = [seer.calibration.temperature for seer in self.seers]
+        return origin_of([seer.classifier.facts() for seer in self.seers],
+                         temperature=temperatures[0] if len(temperatures) == 1 else temperatures,
+                         thresholds=list(self.thresholds), covariates="none" if self.sheet is None else self.sheet.digest)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Return the thresholds of what is told (see `decided`)."""
+        each = [seer.calibration.thresholds or default_thresholds(self.target) for seer in self.seers]
+        return each[0] if len(each) == 1 else tuple(np.mean(each, axis=0).tolist())
 
     def _warnings(self, image: Image, case: str) -> tuple[str, ...]:
         in_gray = ("it is a colour picture, and seen in gray, as the training pictures are",) if (
             len(image.array) == 3 and len(self.plans.channel_names) == 1 and not is_gray(image.array)) else ()
         return (*in_gray, *unlike_training(image, self.plans.images, [window is not None for window in self.plans.windows]),
-                *unusual(self.covariates, self._cells(case)))
+                *unusual(self.covariates, self._cells(case, self.covariates)))
 
-    def _cells(self, case: str) -> tuple[str, ...] | None:
+    def _cells(self, case: str, covariates: Sequence[Covariate]) -> tuple[str, ...] | None:
         if self.sheet is None or case not in self.sheet.rows:
             return None
         cells = dict(zip(self.sheet.columns, self.sheet.rows[case], strict=True))
-        return tuple(cells[covariate.name] for covariate in self.covariates)
+        return tuple(cells[covariate.name] for covariate in covariates)
 
     def _files(self, item: PredictionInput) -> tuple[Path, ...]:
         """Return the files that a row is made from: the image, and its region where one is looked at."""
         region = None if self.regions is None else region_files(self.regions).get(item.name)
         return item.images if region is None else (*item.images, region)
 
-    def _framed(self, image: Image, case: str) -> Framed:
+    def _framed(self, image: Image, case: str, plans: ClassPlans) -> Framed:
         region = None if self.regions is None else read_region(self.regions, case, image)
-        return frame_image(image, case, self.plans, region)
+        return frame_image(image, case, plans, region if plans.roi else None)
 
-    def _given(self, case: str) -> np.ndarray:
+    def _given(self, case: str, covariates: Sequence[Covariate]) -> np.ndarray:
         """Return the covariates of a case, as encoded."""
-        return encoded(self.covariates, self._cells(case) or ("",) * len(self.covariates))
+        return encoded(covariates, self._cells(case, covariates) or ("",) * len(covariates))
 
     def _row(self, image: Image, case: str) -> ClassRow:
-        found = self.seer.probabilities(self._framed(image, case).array, self._given(case), case)
-        return answer_row(case, self.target, found, self.seer.calibration.thresholds)
+        framed = dict[str, np.ndarray]()
+        found = []
+        for seer in self.seers:
+            plans = seer.description.plans
+            if (key := plans_digest(plans)) not in framed:
+                framed[key] = self._framed(image, case, plans).array
+            found.append(seer.probabilities(framed[key], self._given(case, covariates_of([seer])), case))
+        return answer_row(case, self.target, np.mean(found, axis=0), self.thresholds)
 
     def predict_files(
         self, inputs: Iterable[PredictionInput], folder: Path, overwrite: bool, progress: CaseProgress | None = None
@@ -131,16 +153,17 @@ class ClassificationPrediction(Prediction):
 
     def _explain(self, explainer: Explainer, folder: Path, item: PredictionInput) -> None:
         """Write the maps of a case, a table of what its covariates count, and last the picture."""
-        image, case = read_input(item), item.name
-        framed, given = self._framed(image, case), self._given(case)
+        image, case, seer = read_input(item), item.name, self.seers[0]
+        framed, given = self._framed(image, case, self.plans), self._given(case, self.covariates)
         found = explainer.maps(framed.array, given, case)
         back = {name: framed.frame.back(values) for name, values in found.named.items()}
         write_maps(folder, case, image, {name: values for name, values in back.items() if name != RANDOM})
-        others = [self._given(name) for name in (self.sheet.rows if self.sheet is not None else ()) if name != case]
+        rows = self.sheet.rows if self.sheet is not None else ()
+        others = [self._given(name, self.covariates) for name in rows if name != case]
         if others and self.covariates:
-            changes = covariate_changes(self.seer, framed.array, given, np.stack(others), self.covariates)
-            rows = covariate_rows(case, changes, self._cells(case) or ("",) * len(self.covariates))
-            write_rows(folder / EXPLAIN / f"{case}_covariates.csv", CovariateRow, rows)
+            changes = covariate_changes(seer, framed.array, given, np.stack(others), self.covariates)
+            cells = self._cells(case, self.covariates) or ("",) * len(self.covariates)
+            write_rows(folder / EXPLAIN / f"{case}_covariates.csv", CovariateRow, covariate_rows(case, changes, cells))
         draw_maps(picture_path(folder, case), image.array, rows_of(back), f"{case}: evidence for {found.of}",
                   image.geometry.spacing_mm, image.geometry.orientation)
 
@@ -194,35 +217,54 @@ def _entry(item: PredictionInput) -> str:
 def open_models(
     chosen: Chosen, folds: Sequence[str] | None, options: PredictOptions, device: str, apply_rules: object = None
 ) -> ClassificationPrediction:
-    """Return the chosen classifier on a device, "auto", "cpu", "cuda", ... Raises AutosegError where the folder holds none, or
-    has no such folds, or the table lacks a covariate."""
+    """Return the chosen classifiers on a device, "auto", "cpu", "cuda", ... Raises AutosegError where a folder holds none, or has
+    no such folds, where they cannot be averaged, or the table lacks a covariate."""
     if options.explain:
         require_captum()
+        if len(chosen.members) > 1:
+            raise AutosegError("--explain explains one classifier, and an ensemble of several is meant. Name one with -tr: "
+                               f"{', '.join(member.recipe for member in chosen.members)}.")
     target = resolve_device(device)
-    loaded = load_classifier(chosen.members[0], folds, target)
-    its = loaded.description
-    if its.plans.roi and options.roi is None:
+    seers = [Seer(load_classifier(member, folds, target), target) for member in chosen.members]
+    _require_alike([seer.description for seer in seers])
+    regions = [seer.description.plans.roi for seer in seers]
+    if any(regions) and options.roi is None:
         raise AutosegError("This classifier looks at a labelled region. Give, with --roi, the model that segments it, or the "
                            "folder of its label files.")
-    if options.roi is not None and not its.plans.roi:
+    if options.roi is not None and not any(regions):
         raise AutosegError("This classifier looks at whole images, and takes no region. Leave out --roi.")
     if options.roi is not None:
         region_files(options.roi)
-    sheet, seer = _sheet(options, its.plans, its.shape.covariates), Seer(loaded, target)
-    return ClassificationPrediction(seer, sheet, options.roi, Explainer(seer) if options.explain else None)
+    sheet = _sheet(options, covariates_of(seers))
+    return ClassificationPrediction(seers, sheet, options.roi, Explainer(seers[0]) if options.explain else None)
 
 
-def _sheet(options: PredictOptions, plans: Any, width: int) -> Sheet | None:
+def covariates_of(seers: Sequence[Seer]) -> tuple[Covariate, ...]:
+    """Return the covariates that classifiers see; those of an ensemble are the same, but for classifiers that see none."""
+    return next((its.plans.covariates for its in (seer.description for seer in seers) if its.shape.covariates), ())
+
+
+def _require_alike(members: Sequence[ClassifierDescription]) -> None:
+    """Raise AutosegError where classifiers cannot be averaged."""
+    first, *others = members
+    for other in others:
+        its, ours = ({
+            "classes": f"{of.plans.target.kind} {', '.join(of.plans.target.classes)}", "channels": ", ".join(of.channel_names),
+            "covariates": ", ".join(one.name for one in of.plans.covariates)} for of in (other, first))
+        if differing := [f"{name} ({ours[name]} against {its[name]})" for name in ours if its[name] != ours[name]]:
+            raise AutosegError(f"{first.called} and {other.called} cannot be averaged: they differ in {'; '.join(differing)}. "
+                               "Name classifiers of one target.")
+
+
+def _sheet(options: PredictOptions, covariates: Sequence[Covariate]) -> Sheet | None:
     if options.covariates is None:
         return None
-    if not width:
+    if not covariates:
         raise AutosegError("This classifier takes no covariates. Leave out --covariates.")
     sheet = read_sheet(options.covariates)
     require_without_errors(options.covariates, sheet.faults)
-    if missing := [covariate.name for covariate in plans.covariates if covariate.name not in sheet.columns]:
+    if missing := [covariate.name for covariate in covariates if covariate.name not in sheet.columns]:
         raise AutosegError(f"{options.covariates} has no column {', '.join(missing)}, but this classifier takes "
-                           f"{', '.join(covariate.name for covariate in plans.covariates)}. It has: "
+                           f"{', '.join(covariate.name for covariate in covariates)}. It has: "
                            f"{', '.join(sheet.columns) or 'none but case'}.")
     return sheet
-
-

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from autoseg.evaluation.confidence import Interval, percentile_intervals, resampled_cases
-from autoseg.evaluation.roc import Detection, Scored, Truth, detection
+from autoseg.evaluation.roc import Detection, Scored, Truth, detection, weighted_auroc
 from autoseg.plan import Frozen
 from autoseg.tasks.classification import measures
 from autoseg.tasks.classification.model import Calibration
@@ -107,7 +107,7 @@ class ClassSummary(Frozen):
 
 def summarize(target: Target, rows: Validated) -> ClassSummary:
     """Sum up the validated cases of one fold, or of several; one at least."""
-    found, told, temperatures = cross_calibrated(target, rows)
+    found, told, temperatures, _ = cross_calibrated(target, rows)
     others = {name: (of, decided(of, target) if name == MAJORITY else _told_by_other_folds(target, of, rows))
               for name, of in rows.others.items()}
     patients = np.unique(rows.patients, return_inverse=True)[1]
@@ -137,18 +137,37 @@ def summary_of(
         wrong=wrong_cases(target, cases, fold, truth, found, told))
 
 
-def cross_calibrated(target: Target, rows: Validated) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
-    """Return probabilities (N, K) and what is told (N, 1) or (N, L), each fold's by the temperature and the threshold that are
-    fitted on the validated cases of the other folds, and these temperatures; 1 and the most probable class for a fold alone."""
+class CrossCalibrated(NamedTuple):
+    """The answers about validated cases, each fold's by the temperature and the thresholds that are fitted on the others.
+
+    found: (N, K) probabilities. told: (N, 1) classes, or (N, L) labels. temperatures: of each fold. thresholds: (N, T), see
+    `decided`; T is 0 where the most probable class is told.
+    """
+
+    found: np.ndarray
+    told: np.ndarray
+    temperatures: tuple[float, ...]
+    thresholds: np.ndarray
+
+
+def cross_calibrated(target: Target, rows: Validated) -> CrossCalibrated:
+    """Return the answers about validated cases; at temperature 1 and threshold one half for a fold alone."""
     found = probabilities(rows.logits, target.kind)
-    told, temperatures = decided(found, target), []
+    usual = default_thresholds(target)
+    told, temperatures, thresholds = decided(found, target), [], np.full((len(found), len(usual)), usual)
     for fold in sorted(set(rows.fold.tolist())):
         own, others = rows.fold == fold, rows.fold != fold
         fitted = calibration_of(target, rows.logits[others], rows.truth[others])
         found[own] = probabilities(rows.logits[own], target.kind, fitted.temperature)
         told[own] = decided(found[own], target, fitted.thresholds)
+        thresholds[own] = fitted.thresholds or usual
         temperatures.append(fitted.temperature)
-    return found, told, tuple(temperatures)
+    return CrossCalibrated(found, told, tuple(temperatures), thresholds)
+
+
+def default_thresholds(target: Target) -> tuple[float, ...]:
+    """Return the thresholds where none are fitted: one half, of the second of two classes, or of each label."""
+    return (0.5,) * (len(target.classes) if target.kind == "labels" else int(target.is_binary))
 
 
 def _told_by_other_folds(target: Target, found: np.ndarray, rows: Validated) -> np.ndarray:
@@ -193,7 +212,8 @@ def numbers_of(target: Target, found: np.ndarray, told: np.ndarray, truth: np.nd
         measured[name] = Measure(value=_known(values[0]), interval=None if bounds is None or np.isnan(bounds[0]) else bounds)
     binary = target.is_binary
     return Numbers(
-        mean_auroc=_mean_area(areas, "auroc"), average_precision=_mean_area(areas, "average_precision"), auroc=areas,
+        mean_auroc=_mean_area(areas, "auroc") if len(areas) == 1 else measured.pop("mean_auroc"),
+        average_precision=_mean_area(areas, "average_precision"), auroc=areas,
         sensitivity=measured.pop("sensitivity") if binary else None, specificity=measured.pop("specificity") if binary else None,
         log_loss=_known(log_loss(found, truth, target.kind)) if len(found) else None, **measured)
 
@@ -201,16 +221,29 @@ def numbers_of(target: Target, found: np.ndarray, told: np.ndarray, truth: np.nd
 def _estimates(
     target: Target, found: np.ndarray, told: np.ndarray, truth: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return each measure in each resample, (R,). Of labels, means over the labels."""
+    """Return each measure in each resample, (R,). Of labels, means over the labels. mean_auroc: of several classes alone."""
+    areas = {} if target.is_binary or len(target.classes) == 1 else {"mean_auroc": mean_areas(target, found, truth, weights)}
     if target.kind == "labels":
         of_labels = []
         for label in range(truth.shape[1]):
             known = truth[:, label] != UNKNOWN
             both = np.stack([1 - found[known, label], found[known, label]], 1)
             of_labels.append(_of_classes(both, told[known, label], truth[known, label], weights[:, known], True))
-        return {name: np.mean([one[name] for one in of_labels], axis=0) for name in of_labels[0]
-                if name not in ("sensitivity", "specificity")}
-    return _of_classes(found, told[:, 0], truth[:, 0], weights, target.is_binary)
+        return areas | {name: np.mean([one[name] for one in of_labels], axis=0) for name in of_labels[0]
+                        if name not in ("sensitivity", "specificity")}
+    return areas | _of_classes(found, told[:, 0], truth[:, 0], weights, target.is_binary)
+
+
+def mean_areas(target: Target, found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the mean AUROC over the classes, of two classes that of the second, in each resample, (R,); nan where no class can
+    be told from others. found: (N, K) probabilities. truth: (N, 1) or (N, L). weights: (R, N)."""
+    areas = []
+    for index in range(int(target.is_binary), len(target.classes)):
+        its = _truth_of(target, truth, index)
+        known = its != UNKNOWN
+        areas.append(weighted_auroc(found[known, index], its[known] == 1, weights[:, known]) if known.any()
+                     else np.full(len(weights), np.nan))
+    return measures.mean_of_known(np.stack(areas, 1))
 
 
 def _of_classes(

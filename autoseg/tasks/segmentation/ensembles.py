@@ -1,4 +1,4 @@
-"""Ensembles of two models on the validation cases of all folds, so that they can be compared with the models alone.
+"""Models, and ensembles of two of them, compared on the validation cases of all folds.
 
 Each case is predicted by the fold that did not train on it, by all models in one lock-step pass; every pair's labels come
 out of that pass. No probability is kept on disk, and no array of classes × voxels exists.
@@ -15,9 +15,13 @@ from pathlib import Path
 import torch
 
 from autoseg.best import Member, ensemble_name
-from autoseg.console import ShowProgress
+from autoseg.console import ShowProgress, progress
 from autoseg.dataset import Case, Dataset
-from autoseg.errors import AutosegError
+from autoseg.device import resolve_device
+from autoseg.digests import content_stamps
+from autoseg.errors import AutosegError, many, some
+from autoseg.evaluation.comparison import MEASURE, Compared, Members, compare
+from autoseg.evaluation.cross_validation import cases_by_fold, evaluate_changed_labels, number_of_folds, pooled_folds
 from autoseg.evaluation.summary import (
     Pair,
     Summary,
@@ -51,6 +55,43 @@ class _Ensemble:
 
     def path(self, case: Case) -> Path:
         return self.folder / f"{case.name}{label_ending(file_ending(reference_of(case)))}"
+
+
+def compare_models(
+    folder: DatasetFolder, dataset: Dataset, models: Sequence[ModelFolder], members: Sequence[Member], ensembles: bool,
+    device: str, workers: int | None, quiet: bool,
+) -> Compared:
+    """Compare models whose folds are all complete, with the labels of today.
+
+    models, members: in the same order. ensembles: compare all pairs of them, too (see `predict_pairs`). Raises AutosegError where
+    they were not validated on the same cases, or on cases that the dataset does not have any more.
+    """
+    folds, summaries = number_of_folds(folder.splits_of(INFO)), dict[Members, Summary]()
+    for model, member in zip(models, members, strict=True):
+        evaluate_changed_labels(model, folds, dataset, workers)
+        summaries[(member,)] = pooled_folds(model, folds)
+    _require_known_cases(folder, dataset, summaries)
+    if ensembles and len(models) > 1:
+        with progress("Ensembles on the validation cases", quiet) as report:
+            summaries |= predict_pairs(
+                folder, dataset, cases_by_fold(models, folds), models, members, resolve_device(device), report, workers)
+    return Compared(compare(summaries), MEASURE, summaries)
+
+
+def references(folder: DatasetFolder, dataset: Dataset) -> str:
+    """Return a digest that changes when a label file of the training cases does."""
+    return Origin.of(labels=content_stamps(case.label for case in dataset.training)).digest
+
+
+def _require_known_cases(folder: DatasetFolder, dataset: Dataset, summaries: Mapping[Members, Summary]) -> None:
+    """Raise AutosegError where a model validated a case that the dataset does not have, or not with a label, any more."""
+    labelled = {case.name for case in dataset.training if case.label is not None}
+    for (member, *_), summary in summaries.items():
+        if gone := sorted({case.case for case in summary.metric_per_case} - labelled):
+            raise AutosegError(
+                f"The cross-validation of {member.name} holds {many(len(gone), 'case')} that {folder.name} does not "
+                f"have any more: {some(gone)}. Put them back and plan again, or train all folds of "
+                f"the model anew without them: remove {folder.splits_of(INFO)}, then autoseg_train with --restart.")
 
 
 def predict_pairs(

@@ -32,7 +32,7 @@ def test_overconfident_probabilities_become_honest_by_the_temperature_of_the_oth
     assert all(temperature == pytest.approx(4, rel=0.15) for temperature in summary.temperatures)
     assert error is not None and summary.uncalibrated is not None and error < 0.04 < 0.1 < summary.uncalibrated
     own, others = rows.fold == 0, rows.fold != 0
-    found, told, _ = cross_calibrated(TARGET, rows)
+    found, told, _, _ = cross_calibrated(TARGET, rows)
     fitted = calibration_of(TARGET, rows.logits[others], rows.truth[others])
     assert np.array_equal(told[own], decided(found[own], TARGET, fitted.thresholds))
 

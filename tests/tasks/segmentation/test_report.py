@@ -28,6 +28,7 @@ from autoseg.fingerprint import CaseFingerprint, Fingerprint, LabelOfCase, Label
 from autoseg.image import Geometry, Image
 from autoseg.image_io import write_image, write_label
 from autoseg.plan import Configuration, IntensityStatistics, Plans, Topology
+from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation import INFO as SEGMENTATION
 from autoseg.tasks.segmentation.report.worst import typical_and_best, worst_cases
 from autoseg.training_log import Epoch, write_log
@@ -165,8 +166,8 @@ def best(folder: DatasetFolder) -> Best:
     difference = Difference(mean=-0.0213, low=-0.04, high=-0.01, p_value=0.03)
     return Best(
         dataset=NAME, members=(three,), reason="3d_fullres is simpler than the others.", rules=(tried, refused),
-        candidates=(Candidate(members=(three,), dice=0.6, classes=classes, cases=7),
-                    Candidate(members=(two,), dice=0.5787, classes=classes, cases=7, difference=difference, is_worse=True)),
+        candidates=(Candidate(members=(three,), value=0.6, classes=classes, cases=7),
+                    Candidate(members=(two,), value=0.5787, classes=classes, cases=7, difference=difference, is_worse=True)),
         names={"1": HOSTILE_CLASS, "2": "lesion"}, references="", versions={"python": "3.11.0"},
         ways=measured_ways())
 
@@ -194,7 +195,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> DatasetFolder:
     dataset = write_data(folder, root / "source")
     for name in ("2d", "3d_fullres"):
         model = write_folds(folder, dataset, name)
-    write_json(folder.best_json, best(folder))
+    write_json(folder.best_of(INFO), best(folder))
     for fold in range(len(FOLDS)):
         shutil.copytree(model.fold(fold).validation, folder.postprocessed, dirs_exist_ok=True)
     shutil.copyfile(model.summary_json, folder.postprocessed / "summary.json")

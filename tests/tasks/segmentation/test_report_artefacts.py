@@ -12,6 +12,7 @@ from autoseg.evaluation.case import CaseSummary, Volumes
 from autoseg.evaluation.summary import Summary, pooled_summary, write_summary
 from autoseg.files import write_json, write_text
 from autoseg.plan import Plans
+from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation.report.artefacts import best_result, missing_steps, read_artefacts
 from autoseg.workspace import DatasetFolder
 
@@ -43,7 +44,7 @@ def folder(tmp_path: Path) -> DatasetFolder:
 
 def choose(folder: DatasetFolder, *rules: TriedRule) -> None:
     member = member_of(folder.model("2d", "default"), range(2))
-    write_json(folder.best_json, Best(
+    write_json(folder.best_of(INFO), Best(
         dataset=folder.name, members=(member,), reason="", candidates=(), rules=rules, names={}, references="",
         versions={}))
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autoseg.best import Best
+from autoseg.commands import command_line
 from autoseg.reporting.artefacts import ModelArtefacts, count_folds, model_if_there, read_models, stored_cases
 from autoseg.reporting.blocks import Block, Command, Explained, Heading, Section, Table, Text, decisions
+from autoseg.reporting.choice import choice_blocks
 from autoseg.reporting.parts import TaskReport, missing_of_all, steps_as_notes, usage
 from autoseg.reporting.training import (
     curve_figures,
@@ -52,17 +55,25 @@ def task_report(folder: DatasetFolder, tasks: Sequence[TaskInfo]) -> TaskReport 
     section = Section("classes", f"Classification: {plans.target.name}", [Text(
         "A classifier gives each case a probability of each class. Every case counts as predicted by the network that was not "
         "trained on it."), *steps_as_notes(missing)])
+    best = model_if_there(troubles, folder.best_of(INFO), Best)
+    if best is not None:
+        section.blocks += [Heading("What was chosen"), *choice_blocks(best)]
+    elif len(models) > 1:
+        section.blocks += [Text("Several classifiers are there. This compares them, and pairs of them:", is_note=True),
+                           Command(command_line(folder, "autoseg find-best", "-c", CONFIGURATION))]
+    lines = {model.name: line for model in models if (line := usage(folder, INFO, tasks, model))}
+    if best is not None and lines:
+        lines = {best.name: next(iter(lines.values()))}  # each means the choice
     for model in models:
-        section.blocks += _of_model(folder, tasks, model)
+        section.blocks += _of_model(model, lines.get(model.name))
     section.blocks += [
         Heading("How cases are seen"), decisions(DECISIONS, _values(plans), plans.reasons), *_counts(plans, len(stored))]
-    lines = {model.name: usage(folder, INFO, tasks, model) for model in models}
     return TaskReport(
         sections=[section], missing=missing, models=models, troubles=troubles,
         run=model_if_there(troubles, folder.run_of(INFO), RunRecord), versions={"planned for classes": plans.versions},
         overview=[_overview(model, plans) for model in models] or [
             Explained(f"Classification: {plans.target.name}", "no classifier yet")],
-        commands=[(f"To tell {plans.target.name} of new images with {name}", line) for name, line in lines.items() if line])
+        commands=[(f"To tell {plans.target.name} of new images with {name}", line) for name, line in lines.items()])
 
 
 def _overview(model: Model, plans: ClassPlans) -> Explained:
@@ -75,7 +86,8 @@ def _overview(model: Model, plans: ClassPlans) -> Explained:
                      f"Over {counted(its.cases, 'case')} of the validation{model.of_folds}; 95 % interval. Beside it: {others}.")
 
 
-def _of_model(folder: DatasetFolder, tasks: Sequence[TaskInfo], model: Model) -> list[Block]:
+def _of_model(model: Model, line: str | None) -> list[Block]:
+    """Show a model. line: that applies it to new images; None for no such line."""
     blocks: list[Block] = [Heading(model.name)]
     if (its := model.description) is not None:
         compared = ", ".join(methods_of(its))
@@ -94,7 +106,7 @@ def _of_model(folder: DatasetFolder, tasks: Sequence[TaskInfo], model: Model) ->
     blocks += curve_figures(model, "Losses over the epochs, and Dice (0 to 1) of the classes of the validation cases, by class.")
     blocks.append(folds_table(model.name, model.folds, {
         "last loss": last_loss, "cases": lambda fold: str(len(fold.results.rows)) if fold.results else ""}))
-    if (line := usage(folder, INFO, tasks, model)) is not None:
+    if line is not None:
         blocks += [Text("This tells the classes of new images:"), Command(line)]
     return blocks
 

@@ -73,7 +73,7 @@ class BestResult:
 def read_artefacts(folder: DatasetFolder) -> SegmentationArtefacts:
     """Read everything about segmentation. Raises AutosegError where the plans are damaged; notes other damage."""
     plans, troubles = read_model(folder.plans_json, Plans), list[str]()
-    best = model_if_there(troubles, folder.best_json, Best)
+    best = model_if_there(troubles, folder.best_of(INFO), Best)
     fold_count = count_folds(folder.splits_of(INFO), troubles) or USUAL_FOLDS
     return SegmentationArtefacts(
         folder, plans, model_if_there(troubles, folder.dataset_json, Dataset), fold_count,

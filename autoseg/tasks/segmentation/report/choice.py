@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from autoseg.best import Best, Candidate, TriedRule
+from autoseg.best import Best, TriedRule
 from autoseg.commands import command_line
 from autoseg.reporting.blocks import Block, Command, Folded, Heading, Section, Table, Text
+from autoseg.reporting.choice import choice_blocks
 from autoseg.tasks.segmentation.report.artefacts import SegmentationArtefacts
 from autoseg.tasks.segmentation.report.ways import ways_blocks
-from autoseg.wording import JOINED, counted, fixed, interval, number, shortened, signed
+from autoseg.wording import counted, fixed, number, shortened, signed
 
 MARGIN = 5e-5  # a change of Dice that four decimals do not show
 
@@ -24,35 +25,9 @@ def choice_section(found: SegmentationArtefacts) -> Section:
             Command(command_line(found.folder, "autoseg find-best"))]
         return section
     section.blocks += [
-        Text(found.best.reason), _members(found.best), Heading("Models and ensembles compared"),
-        Text("An ensemble averages the probabilities of its members. The simplest that is not worse than the best is taken; "
-             "worse means that the difference over the cases is more than chance."),
-        _candidates(found.best), Heading("Post-processing"), *_rules(found.best),
+        *choice_blocks(found.best), Heading("Post-processing"), *_rules(found.best),
         Heading("How to predict"), *ways_blocks(found.best.ways, command_line(found.folder, "autoseg find-best"))]
     return section
-
-
-def _members(best: Best) -> Table:
-    rows = [[member.name, member.configuration, member.recipe, f",{JOINED}".join(sorted(member.weights))]
-            for member in best.members]
-    return Table("Models whose probabilities are averaged" if len(rows) > 1 else "The model",
-                 ("model", "configuration", "recipe", "folds"), rows, frozenset({1, 2, 3}))
-
-
-def _candidates(best: Best) -> Table:
-    rows = [_candidate(candidate, candidate.members == best.members) for candidate in best.candidates]
-    chosen = frozenset(i for i, candidate in enumerate(best.candidates) if candidate.members == best.members)
-    columns = ("model or ensemble", "mean Dice", "difference", "95 % interval", "p", "cases", "")
-    return Table("Mean Dice of the validation cases, and the difference to the highest", columns, rows, frozenset({6}), chosen)
-
-
-def _candidate(candidate: Candidate, is_chosen: bool) -> list[str]:
-    difference = candidate.difference
-    verdict = "chosen" if is_chosen else "worse" if candidate.is_worse else "not worse"
-    if difference is None:
-        return [candidate.name, f"{candidate.dice:.4f}", "highest", "", "", str(candidate.cases), verdict]
-    return [candidate.name, f"{candidate.dice:.4f}", signed(difference.mean), interval(difference.low, difference.high, 4),
-            number(difference.p_value, 2), str(candidate.cases), verdict]
 
 
 def _rules(best: Best) -> list[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
@@ -15,15 +16,17 @@ from autoseg.ways import Difference
 from autoseg.wording import cell, plain_table, signed_cell
 
 CLASSES_IN_TABLE = 8
+MEASURE = "mean Dice"  # of segmentations
 
 
 def candidates_table(best: Best) -> Table:
-    """Return a table of every model and ensemble, the highest Dice first; the chosen one is marked."""
+    """Return a table of every model and ensemble, the highest value first; the chosen one is marked."""
     keys = list(best.names) if len(best.names) <= CLASSES_IN_TABLE else []
     cases = best.candidates[0].cases
     table = plain_table(
-        f"{best.dataset}: Dice on {cases} validation cases, all folds together",
-        caption="difference: mean over the cases, with its 95 % bootstrap interval; p: Wilcoxon signed-rank test of the pairs",
+        f"{best.dataset}: {best.measure} on {cases} validation cases, all folds together",
+        caption=f"difference: with its 95 % bootstrap interval over the {'cases' if best.measure == MEASURE else 'patients'}; p: "
+                f"{'Wilcoxon signed-rank test of the pairs' if best.measure == MEASURE else 'DeLong test, or by resampling'}",
         caption_justify="left")
     table.add_column("")
     table.add_column("model or ensemble")
@@ -31,7 +34,7 @@ def candidates_table(best: Best) -> Table:
         table.add_column(column, justify="right")
     for candidate in best.candidates:
         table.add_row(
-            "→" if candidate.members == best.members else "", escape(candidate.name), cell(candidate.dice, places=4),
+            "→" if candidate.members == best.members else "", escape(candidate.name), cell(candidate.value, places=4),
             *(cell(candidate.classes.get(key), places=4) for key in keys), *_difference(candidate))
     return table
 
@@ -69,6 +72,14 @@ def _difference(candidate: Candidate) -> tuple[str, str, str]:
 Members = tuple[Member, ...]
 
 
+class Compared(NamedTuple):
+    """Models and ensembles beside each other. candidates: the highest value first. measure: what that is. summaries: of each."""
+
+    candidates: list[Candidate]
+    measure: str
+    summaries: Mapping[Members, Any]
+
+
 def compare(summaries: Mapping[Members, Summary]) -> list[Candidate]:
     """Return every model and ensemble, the highest mean Dice first.
 
@@ -91,21 +102,21 @@ def compare(summaries: Mapping[Members, Summary]) -> list[Candidate]:
     return candidates
 
 
-def choose(candidates: Sequence[Candidate]) -> tuple[Candidate, str]:
+def choose(candidates: Sequence[Candidate], measure: str = MEASURE) -> tuple[Candidate, str]:
     """Return the simplest candidate that is not worse than the best, and why.
 
-    The simplest has the fewest members; among equals, the higher Dice. candidates: as `compare` returns them.
+    The simplest has the fewest members; among equals, the higher value. candidates: the highest value of the
+    measure first.
     """
     best = candidates[0]
     chosen = min((c for c in candidates if not c.is_worse), key=lambda c: len(c.members))
     if chosen is best:
         others = "every other one is worse or not simpler" if len(candidates) > 1 else "there is no other"
-        return chosen, f"{chosen.name} has the highest mean Dice, {_number(chosen.dice)}, and {others}."
+        return chosen, f"{chosen.name} has the highest {measure}, {_number(chosen.value)}, and {others}."
     difference = chosen.difference
     assert difference is not None, "only the best has no difference"
-    return chosen, (
-        f"{chosen.name} is simpler than {best.name} and not worse: the mean difference is {in_words(difference)}."
-    )
+    kind = "mean difference" if measure == MEASURE else "difference"
+    return chosen, f"{chosen.name} is simpler than {best.name} and not worse: the {kind} is {in_words(difference)}."
 
 
 def in_words(difference: Difference) -> str:
@@ -118,7 +129,7 @@ def in_words(difference: Difference) -> str:
 
 def _candidate(members: Members, summary: Summary) -> Candidate:
     return Candidate(
-        members=members, dice=_rank(summary), cases=len(summary.metric_per_case),
+        members=members, value=_rank(summary), cases=len(summary.metric_per_case),
         classes={key: _known(mean["Dice"]) for key, mean in summary.mean.items()},
     )
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from autoseg.best import Best, Candidate, KeepLargest, Member, TriedRule
 from autoseg.errors import AutosegError
 from autoseg.evaluation.case import CaseSummary, Volumes
+from autoseg.evaluation.comparison import candidates_table, choose, compare, rules_table
 from autoseg.evaluation.summary import Summary, pooled_summary
-from autoseg.postprocessing.comparison import candidates_table, choose, compare, rules_table
 from autoseg.ways import Difference
 
 NAN = math.nan
@@ -93,8 +93,8 @@ def test_cases_that_only_one_model_validated_are_named() -> None:
 
 def test_tables_show_what_is_not_defined_as_a_dash() -> None:
     best = Best(dataset="D", members=(A,), reason="", rules=(), names={"1": "organ"}, references="", versions={}, candidates=(
-        Candidate(members=(B,), dice=0.9, classes={"1": None}, cases=1),
-        Candidate(members=(A,), dice=0.8, classes={"1": 0.8}, cases=1,
+        Candidate(members=(B,), value=0.9, classes={"1": None}, cases=1),
+        Candidate(members=(A,), value=0.8, classes={"1": 0.8}, cases=1,
                   difference=Difference(mean=-0.1, low=NAN, high=NAN, p_value=1))))
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(candidates_table(best))
