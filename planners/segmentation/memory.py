@@ -24,7 +24,7 @@ class Budget:
 
     network: its name. memory_gb: of the GPU, GB. values: those that the network may then put out for each patch of a batch of 12
     (2D) or 2 (3D). patches: the batch for which the patch is made small enough. share_of_dataset: the share of its voxels that a
-    batch may hold.
+    batch may hold. gpus: of one training, each of that memory: they share a batch, and each holds whole patches.
     """
 
     network: str
@@ -32,6 +32,7 @@ class Budget:
     values: dict[int, float]
     patches: dict[int, int]
     share_of_dataset: float
+    gpus: int = 1
 
     def at(self, memory_gb: float) -> Budget:
         """Return the budget of another GPU, in proportion. Raises AutosegError where memory_gb is not positive."""
@@ -95,9 +96,9 @@ def memory_values(dimensions: int, budget: Budget) -> float:
 
 
 def batch_that_fits(fit: Fit, budget: Budget) -> int:
-    """Return the number of patches that the memory holds, rounded."""
+    """Return the number of patches that the memory of all GPUs holds, rounded for each."""
     dimensions = len(fit.first)
-    return round(budget.values[dimensions] / fit.values * REFERENCE_BATCH[dimensions])
+    return budget.gpus * round(budget.values[dimensions] / fit.values * REFERENCE_BATCH[dimensions])
 
 
 def batch_of_dataset_share(fit: Fit, budget: Budget, voxels_of_dataset: float) -> int:
@@ -106,9 +107,16 @@ def batch_of_dataset_share(fit: Fit, budget: Budget, voxels_of_dataset: float) -
 
 
 def batch_size(fit: Fit, budget: Budget, voxels_of_dataset: float) -> int:
-    """Return the batch that the memory holds, at most the largest share of the dataset's voxels, at least 2."""
+    """Return the batch that the memory holds, at most the largest share of the dataset's voxels, the same for each GPU; at least
+    2, and one for each GPU."""
     by_dataset = batch_of_dataset_share(fit, budget, voxels_of_dataset)
-    return max(SMALLEST_BATCH, min(batch_that_fits(fit, budget), by_dataset))
+    most = min(batch_that_fits(fit, budget), by_dataset)
+    return max(smallest_batch(budget), most // budget.gpus * budget.gpus)
+
+
+def smallest_batch(budget: Budget) -> int:
+    """Return the smallest batch that is planned."""
+    return max(SMALLEST_BATCH, budget.gpus)
 
 
 def _largest_share(patch_size: Sequence[int], median_shape: Sequence[float]) -> int:

@@ -6,7 +6,7 @@ ResEnc M, L and XL (Isensee et al. 2024); `unet3plus` plans as `default` does, b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoseg.dataset import Dataset
 from autoseg.fingerprint import Fingerprint
@@ -31,17 +31,20 @@ class Planner:
         """Return the memory of the GPU that it plans for unless told otherwise, GB."""
         return self.budget.memory_gb
 
-    def budget_for(self, memory_gb: float | None) -> Budget:
-        """Return the budget for a GPU of this memory, GB; None: the planner's own. Raises AutosegError where not positive."""
-        return self.budget if memory_gb is None else self.budget.at(memory_gb)
+    def budget_for(self, memory_gb: float | None, gpus: int | None = None) -> Budget:
+        """Return the budget for a GPU of this memory, GB, or for several; None: the planner's own, and one. Raises AutosegError
+        where the memory is not positive."""
+        return replace(self.budget if memory_gb is None else self.budget.at(memory_gb), gpus=gpus or 1)
 
-    def __call__(self, dataset: Dataset, fingerprint: Fingerprint, memory_gb: float | None = None) -> Plans:
+    def __call__(
+        self, dataset: Dataset, fingerprint: Fingerprint, memory_gb: float | None = None, gpus: int | None = None
+    ) -> Plans:
         """Plan `2d`, and for volumes `3d_fullres` and, where its patch sees too little of them, the other two.
 
-        memory_gb: of the GPU that the plan is for, GB; None for the planner's own.
+        memory_gb: of the GPU that the plan is for, GB; None for the planner's own. gpus: of one training; None for one.
         Raises AutosegError where no case is left, memory_gb is too small, or the images are too small for any network.
         """
-        plans = default.plan(dataset, fingerprint, self.budget_for(memory_gb), self.name)
+        plans = default.plan(dataset, fingerprint, self.budget_for(memory_gb, gpus), self.name)
         return plans if memory_gb in (None, self.memory_gb) else plans.model_copy(update={"memory_gb": memory_gb})
 
 

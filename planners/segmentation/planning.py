@@ -66,8 +66,8 @@ def plan(
     """
     model = None if request.options.pretrained is None else Pretrained.at(request.options.pretrained)
     fingerprint = with_unions(build_fingerprint(usable, inspections), usable, workers, progress)
-    plans, measured = PLANNERS[request.options.planner](usable, fingerprint, request.options.memory_gb), measured_cases(
-        usable, inspections)
+    options, measured = request.options, measured_cases(usable, inspections)
+    plans = PLANNERS[options.planner](usable, fingerprint, options.memory_gb, options.training_gpus)
     seen = fingerprint
     if model is not None:
         seen = in_order_of(model, fingerprint, [(name, case.fingerprint) for name, case in measured.items()])

@@ -92,11 +92,12 @@ def batch_size(fit: memory.Fit, budget: memory.Budget, voxels_of_dataset: float)
     by_dataset = memory.batch_of_dataset_share(fit, budget, voxels_of_dataset)
     held = memory.memory_values(dimensions, budget)
     share = "all" if budget.share_of_dataset == 1 else f"{budget.share_of_dataset:.0%}"
+    on_each = f" on each of {budget.gpus} GPUs, together" if budget.gpus > 1 else ":"
     text = (f"The network {COSTS[fit.topology.name]} {fit.values:.3g} values for one patch and {budget.memory_gb:g} GB are "
-            f"taken to hold {held:.3g}: {by_memory} patches fit; {by_dataset} hold {share} of the dataset's voxels.")
-    if min(by_memory, by_dataset) < memory.SMALLEST_BATCH:
-        return f"{text} At least {memory.SMALLEST_BATCH} are taken."
-    return f"{text} The smaller number is taken."
+            f"taken to hold {held:.3g}{on_each} {by_memory} patches fit; {by_dataset} hold {share} of the dataset's voxels.")
+    if min(by_memory, by_dataset) < (least := memory.smallest_batch(budget)):
+        return f"{text} At least {least} are taken."
+    return f"{text} The smaller number is taken{', the same for each GPU' * (budget.gpus > 1)}."
 
 
 def normalization(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from autoseg.api import cross_validation, evaluate, plan_and_preprocess, predict_files, train
+from autoseg.api import cross_validation, evaluate, find_best, plan_and_preprocess, predict_files, report, train
 from autoseg.errors import AutosegError
 from autoseg.files import write_json, write_text
 from autoseg.image import Geometry, Image
-from autoseg.image_io import write_image, write_label
+from autoseg.image_io import read_label, write_image, write_label
 from autoseg.inference.checkpoints import read_weights
 from autoseg.tasks.classification.model import ClassifierDescription
 from autoseg.tasks.classification.rows import CLASSES
-from autoseg.workspace import DatasetFolder, read_model
+from autoseg.workspace import DatasetFolder, ModelFolder, read_model
 
 SMALL = {"base_features": 2, "batch_size": 2, "precision": "float32"}
 CASES = 10
@@ -74,7 +77,7 @@ def test_new_images_take_their_region_and_covariates_and_say_what_is_unusual(wor
     model = workspace / "workspace/Dataset007_Grades/models/classes/classifier"
     predict: dict[str, Any] = {"device": "cpu", "quiet": True, "model": model}
     images, regions = source / "imagesTr", source / "labelsTr"
-    with pytest.raises(AutosegError, match="looks at a labelled region. Segment the images first"):
+    with pytest.raises(AutosegError, match="looks at a labelled region. Give, with --roi, the model"):
         predict_files(images, tmp_path / "out", **predict)
     write_text(few, "case,age,sex\nc0,40,f\nc1,old,x\n")
     found = predict_files(images, tmp_path / "out", roi=regions, covariates=few, **predict)
@@ -88,6 +91,63 @@ def test_new_images_take_their_region_and_covariates_and_say_what_is_unusual(wor
     write_text(tmp_path / "without.csv", "case,age\nc0,40\n")
     with pytest.raises(AutosegError, match="has no column sex, but this classifier takes age, sex"):
         predict_files(images, tmp_path / "other", roi=regions, covariates=tmp_path / "without.csv", **predict)
+
+
+def test_a_model_segments_the_region_that_is_looked_at(
+    workspace: Path, tmp_path: Path, describe: Any, weights_of: Any
+) -> None:
+    source = workspace / "Dataset007_Grades"
+    description = describe(classes=2)
+    segmenting, weights = ModelFolder(tmp_path / "segmenting"), weights_of(description)
+    head = next(name for name in reversed(weights) if name.endswith("bias") and weights[name].shape == (2,))
+    weights[head] = torch.tensor([-100.0, 100.0])  # everything is the region
+    write_json(segmenting.model_json, description)
+    segmenting.fold(0).root.mkdir()
+    save_file(weights, segmenting.fold(0).checkpoint_final)
+    model = workspace / "workspace/Dataset007_Grades/models/classes/classifier"
+    whole = {f"c{number}": np.ones((8, 10, 10), np.uint8) for number in range(CASES)}
+    for name, label in whole.items():
+        write_label(tmp_path / "whole" / f"{name}.nii.gz", label, like=read_label(source / "labelsTr" / f"{name}.nii.gz"))
+    predict: dict[str, Any] = {"device": "cpu", "quiet": True, "model": model}
+    found = predict_files(source / "imagesTr", tmp_path / "out", roi=segmenting.root, **predict)
+    expected = predict_files(source / "imagesTr", tmp_path / "expected", roi=tmp_path / "whole", **predict)
+    assert found.rows == expected.rows and len(found.rows) == CASES
+    assert len(list((tmp_path / "out" / "regions").glob("*.nii.gz"))) == CASES
+    again = predict_files(source / "imagesTr", tmp_path / "out", roi=segmenting.root, **predict)
+    assert again.already_there == CASES and again.rows == found.rows
+    with pytest.raises(AutosegError, match=r'holds a model of the task "classification".*--roi'):
+        predict_files(source / "imagesTr", tmp_path / "out", roi=model, **predict)
+    shutil.copytree(source, tmp_path / source.name)
+    planned = plan_and_preprocess(tmp_path / source.name, planner="classification", target=["grade"], roi=str(segmenting.root),
+                                  edge=8, depth=2, workers=1, workspace=tmp_path / "work", quiet=True)
+    regions = Path(planned.plans.roi)
+    assert regions.parent.name == "regions" and len(list(regions.glob("*.nii.gz"))) == CASES and not planned.failed
+
+
+def test_find_best_compares_classifiers_and_their_mean_predicts(workspace: Path, tmp_path: Path) -> None:
+    for fold in range(2):
+        run(workspace, fold, "second", settings={"seed": 5, "covariates": False})
+    place, source = workspace / "workspace", workspace / "Dataset007_Grades"
+    folder = DatasetFolder(place / "Dataset007_Grades")
+    found = find_best("Dataset007_Grades", recipes=["classifier", "second"], workspace=place, quiet=True)
+    assert found.path == folder.root / "best_classification.json" and found.best.measure == "AUROC"
+    assert len(found.best.candidates) == 3 and not found.best.rules and found.best.ways is None
+    predict: dict[str, Any] = {"device": "cpu", "quiet": True, "workspace": place, "roi": source / "labelsTr"}
+    table = source / "targets.csv"
+    each = [predict_files(source / "imagesTr", tmp_path / name, recipe=name, dataset=folder.name, **predict, **given)
+            for name, given in (("classifier", {"covariates": table}), ("second", {}))]
+    both = predict_files(source / "imagesTr", tmp_path / "both", dataset=folder.name, recipe=["classifier", "second"],
+                         covariates=table, **predict)
+    for one, other, mean in zip(*(its.rows for its in (*each, both)), strict=True):
+        assert mean.p_high == pytest.approx((one.p_high + other.p_high) / 2, abs=2e-5)
+    chosen = predict_files(source / "imagesTr", tmp_path / "chosen", dataset=folder.name, configuration="classes", **predict)
+    assert len(chosen.rows) == CASES
+    with pytest.raises(AutosegError, match="--explain explains one classifier"):
+        predict_files(source / "imagesTr", tmp_path / "maps", dataset=folder.name, recipe=["classifier", "second"], explain=True,
+                      **predict)
+    report(folder.name, workspace=place, quiet=True)
+    page = folder.report_html.read_text()
+    assert found.best.reason in page and "Models and ensembles compared" in page
 
 
 def test_a_training_may_choose_its_epoch_and_start_from_a_trained_encoder(workspace: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from autoseg.evaluation.roc import Scored, auroc, average_precision, detection, roc_curve
+from autoseg.evaluation.roc import Scored, auroc, average_precision, detection, roc_curve, weighted_auroc
 
 # scores, highest first: 5 abnormal, 4 normal, 3 abnormal and normal (a tie), 1 normal
 SCORES = np.array([3.0, 5.0, 1.0, 4.0, 3.0])
@@ -89,3 +89,11 @@ def test_one_case_of_a_group_bounds_nothing() -> None:
     assert found.note == "No interval: only one abnormal case."
     slices = [Scored("one", score, "abnormal") for score in (3.0, 4.0)] + entries([1.0, 5.0], [])
     assert detection(slices, "slice").note == "No interval: all abnormal slices are of one case."
+
+
+def test_weights_count_entries_as_often_as_they_say() -> None:
+    scores, ill = np.array([0.1, 0.4, 0.35, 0.8, 0.4]), np.array([False, False, True, True, True])
+    times = np.array([[1, 1, 1, 1, 1], [2, 0, 1, 3, 1], [0, 0, 1, 1, 1]])
+    found = weighted_auroc(scores, ill, times.astype(float))
+    assert found[:2] == pytest.approx([auroc(np.repeat(scores, row), np.repeat(ill, row)) for row in times[:2]])
+    assert np.isnan(found[2])  # no normal entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from autoseg.bounds import Engine, FullPath, Gigabytes, Precision
+from autoseg.bounds import Engine, FullPath, Gigabytes, Many, Precision
 from autoseg.options import option
 from autoseg.plan import Frozen
 
@@ -20,6 +20,9 @@ class PlanOptions(Frozen):
     planner: str = option("default", "who decides (default: default)")
     memory_gb: Gigabytes | None = option(
         None, "GPU memory that training may take (default: the planner's: 8, resenc_l 24, resenc_xl 40)", metavar="GB")
+    training_gpus: Many | None = option(
+        None, "GPUs that one training is to use (autoseg_train --gpus): the batch is as large as they hold together; --memory-gb "
+              "is of each (default: 1)", metavar="N")
     pretrained: FullPath | None = option(
         None, "a trained model's folder that the training is to start from: the plan is that model's, of its configuration alone",
         flag="--from", metavar="MODEL")

@@ -23,7 +23,7 @@ ABDOMEN = (
 Images = tuple[list[tuple[float, ...]], list[tuple[int, ...]]]
 
 
-def plan(planner: str, images: Images, memory_gb: float | None = None) -> Plans:
+def plan(planner: str, images: Images, memory_gb: float | None = None, gpus: int | None = None) -> Plans:
     """Of images of one channel with three labels. images: spacings, mm, and shapes by case, (z, y, x)."""
     names = [f"case_{number:03d}" for number in range(len(images[0]))]
     statistics = IntensityStatistics(mean=0, std=1, median=0, percentile_00_5=-2, percentile_99_5=2)
@@ -40,7 +40,7 @@ def plan(planner: str, images: Images, memory_gb: float | None = None) -> Plans:
         labels=Labels(values={"background": 0, "one": 1, "two": 2}),
         training=tuple(Case(name=name, images=(Path(name),), label=Path(name)) for name in names),
     )
-    return PLANNERS[planner](dataset, fingerprint, memory_gb)
+    return PLANNERS[planner](dataset, fingerprint, memory_gb, gpus)
 
 
 @pytest.mark.parametrize(("planner", "images", "expected"), [
@@ -109,3 +109,14 @@ def test_reasons_say_what_the_planner_does(name: str) -> None:
     assert f"{planner.memory_gb:g} GB" in reasons["batch_size"]
     assert ("hold 5% of" in reasons["batch_size"]) == (planner.budget.share_of_dataset < 1)
     assert ("hold all of" in reasons["batch_size"]) == (planner.budget.share_of_dataset == 1)
+
+
+@pytest.mark.parametrize("name", ["default", "resenc_m"])
+def test_several_gpus_of_one_training_hold_a_batch_together(name: str) -> None:
+    one, four = (plan(name, ABDOMEN, gpus=gpus).configurations["3d_fullres"] for gpus in (None, 4))
+    assert four.patch_size == one.patch_size and four.batch_size == 4 * one.batch_size
+    assert "on each of 4 GPUs, together" in four.reasons["batch_size"]
+    assert plan(name, ABDOMEN, gpus=1) == plan(name, ABDOMEN)
+    few = ([(1.0, 1.0, 1.0)] * 3, [(64, 64, 64)] * 3)
+    own, three = (plan(name, few, gpus=gpus).configurations["2d"].batch_size for gpus in (None, 3))
+    assert three % 3 == 0 and three >= 3 and (name != "default" or own - 3 < three <= max(own, 3))  # 5 % of the dataset at most
