@@ -115,9 +115,8 @@ def _view(cases: Sequence[MeasuredView], pictures: bool, options: PlanOptions) -
         return options.view, "as asked for"
     z, y, x = np.median([case.spacing_mm for case in cases], axis=0)
     if z > FARTHER * max(y, x):
-        return "slices", (f"slices lie {z:.3g} mm apart, more than {FARTHER:g} times their pixels' {max(y, x):.3g} mm: each "
-                          "is seen "
-                          "alone, and attention weights them (Ilse et al. 2018)")
+        return "slices", (f"slices lie {z:.3g} mm apart, more than {FARTHER:g} times their pixels' {max(y, x):.3g} mm: each is "
+                          "seen alone, and attention weights them (Ilse et al. 2018)")
     return "volume", f"voxels are about as long along all axes ({z:.3g} × {y:.3g} × {x:.3g} mm in the median)"
 
 
@@ -140,9 +139,8 @@ def _spacing_mm(
     wanted_mm = float(max(finest_mm, max(extent_mm[1:] if view == "slices" else extent_mm) / longest))
     z = max(float(median_mm[0]), float(extent_mm[0]) / longest) if view == "slices" else wanted_mm
     usual = times([float(mm) for mm in median_mm])
-    why = (f"{wanted_mm:.3g} mm: no finer than the voxels of the median case ({usual} mm), and {EXTENT} % of the "
-           "cases "
-           f"lie within {longest} voxels along the longest edge")
+    why = (f"{wanted_mm:.3g} mm: no finer than the voxels of the median case ({usual} mm), and {EXTENT} % of the cases lie "
+           f"within {longest} voxels along the longest edge")
     return (float(f"{z:.3g}"), float(f"{wanted_mm:.3g}"), float(f"{wanted_mm:.3g}")), why
 
 
@@ -195,9 +193,8 @@ def _grown(size: tuple[int, int, int], view: View, network: Topology) -> tuple[i
 def _pretrained_network(model: Pretrained, size: tuple[int, int, int], view: View) -> tuple[Topology, tuple[int, int, int], str]:
     network = model.topology.model_copy(update={"deep_supervision": False})
     if network.dimensions != (3 if view == "volume" else 2):
-        raise AutosegError(f"{model.model.shown} sees {network.dimensions} dimensions, but cases are seen as {view} here. "
-                           "Give a model "
-                           "that sees the same, or choose with --view.")
+        raise AutosegError(f"{model.model.shown} sees {network.dimensions} dimensions, but cases are seen as {view} here. Give "
+                           "a model that sees the same, or choose with --view.")
     return network, _grown(size, view, network), f"the encoder of {model.model.shown}, as asked for"
 
 
@@ -211,8 +208,7 @@ def _epochs(cases: int) -> tuple[int, str]:
     steps = int(np.clip(STEPS_PER_ROOT * math.sqrt(cases), FEWEST_STEPS, MOST_STEPS))
     return math.ceil(steps / STEPS_PER_EPOCH), (
         f"{steps} steps: {STEPS_PER_ROOT} times the root of {many(cases, 'case')}, {FEWEST_STEPS} at least, {MOST_STEPS} at "
-        "most; "
-        f"{STEPS_PER_EPOCH} per epoch")
+        f"most; {STEPS_PER_EPOCH} per epoch")
 
 
 def _imbalance(target: Target) -> tuple[Sampling, Loss, str]:
@@ -226,9 +222,9 @@ def _imbalance(target: Target) -> tuple[Sampling, Loss, str]:
     if target.kind == "ordered":
         return "even", "cross_entropy", "classes in an order share one direction, so that rare ones learn from their neighbours"
     if ratio >= RARE:
-        return "balanced", "cross_entropy", (f"the most frequent class has {ratio:.1f} times as many cases as the rarest: "
-                                             "each class is "
-                                             "drawn equally often, and probabilities are brought back to the true frequencies")
+        return "balanced", "cross_entropy", (f"the most frequent class has {ratio:.1f} times as many cases as the rarest: each "
+                                             "class is drawn equally often, and probabilities are brought back to the true "
+                                             "frequencies")
     return "even", "cross_entropy", (f"the most frequent class has {ratio:.1f} times as many cases as the rarest, fewer than "
                                      f"{RARE:g} times")
 

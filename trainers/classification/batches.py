@@ -41,9 +41,8 @@ def read_views(cases: Sequence[StoredView], plans: ClassPlans, covariates: dict[
     """Return all of these cases. covariates: of each, as encoded. Raises AutosegError where they do not fit into memory."""
     needed = sum(4 * int(np.prod(case.description.shapes[""])) for case in cases)
     if needed > SHARE_OF_FREE_MEMORY * free_memory_bytes():
-        raise AutosegError(f"{len(cases)} cases take {needed / 2**30:.1f} GiB of memory, more than half of what is free. "
-                           "Close other "
-                           "programs, or plan fewer voxels with --edge.")
+        raise AutosegError(f"{len(cases)} cases take {needed / 2**30:.1f} GiB of memory, more than half of what is free. Close "
+                           "other programs, or plan fewer voxels with --edge.")
     return [InMemory(torch.from_numpy(image_of(case.read(), plans)), torch.from_numpy(covariates[case.name]),
                      torch.tensor(plans.target.of_case[case.name])) for case in cases]
 

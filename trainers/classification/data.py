@@ -68,8 +68,7 @@ def load_data(job: Job[ClassificationSettings]) -> ClassificationData:
     there = {word for name in training for word in target.words(name)}
     if target.kind != "labels" and len(there) < 2:
         raise AutosegError(f"The {many(len(training), 'training case')} of fold {job.fold} have one class only "
-                           f"({', '.join(there)}). "
-                           f"Correct {job.splits_json.name}, or remove it to have it made anew.")
+                           f"({', '.join(there)}). Correct {job.splits_json.name}, or remove it to have it made anew.")
     return ClassificationData(plans, stored, made.splits, training, validation, made.notes)
 
 
@@ -79,8 +78,7 @@ def _require_same_table(plans: ClassPlans, command: str) -> None:
     if table is None or not table.path.is_file() or file_digest(table.path) == table.digest:
         return
     raise AutosegError(f"{table.path} has changed since planning. To have its targets and covariates of today, plan again: "
-                       f"{command}; "
-                       "or put the table back as it was.")
+                       f"{command}; or put the table back as it was.")
 
 
 def check(job: Job[ClassificationSettings], data: ClassificationData, begins: bool = True) -> list[str]:

@@ -31,8 +31,7 @@ class ClassificationSettings(BatchSettings, OptimizerSettings):
     hidden: int = Field(16, ge=1, le=4096, description="width of the covariates' network")
     images_alone: bool = Field(
         True, description="where there are covariates, train a second network beside it that sees images alone, in the same "
-                          "folds, "
-        "so that the report says what either adds; doubles the time")
+                          "folds, so that the report says what either adds; doubles the time")
 
     sampling: Sampling | None = Field(
         None, description="draw cases evenly, or each class equally often; none for what the plan has by the counts")
@@ -41,8 +40,7 @@ class ClassificationSettings(BatchSettings, OptimizerSettings):
     focal_gamma: float = Field(2.0, ge=0, le=10, description="of loss=focal: how much less a well predicted case counts")
     prior: bool = Field(
         True, description="bring probabilities back to the true frequencies of the classes where sampling or weights have "
-                          "changed "
-        "them (Saerens et al. 2002)")
+                          "changed them (Saerens et al. 2002)")
 
     optimizer: Literal["sgd", "adam"] = Field("adam", description="SGD with Nesterov momentum, or Adam")
     learning_rate: Rate | None = Field(1e-3, description="at the start, after the warm-up")
@@ -51,9 +49,9 @@ class ClassificationSettings(BatchSettings, OptimizerSettings):
     weight_decay: float = Field(1e-4, ge=0, le=100, description="by which the optimizer pulls weights towards zero")
 
     early: float = Field(
-        0.0, ge=0, le=0.5, description="share of the training cases that is not trained on, but chooses the epoch whose "
-                                       "weights are "
-        "kept, by its loss; the fold's validation cases choose nothing. 0 keeps the last epoch's")
+        0.0, ge=0, le=0.5, description="share of the training cases that is not trained on, but chooses the epoch whose weights "
+                                       "are kept, by its loss; the fold's validation cases choose nothing. 0 keeps the last "
+                                       "epoch's")
     augmentation: Literal["default", "elastic", "none"] = Field(
         "default", description="as of segmentations in nnU-Net, elastic deformation instead, or none")
     mirror: bool = Field(True, description="mirror cases along each axis at random; false where a class is a side")

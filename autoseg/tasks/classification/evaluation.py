@@ -99,8 +99,7 @@ def _true(reference: str, classes: tuple[str, ...], are_labels: bool, place: Wor
     known = read_targets(dataset, PlanOptions(target=classes if are_labels else ())).target
     if missing := sorted(set(known.classes) ^ set(classes)):
         raise AutosegError(f"{reference} has the classes {some(known.classes)}, but {some(classes)} were predicted "
-                           f"({some(missing)} "
-                           "differ). Give a table of case and the true class.")
+                           f"({some(missing)} differ). Give a table of case and the true class.")
     order = [classes.index(name) for name in known.classes]
     return known.model_copy(update={"classes": classes, "of_case": known.of_case if are_labels else {
         case: (order[values[0]],) for case, values in known.of_case.items()}})
@@ -159,8 +158,7 @@ def failings(summary: ClassSummary) -> dict[str, str]:
     if area is None or area > CHANCE:
         return {}
     return {"": f"The probabilities do not tell the classes apart: their AUROC is {area:.3f}, and {CHANCE} is chance. Train "
-                "longer, "
-                "or look whether the targets belong to the cases"}
+                "longer, or look whether the targets belong to the cases"}
 
 
 def shown(summary: ClassSummary) -> list[Any]:

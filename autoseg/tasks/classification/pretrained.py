@@ -47,8 +47,7 @@ class Pretrained:
                                f"{' or '.join(ENCODERS)} alone.")
         if list(plans.get("transpose", (0, 1, 2))) != [0, 1, 2]:
             raise AutosegError(f"{path} sees volumes in another order of axes ({plans['transpose']}) than a classifier does, "
-                               "which "
-                               "cannot start from it.")
+                               "which cannot start from it.")
         spacing = configuration.get("spacing_mm")
         return cls(model, topology, None if spacing is None else tuple(map(float, spacing)))
 
@@ -57,8 +56,7 @@ class Pretrained:
         keys = ("name", "features", "strides", "kernel_sizes", "convs_per_stage", "norm")
         if other := [key for key in keys if getattr(self.topology, key) != getattr(encoder, key)]:
             raise AutosegError(f"The encoder of {self.model.shown} has another {', '.join(other)} than the plan's. Plan with "
-                               "the same "
-                               "--from, and leave out settings of the network.")
+                               "the same --from, and leave out settings of the network.")
 
     def fill(self, network: Classifier, fold: str) -> int:
         """Give every branch the encoder's weights, of the same fold where the model has it, else of its first; return how many

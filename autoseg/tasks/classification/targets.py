@@ -109,12 +109,10 @@ def _checked(dataset: Dataset, known: Known) -> Known:
     there = [name for name, count in counts.items() if count]
     if target.kind != "labels" and len(there) < 2:
         raise AutosegError(f"{known.where}: all cases of {dataset.name} have the class {some(there)}, so there is nothing to "
-                           "tell "
-                           "apart. Add cases of another class.")
+                           "tell apart. Add cases of another class.")
     if target.kind == "labels" and (same := [name for name, count in counts.items() if not 0 < count < len(of_case)]):
         raise AutosegError(f"{known.where}: all cases of {dataset.name} have the same answer in {some(same)}, so there is "
-                           "nothing "
-                           "to tell apart. Leave it out of --target, or add cases.")
+                           "nothing to tell apart. Leave it out of --target, or add cases.")
     return Known(kept, known.covariates, known.cells, known.table, faults, known.unused, known.where)
 
 
@@ -164,9 +162,8 @@ def _in_order(found: set[str], options: PlanOptions, source: Path) -> tuple[str,
     if not options.ordered:
         return tuple(sorted(found, key=lambda name: (name.lower() not in ABSENT, _natural(name), name)))
     if missing := sorted(found - {*options.ordered}):
-        raise AutosegError(f"{source} has the classes {some(sorted(found))}, but --ordered does not name {some(missing)}. "
-                           "Name all "
-                           "of them from the lowest to the highest.")
+        raise AutosegError(f"{source} has the classes {some(sorted(found))}, but --ordered does not name {some(missing)}. Name "
+                           "all of them from the lowest to the highest.")
     if unknown := [name for name in options.ordered if name not in found]:
         raise AutosegError(f"--ordered names {some(unknown)}, but no case of {source} has that class. There are: "
                            f"{some(sorted(found))}.")
