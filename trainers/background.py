@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import multiprocessing.connection
@@ -145,6 +146,24 @@ def _abort_after(abort: Any, processes: list[Any]) -> None:
     """Let the augmenter give up as soon as a process is gone: it may wait for the rest of what that one was sending."""
     multiprocessing.connection.wait([process.sentinel for process in processes])
     abort.set()
+
+
+@contextlib.contextmanager
+def made_ahead(source: Any, device: torch.device, wanted: int | None) -> Iterator[Any]:
+    """Give batches, made in processes where the device would wait for them, which end with the block.
+
+    source: of batches, which also has `make`, `finish` (see `BackgroundBatches`) and the bytes of one, `nbytes`. wanted: see
+    `processes_for`.
+    """
+    processes = processes_for(device, source.nbytes, wanted)
+    if not processes:
+        yield source
+        return
+    background: BackgroundBatches[Any] = BackgroundBatches(source.make, source.finish, processes, device.type == "cuda")
+    try:
+        yield background
+    finally:
+        background.close()
 
 
 class _Flag:

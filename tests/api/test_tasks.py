@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import RootModel
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from autoseg import console
@@ -342,6 +343,33 @@ def test_two_processes_make_what_one_makes(
             assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     again = place.predict(task, images, tmp_path / "two", gpus=2)
     assert again.already_there == 2 and list(again.failed) == ["broken"]
+
+
+def test_two_processes_gate_and_average_series_as_one_does(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ensemble of two, a gate before it, and DICOM series in and out."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    task, gating = tasks.default_task(), tasks.task_with_gate()
+    second = ModelFolder(shutil.copytree(place.model(task).root, tmp_path / "second"))
+    weights = load_file(second.fold(0).checkpoint_final)
+    save_file({name: values + 0.1 * torch.randn_like(values) for name, values in weights.items()},
+              second.fold(0).checkpoint_final)
+    study = tmp_path / "study"
+    for path in sorted((place.source / "imagesTs").iterdir()):
+        image = read_image(path)
+        write_series(study / path.name[:13], np.rint(image.array[0] * 100).astype(np.int16), image.geometry)
+    found = [predict_files(
+        study, tmp_path / name, model=[place.model(task).root, second.root], gate=place.model(gating).root, device="cpu",
+        workspace=place.workspace, quiet=True, **given) for name, given in (("one", {}), ("two", {"gpus": 2}))]
+    assert len(found[0].written) == 2 and not found[0].failed and list(found[0].written) == list(found[1].written)
+    assert found[0].gate is not None and found[0].gate.flagged == found[1].gate.flagged
+    tables = [(tmp_path / name / found[0].gate.path.name).read_text() for name in ("one", "two")]
+    assert tables[0] == tables[1]
+    for name in found[0].written:
+        labels = [read_label(result.written[name]).array for result in found]
+        assert np.array_equal(*labels)
+        assert (tmp_path / "two" / "seg" / f"{name}.dcm").exists() == (tmp_path / "one" / "seg" / f"{name}.dcm").exists()
 
 
 def outcomes_in(record: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,28 @@ def test_torchrun_trains_as_one_process_does(planned: tuple[Path, Path], one: An
     for key in expected:
         torch.testing.assert_close(found[key], expected[key], rtol=0, atol=1e-5, msg=key)
     assert sorted(path.name for path in two.rglob("*")) == sorted(path.name for path in one.folder.rglob("*"))
+
+
+def test_ctrl_c_ends_all_processes_and_the_same_command_goes_on_until_its_time_is_over(planned: tuple[Path, Path]) -> None:
+    source, workspace = planned
+    fold = FoldFolder(workspace / source.name / "models" / "3d_fullres" / "stopped" / "fold_0")
+    command = [sys.executable, "-m", "autoseg.cli.train", str(source), "0", "--workspace", str(workspace), "--name", "stopped",
+               "--device", "cpu", "--gpus", "2", "--max-hours", "0.004", "--set", "batch_size=2", "base_features=4",
+               "validation_iterations=1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until = time.monotonic() + 300
+    while not (fold.log_jsonl.exists() and read_log(fold.log_jsonl)):
+        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to every process of the command
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in error, error
+    assert not [its for its in psutil.process_iter(["cmdline"]) if "stopped" in (its.info["cmdline"] or [])]
+    assert not fold.checkpoint_final.exists()
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode == 0, ended.stderr
+    epochs = [line.epoch for line in read_log(fold.log_jsonl)]
+    assert epochs == list(range(len(epochs))) and fold.checkpoint_final.exists()
 
 
 def test_what_several_processes_cannot_do_is_refused(planned: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

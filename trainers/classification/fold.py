@@ -27,7 +27,7 @@ from autoseg.tasks.classification.rows import (
 )
 from autoseg.tasks.classification.seer import Seer
 from autoseg.tasks.classification.summary import ClassSummary, summarize
-from autoseg.trainers.background import BackgroundBatches, processes_for
+from autoseg.trainers.background import made_ahead
 from autoseg.trainers.classification.batches import ClassBatches, read_views
 from autoseg.trainers.classification.data import AGREEMENT, ClassificationData, description
 from autoseg.trainers.classification.learner import ClassifierLearner
@@ -84,16 +84,10 @@ def train_classifier(
         if done >= schedule.epochs or learner.is_exhausted:
             learner.take_best()
 
-    processes = processes_for(device, training.nbytes, settings.batch_processes)
-    background = BackgroundBatches(training.make, training.finish, processes, device.type == "cuda") if processes else None
-    try:
+    with made_ahead(training, device, settings.batch_processes) as batches:
         train(Run(
-            learner, background or training, online, list(plans.target.classes), settings, job.fold_folder,
-            schedule, report, validation_batches=math.ceil(len(held_out) / shown) if held_out else None,
-            after_epoch=after_epoch))
-    finally:
-        if background is not None:
-            background.close()
+            learner, batches, online, list(plans.target.classes), settings, job.fold_folder, schedule, report,
+            validation_batches=math.ceil(len(held_out) / shown) if held_out else None, after_epoch=after_epoch))
 
 
 def _chosen_by(data: ClassificationData, settings: ClassificationSettings) -> list[str]:

@@ -18,7 +18,7 @@ from autoseg.tasks.localization.picture import draw_location, picture_png
 from autoseg.tasks.localization.plan import ProjectionPlans
 from autoseg.tasks.localization.store import StoredProjection
 from autoseg.tasks.localization.summary import LocationSummary, summarize
-from autoseg.trainers.background import BackgroundBatches, processes_for
+from autoseg.trainers.background import made_ahead
 from autoseg.trainers.fold import FoldSteps
 from autoseg.trainers.job import Job
 from autoseg.trainers.localization.batches import LocatorBatches, parts_without, read_projections
@@ -62,16 +62,11 @@ def train_locator(
     validation = LocatorBatches(
         read_projections(held_out), plans.size, batch_size, settings, False, device, is_augmented=False,
         position=sees_position(plans, settings), share=world().whole_batches(batch_size)) if held_out else None
-    processes = processes_for(device, training.nbytes, settings.batch_processes)
-    background = BackgroundBatches(training.make, training.finish, processes, device.type == "cuda") if processes else None
-    try:
+    with made_ahead(training, device, settings.batch_processes) as batches:
         train(Run(
-            learner, background or training, validation, [plans.target.name], settings, job.fold_folder,
+            learner, batches, validation, [plans.target.name], settings, job.fold_folder,
             Schedule(settings, reserve=KEPT_FOR_VALIDATION), report,
             validation_batches=math.ceil(len(held_out) / batch_size)))
-    finally:
-        if background is not None:
-            background.close()
 
 
 def _too_large(plans: ProjectionPlans, settings: LocalizationSettings) -> str:
