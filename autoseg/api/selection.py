@@ -105,7 +105,8 @@ def _find_best(
         references=task.ensembles.references(folder, known), versions=versions())
     _write(folder, task, best)
     if not quiet:
-        console.show_all([*warnings, candidates_table(best), *([rules_table(best)] if task.ways is not None else []),
+        more = [rules_table(best)] if task.ways is not None else task.evaluation.shown(summary)
+        console.show_all([*warnings, candidates_table(best), *more,
                           *(f"Warning: {failing}." for failing in task.evaluation.failings(summary).values())])
     return BestResult(best, folder.best_of(task.info), left_out)
 
