@@ -109,6 +109,25 @@ def counted(report: ShowProgress, total: int) -> Callable[[object], None]:
     return finish
 
 
+class Shares:
+    """Progress by the shares of cases that are under way, however many at once, and the number of those that are done."""
+
+    def __init__(self, report: ShowProgress, total: int) -> None:
+        self._report, self._total, self._done = report, total, 0
+        self._shares: dict[str, float] = {}
+
+    def progress(self, case: str, share: float) -> None:
+        """Take note of how much of a case is done."""
+        self._shares[case] = share
+        self._report((self._done + sum(self._shares.values())) / self._total, f"case {case}")
+
+    def finish(self, case: str) -> None:
+        """Take note of a case that is done."""
+        self._done += 1
+        self._shares.pop(case, None)
+        self._report((self._done + sum(self._shares.values())) / self._total, f"case {case}")
+
+
 @contextlib.contextmanager
 def _bar(title: str) -> Iterator[Progress]:
     """Yield a bar with one task. Where the line is short the title stands above it, so that time and text are not cut."""

@@ -88,17 +88,28 @@ def run_parallel(
     count = min(number_of_workers(bytes_per_item, workers), len(items))
     if count <= 1:
         for item in items:
-            yield _attempt(function, item)
+            yield attempt(function, item)
         return
     expected = f"about {bytes_per_item / 2**30:.1f} GiB expected, "
     yield from Crew(partial(_each_by, function), range(count), items, expected=expected).outcomes()
 
 
+def on_places(
+    begin: Callable[[Any], Work[Item]], places: Sequence[Any], items: Sequence[Item], heed: Callable[[Any], None]
+) -> Iterator[Outcome[Item]]:
+    """Yield the outcome of each item, by a process for each place (see `Crew`); by this process where there is one place."""
+    if len(places) == 1 or len(items) < 2:
+        yield from begin(places[0])(iter(items), heed)
+    else:
+        yield from Crew(begin, places, items, heed).outcomes()
+
+
 def _each_by(function: Callable[[Item], Any], place: int) -> Work[Item]:
-    return lambda items, tell: (_attempt(function, item) for item in items)
+    return lambda items, tell: (attempt(function, item) for item in items)
 
 
-def _attempt(function: Callable[[Item], Any], item: Item) -> Outcome[Item]:
+def attempt(function: Callable[[Item], Any], item: Item) -> Outcome[Item]:
+    """Return the outcome of an item: an AutosegError, and memory that runs out, are its own."""
     try:
         return Outcome(item, value=function(item))
     except AutosegError as error:

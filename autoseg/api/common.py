@@ -41,6 +41,15 @@ def failings_of(task: Task, model: ModelFolder) -> list[str]:
     return [text for key, text in found[0].items() if all(key in its for its in found)] if found else []
 
 
+def devices_for(device: str, gpus: int | None) -> list[str]:
+    """Return the devices that cases are spread over, a process each; the only one where nothing is said of it."""
+    if gpus is None:
+        return [device]
+    from autoseg.device import devices_of
+
+    return devices_of(device, gpus)
+
+
 def several(value: OneOrSeveral) -> list[str]:
     """Return all that were named, as texts; none for None."""
     if value is None:

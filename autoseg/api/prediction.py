@@ -16,6 +16,7 @@ from autoseg.api.common import (
     PathLike,
     apply_rules_later,
     default_configuration,
+    devices_for,
     failings_of,
     in_workspace,
     planned_for,
@@ -82,7 +83,7 @@ class OpenedGate:
         """Score every case, into a table; one that has a row by the same gate keeps it. devices: one process for each."""
         reasons = {}
         with console.progress(f"Gate: scoring {many(len(inputs), 'image')}", quiet) as report:
-            shares = _Shares(report, len(inputs))
+            shares = console.Shares(report, len(inputs))
             cases = spread(inputs, devices, GateOpening(self.model, self.percentile, quiet), shares.progress)
             for row in self.part.flag_files(cases, output, overwrite, shares.progress):
                 shares.finish(row.case)
@@ -154,7 +155,7 @@ def predict_files(
         require_new_file(source, target, overwrite)
     else:
         _require_elsewhere(searched, [target])
-    devices = _devices(device, gpus)
+    devices = devices_for(device, gpus)
     opened = _open(dataset, model, configuration, recipe, folds, devices[0], workspace, quiet, options,
                    None if is_file else lambda its: label_cases(its, searched, target / REGIONS, overwrite, devices, quiet))
     inputs, left_out = opened.prediction.inputs(searched), searched.notes()
@@ -184,34 +185,6 @@ def label_cases(
     return output
 
 
-def _devices(device: str, gpus: int | None) -> list[str]:
-    """Return the devices that cases are spread over; the only one where nothing is said of it."""
-    if gpus is None:
-        return [device]
-    from autoseg.device import devices_of
-
-    return devices_of(device, gpus)
-
-
-class _Shares:
-    """Progress by the shares of cases that are under way, however many at once, and the number of those that are done."""
-
-    def __init__(self, report: console.ShowProgress, total: int) -> None:
-        self._report, self._total, self._done = report, total, 0
-        self._shares: dict[str, float] = {}
-
-    def progress(self, case: str, share: float) -> None:
-        """Take note of how much of a case is done."""
-        self._shares[case] = share
-        self._report((self._done + sum(self._shares.values())) / self._total, f"case {case}")
-
-    def finish(self, case: str) -> None:
-        """Take note of a case that is done."""
-        self._done += 1
-        self._shares.pop(case, None)
-        self._report((self._done + sum(self._shares.values())) / self._total, f"case {case}")
-
-
 def _predict_into(
     opened: _Opened, inputs: Sequence[PredictionInput], output: Path, overwrite: bool, quiet: bool, left_out: Sequence[str],
     devices: Sequence[str],
@@ -223,7 +196,7 @@ def _predict_into(
     gated = None if opened.gate is None else opened.gate.flag(inputs, output, overwrite, quiet, devices)
     found, failed = dict[str, Any](), {}
     with console.progress(f"{opened.prediction.doing} {many(len(inputs), 'image')}", quiet) as report:
-        shares = _Shares(report, len(inputs))
+        shares = console.Shares(report, len(inputs))
         opening = Opening(opened.chosen, opened.folds, opened.options, output, overwrite, quiet)
         cases = spread(inputs, devices, opening, shares.progress)
         for outcome in opened.prediction.predict_files(cases, output, overwrite, shares.progress):
@@ -273,7 +246,11 @@ def open_prediction(
     folds: Sequence[int | str] | None, device: str, workspace: PathLike | None, options: dict[str, Any],
 ) -> Prediction:
     """Return models that are chosen as in `predict_files`, ready to predict, and say nothing."""
-    return _open(dataset, model, configuration, recipe, folds, device, workspace, True, options).prediction
+    return _open(dataset, model, configuration, recipe, folds, device, workspace, True, options, _refuse_to_label).prediction
+
+
+def _refuse_to_label(model: Path) -> Path:
+    raise AutosegError(f"{model} is a model, which segments files alone. For images in memory, give the folder of label files.")
 
 
 def next_prediction(

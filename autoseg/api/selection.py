@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from autoseg import console
 from autoseg.api import tasks
-from autoseg.api.common import PathLike, in_workspace, planned_for
+from autoseg.api.common import PathLike, devices_for, in_workspace, planned_for
 from autoseg.api.tasks import Task
 from autoseg.best import Best, Member, TriedRule, member_of
 from autoseg.commands import command_line, training_flags
@@ -53,7 +54,7 @@ class BestResult:
 def find_best(
     dataset: PathLike, configurations: Sequence[str] | None = None, recipes: Sequence[str] | None = None,
     ensembles: bool = True, device: str = "auto", workers: int | None = None, workspace: PathLike | None = None,
-    quiet: bool = False, cheaper_ways: bool = True, not_worse: float = NOT_WORSE,
+    quiet: bool = False, cheaper_ways: bool = True, not_worse: float = NOT_WORSE, gpus: int | None = None,
 ) -> BestResult:
     """Compare all models and all pairs of them on the cross-validation, choose, and write best.json.
 
@@ -61,24 +62,25 @@ def find_best(
     more, in one pass for all pairs. Models whose cross-validation is not complete are left out and named. Chosen is the
     simplest that is not worse than the best, then the post-processing rules that the pooled cases support, then the cheapest way
     to predict that is not worse than the full one. cheaper_ways: measure these, on the validation cases of the choice alone.
-    not_worse: by how much Dice and NSD may fall, at the lower ends of their intervals.
+    not_worse: by how much Dice and NSD may fall, at the lower ends of their intervals. gpus: spread the cases over so many CUDA
+    devices, or processes on the CPU where that is the device.
     Raises AutosegError where no model's cross-validation is complete; it says how to complete one.
     """
     if not 0 <= not_worse < 1:
         raise AutosegError(f"--not-worse is {not_worse:g}, but must be from 0 to 1: a share of Dice and NSD, such as 0.001.")
-    place = Workspace.at(workspace)
+    place, devices = Workspace.at(workspace), devices_for(device, gpus)
     task = _task_meant(in_workspace(str(dataset), place), configurations or (), recipes or ())
     folder = planned_for(dataset, place, task)
     with locked(folder.lock_of(f"find-best{task.info.suffix}"), f"find-best of {folder.name}"), \
             remembered_digests(folder.digests_json):
-        result = _find_best(folder, task, configurations, recipes, ensembles, device, workers, quiet)
+        result = _find_best(folder, task, configurations, recipes, ensembles, devices, workers, quiet)
         is_measured = cheaper_ways and task.ways is not None
-        return _with_ways(folder, task, result, not_worse, device, workers, quiet) if is_measured else result
+        return _with_ways(folder, task, result, not_worse, devices, workers, quiet) if is_measured else result
 
 
 def _find_best(
     folder: DatasetFolder, task: Task, configurations: Sequence[str] | None, recipes: Sequence[str] | None, ensembles: bool,
-    device: str, workers: int | None, quiet: bool,
+    devices: Sequence[str], workers: int | None, quiet: bool,
 ) -> BestResult:
     known = read_model(folder.dataset_json, Dataset)
     require_there(known.folder, folder)
@@ -92,7 +94,7 @@ def _find_best(
                      f"cases. Into {folder.best_of(task.info)}")
     warnings = _changed_since_training(folder, task, known, models)
     compared: Compared = task.ensembles.compare_models(
-        folder, known, models, current_members(folder, task, models), ensembles, device, workers, quiet)
+        folder, known, models, current_members(folder, task, models), ensembles, devices, workers, quiet)
     chosen, reason = choose(compared.candidates, compared.measure)
     rules, summary = [], compared.summaries[chosen.members]
     if task.ways is not None:  # what it writes are label files
@@ -112,19 +114,19 @@ def _find_best(
 
 
 def _with_ways(
-    folder: DatasetFolder, task: Task, result: BestResult, not_worse: float, device: str, workers: int | None, quiet: bool
+    folder: DatasetFolder, task: Task, result: BestResult, not_worse: float, devices: Sequence[str], workers: int | None,
+    quiet: bool,
 ) -> BestResult:
     """Measure the ways to predict with what was chosen, and write the choice with them. Until then it holds without: in full."""
     from autoseg.device import device_in_words, resolve_device
 
-    known, best, target = read_model(folder.dataset_json, Dataset), result.best, resolve_device(device)
+    known, best, target = read_model(folder.dataset_json, Dataset), result.best, resolve_device(devices[0])
     models = [folder.model(member.configuration, member.recipe) for member in best.members]
     validated = cases_by_fold(models, number_of_folds(folder.splits_of(task.info)))
     with console.progress(f"Ways to predict with {best.name}", quiet) as report:
         found = task.ways.measure_ways(
             folder, known, validated, best.members, best.postprocessing,
-            lambda labels, spacing_mm: apply_rules(labels, spacing_mm, best.postprocessing), best.references, target, report,
-            workers)
+            partial(apply_rules, rules=best.postprocessing), best.references, devices, report, workers)
     best = best.model_copy(update={"ways": choose_way(found, not_worse, TOLERANCE_MM, device_in_words(target))})
     _write(folder, task, best)
     if not quiet and best.ways is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from autoseg import api
-from autoseg.cli.command import Command, add_dataset, add_device, add_workers, add_workspace, command_like
+from autoseg.cli.command import Command, add_dataset, add_device, add_gpus, add_workers, add_workspace, command_like
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                              "taken (default: 0.001)")
     add_workers(parser)
     add_device(parser)
+    add_gpus(parser, "spread the validation cases over the first N GPUs, a process each; with --device cpu over N processes on "
+                     "the CPU")
     add_workspace(parser)
 
 
@@ -30,6 +32,7 @@ def run(flags: argparse.Namespace) -> int:
     result = api.find_best(
         flags.dataset, configurations=flags.configurations, recipes=flags.recipes, ensembles=not flags.no_ensembles,
         device=flags.device, workers=flags.workers, workspace=flags.workspace, cheaper_ways=not flags.no_cheaper_ways,
+        gpus=flags.gpus,
         **({} if flags.not_worse is None else {"not_worse": flags.not_worse}),
     )
     first = result.best.members[0]

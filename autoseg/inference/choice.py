@@ -201,7 +201,7 @@ def _choose_to_average(
     best = read_model(path, Best) if path.exists() else None
     if len(task.configurations) == 1:  # naming it says no more than which task is meant
         configuration = ()
-    anew = f"run: {command_line(folder, 'autoseg find-best')}"
+    anew = f"run: {_comparison(task, folder)}"
     if configuration or recipe:
         _require_named(task, folder, fitting, configuration, recipe)
         if best is None or set(map(_key, fitting)) != set(map(_key_of_member, best.members)):
@@ -213,7 +213,7 @@ def _choose_to_average(
         fitting = _without_first_stages(fitting)
     if len(fitting) > 1:
         raise AutosegError(
-            f"{len(fitting)} models could be meant. Let {command_line(folder, 'autoseg find-best')} choose, or say which "
+            f"{len(fitting)} models could be meant. Let {_comparison(task, folder)} choose, or say which "
             f"(several -c or -tr make an ensemble), with one of:\n{_listed(fitting)}")
     return _with_own_rules(task, fitting, _why(task, 1, False))
 
@@ -267,13 +267,18 @@ def _members_of_best(task: TaskInfo, folder: DatasetFolder, best: Best) -> tuple
             raise AutosegError(
                 f"{folder.best_of(task)} names the model {member.name}, but {missing.root} holds none with a finished fold. "
                 f"Train it with {command_line(folder, 'autoseg_train', *member.weights, *training_flags(missing))}, choose anew "
-                f"with {command_line(folder, 'autoseg find-best')}, or name another:\n{_listed(there.values())}")
+                f"with {_comparison(task, folder)}, or name another:\n{_listed(there.values())}")
     return tuple(there[_key_of_member(member)] for member in best.members)
 
 
 def _of_today(model: ModelFolder) -> Member:
     """Return the model with the weights that its cross-validation has now."""
     return member_of(model, [fold for fold in model.finished_folds() if fold != "all"] or model.finished_folds())
+
+
+def _comparison(task: TaskInfo, folder: DatasetFolder) -> str:
+    """Return the command line that compares the models of a task."""
+    return command_line(folder, "autoseg find-best", *(() if task.is_default else ("-c", task.configurations[0])))
 
 
 def _key(model: ModelFolder) -> tuple[str, str]:

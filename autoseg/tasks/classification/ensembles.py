@@ -61,12 +61,12 @@ class Answers:
 
 def compare_models(
     folder: DatasetFolder, dataset: Dataset, models: Sequence[ModelFolder], members: Sequence[Member], ensembles: bool,
-    device: str, workers: int | None, quiet: bool,
+    devices: Sequence[str], workers: int | None, quiet: bool,
 ) -> Compared:
     """Compare classifiers whose folds are all complete; pairs by the mean of their probabilities and thresholds.
 
     The value is the AUROC of the second of two classes, else the mean over the classes. Differences have 95 % intervals of
-    resampled patients; p is DeLong's of two classes, else by resampling. models, members: in the same order. device, workers,
+    resampled patients; p is DeLong's of two classes, else by resampling. models, members: in the same order. devices, workers,
     quiet: not needed, as the answers about the validation cases are stored. Raises AutosegError where the models were not
     validated on the same cases, or tell other classes.
     """

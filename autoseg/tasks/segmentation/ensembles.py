@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -33,10 +34,11 @@ from autoseg.evaluation.summary import (
 )
 from autoseg.files import remove_leftovers
 from autoseg.image_io import file_ending, label_ending, read_label, write_label
+from autoseg.parallel import Work, attempt, on_places
 from autoseg.provenance import MADE_FROM, Origin
 from autoseg.tasks.segmentation import INFO
 from autoseg.tasks.segmentation.member import EnsembleMember
-from autoseg.tasks.segmentation.model import load_model
+from autoseg.tasks.segmentation.model import ModelDescription, load_model
 from autoseg.tasks.segmentation.predictor import Predictor, Prepared
 from autoseg.tasks.segmentation.previous_stage import StoredPrediction, with_previous
 from autoseg.tasks.segmentation.store import described_volume
@@ -59,7 +61,7 @@ class _Ensemble:
 
 def compare_models(
     folder: DatasetFolder, dataset: Dataset, models: Sequence[ModelFolder], members: Sequence[Member], ensembles: bool,
-    device: str, workers: int | None, quiet: bool,
+    devices: Sequence[str], workers: int | None, quiet: bool,
 ) -> Compared:
     """Compare models whose folds are all complete, with the labels of today.
 
@@ -74,7 +76,7 @@ def compare_models(
     if ensembles and len(models) > 1:
         with progress("Ensembles on the validation cases", quiet) as report:
             summaries |= predict_pairs(
-                folder, dataset, cases_by_fold(models, folds), models, members, resolve_device(device), report, workers)
+                folder, dataset, cases_by_fold(models, folds), models, members, devices, report, workers)
     return Compared(compare(summaries), MEASURE, summaries)
 
 
@@ -96,13 +98,13 @@ def _require_known_cases(folder: DatasetFolder, dataset: Dataset, summaries: Map
 
 def predict_pairs(
     folder: DatasetFolder, dataset: Dataset, validated: Sequence[Sequence[str]], models: Sequence[ModelFolder],
-    members: Sequence[Member], device: torch.device, report: ShowProgress, workers: int | None = None,
+    members: Sequence[Member], devices: Sequence[str], report: ShowProgress, workers: int | None = None,
 ) -> dict[tuple[Member, ...], Summary]:
     """Predict and evaluate every pair of models on all validation cases; what an earlier run finished stays.
 
-    validated: the cases that each fold did not train on. models, members: in the same order; all folds are complete.
-    Writes `ensembles/<pair>/<case>`, `summary.json` and `summary.csv`. Raises AutosegError where a case is not preprocessed
-    for one of the models, or memory runs out.
+    validated: the cases that each fold did not train on. models, members: in the same order; all folds are complete. devices: a
+    process for each. Writes `ensembles/<pair>/<case>`, `summary.json` and `summary.csv`. Raises AutosegError where a case is not
+    preprocessed for one of the models, or memory runs out.
     """
     pairs = [
         _Ensemble(pair, chosen, folder.ensemble(ensemble_name(chosen)))
@@ -118,15 +120,29 @@ def predict_pairs(
         done += len(names) - len(waiting)
         if not waiting:
             continue
-        predictor = Predictor([load_model(model, [str(fold)], device=device) for model in models], device)
-        previous = [previous_predictions(folder, waiting, model, member, device, report)
-                    for model, member in zip(models, predictor.members, strict=True)]
-        for case in waiting:
-            _predict_case(folder, case, models, pairs, predictor, previous)
+        previous = [previous_predictions(folder, waiting, model, resolve_device(devices[0]), report) for model in models]
+        begin = partial(_pairs_of_fold, folder, models, pairs, str(fold), previous)
+        for outcome in on_places(begin, devices, waiting, lambda told: None):
+            if outcome.error is not None:
+                raise outcome.error
             done += 1
             report(done / total, f"ensembles: case {done}/{total}")
     validation_cases = [cases[name] for names in validated for name in names]
     return {pair.members: _evaluate(pair, validation_cases, dataset, workers) for pair in pairs}
+
+
+def _pairs_of_fold(
+    folder: DatasetFolder, models: Sequence[ModelFolder], pairs: Sequence[_Ensemble], fold: str,
+    previous: Sequence[Mapping[str, StoredPrediction]], device: str,
+) -> Work[Case]:
+    """Load a fold of all models onto a device, and return what predicts cases by the pairs of them."""
+    place = resolve_device(device)
+    predictor = Predictor([load_model(model, [fold], device=place) for model in models], place)
+
+    def predict(case: Case) -> None:
+        _predict_case(folder, case, models, pairs, predictor, previous)
+
+    return lambda cases, tell: (attempt(predict, case) for case in cases)
 
 
 def _predict_case(
@@ -152,17 +168,16 @@ def prepare(
 
 
 def previous_predictions(
-    folder: DatasetFolder, cases: Sequence[Case], model: ModelFolder, member: EnsembleMember, device: torch.device,
-    report: ShowProgress,
+    folder: DatasetFolder, cases: Sequence[Case], model: ModelFolder, device: torch.device, report: ShowProgress
 ) -> Mapping[str, StoredPrediction]:
     """Return the stored predictions of the stage that a model goes on from, by case; none where it goes on from none."""
-    if member.stage is None:
+    configuration = read_model(model.model_json, ModelDescription).configuration
+    if (stage := configuration.previous_stage) is None:
         return {}
     store = folder.preprocessed(INFO.stored_as(model.configuration))
     volumes = {case.name: described_volume(store, case.name) for case in cases}
-    patch = member.model.description.configuration.patch_size
-    return {name: volume.previous for name, volume in with_previous(volumes, model, member.stage, patch, device, report).items()
-            if volume.previous is not None}
+    stored = with_previous(volumes, model, stage, configuration.patch_size, device, report)
+    return {name: volume.previous for name, volume in stored.items() if volume.previous is not None}
 
 
 def _keep_only_what_these_weights_made(pair: _Ensemble) -> None:

@@ -29,8 +29,9 @@ import numpy as np
 import torch
 
 from autoseg.best import Member, Rule, rule_facts
-from autoseg.console import ShowProgress
+from autoseg.console import Shares, ShowProgress
 from autoseg.dataset import Case, Dataset
+from autoseg.device import resolve_device
 from autoseg.evaluation.case import BYTES_PER_VOXEL, overlap
 from autoseg.evaluation.summary import TOLERANCE_MM
 from autoseg.files import remove_leftovers, write_json
@@ -39,7 +40,7 @@ from autoseg.image_io import read_label
 from autoseg.inference.cases import memory_errors_named
 from autoseg.inference.export import Row
 from autoseg.inference.sliding_window import band_depth, starts_of
-from autoseg.parallel import free_memory_bytes, number_of_workers
+from autoseg.parallel import Work, attempt, free_memory_bytes, number_of_workers, on_places
 from autoseg.plan import Frozen
 from autoseg.preprocessing.store import Spacing
 from autoseg.provenance import MADE_FROM, Origin
@@ -50,7 +51,7 @@ from autoseg.tasks.segmentation.ensembles import prepare, previous_predictions, 
 from autoseg.tasks.segmentation.member import EnsembleMember
 from autoseg.tasks.segmentation.model import LoadedModel, ModelDescription, load_model
 from autoseg.tasks.segmentation.predictor import Predictor, Prepared, require_same_grid
-from autoseg.tasks.segmentation.previous_stage import weights_of
+from autoseg.tasks.segmentation.previous_stage import StoredPrediction, weights_of
 from autoseg.tasks.segmentation.store import described_volume
 from autoseg.ways import STEPS, Axes, OnCase, Way
 from autoseg.workspace import DatasetFolder, ModelFolder, read_model
@@ -68,42 +69,55 @@ class CaseWays(Frozen):
 
 def measure_ways(
     folder: DatasetFolder, dataset: Dataset, validated: Sequence[Sequence[str]], members: Sequence[Member],
-    rules: Sequence[Rule], postprocess: Postprocess, references: str, device: torch.device, report: ShowProgress,
+    rules: Sequence[Rule], postprocess: Postprocess, references: str, devices: Sequence[str], report: ShowProgress,
     workers: int | None = None,
 ) -> dict[str, tuple[OnCase, ...]]:
     """Return of each validation case what every way to predict gives, the full one first. What an earlier run measured stays.
 
     validated: the cases that each fold did not train on. members: the models whose probabilities are averaged. rules: which
     `postprocess` applies to labels (Z, Y, X) on a grid with a spacing (z, y, x) in mm, before they are compared. references:
-    digest of the labels that they are compared with. report: gets the share that is done. Writes `ways/cases/<case>.json`.
+    digest of the labels that they are compared with. devices: a process for each, to which `postprocess` is sent where there are
+    several. report: gets the share that is done. Writes `ways/cases/<case>.json`.
     Raises AutosegError where a case is not preprocessed for one of the models, or memory runs out.
     """
     models = [folder.model(member.configuration, member.recipe) for member in members]
     cases = {case.name: case for case in dataset.training}
-    total, done = sum(map(len, validated)), 0
+    shares, first = Shares(report, sum(map(len, validated))), resolve_device(devices[0])
     _keep_only_what_was_made_so(folder.ways, Origin.of(
-        members=members, post_processing=rule_facts(rules), references=references, steps=STEPS, device=device.type,
+        members=members, post_processing=rule_facts(rules), references=references, steps=STEPS, device=first.type,
         skip_empty=True,
         stages=[weights_of(model, stage) for model in models if (stage := _described(model).configuration.previous_stage)]))
     for fold, names in enumerate(validated):
         waiting = [cases[name] for name in names if not _path(folder, name).exists()]
-        done += len(names) - len(waiting)
+        for name in {*names} - {case.name for case in waiting}:
+            shares.finish(name)
         if not waiting:
             continue
-        networks = _Networks.of([load_model(model, [str(fold)], device=device) for model in models], device, postprocess, workers)
-        previous = [previous_predictions(folder, waiting, model, member, device, report)
-                    for model, member in zip(models, networks.members, strict=True)]
-        for case in waiting:
-            prepared = prepare(folder, case, models, networks.members, previous)
-            measured = networks.measure(case, prepared, _stages_before(folder, case, models, device), partial(
-                _report_case, report, done, total))
-            write_json(_path(folder, case.name), CaseWays(measured=tuple(measured)))
-            done += 1
+        previous = [previous_predictions(folder, waiting, model, first, report) for model in models]
+        begin = partial(_measuring, folder, models, str(fold), previous, postprocess, workers)
+        for outcome in on_places(begin, devices, waiting, lambda told: None if isinstance(told, Exception) else shares.progress(
+                *told)):
+            if outcome.error is not None:
+                raise outcome.error
+            shares.finish(outcome.item.name)
     return {name: read_model(_path(folder, name), CaseWays).measured for names in validated for name in names}
 
 
-def _report_case(report: ShowProgress, done: int, total: int, share: float) -> None:
-    report((done + share) / total, f"case {done + 1}/{total}")
+def _measuring(
+    folder: DatasetFolder, models: Sequence[ModelFolder], fold: str, previous: Sequence[Mapping[str, StoredPrediction]],
+    postprocess: Postprocess, workers: int | None, device: str,
+) -> Work[Case]:
+    """Load a fold of all models onto a device, and return what measures cases with it, and tells case and share."""
+    place = resolve_device(device)
+    networks = _Networks.of([load_model(model, [fold], device=place) for model in models], place, postprocess, workers)
+
+    def measure(tell: Callable[[tuple[str, float]], None], case: Case) -> None:
+        prepared = prepare(folder, case, models, networks.members, previous)
+        measured = networks.measure(case, prepared, _stages_before(folder, case, models, place),
+                                    lambda share: tell((case.name, share)))
+        write_json(_path(folder, case.name), CaseWays(measured=tuple(measured)))
+
+    return lambda cases, tell: (attempt(partial(measure, tell), case) for case in cases)
 
 
 @dataclass(frozen=True)

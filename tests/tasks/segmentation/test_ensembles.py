@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from autoseg.best import Member
 from autoseg.dataset import Dataset, load_dataset
@@ -50,7 +49,7 @@ class Job:
         self.predicted.clear()
         models = [self.folder.model(name, "default") for name in MODELS]
         return ensembles.predict_pairs(
-            self.folder, self.dataset, FOLDS, models, members or [member(name) for name in MODELS], torch.device("cpu"),
+            self.folder, self.dataset, FOLDS, models, members or [member(name) for name in MODELS], ["cpu"],
             lambda share, text: None, workers=1)
 
 
@@ -58,6 +57,7 @@ class Job:
 def job(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     made = Job(tmp_path / "workspace", load_dataset(tiny_dataset))
     monkeypatch.setattr(ensembles, "load_model", lambda model, folds, device: (model.configuration, folds))
+    monkeypatch.setattr(ensembles, "previous_predictions", lambda *_: {})
     monkeypatch.setattr(ensembles, "Predictor", lambda models, device: made)
     return made
 

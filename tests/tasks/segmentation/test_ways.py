@@ -144,7 +144,7 @@ class Job:
     def run(self, postprocess: Any = lambda labels, spacing_mm: labels, rules: Any = ()) -> dict[str, tuple[OnCase, ...]]:
         self.loaded = 0
         return ways.measure_ways(self.folder, self.dataset, [["case_0"], ["case_1"]], [self.member], rules, postprocess, "labels",
-                                 CPU, lambda share, text: None, 1)
+                                 ["cpu"], lambda share, text: None, 1)
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_an_ensembles_ways_are_those_that_a_prediction_takes(
     monkeypatch.setattr(ways, "load_model", lambda model, folds, device: loaded[model.configuration])
     members = [Member(configuration=name, recipe="default", weights={"0": name}) for name in loaded]
     found = ways.measure_ways(job.folder, job.dataset, [["case_0"]], members, (), lambda labels, spacing_mm: labels, "labels",
-                              CPU, lambda share, text: None, 1)["case_0"]
+                              ["cpu"], lambda share, text: None, 1)["case_0"]
     assert [one.way.axes for one in found[:8]] == sorted(EVERY_SET, key=lambda axes: (-len(axes), axes))
     image, truth = job.image(0), np.random.default_rng(0).random((9, 13, 16)) > 0.5
     for one in found:
