@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -62,16 +63,17 @@ class Handed:
 def predict_cases(
     inputs: Iterable[PredictionInput], outputs: OutputFolder, output_of: Callable[[PredictionInput], str],
     earlier: Callable[[PredictionInput], Value | None], predict: Callable[[Iterable[PredictionInput]], Prepared[Value]],
+    at_once: int = 1,
 ) -> Iterator[Outcome[PredictionInput]]:
     """Yield what became of each case: first those that are there already or cannot be predicted, then the others in order.
 
     outputs: the folder whose record takes note of failures. output_of: name of a case's output. earlier: what an earlier run left
     of a case, or None. predict: gives each waiting case with the function that predicts and writes it, lazily, so that the next
-    case may be prepared while one is predicted. Where that function returns a future, the case is still being written, and its
-    outcome follows once the next case is predicted. inputs: a sequence, `Spread` or `Handed`.
+    case may be prepared while one is predicted. Where that function returns a future, the case is still being predicted or
+    written, and its outcome follows once `at_once` more cases are under way. inputs: a sequence, `Spread` or `Handed`.
     """
     if isinstance(inputs, Handed):
-        yield from _predict_each(predict(inputs))
+        yield from _predict_each(predict(inputs), at_once)
         return
     waiting: list[PredictionInput] = []
     for item in inputs:
@@ -80,27 +82,25 @@ def predict_cases(
             yield _noted(found, outputs, output_of)
         else:
             waiting.append(item)
-    for outcome in inputs.elsewhere(waiting) if isinstance(inputs, Spread) and waiting[1:] else _predict_each(predict(waiting)):
+    for outcome in inputs.elsewhere(waiting) if isinstance(inputs, Spread) and waiting[1:] else _predict_each(
+            predict(waiting), at_once):
         yield _noted(outcome, outputs, output_of)
 
 
-def _predict_each(prepared: Prepared[Value]) -> Iterator[Outcome[PredictionInput]]:
-    """Yield the outcome of each case once it is written."""
-    being_written: Outcome[PredictionInput] | None = None
+def _predict_each(prepared: Prepared[Value], at_once: int) -> Iterator[Outcome[PredictionInput]]:
+    """Yield the outcome of each case once it is written, in order; so many may be under way behind the one that is begun."""
+    under_way = deque[Outcome[PredictionInput]]()
     for item, make in prepared:
-        outcome = attempt(item, make)
-        if being_written is not None:
-            yield _written(being_written)
-        being_written = outcome if isinstance(outcome.value, Future) else None
-        if being_written is None:
-            yield outcome
-    if being_written is not None:
-        yield _written(being_written)
+        under_way.append(attempt(item, make))
+        while len(under_way) > at_once or (under_way and not isinstance(under_way[0].value, Future)):
+            yield _written(under_way.popleft())
+    while under_way:
+        yield _written(under_way.popleft())
 
 
 def _written(outcome: Outcome[PredictionInput]) -> Outcome[PredictionInput]:
     """Return the outcome of a case once it is written."""
-    return attempt(outcome.item, outcome.value.result)
+    return attempt(outcome.item, outcome.value.result) if isinstance(outcome.value, Future) else outcome
 
 
 def _earlier(item: PredictionInput, earlier: Callable[[PredictionInput], Value | None]) -> Value | None:

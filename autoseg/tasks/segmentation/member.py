@@ -18,6 +18,7 @@ from autoseg.errors import AutosegError
 from autoseg.image import Image, axis_order
 from autoseg.inference.empty import PartOfImage, background_logits, levels_of, part_with_objects
 from autoseg.inference.export import Row, resized_rows
+from autoseg.inference.shared_tiles import RunNetwork, alone
 from autoseg.inference.sliding_window import Slab, Voxels, band_depth, count_patches, count_tiles, stream_logits
 from autoseg.preprocessing.crop import crop
 from autoseg.preprocessing.pipeline import preprocess_image, target_spacing_mm
@@ -39,9 +40,10 @@ class EnsembleMember:
 
     def __init__(
         self, model: LoadedModel, device: torch.device, precision: Precision = "auto", way: Way = FULL,
-        members: int = 1, previous: PreviousStage | None = None,
+        members: int = 1, previous: PreviousStage | None = None, run: RunNetwork = alone,
     ) -> None:
-        """model: its networks lie on `device`. members: how many models share the device's memory, this one included.
+        """model: its networks lie on `device`. members: how many models share the device's memory, this one included. run: gives
+        a network's output for tiles.
 
         way: how far tiles lie apart, along which axes they are mirrored, and whether over all of an image, with left and right
         swapped back where the training swapped them. previous: what segments images first, where this model goes on from that;
@@ -56,7 +58,7 @@ class EnsembleMember:
         self.mirroring = its._replace(axes=axes) if axes or axes == its.axes else Mirroring()
         self.swapped = swapped_channels(model.description.labels, self.mirroring.swapped)
         self.swapped_before = swapped_values(model.description.labels, self.mirroring.swapped) or {}
-        self.members, self.step = members, way.step
+        self.members, self.step, self.run = members, way.step, run
         self.levels = levels_of(model.description.plans, model.description.configuration)
         self.skips_empty = way.skip_empty and bool(self.levels)
 
@@ -248,7 +250,7 @@ class EnsembleMember:
             for network in networks:
                 with autocast(self.device, self.dtype):
                     parts = flipped.split(at_once)
-                    done = [network(part)[0] for part in parts]
+                    done = [self.run(network, part) for part in parts]
                 logits = done[0] if len(done) == 1 else torch.cat(done)
                 logits = logits.flip(dims) if dims else logits
                 logits = logits[:, self.swapped] if swaps(self.mirroring.swap_axes, axes) else logits

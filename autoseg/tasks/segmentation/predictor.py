@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, pairwise
@@ -25,6 +26,7 @@ from autoseg.inference.cases import Written, memory_errors_named, predict_cases
 from autoseg.inference.checkpoints import origin_of
 from autoseg.inference.inputs import PredictionInput, read_input
 from autoseg.inference.prediction import CaseProgress
+from autoseg.inference.shared_tiles import SharedTiles, alone
 from autoseg.inference.sliding_window import Voxels
 from autoseg.inference.unlike import MANY_TILES, axis_order_warnings, image_warnings
 from autoseg.parallel import Outcome, free_memory_bytes
@@ -81,6 +83,7 @@ def _labels(description: ModelDescription) -> str:
     return f"{text}; painted as {labels.regions_class_order}" if labels.has_regions else text
 
 
+CASES_AT_ONCE, TILES_OF_A_SMALL_CASE = 4, 8  # on CUDA, whose cores the tiles of one small case leave idle
 BYTES_BESIDE = 24  # per voxel and channel that the network sees: what the next case takes while it is read and preprocessed
 
 Prepared = tuple[Voxels, CaseProperties]
@@ -105,7 +108,7 @@ class Predictor:
     def __init__(
         self, models: Sequence[LoadedModel], device: torch.device, precision: Precision = "auto", way: Way = FULL,
         postprocess: Callable[[np.ndarray, Spacing], np.ndarray] | None = None, rules: Sequence[Rule] = (),
-        previous: Sequence[PreviousStage | None] = (), engine: Engine = "torch",
+        previous: Sequence[PreviousStage | None] = (), engine: Engine = "torch", cases_at_once: int | None = None,
     ) -> None:
         """models: one, or those of an ensemble; their networks lie on `device`.
 
@@ -113,10 +116,13 @@ class Predictor:
         (Z, Y, X) and spacing (z, y, x) in mm, on the image's own grid, to corrected ones; None for nothing. rules: what it does,
         for the record beside the segmentations. previous: for each model, what segments images before it, where it goes on from
         that (a cascade); may be left out where preprocessed images come with it. engine: of the networks, for the record.
+        cases_at_once: how many small cases of a folder share batches of tiles; None for four on CUDA, and else one.
         Raises AutosegError where the models have other labels, channels or axis orders.
         """
         require_same_task([model.description for model in models])
-        self.members = [EnsembleMember(model, device, precision, way, len(models), before)
+        self.cases_at_once = cases_at_once or (CASES_AT_ONCE if device.type == "cuda" else 1)
+        self.shared = SharedTiles() if self.cases_at_once > 1 else None
+        self.members = [EnsembleMember(model, device, precision, way, len(models), before, self.shared or alone)
                         for model, before in zip(models, previous or [None] * len(models), strict=True)]
         self.device, self.precision, self.engine = device, precision, engine
         self.postprocess = postprocess
@@ -192,23 +198,32 @@ class Predictor:
         series (see `file_names`). labelmap: a DICOM SEG is a label map. Raises AutosegError as `outputs`.
         """
         files = CaseFiles(self.outputs(output_folder, overwrite, labelmap), dicom, save_probabilities)
+        under_way: list[Future[Written]] = []
 
         def predict(item: PredictionInput, prepare: Callable[[], _Case]) -> Future[Written]:
             files.require_own(item)
             case = prepare()
             lacking = files.begin(item, case.warnings)
+            if self._shares_batches(case):
+                under_way.append(crew.submit(predict_and_write, item, case, lacking))
+                return under_way[-1]
+            wait(under_way)  # a large case has the device's memory to itself
+            return writer.submit(write, item, case, lacking, self._predict(case.prepared, files.probabilities(item), progress))
+
+        def predict_and_write(item: PredictionInput, case: _Case, lacking: dict[DicomKind, str]) -> Written:
             labels = self._predict(case.prepared, files.probabilities(item), progress)
-            return writer.submit(write, item, lacking, Made(labels, case.like, self.description, self.in_words, labelmap),
-                                 case.warnings)
+            return writer.submit(write, item, case, lacking, labels).result()
 
-        def write(item: PredictionInput, lacking: dict[DicomKind, str], made: Made, warnings: tuple[str, ...]) -> Written:
-            files.write(lacking, made)
-            return Written(files.path(item), warnings=warnings)
+        def write(item: PredictionInput, case: _Case, lacking: dict[DicomKind, str], labels: np.ndarray) -> Written:
+            files.write(lacking, Made(labels, case.like, self.description, self.in_words, labelmap))
+            return Written(files.path(item), warnings=case.warnings)
 
-        with ThreadPoolExecutor(1) as writer:  # while the next case is predicted
+        # a case is written while the next one is predicted, or several small ones are
+        with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(self.cases_at_once) as crew:
             yield from predict_cases(
                 inputs, files.outputs, files.main, files.earlier,
-                lambda waiting: ((item, partial(predict, item, prepare)) for item, prepare in self._prepare_each(waiting)))
+                lambda waiting: ((item, partial(predict, item, prepare)) for item, prepare in self._prepare_each(waiting)),
+                self.cases_at_once)
 
     def outputs(self, output_folder: Path, overwrite: bool = False, labelmap: bool = False) -> OutputFolder:
         """Return the folder of segmentations. Raises AutosegError where it cannot be written or holds other predictions."""
@@ -260,7 +275,8 @@ class Predictor:
         """Run all models together, then post-process their labels. `prepared` is emptied before the latter."""
         properties, shapes = prepared[0][1], [data.shape for data, _ in prepared]
         everyone = tuple(range(len(self.members)))
-        labels = self.predict_combinations(prepared, [everyone], progress, save_probabilities)[0]
+        with self.shared.case() if self.shared else nullcontext():
+            labels = self.predict_combinations(prepared, [everyone], progress, save_probabilities)[0]
         if self.postprocess is None:
             return labels
         prepared.clear()
@@ -284,6 +300,11 @@ class Predictor:
                 if item is not None:
                     under_way, following = following, None
                     yield item, partial(ready, item, under_way, then)
+
+    def _shares_batches(self, case: _Case) -> bool:
+        """Tell whether a case has so few tiles that others can share their batches."""
+        return self.shared is not None and all(member.count_tiles(data) <= TILES_OF_A_SMALL_CASE
+                                               for member, (data, _) in zip(self.members, case.prepared, strict=True))
 
     def _has_memory_beside(self, case: _Case) -> bool:
         """Tell whether another case like this one, just preprocessed, can be too while this one is predicted."""

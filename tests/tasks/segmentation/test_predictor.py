@@ -286,3 +286,37 @@ def test_an_output_folder_that_is_a_file_is_named(describe: Any, tmp_path: Path)
     (tmp_path / "out").write_text("")
     with pytest.raises(AutosegError, match="out"):
         next(predictor_of(describe(), Constant(0, 1, 0)).predict_files([], tmp_path / "out"))
+
+
+def test_small_cases_of_a_folder_share_batches_and_large_ones_do_not(
+    describe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five cases of one tile and one of many, three at a time: the files are those of one after the other."""
+    batches: list[int] = []
+
+    class Seen(Identity):
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            batches.append(len(x))
+            return super().forward(x)
+
+    description, random, images = describe(channels=2, classes=2), np.random.default_rng(0), tmp_path / "images"
+    for number in range(6):
+        size = 24 if number == 3 else 8
+        for channel in range(2):
+            image = Image(random.normal(size=(1, size, size, size)).astype(np.float32), Geometry((1.0, 1.0, 1.0)))
+            write_image(images / f"c{number}_{channel:04d}.nii.gz", image.array, image)
+    found = []
+    for at_once in (1, 3):
+        batches.clear()
+        predictor = Predictor([LoadedModel(description, [Seen()], ("0",))], CPU, "float32", cases_at_once=at_once)
+        inputs = list_inputs(images, description)
+        outcomes = list(predictor.predict_files(inputs, tmp_path / str(at_once)))
+        assert [outcome.item.name for outcome in outcomes] == [f"c{number}" for number in range(6)]
+        assert not any(outcome.error for outcome in outcomes)
+        found.append([read_label(tmp_path / str(at_once) / f"c{number}.nii.gz").array for number in range(6)])
+        assert max(batches) == 1 if at_once == 1 else max(batches) <= 3
+        assert sum(batches) == 5 + 5**3
+    assert all(map(np.array_equal, *found))
+    for number, labels in enumerate(found[0]):
+        channels = [read_image(images / f"c{number}_{channel:04d}.nii.gz").array[0] for channel in range(2)]
+        assert number == 3 or np.array_equal(labels[0], channels[1] > channels[0])
