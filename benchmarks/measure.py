@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-SECONDS_BETWEEN_SAMPLES = 0.2  # at least, and so many that samples take a fiftieth of the time: reading a size walks all its pages
-SHARE_OF_SAMPLING = 0.02
+SECONDS_BETWEEN_SAMPLES = 0.2  # at least: reading a size walks all pages
+SHARE_OF_SAMPLING = 0.02  # of the time, that it takes at most
 
 
 @dataclass(frozen=True)
