@@ -75,9 +75,9 @@ def run(flags: argparse.Namespace) -> int:
     model, found = result.models[0], result.best
     if found is not None:
         print(found.reason)
-    configuration, recipe = (None, "default") if found is not None else (model.configuration, model.recipe)
+    used = model if found is None else found.members[0]
     print(f"Report: {result.report.resolve()}\n"
-          f"Next: {api.next_prediction(flags.dataset, configuration, recipe, flags.workspace)}"
+          f"Next: {api.next_prediction(flags.dataset, used.configuration, used.recipe, flags.workspace)}"
           f"{'   (uses what was found)' if found is not None else ''}")
     return 0
 

@@ -180,7 +180,7 @@ def roc_lines(name: str, lines: Mapping[str, RocCurve], bands: Mapping[str, RocB
 
 
 def reliability(name: str, points: Sequence[Reliable]) -> Markup:
-    """Draw the share that is true over the probability that was told, with intervals, and honesty as a dotted line; an empty
+    """Draw the share that is true over the predicted probability, with intervals, and honesty as a dotted line; an empty
     string where there is no point."""
     if not points:
         return Markup("")
@@ -190,10 +190,10 @@ def reliability(name: str, points: Sequence[Reliable]) -> Markup:
         for point in points:
             axes.plot([point.probability] * 2, [point.low, point.high], color=BLUE, linewidth=1.6)
         axes.plot([point.probability for point in points], [point.share for point in points], "o-", color=BLUE, linewidth=1.2)
-        axes.set(xlabel="probability that was told", ylabel="share that is true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.set(xlabel="predicted probability", ylabel="share that is true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         said = " ".join(f"At {number(point.probability)}: {number(point.share)} ({interval(point.low, point.high)}), "
                         f"{point.cases} cases." for point in points)
-        return svg(figure, f"Reliability curve. {name}: share that is true over the probability that was told. {said}")
+        return svg(figure, f"Reliability curve. {name}: share that is true over the predicted probability. {said}")
 
 
 def intensity_ranges(name: str, channels: Mapping[str, tuple[float, float, float]], unit: str) -> Markup:

@@ -58,16 +58,15 @@ def explain_fold(
     ordered = sorted((true_probability(row, target), row.case) for row in rows)
     explainer = Explainer(seer) if has_captum() else None
     plans, agreement = seer.description.plans, dict[str, float]()
-    for number, (probability, case) in enumerate(ordered[:MOST_COMPARED if explainer else MOST_PICTURES]):
+    for number, (_, case) in enumerate(ordered[:MOST_COMPARED if explainer else MOST_PICTURES]):
         seen = stored[case].read()
         maps = None if explainer is None else explainer.maps(seen, covariates[case], case, occluded=False)
         if maps is not None and (alike := rank_correlation(maps.grad_cam, maps.random)) is not None:
             agreement[case] = round(alike, 4)
         if number < MOST_PICTURES:
-            of = "" if maps is None else f", evidence for {maps.of}"
+            of = "" if maps is None else f": evidence for {maps.of}"
             draw_maps(picture_of(fold, case), seen, {GRAD_CAM: {}} if maps is None else rows_of(maps.named),
-                      f"{case}: the true class has a probability of {probability:.2g}{of}",
-                      plans.spacing_mm or (1.0, 1.0, 1.0), plans.orientation)
+                      f"{case}{of}", plans.spacing_mm or (1.0, 1.0, 1.0), plans.orientation)
     area, permuted = permuted_areas(seer, stored, covariates, target, [row.case for row in rows])
     write_json(fold.validated(EXPLAINED), Explained(cases=len(rows), auroc=area, permuted=permuted, agreement=agreement))
 

@@ -32,9 +32,10 @@ from autoseg.wording import counted, number, times, with_interval
 from autoseg.workspace import DatasetFolder, read_model
 
 DECISIONS = {
-    "target": "Told", "covariates": "Covariates", "view": "Seen as", "spacing_mm": "Voxels", "size": "Size",
+    "target": "Target", "covariates": "Covariates", "view": "Seen as", "spacing_mm": "Voxels", "size": "Size",
     "windows": "Intensities",
     "roi": "Region", "network": "Network", "batch_size": "Batch", "epochs": "Epochs", "sampling": "Drawn", "loss": "Loss"}
+POOLED = {"mean": "the mean over the voxels", "max": "the maximum over the voxels", "both": "mean and maximum over the voxels"}
 Model = ModelArtefacts[ClassifierDescription, Results, ClassSummary]
 
 
@@ -92,10 +93,11 @@ def _of_model(model: Model, line: str | None) -> list[Block]:
     if (its := model.description) is not None:
         compared = ", ".join(methods_of(its))
         blocks += recipe_and_settings(
-            model.name, its, Explained("Network", f"encoder of {network_in_words(its.shape.encoder)}, {its.shape.pooling} "
-                                                  "pooling"),
-            Explained("Sees", f"{counted(its.shape.channels, 'channel')}, {counted(its.shape.covariates, 'number')} of "
-                              "covariates"),
+            model.name, its,
+            Explained("Network", f"encoder of {network_in_words(its.shape.encoder)}, then {POOLED[its.shape.pooling]}"),
+            Explained("Sees", f"{counted(its.shape.channels, 'channel')}, "
+                              + (f"{counted(its.shape.covariates, 'number')} of covariates" if its.shape.covariates
+                                 else "no covariates")),
             Explained("Compared with", compared))
     if model.summary is None:
         blocks.append(Text("No case has been validated yet: a fold does that when it has been trained.", is_note=True))
