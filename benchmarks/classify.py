@@ -8,8 +8,8 @@ In FOLDER a dataset is made and planned, and every fold is trained; a second run
 
 - pictures: the cross-validation beside the baselines, and the minutes that it took;
 - planted: of volumes of the Decathlon's hippocampus, half get a bright sphere. Whether a case is called "yes" depends on the
-sphere
-  and on a covariate, half of the information each: the numbers of both together, of images alone and of the covariate alone;
+  sphere and on a covariate, half of the information each: the numbers of both together, of images alone and of the covariate
+  alone;
 - imbalance: of pictures of noise, one in twenty holds a faint disc. Each remedy's balanced accuracy and calibration: none,
   weights, balanced draws, focal loss, and weights without the correction by the true frequencies.
 """
@@ -113,14 +113,14 @@ def imbalance(flags: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 
 def draw_discs(folder: Path, count: int) -> None:
-    """Write pictures of noise, 32 × 32; every twentieth holds a disc that is brighter by one standard deviation."""
+    """Write pictures of noise, 32 × 32; every twentieth holds a disc that is brighter by half a standard deviation."""
     random = np.random.default_rng(0)
     rows = ["case,disc"]
     y, x = np.ogrid[0:32, 0:32]
     for number in range(count):
         pixels, has = random.normal(100, 20, (32, 32)), number % 20 == 0
         middle = random.integers(8, 24, 2)
-        pixels += 20 * has * ((y - middle[0]) ** 2 + (x - middle[1]) ** 2 <= 36)
+        pixels += 10 * has * ((y - middle[0]) ** 2 + (x - middle[1]) ** 2 <= 36)
         write_image(folder / "imagesTr" / f"case_{number:04d}_0000.nii.gz", pixels[None, None].astype(np.float32),
                     Image(pixels[None, None], Geometry((1.0, 1.0, 1.0))))
         rows.append(f"case_{number:04d},{'yes' if has else 'no'}")
