@@ -68,7 +68,7 @@ def planted(flags: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 
 def plant(source: Path, folder: Path, count: int) -> None:
-    """Write volumes, half of them with a sphere of 4 voxels' radius, and a table of the answer and a marker.
+    """Write volumes, half of them with a bright sphere of 5 voxels' radius, and a table of the answer and a marker.
 
     The sphere gives half of the information and the marker the other: log-odds of the answer are 2.5 (sphere or not) + 2.5
     (marker high or low), each plus or minus.
@@ -83,8 +83,8 @@ def plant(source: Path, folder: Path, count: int) -> None:
         if has:
             middle = [random.integers(6, size - 6) for size in array.shape[1:]]
             z, y, x = np.ogrid[tuple(slice(0, size) for size in array.shape[1:])]
-            inside = (z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2 <= 16
-            array[0][inside] = np.percentile(array, 99)
+            inside = (z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2 <= 25
+            array[0][inside] = 2 * np.percentile(array, 99)
         odds = 2.5 * (1 if has else -1) + 2.5 * np.sign(marker)
         answer = random.random() < 1 / (1 + np.exp(-odds))
         write_image(folder / "imagesTr" / f"case_{number:03d}_0000.nii.gz", array, image)
