@@ -181,7 +181,8 @@ def label_cases(
     if not quiet:
         console.show(f"First, what is looked at: {many(len(inputs), 'image')}, into {output}")
     result = _predict_into(opened, inputs, output, overwrite, quiet, (), devices)
-    console.show_all(f"Warning: case {case}: {reason}" for case, reason in result.failed.items())
+    if not quiet:
+        console.show_all(f"Warning: case {case}: {reason}" for case, reason in result.failed.items())
     return output
 
 
