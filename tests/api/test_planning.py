@@ -181,7 +181,7 @@ def test_a_configuration_that_is_none_is_told_before_any_image_is_read(
 
 
 def test_an_option_that_no_task_has_is_wrong_use_of_the_function(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="there is no option colour; there are: configurations, planner, memory_gb, pre"):
+    with pytest.raises(TypeError, match="there is no option colour; there are: configurations, planner, memory_gb, training_g"):
         plan_and_preprocess(tmp_path, colour="red")
 
 
