@@ -9,7 +9,6 @@ from typing import TypeVar
 from autoseg.api import tasks
 from autoseg.api.exchange import model_folders
 from autoseg.digests import file_digest
-from autoseg.inference.checkpoints import require_task
 from autoseg.options import flag_of, takes_labels
 from autoseg.plan import Frozen
 from autoseg.provenance import Origin
@@ -25,6 +24,8 @@ def with_label_files(options: Options, make: Callable[[Path], Path]) -> Options:
     make: gets a model's folder, or an archive, makes the label files with it, and returns their folder. Raises AutosegError where
     the model makes none.
     """
+    from autoseg.inference.checkpoints import require_task
+
     made = dict[str, str]()
     for name in takes_labels(type(options)):
         if (value := getattr(options, name)) is not None and (models := _models(Path(value))):

@@ -92,7 +92,8 @@ run_here([Sleep(name="sleeps", words=())], JobsFolder(pathlib.Path(sys.argv[1]))
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="kill -9 and cores as on Linux")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_jobs_end_with_the_run_however_it_ends(folder: JobsFolder, number: signal.Signals) -> None:
-    run = subprocess.Popen([sys.executable, "-c", RUN, str(folder.root)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen([sys.executable, "-c", RUN, str(folder.root)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in the background
     until = time.monotonic() + PATIENCE_S
     while (record := read_job(folder.record_json("sleeps"))) is None:
         assert run.poll() is None and time.monotonic() < until

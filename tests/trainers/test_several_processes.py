@@ -256,7 +256,8 @@ def test_ctrl_c_ends_all_processes_and_the_same_command_goes_on_until_its_time_i
     command = [sys.executable, "-m", "autoseg.cli.train", str(source), "0", "--workspace", str(workspace), "--name", "stopped",
                "--device", "cpu", "--gpus", "2", "--max-hours", "0.004", "--set", "batch_size=2", "base_features=4",
                "validation_iterations=1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in the background
     until = time.monotonic() + 300
     while not (fold.log_jsonl.exists() and read_log(fold.log_jsonl)):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
