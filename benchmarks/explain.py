@@ -66,7 +66,7 @@ def plant(source: Path, folder: Path, cases: int, test: int) -> None:
             middle = [random.integers(6, size - 6) for size in array.shape[1:]]
             z, y, x = np.ogrid[tuple(slice(0, size) for size in array.shape[1:])]
             inside = (z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2 <= RADIUS**2
-            array[0][inside] = 2 * np.percentile(array, 99)
+            array[0][inside] = np.percentile(array, 99)
         name = f"case_{number:03d}"
         write_image(folder / ("imagesTs" if is_test else "imagesTr") / f"{name}_0000.nii.gz", array, image)
         if is_test:
