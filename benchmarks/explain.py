@@ -2,10 +2,12 @@
 
 usage: python benchmarks/explain.py HIPPOCAMPUS FOLDER [--cases N] [--test N] [--epochs N] [--edge N] [--set KEY=VALUE ...]
 
-Half of N volumes of the Decathlon's hippocampus get a bright sphere of 5 voxels' radius; one fold of a classifier is trained on
-them. Other volumes, all with a sphere, are predicted with --explain. Printed is, for each map, in how many of them the middle
-of its largest values lies in the sphere, or at most 5 voxels outside it; beside a voxel of the foreground at random, and the map
-of random weights; and how alike the maps of trained and random weights are (Spearman's rank correlation).
+Half of N volumes of the Decathlon's hippocampus get a bright sphere of 5 voxels' radius, all of them a block as bright in a
+corner, without which the sphere would dim the rest of an image, as each is scaled by its own intensities; one fold of a
+classifier is trained on them. Other volumes, all with a sphere, are predicted with --explain. Printed is, for each map, in
+how many of them the middle of its largest values lies in the sphere, or at most 5 voxels outside it; beside a voxel of the
+foreground at random, and the map of random weights; and how alike the maps of trained and random weights are (Spearman's rank
+correlation).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from autoseg.tasks.classification.model import load_classifier
 from autoseg.tasks.classification.seer import Seer
 from autoseg.workspace import ModelFolder
 
-RADIUS = 5  # voxels
+RADIUS, BLOCK = 5, 9  # voxels
 NAME = "Dataset903_Explained"
 
 
@@ -61,12 +63,13 @@ def plant(source: Path, folder: Path, cases: int, test: int) -> None:
     for number, case in enumerate(dataset.training[:cases + test]):
         image, _ = read_case(case, dataset)
         array, is_test = image.array.astype(np.float32), number >= cases
-        inside = np.zeros(array.shape[1:], bool)
+        inside, bright = np.zeros(array.shape[1:], bool), 2 * np.percentile(array, 99)
+        array[0, :BLOCK, :BLOCK, :BLOCK] = bright
         if is_test or number % 2:
             middle = [random.integers(6, size - 6) for size in array.shape[1:]]
             z, y, x = np.ogrid[tuple(slice(0, size) for size in array.shape[1:])]
             inside = (z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2 <= RADIUS**2
-            array[0][inside] = np.percentile(array, 99)
+            array[0][inside] = bright
         name = f"case_{number:03d}"
         write_image(folder / ("imagesTs" if is_test else "imagesTr") / f"{name}_0000.nii.gz", array, image)
         if is_test:
