@@ -39,7 +39,7 @@ def alone(network: nn.Module, tile: torch.Tensor) -> torch.Tensor:
 
 
 class SharedTiles:
-    """What `alone` does, for cases that are predicted in threads, each inside `case`: their tiles share batches.
+    """A network's output for tiles, as `alone` gives it, of cases in threads, each inside `case`: their tiles share batches.
 
     The thread that comes last computes for all, with its own modes of torch: they must be those of the others.
     """

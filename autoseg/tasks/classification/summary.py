@@ -29,7 +29,7 @@ class Measure(Frozen):
 
 
 class Numbers(Frozen):
-    """How good probabilities are.
+    """Measures of how good probabilities are.
 
     auroc: of each class against the rest, with average precision; mean_auroc: their mean over the classes, of two classes that of
     the second. All others of what is told: balanced_accuracy: mean share of each class that is told right. sensitivity,
