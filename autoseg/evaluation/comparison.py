@@ -30,7 +30,8 @@ def candidates_table(best: Best) -> Table:
         caption_justify="left")
     table.add_column("")
     table.add_column("model or ensemble")
-    for column in ("mean" if best.measure == MEASURE else best.measure, *(escape(best.names[key]) for key in keys), "difference to the first", "p", ""):
+    value = "mean" if best.measure == MEASURE else best.measure
+    for column in (value, *(escape(best.names[key]) for key in keys), "difference to the first", "p", ""):
         table.add_column(column, justify="right")
     for candidate in best.candidates:
         table.add_row(
