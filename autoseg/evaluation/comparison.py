@@ -97,10 +97,14 @@ def compare(summaries: Mapping[Members, Summary]) -> list[Candidate]:
         candidate = _candidate(members, summaries[members])
         if members != by_dice[0]:
             difference = paired_comparison(_dice_of_cases(summaries[members]), best)
-            is_worse = difference.mean < 0 and (difference.high < 0 or difference.p_value < SIGNIFICANT)
-            candidate = candidate.model_copy(update={"difference": difference, "is_worse": is_worse})
+            candidate = candidate.model_copy(update={"difference": difference, "is_worse": is_worse(difference)})
         candidates.append(candidate)
     return candidates
+
+
+def is_worse(difference: Difference) -> bool:
+    """Tell whether a candidate is worse than the best: by more than chance, as its interval or its test says."""
+    return difference.mean < 0 and (difference.high < 0 or difference.p_value < SIGNIFICANT)
 
 
 def choose(candidates: Sequence[Candidate], measure: str = MEASURE) -> tuple[Candidate, str]:

@@ -8,10 +8,10 @@ from itertools import combinations
 
 import numpy as np
 
-from autoseg.best import SIGNIFICANT, Candidate, Member, ensemble_name
+from autoseg.best import Candidate, Member, ensemble_name
 from autoseg.dataset import Dataset
 from autoseg.errors import AutosegError, some
-from autoseg.evaluation.comparison import Compared, Members
+from autoseg.evaluation.comparison import Compared, Members, is_worse
 from autoseg.evaluation.confidence import percentile_intervals, resampled_cases
 from autoseg.evaluation.cross_validation import number_of_folds
 from autoseg.provenance import Origin
@@ -107,10 +107,9 @@ def candidates(answers: Mapping[Members, Answers]) -> list[Candidate]:
         classes = {name: None if detection.auroc is None else round(detection.auroc, 6)
                    for name, detection in its.summary.numbers[ANSWER].auroc.items()}
         difference = None if members == in_order[0] else _difference(its, best)
-        is_worse = difference is not None and difference.mean < 0 and (
-            difference.high < 0 or difference.p_value < SIGNIFICANT)
         found.append(Candidate(members=members, value=float(np.nan_to_num(values[members])), classes=classes,
-                               cases=len(its.cases), difference=difference, is_worse=is_worse))
+                               cases=len(its.cases), difference=difference,
+                               is_worse=difference is not None and is_worse(difference)))
     return found
 
 

@@ -205,18 +205,20 @@ class Predictor:
             case = prepare()
             lacking = files.begin(item, case.warnings)
             if self._shares_batches(case):
-                under_way.append(crew.submit(predict_and_write, item, case, lacking))
+                under_way.append(crew.submit(lambda: predict_then_write(item, case, lacking).result()))
                 return under_way[-1]
             wait(under_way)  # a large case has the device's memory to itself
-            return writer.submit(write, item, case, lacking, self._predict(case.prepared, files.probabilities(item), progress))
+            under_way.clear()
+            return predict_then_write(item, case, lacking)
 
-        def predict_and_write(item: PredictionInput, case: _Case, lacking: dict[DicomKind, str]) -> Written:
+        def predict_then_write(item: PredictionInput, case: _Case, lacking: dict[DicomKind, str]) -> Future[Written]:
             labels = self._predict(case.prepared, files.probabilities(item), progress)
-            return writer.submit(write, item, case, lacking, labels).result()
+            return writer.submit(write, item, lacking, Made(labels, case.like, self.description, self.in_words, labelmap),
+                                 case.warnings)  # but not the case, whose voxels are no longer needed
 
-        def write(item: PredictionInput, case: _Case, lacking: dict[DicomKind, str], labels: np.ndarray) -> Written:
-            files.write(lacking, Made(labels, case.like, self.description, self.in_words, labelmap))
-            return Written(files.path(item), warnings=case.warnings)
+        def write(item: PredictionInput, lacking: dict[DicomKind, str], made: Made, warnings: tuple[str, ...]) -> Written:
+            files.write(lacking, made)
+            return Written(files.path(item), warnings=warnings)
 
         # a case is written while the next one is predicted, or several small ones are
         with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(self.cases_at_once) as crew:
